@@ -1,0 +1,164 @@
+"""JSON text without the price of ``json``.
+
+``import json`` compiles regular expressions: 6 ms of a process that lives 40. The interpreter's own C scanner and
+encoder (``_json``) need none. Where an interpreter does not have them, the standard module takes over; behaviour is
+the same: UTF-8 in, UTF-8 out, duplicate keys and trailing text refused.
+"""
+
+from __future__ import annotations
+
+from lading.errors import InvalidInput
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+try:
+    from _json import encode_basestring, make_scanner
+except ImportError:  # an interpreter without the accelerators
+    make_scanner = None
+
+_SPACE = " \t\n\r"
+
+
+def _pairs(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    made = dict(pairs)
+    if len(made) != len(pairs):
+        seen: set[str] = set()
+        for key, _ in pairs:
+            if key in seen:
+                raise InvalidInput(f"the key {key!r} stands twice in one JSON object")
+            seen.add(key)
+    return made
+
+
+class _Context:
+    strict = True
+    object_hook = None
+    object_pairs_hook = staticmethod(_pairs)
+    parse_float = float
+    parse_int = int
+    memo: dict[str, str] = {}
+
+    @staticmethod
+    def parse_constant(name: str) -> object:
+        raise InvalidInput(f"{name} is not JSON")
+
+
+def loads(text: str | bytes, *, what: str = "document") -> Any:
+    """Parse one JSON value. ``what`` names it in errors (a file name, a URL).
+
+    Raises :class:`InvalidInput` for anything that is not exactly one JSON value.
+    """
+    if isinstance(text, (bytes, bytearray, memoryview)):
+        try:
+            text = bytes(text).decode("utf-8")
+        except UnicodeDecodeError as error:
+            raise InvalidInput(f"{what}: not UTF-8 at byte {error.start}") from None
+    if make_scanner is None:
+        return _slow_loads(text, what)
+    start, end = 0, len(text)
+    while start < end and text[start] in _SPACE:
+        start += 1
+    try:
+        value, stop = make_scanner(_Context)(text, start)
+    except StopIteration as error:
+        raise InvalidInput(f"{what}: no JSON value at {_place(text, error.value)}") from None
+    except RecursionError:
+        raise InvalidInput(f"{what}: nested too deeply") from None
+    except InvalidInput as error:
+        raise InvalidInput(f"{what}: {error.message}") from None
+    except ValueError as error:  # json.JSONDecodeError, which only the C code can import for us
+        raise InvalidInput(f"{what}: not JSON: {error}") from None
+    while stop < end and text[stop] in _SPACE:
+        stop += 1
+    if stop != end:
+        raise InvalidInput(f"{what}: text after the JSON value at {_place(text, stop)}")
+    return value
+
+
+def _slow_loads(text: str, what: str) -> Any:
+    import json
+
+    try:
+        return json.loads(text, object_pairs_hook=_pairs)
+    except InvalidInput as error:
+        raise InvalidInput(f"{what}: {error.message}") from None
+    except (ValueError, RecursionError) as error:
+        raise InvalidInput(f"{what}: not JSON: {error}") from None
+
+
+def _place(text: str, index: int) -> str:
+    return f"line {text.count(chr(10), 0, index) + 1}, column {index - text.rfind(chr(10), 0, index)}"
+
+
+def dumps(value: object, *, indent: int = 0, sort: bool = False) -> str:
+    """JSON text of plain values; compact by default, ``indent`` spaces a level otherwise.
+
+    Raises :class:`TypeError` for a value that JSON has no form for; that is a programming error.
+    """
+    parts: list[str] = []
+    _write(value, parts.append, "\n" if indent else "", " " * indent, sort)
+    return "".join(parts)
+
+
+def _string(text: str) -> str:
+    if make_scanner is None:
+        import json
+
+        return json.dumps(text, ensure_ascii=False)
+    return encode_basestring(text)
+
+
+def _write(value: Any, out: Any, newline: str, step: str, sort: bool) -> None:
+    kind = type(value)
+    if kind is str:
+        out(_string(value))
+    elif value is None:
+        out("null")
+    elif value is True:
+        out("true")
+    elif value is False:
+        out("false")
+    elif kind is int:
+        out(str(value))
+    elif kind is float:
+        if value != value or value in (float("inf"), float("-inf")):
+            raise TypeError(f"{value} has no JSON form")
+        out(repr(value))
+    elif kind is dict:
+        _write_object(value, out, newline, step, sort)
+    elif kind is list or kind is tuple:
+        _write_array(value, out, newline, step, sort)
+    else:
+        raise TypeError(f"{kind.__name__} has no JSON form")
+
+
+def _write_object(value: dict[str, object], out: Any, newline: str, step: str, sort: bool) -> None:
+    if not value:
+        out("{}")
+        return
+    deeper = newline + step
+    colon = ": " if newline else ":"
+    between = "{" + deeper
+    for key in sorted(value) if sort else value:
+        if type(key) is not str:
+            raise TypeError(f"JSON keys are strings, not {type(key).__name__}")
+        out(between)
+        out(_string(key) + colon)
+        _write(value[key], out, deeper, step, sort)
+        between = "," + deeper
+    out(newline + "}")
+
+
+def _write_array(value: list[object], out: Any, newline: str, step: str, sort: bool) -> None:
+    if not value:
+        out("[]")
+        return
+    deeper = newline + step
+    between = "[" + deeper
+    for item in value:
+        out(between)
+        _write(item, out, deeper, step, sort)
+        between = "," + deeper
+    out(newline + "]")

@@ -1,0 +1,548 @@
+"""The waist: the Kubernetes v1 Pod as records.
+
+Source: the Kubernetes API reference, core/v1 Pod. Every field that a manifest may carry is declared here, so that one
+which Lading does not support is refused by its name (``lading.node.admission``) and a misspelt one by the schema.
+
+What a container needs beyond Kubernetes (Docker's and Rocket's flags: ulimits, devices, an init, a health check…) is the
+typed field ``extras`` of pod and container, on the wire ``x-lading``. Faces fill it; the node reads it; nothing else
+about a container travels beside its Pod.
+
+Quantities are kept as text (``100m``, ``64Mi``) and read by ``lading.formats.quantity``.
+"""
+
+from __future__ import annotations
+
+from lading.formats.schema import Record
+
+
+class ObjectMeta(Record):
+    name: str = ""
+    generate_name: str = ""
+    namespace: str = ""
+    uid: str = ""
+    labels: dict[str, str] = {}
+    annotations: dict[str, str] = {}
+    creation_timestamp: str | None = None
+    deletion_timestamp: str | None = None
+    deletion_grace_period_seconds: int | None = None
+    resource_version: str = ""
+    generation: int = 0
+    finalizers: list[str] = []
+    owner_references: list[object] = []
+    managed_fields: list[object] = []
+    self_link: str = ""
+
+
+# -- environment ---------------------------------------------------------------------------------------------------
+
+
+class ObjectFieldSelector(Record):
+    api_version: str = ""
+    field_path: str
+
+
+class ResourceFieldSelector(Record):
+    container_name: str = ""
+    resource: str
+    divisor: str = ""
+
+
+class KeySelector(Record):
+    name: str = ""
+    key: str
+    optional: bool | None = None
+
+
+class EnvVarSource(Record):
+    field_ref: ObjectFieldSelector | None = None
+    resource_field_ref: ResourceFieldSelector | None = None
+    config_map_key_ref: KeySelector | None = None
+    secret_key_ref: KeySelector | None = None
+
+
+class EnvVar(Record):
+    name: str
+    value: str = ""
+    value_from: EnvVarSource | None = None
+
+
+class NameReference(Record):
+    name: str = ""
+    optional: bool | None = None
+
+
+class EnvFromSource(Record):
+    prefix: str = ""
+    config_map_ref: NameReference | None = None
+    secret_ref: NameReference | None = None
+
+
+# -- probes and lifecycle ------------------------------------------------------------------------------------------
+
+
+class ExecAction(Record):
+    command: list[str] = []
+
+
+class HTTPHeader(Record):
+    name: str
+    value: str = ""
+
+
+class HTTPGetAction(Record):
+    path: str = ""
+    port: int | str
+    host: str = ""
+    scheme: str = "HTTP"
+    http_headers: list[HTTPHeader] = []
+
+
+class TCPSocketAction(Record):
+    port: int | str
+    host: str = ""
+
+
+class GRPCAction(Record):
+    port: int
+    service: str = ""
+
+
+class SleepAction(Record):
+    seconds: int
+
+
+class Probe(Record):
+    _wire = {"http_get": "httpGet"}
+    exec: ExecAction | None = None
+    http_get: HTTPGetAction | None = None
+    tcp_socket: TCPSocketAction | None = None
+    grpc: GRPCAction | None = None
+    initial_delay_seconds: int = 0
+    timeout_seconds: int = 1
+    period_seconds: int = 10
+    success_threshold: int = 1
+    failure_threshold: int = 3
+    termination_grace_period_seconds: int | None = None
+
+
+class LifecycleHandler(Record):
+    exec: ExecAction | None = None
+    http_get: HTTPGetAction | None = None
+    tcp_socket: TCPSocketAction | None = None
+    sleep: SleepAction | None = None
+
+
+class Lifecycle(Record):
+    post_start: LifecycleHandler | None = None
+    pre_stop: LifecycleHandler | None = None
+    stop_signal: str = ""
+
+
+# -- security ------------------------------------------------------------------------------------------------------
+
+
+class CapabilityChange(Record):
+    add: list[str] = []
+    drop: list[str] = []
+
+
+class SeccompProfile(Record):
+    type: str
+    localhost_profile: str = ""
+
+
+class AppArmorProfile(Record):
+    type: str
+    localhost_profile: str = ""
+
+
+class SELinuxOptions(Record):
+    user: str = ""
+    role: str = ""
+    type: str = ""
+    level: str = ""
+
+
+class SecurityContext(Record):
+    _wire = {"se_linux_options": "seLinuxOptions"}
+    capabilities: CapabilityChange | None = None
+    privileged: bool | None = None
+    se_linux_options: SELinuxOptions | None = None
+    windows_options: object = None
+    run_as_user: int | None = None
+    run_as_group: int | None = None
+    run_as_non_root: bool | None = None
+    read_only_root_filesystem: bool | None = None
+    allow_privilege_escalation: bool | None = None
+    proc_mount: str = ""
+    seccomp_profile: SeccompProfile | None = None
+    app_armor_profile: AppArmorProfile | None = None
+
+
+class Sysctl(Record):
+    name: str
+    value: str
+
+
+class PodSecurityContext(Record):
+    _wire = {"se_linux_options": "seLinuxOptions", "se_linux_change_policy": "seLinuxChangePolicy"}
+    se_linux_options: SELinuxOptions | None = None
+    windows_options: object = None
+    run_as_user: int | None = None
+    run_as_group: int | None = None
+    run_as_non_root: bool | None = None
+    supplemental_groups: list[int] = []
+    supplemental_groups_policy: str = ""
+    fs_group: int | None = None
+    fs_group_change_policy: str = ""
+    sysctls: list[Sysctl] = []
+    seccomp_profile: SeccompProfile | None = None
+    app_armor_profile: AppArmorProfile | None = None
+    se_linux_change_policy: str = ""
+
+
+# -- volumes -------------------------------------------------------------------------------------------------------
+
+
+class EmptyDirVolumeSource(Record):
+    medium: str = ""
+    size_limit: str | None = None
+
+
+class HostPathVolumeSource(Record):
+    path: str
+    type: str = ""
+
+
+class ClaimVolumeSource(Record):
+    """``persistentVolumeClaim``: on one machine, the named volume ``claimName``."""
+
+    claim_name: str
+    read_only: bool = False
+
+
+class KeyToPath(Record):
+    key: str
+    path: str
+    mode: int | None = None
+
+
+class ConfigMapVolumeSource(Record):
+    name: str = ""
+    items: list[KeyToPath] = []
+    default_mode: int | None = None
+    optional: bool | None = None
+
+
+class SecretVolumeSource(Record):
+    secret_name: str = ""
+    items: list[KeyToPath] = []
+    default_mode: int | None = None
+    optional: bool | None = None
+
+
+class DownwardAPIFile(Record):
+    path: str
+    field_ref: ObjectFieldSelector | None = None
+    resource_field_ref: ResourceFieldSelector | None = None
+    mode: int | None = None
+
+
+class DownwardAPIVolumeSource(Record):
+    items: list[DownwardAPIFile] = []
+    default_mode: int | None = None
+
+
+class Volume(Record):
+    """One volume; exactly one source. The sources kept as ``object`` exist only to be refused by name."""
+
+    _wire = {
+        "downward_api": "downwardAPI",
+        "aws_elastic_block_store": "awsElasticBlockStore",
+        "gce_persistent_disk": "gcePersistentDisk",
+    }
+    name: str
+    empty_dir: EmptyDirVolumeSource | None = None
+    host_path: HostPathVolumeSource | None = None
+    persistent_volume_claim: ClaimVolumeSource | None = None
+    config_map: ConfigMapVolumeSource | None = None
+    secret: SecretVolumeSource | None = None
+    downward_api: DownwardAPIVolumeSource | None = None
+    projected: object = None
+    csi: object = None
+    ephemeral: object = None
+    image: object = None
+    nfs: object = None
+    iscsi: object = None
+    fc: object = None
+    rbd: object = None
+    cephfs: object = None
+    cinder: object = None
+    glusterfs: object = None
+    git_repo: object = None
+    flex_volume: object = None
+    flocker: object = None
+    azure_disk: object = None
+    azure_file: object = None
+    aws_elastic_block_store: object = None
+    gce_persistent_disk: object = None
+    portworx_volume: object = None
+    photon_persistent_disk: object = None
+    quobyte: object = None
+    scale_io: object = None
+    storageos: object = None
+    vsphere_volume: object = None
+
+
+class VolumeMount(Record):
+    name: str
+    mount_path: str
+    sub_path: str = ""
+    sub_path_expr: str = ""
+    read_only: bool = False
+    recursive_read_only: str = ""
+    mount_propagation: str = ""
+
+
+class VolumeDevice(Record):
+    name: str
+    device_path: str
+
+
+# -- containers ----------------------------------------------------------------------------------------------------
+
+
+class ContainerPort(Record):
+    _wire = {"host_ip": "hostIP"}
+    container_port: int
+    host_port: int = 0
+    host_ip: str = ""
+    protocol: str = "TCP"
+    name: str = ""
+
+
+class ResourceRequirements(Record):
+    limits: dict[str, str | int | float] = {}
+    requests: dict[str, str | int | float] = {}
+    claims: list[object] = []
+
+
+class Ulimit(Record):
+    """``RLIMIT_*`` by Docker's name (``nofile``); -1 is unlimited."""
+
+    _keep_empty = ("soft", "hard")
+    name: str
+    soft: int
+    hard: int
+
+
+class HostDevice(Record):
+    path: str
+    container_path: str = ""
+    permissions: str = "rwm"
+
+
+class TmpfsMount(Record):
+    """``--tmpfs PATH[:OPTIONS]``; ``options`` as ``mount(8)`` takes them (``size=64m``, ``mode=1777``)."""
+
+    path: str
+    options: list[str] = []
+
+
+class BindMount(Record):
+    """``-v`` and ``--mount`` outside a Pod's volumes: exactly one of ``source`` (bind) and ``volume`` (named).
+
+    Both empty is an anonymous volume. ``copy_up`` fills an empty volume from the image.
+    """
+
+    target: str
+    source: str = ""
+    volume: str = ""
+    read_only: bool = False
+    propagation: str = ""
+    recursive: bool = True
+    copy_up: bool = True
+    create_source: bool = False
+    options: list[str] = []
+    driver: str = ""
+    driver_options: dict[str, str] = {}
+
+
+class Healthcheck(Record):
+    """Docker's health check; ``test`` as in an image (``["CMD", …]``, ``["CMD-SHELL", …]``, ``["NONE"]``); seconds."""
+
+    test: list[str] = []
+    interval: float = 30.0
+    timeout: float = 30.0
+    start_period: float = 0.0
+    start_interval: float = 5.0
+    retries: int = 3
+
+
+class ContainerExtras(Record):
+    """What Docker's and Rocket's users can ask of a container and a Kubernetes Pod has no field for."""
+
+    user: str = ""  # "name[:group]", "uid[:gid]"; overrides the image's
+    group_add: list[str] = []
+    hostname: str = ""
+    mounts: list[BindMount] = []
+    tmpfs: list[TmpfsMount] = []
+    ulimits: list[Ulimit] = []
+    devices: list[HostDevice] = []
+    device_cgroup_rules: list[str] = []
+    sysctls: dict[str, str] = {}
+    shm_size: int | None = None  # bytes
+    memory_swap: int | None = None  # bytes, memory plus swap; -1 is unlimited
+    memory_reservation: int | None = None
+    memory_swappiness: int | None = None
+    pids_limit: int | None = None
+    cpu_shares: int | None = None
+    cpu_period: int | None = None
+    cpu_quota: int | None = None
+    cpuset_cpus: str = ""
+    cpuset_mems: str = ""
+    blkio_weight: int | None = None
+    oom_score_adj: int | None = None
+    oom_kill_disable: bool = False
+    init: bool = False
+    stop_signal: str = ""
+    stop_timeout: int | None = None  # seconds
+    healthcheck: Healthcheck | None = None
+    restart: str = ""  # no | on-failure[:N] | always | unless-stopped; empty: the pod's restartPolicy
+    entrypoint_given: bool = False  # --entrypoint was used: the image's Cmd no longer applies
+    read_only_tmpfs: bool = False
+    apparmor: str = ""
+    selinux: list[str] = []
+    seccomp: str = ""  # "", "unconfined", or a profile's path
+    no_new_privileges: bool = False
+    unmask: list[str] = []
+    cgroup_parent: str = ""
+    cgroupns: str = ""  # "", "private", "host"
+    userns: str = ""
+    labels: dict[str, str] = {}
+    platform: str = ""
+    open_stdin: bool = False
+
+
+class Container(Record):
+    name: str
+    image: str = ""
+    image_pull_policy: str = ""
+    command: list[str] = []
+    args: list[str] = []
+    working_dir: str = ""
+    ports: list[ContainerPort] = []
+    env: list[EnvVar] = []
+    env_from: list[EnvFromSource] = []
+    resources: ResourceRequirements | None = None
+    resize_policy: list[object] = []
+    restart_policy: str = ""  # "Always" on an init container makes it a sidecar
+    restart_policy_rules: list[object] = []
+    volume_mounts: list[VolumeMount] = []
+    volume_devices: list[VolumeDevice] = []
+    liveness_probe: Probe | None = None
+    readiness_probe: Probe | None = None
+    startup_probe: Probe | None = None
+    lifecycle: Lifecycle | None = None
+    termination_message_path: str = "/dev/termination-log"
+    termination_message_policy: str = "File"
+    security_context: SecurityContext | None = None
+    stdin: bool = False
+    stdin_once: bool = False
+    tty: bool = False
+    extras: ContainerExtras = ContainerExtras()
+    _wire = {"extras": "x-lading"}
+
+
+class HostAlias(Record):
+    ip: str
+    hostnames: list[str] = []
+
+
+class DNSOption(Record):
+    name: str = ""
+    value: str | None = None
+
+
+class DNSConfig(Record):
+    nameservers: list[str] = []
+    searches: list[str] = []
+    options: list[DNSOption] = []
+
+
+class NetworkRequest(Record):
+    """One network a pod joins: its name, and what the pod is called and numbered there."""
+
+    name: str
+    aliases: list[str] = []
+    ipv4: str = ""
+    ipv6: str = ""
+    mac: str = ""
+
+
+class PodExtras(Record):
+    """``networks`` empty means the default bridge. ``network_mode``: "", ``none``, ``host``, ``container:ID``, ``ns:PATH``."""
+
+    networks: list[NetworkRequest] = []
+    network_mode: str = ""
+    pid_mode: str = ""  # "", host, container:ID
+    ipc_mode: str = ""  # "", private, host, shareable, container:ID
+    uts_mode: str = ""  # "", host
+    publish_all: bool = False
+    remove: bool = False  # --rm: collect when it ends
+    container: bool = False  # a pod of one made by `run`: shown by `ps` under the container's name
+    runtime: str = ""  # path of a foreign OCI runtime
+
+
+class PodSpec(Record):
+    _wire = {"host_pid": "hostPID", "host_ipc": "hostIPC", "extras": "x-lading", "set_hostname_as_fqdn": "setHostnameAsFQDN"}
+    containers: list[Container]
+    init_containers: list[Container] = []
+    ephemeral_containers: list[object] = []
+    volumes: list[Volume] = []
+    restart_policy: str = "Always"
+    termination_grace_period_seconds: int = 30
+    active_deadline_seconds: int | None = None
+    dns_policy: str = "ClusterFirst"
+    dns_config: DNSConfig | None = None
+    host_network: bool = False
+    host_pid: bool = False
+    host_ipc: bool = False
+    host_users: bool | None = None
+    share_process_namespace: bool = False
+    security_context: PodSecurityContext | None = None
+    hostname: str = ""
+    subdomain: str = ""
+    host_aliases: list[HostAlias] = []
+    set_hostname_as_fqdn: bool = False
+    node_name: str = ""
+    node_selector: dict[str, str] = {}
+    affinity: object = None
+    tolerations: list[object] = []
+    topology_spread_constraints: list[object] = []
+    scheduler_name: str = ""
+    priority: int | None = None
+    priority_class_name: str = ""
+    preemption_policy: str = ""
+    runtime_class_name: str = ""
+    service_account_name: str = ""
+    service_account: str = ""
+    automount_service_account_token: bool | None = None
+    enable_service_links: bool | None = None
+    image_pull_secrets: list[object] = []
+    readiness_gates: list[object] = []
+    scheduling_gates: list[object] = []
+    resource_claims: list[object] = []
+    resources: ResourceRequirements | None = None
+    overhead: dict[str, str | int | float] = {}
+    os: object = None
+    extras: PodExtras = PodExtras()
+
+
+class Pod(Record):
+    _keep_empty = ("api_version", "kind")
+    api_version: str = "v1"
+    kind: str = "Pod"
+    metadata: ObjectMeta = ObjectMeta()
+    spec: PodSpec
+    status: object = None

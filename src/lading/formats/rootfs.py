@@ -1,0 +1,22 @@
+"""How a container's root is put together: the value that walks from ``images`` through ``node`` to ``runtime``."""
+
+from __future__ import annotations
+
+from lading.formats.schema import Record
+
+
+class Rootfs(Record):
+    """A root file system that the container's own mount namespace assembles; the host never sees a mount.
+
+    ``lower``   absolute layer directories, top-most first, as overlayfs wants them. Empty: ``upper`` is a plain root.
+    ``upper``   the writable directory (the container's own changes); empty for a read-only root without one.
+    ``work``    overlayfs work directory on the file system of ``upper``.
+    ``userxattr``  overlay metadata lives in ``user.overlay.*`` (rootless).
+    ``volatile``   skip overlayfs syncs; only for containers that are removed when they end.
+    """
+
+    lower: list[str] = []
+    upper: str = ""
+    work: str = ""
+    userxattr: bool = False
+    volatile: bool = False

@@ -1,0 +1,96 @@
+"""Where Lading keeps things: one durable root, one run root that a reboot empties.
+
+=============  ======================================  =====================================
+               root                                    ordinary user
+=============  ======================================  =====================================
+data           ``/var/lib/lading``                     ``$XDG_DATA_HOME/lading`` (``~/.local/share``)
+run            ``/run/lading``                         ``$XDG_RUNTIME_DIR/lading`` or ``/tmp/lading-UID``
+config         ``/etc/lading``                         ``$XDG_CONFIG_HOME/lading`` (``~/.config``)
+=============  ======================================  =====================================
+
+``LADING_ROOT``, ``LADING_RUN`` and ``LADING_CONFIG`` override each, as do ``--root`` and ``--run-root`` on
+the command line. Two Ladings with different roots share nothing: neither cgroup names nor network
+tables nor addresses collide, because every kernel name is derived from :attr:`Roots.tag`.
+"""
+
+from __future__ import annotations
+
+import os
+
+
+class Roots:
+    """The three directories, and the paths each package owns below them. Creates nothing by itself."""
+
+    __slots__ = ("config", "data", "run", "uid")
+
+    def __init__(self, data: str, run: str, config: str, uid: int) -> None:
+        self.data = data
+        self.run = run
+        self.config = config
+        self.uid = uid
+
+    @classmethod
+    def default(cls, environ: dict[str, str] | os._Environ[str] = os.environ, uid: int | None = None) -> Roots:
+        """The roots for ``uid`` (this process's effective one by default) under ``environ``."""
+        uid = os.geteuid() if uid is None else uid
+        if uid == 0:
+            data, run, config = "/var/lib/lading", "/run/lading", "/etc/lading"
+        else:
+            home = environ.get("HOME") or f"/tmp/lading-home-{uid}"
+            data = (environ.get("XDG_DATA_HOME") or f"{home}/.local/share") + "/lading"
+            runtime = environ.get("XDG_RUNTIME_DIR")
+            run = f"{runtime}/lading" if runtime and os.path.isdir(runtime) else f"/tmp/lading-{uid}"
+            config = (environ.get("XDG_CONFIG_HOME") or f"{home}/.config") + "/lading"
+        return cls(
+            environ.get("LADING_ROOT") or data,
+            environ.get("LADING_RUN") or run,
+            environ.get("LADING_CONFIG") or config,
+            uid,
+        )
+
+    @property
+    def tag(self) -> str:
+        """A short name for kernel objects of this root: ``lading`` for the default, ``lading-xxxxxx`` else.
+
+        A CRC is enough: the tag only has to differ between the few roots of one machine.
+        """
+        if self.data in ("/var/lib/lading",):
+            return "lading"
+        import zlib
+
+        return f"lading-{zlib.crc32(os.path.abspath(self.data).encode()) & 0xFFFFFF:06x}"
+
+    @property
+    def images(self) -> str:
+        """Content store, snapshots, image names (package ``images``)."""
+        return self.data + "/images"
+
+    @property
+    def volumes(self) -> str:
+        """Named volumes (package ``volumes``)."""
+        return self.data + "/volumes"
+
+    @property
+    def pods(self) -> str:
+        """One directory a pod: writable layers, generated files, logs (package ``node``)."""
+        return self.data + "/pods"
+
+    @property
+    def database(self) -> str:
+        """The node's records: pods, containers, networks, leases, the journal (SQLite, WAL)."""
+        return self.data + "/node.db"
+
+    @property
+    def network(self) -> str:
+        """Network definitions and leases (package ``network``)."""
+        return self.data + "/network"
+
+    @property
+    def runtime(self) -> str:
+        """State of running containers, the runtime's ``--root`` (package ``runtime``)."""
+        return self.run + "/runtime"
+
+    @property
+    def keepers(self) -> str:
+        """Keepers' sockets (package ``node``)."""
+        return self.run + "/keepers"
