@@ -68,8 +68,10 @@ def loads(text: str | bytes, *, what: str = "document") -> Any:
         raise InvalidInput(f"{what}: nested too deeply") from None
     except InvalidInput as error:
         raise InvalidInput(f"{what}: {error.message}") from None
-    except ValueError as error:  # json.JSONDecodeError, which only the C code can import for us
-        raise InvalidInput(f"{what}: not JSON: {error}") from None
+    except (ValueError, SystemError):
+        # The C scanner reports a syntax error by importing json.JSONDecodeError, and on some versions fails to: ask
+        # the standard module for the message. Only broken input pays for it.
+        return _slow_loads(text, what)
     while stop < end and text[stop] in _SPACE:
         stop += 1
     if stop != end:
