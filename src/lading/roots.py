@@ -30,7 +30,9 @@ class Roots:
         self.uid = uid
 
     @classmethod
-    def default(cls, environ: dict[str, str] | os._Environ[str] = os.environ, uid: int | None = None) -> Roots:
+    def default(
+        cls, environ: dict[str, str] | os._Environ[str] = os.environ, uid: int | None = None
+    ) -> Roots:
         """The roots for ``uid`` (this process's effective one by default) under ``environ``."""
         uid = os.geteuid() if uid is None else uid
         if uid == 0:

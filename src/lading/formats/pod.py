@@ -495,7 +495,12 @@ class PodExtras(Record):
 
 
 class PodSpec(Record):
-    _wire = {"host_pid": "hostPID", "host_ipc": "hostIPC", "extras": "x-lading", "set_hostname_as_fqdn": "setHostnameAsFQDN"}
+    _wire = {
+        "host_pid": "hostPID",
+        "host_ipc": "hostIPC",
+        "extras": "x-lading",
+        "set_hostname_as_fqdn": "setHostnameAsFQDN",
+    }
     containers: list[Container]
     init_containers: list[Container] = []
     ephemeral_containers: list[object] = []

@@ -74,7 +74,9 @@ class Record:
 
     def __repr__(self) -> str:
         shown = ", ".join(
-            f"{n}={v!r}" for n, v in self.__dict__.items() if v is not None and v != getattr(type(self), n, ...)
+            f"{n}={v!r}"
+            for n, v in self.__dict__.items()
+            if v is not None and v != getattr(type(self), n, ...)
         )
         return f"{type(self).__name__}({shown})"
 
