@@ -1,0 +1,171 @@
+"""The C library and the raw system calls, bound one by one when first used.
+
+Declaring a ctypes prototype costs a few microseconds and a table of sixty would cost as much as importing ctypes; so a
+call is declared the first time somebody makes it. :func:`call` is the only way in: it checks the result and turns
+``errno`` into :class:`~lading.errors.KernelError`. Nothing above this package touches ctypes.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+
+from lading.errors import KernelError, Unsupported
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+#: One letter an argument: ``s`` bytes or None, ``p`` pointer, ``i`` int, ``l`` long, ``L`` unsigned long.
+_SIGNATURES = {
+    "mount": "sssLp",
+    "umount2": "si",
+    "unshare": "i",
+    "setns": "ii",
+    "sethostname": "sL",
+    "setdomainname": "sL",
+    "prctl": "iLLLL",
+    "ptrace": "LiLL",
+    "personality": "L",
+    "capset": "pp",
+    "capget": "pp",
+    "prlimit64": "iipp",
+    "fstatfs": "ip",
+    "statx": "isiIp",
+    # by number
+    "pivot_root": "ss",
+    "open_tree": "isI",
+    "move_mount": "isisI",
+    "fsopen": "sI",
+    "fsconfig": "iIspi",
+    "fsmount": "iII",
+    "fspick": "isI",
+    "mount_setattr": "isIpL",
+    "openat2": "ispL",
+    "close_range": "III",
+    "pidfd_open": "iI",
+    "pidfd_getfd": "iiI",
+    "pidfd_send_signal": "iipI",
+    "seccomp": "IIp",
+    "keyctl": "iLLLL",
+    "ioprio_set": "iii",
+    "ioprio_get": "ii",
+    "sched_setattr": "ipI",
+    "set_mempolicy": "ipL",
+    "clone": "Lpppp",
+    "setgroups": "Lp",
+    "setresuid": "III",
+    "setresgid": "III",
+}
+
+#: Numbers that differ between architectures: (x86_64, the generic table of aarch64, riscv64, loongarch64).
+_NUMBERS = {
+    "pivot_root": (155, 41),
+    "seccomp": (317, 277),
+    "keyctl": (250, 219),
+    "ioprio_set": (251, 30),
+    "ioprio_get": (252, 31),
+    "sched_setattr": (314, 274),
+    "set_mempolicy": (238, 237),
+    "clone": (56, 220),
+    "statx": (332, 291),
+    "prlimit64": (302, 261),
+    # The raw calls change the calling thread alone; glibc's wrappers would signal every thread of a fresh fork.
+    "setgroups": (116, 159),
+    "setresuid": (117, 147),
+    "setresgid": (119, 149),
+    "pidfd_send_signal": (424, 424),
+    "open_tree": (428, 428),
+    "move_mount": (429, 429),
+    "fsopen": (430, 430),
+    "fsconfig": (431, 431),
+    "fsmount": (432, 432),
+    "fspick": (433, 433),
+    "pidfd_open": (434, 434),
+    "close_range": (436, 436),
+    "openat2": (437, 437),
+    "pidfd_getfd": (438, 438),
+    "mount_setattr": (442, 442),
+}
+
+_GENERIC = ("aarch64", "riscv64", "loongarch64")
+
+_TYPES = {
+    "s": ctypes.c_char_p,
+    "p": ctypes.c_void_p,
+    "i": ctypes.c_int,
+    "I": ctypes.c_uint,
+    "l": ctypes.c_long,
+    "L": ctypes.c_ulong,
+}
+
+_libc = ctypes.CDLL(None, use_errno=True)
+_bound: dict[str, tuple[Any, int]] = {}
+
+
+def number(name: str) -> int:
+    """The system call's number on this architecture. Raises :class:`Unsupported` on one we have no table for."""
+    machine = os.uname().machine
+    if machine == "x86_64":
+        return _NUMBERS[name][0]
+    if machine in _GENERIC:
+        return _NUMBERS[name][1]
+    raise Unsupported(f"system call {name}: architecture {machine} is not known")
+
+
+def _bind(name: str, library: Any = None) -> tuple[Any, int]:
+    library = library or _libc
+    types = [_TYPES[letter] for letter in _SIGNATURES[name]]
+    if name in _NUMBERS:
+        function = library["syscall"]
+        function.argtypes = [ctypes.c_long, *types]
+        function.restype = ctypes.c_long
+        bound = (function, number(name))
+    else:
+        function = library[name]
+        function.argtypes = types
+        function.restype = ctypes.c_long if name == "ptrace" else ctypes.c_int
+        bound = (function, -1)
+    _bound[name] = bound
+    return bound
+
+
+def call(name: str, *args: object, about: object = "") -> int:
+    """Make one call and return its result; ``about`` (a path, a name) is only used in the error's text.
+
+    Raises :class:`KernelError` with the kernel's errno.
+    """
+    function, nr = _bound.get(name) or _bind(name)
+    result: int = function(*args) if nr < 0 else function(nr, *args)
+    if result == -1:
+        errno = ctypes.get_errno()
+        raise KernelError(f"{name}({about})" if about != "" else name, errno)
+    return result
+
+
+def fork_like(name: str, *args: object) -> int:
+    """:func:`call` for calls that return twice: the interpreter is told, and keeps its lock across the call.
+
+    The caller makes sure that this process has one thread; ``os.fork`` is the way for all others.
+    """
+    if "fork:" + name not in _bound:
+        bound = _bind(name, ctypes.PyDLL(None, use_errno=True))
+        _bound["fork:" + name] = bound
+        del _bound[name]
+    function, nr = _bound["fork:" + name]
+    api = ctypes.pythonapi
+    api.PyOS_BeforeFork()
+    result: int = function(nr, *args)
+    if result == 0:
+        api.PyOS_AfterFork_Child()
+    else:
+        errno = ctypes.get_errno()
+        api.PyOS_AfterFork_Parent()
+        if result < 0:
+            raise KernelError(name, errno)
+    return result
+
+
+def buffer(data: bytes | int) -> Any:
+    """A mutable C buffer (bytes or a size); pass it as a pointer argument."""
+    return ctypes.create_string_buffer(data, len(data)) if isinstance(data, bytes) else ctypes.create_string_buffer(data)
