@@ -13,12 +13,17 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+_fast: Any
 try:
-    from _json import encode_basestring, make_scanner
+    import _json
+
+    _fast = _json
 except ImportError:  # an interpreter without the accelerators
-    make_scanner = None
+    _fast = None
 
 _SPACE = " \t\n\r"
+_DEEPEST = 128
+"""Levels of nesting. No format comes near; beyond some hundreds every recursive reader would end in a traceback."""
 
 
 def _pairs(pairs: list[tuple[str, object]]) -> dict[str, object]:
@@ -32,36 +37,52 @@ def _pairs(pairs: list[tuple[str, object]]) -> dict[str, object]:
     return made
 
 
+def _float(text: str) -> float:
+    value = float(text)
+    if value - value != 0.0:
+        raise InvalidInput(f"the number {text[:40]} is out of range")
+    return value
+
+
+def _constant(name: str) -> object:
+    raise InvalidInput(f"{name} is not JSON")
+
+
 class _Context:
     strict = True
     object_hook = None
     object_pairs_hook = staticmethod(_pairs)
-    parse_float = float
+    parse_float = staticmethod(_float)
     parse_int = int
+    parse_constant = staticmethod(_constant)
     memo: dict[str, str] = {}
-
-    @staticmethod
-    def parse_constant(name: str) -> object:
-        raise InvalidInput(f"{name} is not JSON")
 
 
 def loads(text: str | bytes, *, what: str = "document") -> Any:
     """Parse one JSON value. ``what`` names it in errors (a file name, a URL).
 
-    Raises :class:`InvalidInput` for anything that is not exactly one JSON value.
+    Raises :class:`InvalidInput` for anything that is not exactly one JSON value, for numbers that a float cannot hold,
+    for halves of surrogate pairs (they have no UTF-8 form), and for more than 128 levels of nesting.
     """
     if isinstance(text, (bytes, bytearray, memoryview)):
         try:
             text = bytes(text).decode("utf-8")
         except UnicodeDecodeError as error:
             raise InvalidInput(f"{what}: not UTF-8 at byte {error.start}") from None
-    if make_scanner is None:
-        return _slow_loads(text, what)
+    value = _scan(text, what) if _fast is not None else _slow_loads(text, what)
+    if (not text.isascii() or "\\ud" in text or "\\uD" in text) and not _encodable(value):
+        raise InvalidInput(f"{what}: half of a surrogate pair is not text")
+    if text.count("[") + text.count("{") > _DEEPEST and _too_deep(value):
+        raise InvalidInput(f"{what}: nested too deeply")
+    return value
+
+
+def _scan(text: str, what: str) -> Any:
     start, end = 0, len(text)
     while start < end and text[start] in _SPACE:
         start += 1
     try:
-        value, stop = make_scanner(_Context)(text, start)
+        value, stop = _fast.make_scanner(_Context)(text, start)
     except StopIteration as error:
         raise InvalidInput(f"{what}: no JSON value at {_place(text, error.value)}") from None
     except RecursionError:
@@ -83,11 +104,49 @@ def _slow_loads(text: str, what: str) -> Any:
     import json
 
     try:
-        return json.loads(text, object_pairs_hook=_pairs)
+        return json.loads(text, object_pairs_hook=_pairs, parse_float=_float, parse_constant=_constant)
+    except RecursionError:
+        raise InvalidInput(f"{what}: nested too deeply") from None
     except InvalidInput as error:
         raise InvalidInput(f"{what}: {error.message}") from None
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         raise InvalidInput(f"{what}: not JSON: {error}") from None
+
+
+def _children(level: list[object]) -> list[object]:
+    """The containers one level below ``level``."""
+    below: list[object] = []
+    for item in level:
+        inside = item.values() if type(item) is dict else item if type(item) is list else ()
+        below += [child for child in inside if type(child) is dict or type(child) is list]
+    return below
+
+
+def _too_deep(value: object) -> bool:
+    level = [value]
+    for _ in range(_DEEPEST):
+        level = _children(level)
+        if not level:
+            return False
+    return True
+
+
+def _encodable(value: object) -> bool:
+    """Whether every string has a UTF-8 form. Works level by level: the depth is not checked yet."""
+    level = [value]
+    while level:
+        try:
+            for item in level:
+                inside = (
+                    [*item, *item.values()] if type(item) is dict else item if type(item) is list else (item,)
+                )
+                for child in inside:
+                    if type(child) is str:
+                        child.encode()
+        except UnicodeEncodeError:
+            return False
+        level = _children(level)
+    return True
 
 
 def _place(text: str, index: int) -> str:
@@ -105,11 +164,11 @@ def dumps(value: object, *, indent: int = 0, sort: bool = False) -> str:
 
 
 def _string(text: str) -> str:
-    if make_scanner is None:
+    if _fast is None:
         import json
 
         return json.dumps(text, ensure_ascii=False)
-    return encode_basestring(text)
+    return str(_fast.encode_basestring(text))
 
 
 def _write(value: Any, out: Any, newline: str, step: str, sort: bool) -> None:

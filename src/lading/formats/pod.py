@@ -44,7 +44,7 @@ class ObjectFieldSelector(Record):
 class ResourceFieldSelector(Record):
     container_name: str = ""
     resource: str
-    divisor: str = ""
+    divisor: str | int | float = ""
 
 
 class KeySelector(Record):
@@ -206,7 +206,7 @@ class PodSecurityContext(Record):
 
 class EmptyDirVolumeSource(Record):
     medium: str = ""
-    size_limit: str | None = None
+    size_limit: str | int | float | None = None
 
 
 class HostPathVolumeSource(Record):
@@ -260,6 +260,7 @@ class Volume(Record):
         "downward_api": "downwardAPI",
         "aws_elastic_block_store": "awsElasticBlockStore",
         "gce_persistent_disk": "gcePersistentDisk",
+        "scale_io": "scaleIO",
     }
     name: str
     empty_dir: EmptyDirVolumeSource | None = None

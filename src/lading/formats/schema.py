@@ -113,7 +113,11 @@ def _fresh(default: object) -> object:
     """A default of one's own, so that changing one record never changes another."""
     if type(default) in _EMPTY:
         return default.copy()  # type: ignore[attr-defined]
-    return default.replace() if isinstance(default, Record) else default
+    if isinstance(default, Record):
+        made = type(default).__new__(type(default))
+        made.__dict__.update((name, _fresh(value)) for name, value in default.__dict__.items())
+        return made
+    return default
 
 
 def _encode(value: object) -> Any:
@@ -149,7 +153,7 @@ def _plan(cls: type[Record]) -> dict[str, tuple[str, object]]:
     """Wire name → (attribute, resolved annotation)."""
     plan = _plan_cache.get(cls)
     if plan is None:
-        annotations: dict[str, tuple[str, object]] = {}
+        annotations: dict[str, tuple[str, dict[str, Any]]] = {}
         for klass in reversed(cls.__mro__):
             space = vars(sys.modules[klass.__module__])
             for name, text in klass.__dict__.get("__annotations__", {}).items():
@@ -158,7 +162,7 @@ def _plan(cls: type[Record]) -> dict[str, tuple[str, object]]:
         plan = {}
         for name, wire in _wire_names(cls):
             text, space = annotations[name]
-            plan[wire] = (name, eval(text, space) if isinstance(text, str) else text)  # type: ignore[arg-type]
+            plan[wire] = (name, eval(text, space) if isinstance(text, str) else text)
         _plan_cache[cls] = plan
     return plan
 
@@ -180,8 +184,12 @@ def _decode_record(cls: type[Record], value: object, where: str, strict: bool) -
         name, kind = entry
         if item is None:
             continue  # an explicit null is an absent field, as in Go's decoders
+        if (kind is str and type(item) is str and "\0" not in item) or (kind is bool and type(item) is bool):
+            own[name] = item  # the usual case, without building the path for an error
+            continue
         own[name] = _decode(kind, item, _join(where, key), strict)
-    for wire, (name, _kind_) in plan.items():
+    for wire, entry in plan.items():
+        name = entry[0]
         if name not in own:
             try:
                 default = getattr(cls, name)
@@ -202,31 +210,47 @@ def _decode(kind: object, value: object, where: str, strict: bool) -> object:
             return _decode(arms[0], value, where, strict)
         for arm in arms:
             if isinstance(arm, type) and not issubclass(arm, Record) and type(value) is arm:
-                return value
+                return _bounded(value, where)
         raise InvalidInput(f"{where}: expected {' or '.join(_name(a) for a in arms)}, found {_kind(value)}")
     if type(kind) is GenericAlias:
         if kind.__origin__ is list:
             if type(value) is not list:
                 raise InvalidInput(f"{where}: expected a list, found {_kind(value)}")
             item = kind.__args__[0]
+            if item is str and all(type(v) is str and "\0" not in v for v in value):
+                return value.copy()
             return [_decode(item, v, f"{where}[{i}]", strict) for i, v in enumerate(value)]
         if type(value) is not dict:
             raise InvalidInput(f"{where}: expected an object, found {_kind(value)}")
         item = kind.__args__[1]
         for k in value:
             if type(k) is not str:
-                raise InvalidInput(f"{where}: the key {k!r} must be a string", hint="quote it")
+                raise InvalidInput(f"{where}: the key {_kind(k)} must be a string", hint="quote it")
+            _bounded(k, where)
         return {k: _decode(item, v, _join(where, k), strict) for k, v in value.items()}
     if kind is object:
         return value
     if kind is float and type(value) is int:
-        return float(value)
+        return float(_bounded(value, where))  # type: ignore[arg-type]
     if isinstance(kind, type):
         if issubclass(kind, Record):
             return _decode_record(kind, value, where, strict)
         if type(value) is kind:
-            return value
+            return _bounded(value, where)
     raise InvalidInput(f"{where}: expected {_name(kind)}, found {_kind(value)}")
+
+
+def _bounded(value: object, where: str) -> object:
+    """Refuse scalars that no system call or structure of C can carry, before one of them fails far from here."""
+    if type(value) is str:
+        if "\0" in value:
+            raise InvalidInput(f"{where}: {_kind(value)} holds a NUL character")
+    elif type(value) is int:
+        if not -(1 << 63) <= value < 1 << 64:
+            raise InvalidInput(f"{where}: {_kind(value)} does not fit into 64 bits")
+    elif type(value) is float and value - value != 0.0:
+        raise InvalidInput(f"{where}: {value} is not a finite number")
+    return value
 
 
 _NAMES = {str: "a string", int: "an integer", bool: "true or false", float: "a number"}
@@ -243,11 +267,14 @@ def _kind(value: object) -> str:
         return "an object"
     if type(value) is list:
         return "a list"
-    text = repr(value)
+    text = repr(value[:40] if isinstance(value, str) else value)
     return text if len(text) <= 40 else text[:37] + "…"
 
 
 def _join(where: str, key: object) -> str:
+    """The path one level deeper. A key from outside must not break an error into lines or drown it."""
+    if type(key) is not str or len(key) > 64 or not key.isprintable():
+        key = _kind(key)
     return f"{where}.{key}" if where else str(key)
 
 
