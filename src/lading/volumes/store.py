@@ -1,0 +1,343 @@
+"""The volume store: one directory a volume below :attr:`Roots.volumes`.
+
+``NAME/volume.json`` is the record, ``NAME/_data`` the content. A volume is made in ``.new-…`` and renamed into place, so a
+name either exists whole or not at all and two commands racing on one name have one winner. Removing renames to ``.gone-…``
+first: a removal that is killed leaves something :meth:`Volumes.check` finishes.
+
+Drivers: ``local`` (a directory here, or with ``type=none,o=bind,device=PATH`` a directory elsewhere, or with
+``type=tmpfs`` memory) and ``tmpfs`` (the same as the last). Every other driver and option is refused by name.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+
+from lading.errors import Conflict, Exhausted, InvalidInput, KernelError, NotFound, Unsupported
+from lading.formats.jsontext import dumps, loads
+from lading.formats.schema import Record
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+_NAME_HEAD = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789")
+_NAME_TAIL = _NAME_HEAD | frozenset("_.-")
+_ENOSPC, _EDQUOT, _EEXIST, _ENOTEMPTY, _ENOENT = 28, 122, 17, 39, 2
+_LOCAL_OPTIONS = ("type", "o", "device")
+
+
+class Volume(Record):
+    """One volume, as its record says.
+
+    ``created`` is RFC 3339 UTC. ``anonymous`` volumes go with their container (``--rm``, ``rm -v``). ``populated`` is set
+    once the image's content was copied up, so that a volume emptied on purpose stays empty.
+    """
+
+    name: str
+    driver: str = "local"
+    options: dict[str, str] = {}
+    labels: dict[str, str] = {}
+    created: str = ""
+    anonymous: bool = False
+    populated: bool = False
+
+
+class Source(Record):
+    """What to mount for a volume: ``bind`` a directory, or a ``tmpfs`` with mount options."""
+
+    kind: str
+    path: str = ""
+    options: list[str] = []
+
+
+class Finding(Record):
+    """Something :meth:`Volumes.check` found: what is wrong, where, and what was (or would be) done about it."""
+
+    what: str
+    where: str
+    fix: str
+    fixed: bool = False
+
+
+# Volumes has a method called ``list``, which hides the type inside the class.
+_Names = list[str]
+_Findings = list[Finding]
+
+
+class Volumes:
+    """All volumes below one directory. Safe to use from many processes at once."""
+
+    def __init__(self, root: str) -> None:
+        self.root = root
+
+    def create(
+        self,
+        name: str = "",
+        driver: str = "local",
+        options: dict[str, str] | None = None,
+        labels: dict[str, str] | None = None,
+        *,
+        anonymous: bool = False,
+        exist_ok: bool = True,
+    ) -> Volume:
+        """Make a volume; an empty ``name`` gives it 64 random hex digits, as Docker does.
+
+        An existing volume with the same driver and options is returned as it is when ``exist_ok``; with different ones
+        it is a :class:`Conflict`. Raises InvalidInput (name, option values), Unsupported (driver, option), Exhausted.
+        """
+        name = name or os.urandom(32).hex()
+        check_name(name)
+        volume = Volume(
+            name=name,
+            driver=driver,
+            options=dict(options or {}),
+            labels=dict(labels or {}),
+            created=_now(),
+            anonymous=anonymous,
+        )
+        _check_driver(volume)
+        staging = f"{self.root}/.new-{name}-{os.getpid()}"
+        try:
+            os.makedirs(f"{staging}/_data", 0o755)
+            _write_record(staging, volume)
+            try:
+                os.rename(staging, f"{self.root}/{name}")
+            except OSError as error:
+                if error.errno not in (_EEXIST, _ENOTEMPTY):
+                    raise
+                _remove_tree(staging)
+                return self._existing(volume, exist_ok)
+            _sync_directory(self.root)
+        except OSError as error:
+            _remove_tree(staging)
+            raise _os_error(f"volume {name}", error) from None
+        return volume
+
+    def _existing(self, wanted: Volume, exist_ok: bool) -> Volume:
+        found = self.get(wanted.name)
+        if not exist_ok:
+            raise Conflict(
+                f"volume {wanted.name} exists already", hint="choose another name or remove it first"
+            )
+        if found.driver != wanted.driver or (wanted.options and found.options != wanted.options):
+            raise Conflict(
+                f"volume {wanted.name} exists with driver {found.driver} and other options",
+                hint="choose another name or remove it first",
+            )
+        return found
+
+    def get(self, name: str) -> Volume:
+        """The volume ``name``. Raises NotFound."""
+        check_name(name)
+        try:
+            with open(f"{self.root}/{name}/volume.json", "rb") as file:
+                text = file.read()
+        except FileNotFoundError:
+            raise NotFound(f"volume {name} does not exist", hint="see `lading volume ls`") from None
+        return Volume.decode(loads(text, what=f"volume {name}"), where=f"volume {name}", strict=False)
+
+    def list(self) -> list[Volume]:
+        """Every volume, by name."""
+        made = []
+        for name in self._names():
+            try:
+                made.append(self.get(name))
+            except NotFound:
+                continue  # removed since the directory was read
+        return made
+
+    def _names(self) -> Iterator[str]:
+        try:
+            names = sorted(os.listdir(self.root))
+        except FileNotFoundError:
+            return
+        for name in names:
+            if not name.startswith("."):
+                yield name
+
+    def source(self, name: str) -> Source:
+        """What to mount for the volume ``name``. Raises NotFound, and InvalidInput when a bound device is gone."""
+        volume = self.get(name)
+        if _is_tmpfs(volume):
+            return Source(kind="tmpfs", options=[o for o in volume.options.get("o", "").split(",") if o])
+        device = volume.options.get("device")
+        if device:
+            if not os.path.isdir(device):
+                raise InvalidInput(
+                    f"volume {name}: its device {device} is not a directory",
+                    hint="make it, or remove the volume",
+                )
+            return Source(kind="bind", path=device)
+        return Source(kind="bind", path=f"{self.root}/{name}/_data")
+
+    def remove(
+        self, name: str, *, in_use: Callable[[str], _Names] | None = None, force: bool = False
+    ) -> None:
+        """Remove a volume and its content. Raises Conflict, naming who uses it; NotFound unless ``force``."""
+        try:
+            self.get(name)
+        except NotFound:
+            if force:
+                return
+            raise
+        users = in_use(name) if in_use else []
+        if users:
+            raise Conflict(
+                f"volume {name} is in use by {', '.join(users)}", hint="remove these containers first"
+            )
+        gone = f"{self.root}/.gone-{name}-{os.urandom(4).hex()}"
+        try:
+            os.rename(f"{self.root}/{name}", gone)
+        except FileNotFoundError:
+            if force:
+                return
+            raise NotFound(f"volume {name} does not exist") from None
+        _remove_tree(gone)
+
+    def prune(self, in_use: Callable[[str], _Names], *, all: bool = False) -> tuple[_Names, int]:
+        """Remove unused volumes (anonymous ones, or ``all``): their names, and the bytes that became free."""
+        removed: _Names = []
+        freed = 0
+        for volume in self.list():
+            if not (all or volume.anonymous) or in_use(volume.name):
+                continue
+            size = self.usage(volume.name)
+            try:
+                self.remove(volume.name, in_use=in_use)
+            except (NotFound, Conflict):
+                continue  # somebody was faster
+            removed.append(volume.name)
+            freed += size
+        return removed, freed
+
+    def usage(self, name: str) -> int:
+        """Bytes on disk below the volume's own directory; 0 for bound devices and memory."""
+        seen: set[tuple[int, int]] = set()
+        total = 0
+        for directory, _, files in os.walk(f"{self.root}/{name}/_data"):
+            for file in files:
+                try:
+                    info = os.lstat(f"{directory}/{file}")
+                except FileNotFoundError:
+                    continue
+                if (info.st_dev, info.st_ino) not in seen:
+                    seen.add((info.st_dev, info.st_ino))
+                    total += info.st_blocks * 512
+        return total
+
+    def mark_populated(self, name: str) -> None:
+        """Remember that the image's content was copied up into ``name``."""
+        volume = self.get(name)
+        if not volume.populated:
+            _write_record(f"{self.root}/{name}", volume.replace(populated=True))
+
+    def check(self, repair: bool) -> _Findings:
+        """Finish what an interrupted command left: half-made and half-removed volumes, records that are missing."""
+        findings = []
+        try:
+            names = sorted(os.listdir(self.root))
+        except FileNotFoundError:
+            return []
+        for name in names:
+            path = f"{self.root}/{name}"
+            if name.startswith(".gone-"):
+                what = "a volume whose removal was interrupted"
+            elif name.startswith(".new-"):
+                pid = name.rpartition("-")[2]
+                if pid.isdigit() and os.path.exists(f"/proc/{pid}"):
+                    continue  # being made right now
+                what = "a volume that was never finished"
+            elif not os.path.exists(f"{path}/volume.json"):
+                if repair:
+                    _write_record(path, Volume(name=name, created=_now()))
+                findings.append(
+                    Finding(
+                        what="a volume without its record", where=path, fix="write a new record", fixed=repair
+                    )
+                )
+                continue
+            else:
+                continue
+            if repair:
+                _remove_tree(path)
+            findings.append(Finding(what=what, where=path, fix="remove it", fixed=repair))
+        return findings
+
+
+def check_name(name: str) -> None:
+    """Docker's volume names: ``[a-zA-Z0-9][a-zA-Z0-9_.-]*``, at most 255 bytes."""
+    if not name or name[0] not in _NAME_HEAD or not _NAME_TAIL.issuperset(name) or len(name) > 255:
+        raise InvalidInput(
+            f"volume name {name!r} is not valid",
+            hint="use letters, digits, '_', '.' and '-', starting with a letter or digit",
+        )
+
+
+def _is_tmpfs(volume: Volume) -> bool:
+    return volume.driver == "tmpfs" or volume.options.get("type") == "tmpfs"
+
+
+def _check_driver(volume: Volume) -> None:
+    if volume.driver not in ("local", "tmpfs"):
+        raise Unsupported(f"volume driver {volume.driver!r} is not supported", hint="use local or tmpfs")
+    for option in volume.options:
+        if option not in _LOCAL_OPTIONS:
+            raise Unsupported(
+                f"volume option {option!r} is not supported", hint="the local driver knows type, o, device"
+            )
+    kind = volume.options.get("type", "tmpfs" if volume.driver == "tmpfs" else "")
+    words = [w for w in volume.options.get("o", "").split(",") if w]
+    if kind == "tmpfs":
+        return
+    if kind not in ("", "none"):
+        raise Unsupported(
+            f"volume type {kind!r} is not supported", hint="bind a directory that is mounted already"
+        )
+    device = volume.options.get("device", "")
+    if device or words or kind:
+        if [w for w in words if w not in ("bind", "rbind")] or not words:
+            raise Unsupported(
+                f"volume options o={volume.options.get('o', '')!r} are not supported", hint="use o=bind"
+            )
+        if not device.startswith("/"):
+            raise InvalidInput(f"volume {volume.name}: device {device!r} must be an absolute path")
+
+
+def _now() -> str:
+    moment = time.time_ns()
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(moment // 10**9)) + f".{moment % 10**9:09d}Z"
+
+
+def _write_record(directory: str, volume: Volume) -> None:
+    path = f"{directory}/volume.json"
+    fresh = f"{path}.{os.getpid()}"
+    fd = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    try:
+        os.write(fd, dumps(volume.encode(), indent=2).encode() + b"\n")
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+    os.rename(fresh, path)
+
+
+def _sync_directory(path: str) -> None:
+    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def _remove_tree(path: str) -> None:
+    import shutil
+
+    shutil.rmtree(path, ignore_errors=True)
+    if os.path.lexists(path):
+        raise Conflict(f"{path} could not be removed whole", hint="see what is mounted or immutable below it")
+
+
+def _os_error(what: str, error: OSError) -> Exception:
+    if error.errno in (_ENOSPC, _EDQUOT):
+        return Exhausted(f"{what}: no space left on the disk", hint="free some and try again")
+    return KernelError(f"{what}: {error.filename or ''}", error.errno or 0)
