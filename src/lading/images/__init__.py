@@ -1,1 +1,225 @@
-"""Placeholder."""
+"""The image store: content by digest, unpacked layers, names, archives, and ways in and out.
+
+:class:`Images` is the whole interface. Looking an image up (:meth:`Images.get`) and preparing a container's root
+(:meth:`Images.rootfs`) are on the path of ``lading run`` and read two small files; everything else is imported when called.
+"""
+
+from __future__ import annotations
+
+import os
+
+from lading.errors import InvalidInput, NotFound
+from lading.formats.digest import is_digest
+from lading.formats.reference import Reference
+from lading.formats.rootfs import Rootfs
+from lading.images.image import Image, ResolvedStore
+from lading.images.names import Named, Names
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterator
+    from typing import Any, BinaryIO
+
+    from lading.formats.oci_image import Descriptor
+    from lading.images.content import ContentStore
+    from lading.images.layers import LayerStore
+    from lading.images.leases import Lease
+    from lading.images.remove import RemoveReport
+
+__all__ = ["Image", "Images"]
+
+_HEX = frozenset("0123456789abcdef")
+
+
+class Images:
+    """The image store below ``root`` (:attr:`lading.roots.Roots.images`). Any number of processes may use it at once."""
+
+    def __init__(self, root: str, kernel: object = None) -> None:
+        self.root = root
+        self.kernel = kernel
+        self.names = Names(root)
+        self.resolved = ResolvedStore(root, self._names_of)
+        self._content: ContentStore | None = None
+        self._layers: LayerStore | None = None
+
+    # --- parts ------------------------------------------------------------------------------------------------------
+
+    @property
+    def content(self) -> ContentStore:
+        """Blobs by digest."""
+        if self._content is None:
+            from lading.images.content import ContentStore
+
+            self._content = ContentStore(self.root)
+        return self._content
+
+    @property
+    def layers(self) -> LayerStore:
+        """Unpacked layers."""
+        if self._layers is None:
+            from lading.images.layers import LayerStore
+
+            self._layers = LayerStore(self.root)
+        return self._layers
+
+    def lease(self) -> Lease:
+        """A lease: what is added to it is not collected while this process lives and has not closed it."""
+        from lading.images.leases import Lease
+
+        try:
+            os.makedirs(self.root, mode=0o711, exist_ok=True)
+        except OSError as error:
+            from lading.images.files import disk_error
+
+            raise disk_error(error, f"cannot make the image store {self.root}") from None
+        return Lease(self.root)
+
+    # --- looking up -------------------------------------------------------------------------------------------------
+
+    def get(self, reference: str, platform: str = "") -> Image:
+        """The local image that ``reference`` names: a name, ``name@digest``, a digest, an id or a unique prefix of one.
+
+        ``platform`` ("linux/arm64") picks from what was pulled for several; default: the one chosen when it arrived.
+        Raises :class:`NotFound`, :class:`InvalidInput` (not a reference; an ambiguous prefix).
+        """
+        image = self._find(reference)
+        if image is None:
+            raise NotFound(
+                f"image {reference!r} is not here", hint=f"`lading pull {reference}` or `lading load`"
+            )
+        if platform:
+            from lading.images.register import for_platform
+
+            return for_platform(self, reference, image, platform)
+        return image
+
+    def _find(self, reference: str) -> Image | None:
+        if is_digest(reference):
+            return self.resolved.get(reference) or self._by_id(reference.partition(":")[2])
+        if len(reference) == 64 and _HEX.issuperset(reference):
+            return self._by_id(reference)
+        try:
+            parsed = Reference.parse(reference)
+        except InvalidInput:
+            found = self._by_id(reference) if reference and _HEX.issuperset(reference) else None
+            if found is None:
+                raise
+            return found
+        named = self.names.get(parsed)
+        if named is not None:
+            return self.resolved.get(named.image)
+        if parsed.digest:
+            return self._by_digest(parsed)
+        return self._by_id(reference) if len(reference) >= 4 and _HEX.issuperset(reference) else None
+
+    def _by_digest(self, wanted: Reference) -> Image | None:
+        """``name@digest`` where any name of that repository stands for the digest (an index or a manifest)."""
+        for reference, named in self.names.list():
+            if reference.name == wanted.name and wanted.digest in (named.target.digest, named.image):
+                return self.resolved.get(named.image)
+        return None
+
+    def _by_id(self, prefix: str) -> Image | None:
+        found: dict[str, Image] = {}
+        for digest in self.resolved.list():
+            image = self.resolved.get(digest)
+            if image is None:
+                continue
+            if image.id.partition(":")[2].startswith(prefix) or digest.partition(":")[2].startswith(prefix):
+                found.setdefault(image.id, image)
+        if len(found) > 1:
+            raise InvalidInput(
+                f"image id {prefix!r} is ambiguous: {len(found)} images begin with it", reason="ambiguous"
+            )
+        return next(iter(found.values()), None)
+
+    def _names_of(self, digest: str) -> list[str]:
+        return [r.familiar for r, named in self.names.list() if named.image == digest]
+
+    def list(self) -> list[Image]:
+        """Every local image, newest first; one with several names once, with all of them."""
+        names: dict[str, list[str]] = {}
+        for reference, named in self.names.list():
+            names.setdefault(named.image, []).append(reference.familiar)
+        images = []
+        for digest in self.resolved.list():
+            image = self.resolved.get(digest)
+            if image is not None:
+                image._names = names.get(digest, [])
+                images.append(image)
+        images.sort(key=lambda i: i.created, reverse=True)
+        return images
+
+    # --- running ----------------------------------------------------------------------------------------------------
+
+    def rootfs(self, image: Image, directory: str, *, volatile: bool = False) -> Rootfs:
+        """Prepare a writable layer for a container of ``image`` below ``directory`` (made if absent): ``upper`` and ``work``.
+
+        The caller records ``directory`` before, and removes it after. Mounting is the runtime's, inside the container.
+        """
+        upper, work = directory + "/upper", directory + "/work"
+        try:
+            os.makedirs(directory, mode=0o711, exist_ok=True)
+            mode, uid, gid = image.owner
+            made = False
+            try:
+                os.mkdir(upper, 0o755)
+                made = True
+            except FileExistsError:
+                pass
+            try:
+                os.mkdir(work, 0o700)
+            except FileExistsError:
+                pass
+            if made:
+                # The upper directory's attributes are those of the container's root directory.
+                if mode != 0o755:
+                    os.chmod(upper, mode)
+                if (uid, gid) != (0, 0) and os.geteuid() == 0:
+                    os.chown(upper, uid, gid)
+        except OSError as error:
+            from lading.images.files import disk_error
+
+            raise disk_error(error, f"cannot make the container's root below {directory}") from None
+        return Rootfs(
+            lower=image.layers, upper=upper, work=work, userxattr=os.geteuid() != 0, volatile=volatile
+        )
+
+    # --- changing ---------------------------------------------------------------------------------------------------
+
+    def register(
+        self, target: Descriptor, names: Collection[str], *, lease: Lease, platform: str = ""
+    ) -> Image:
+        """Make stored content an image: unpack what is not unpacked yet, record it, and give it ``names``.
+
+        ``target`` is an index or a manifest in the content store. What pull, load, import and commit end with.
+        """
+        from lading.images.register import register
+
+        return register(self, target, names, lease=lease, platform=platform)
+
+    def tag(self, image: str | Image, name: str) -> None:
+        """Let ``name`` stand for ``image`` (a reference or an :class:`Image`), moving it if it stood for another."""
+        from lading.images.register import tag
+
+        tag(self, image, name)
+
+    def remove(self, reference: str, *, force: bool = False, in_use: Collection[str] = ()) -> RemoveReport:
+        """Untag, and remove what nothing refers to any more.
+
+        ``in_use``: ids or digests of images that containers use. Raises :class:`NotFound`, :class:`Conflict`.
+        """
+        from lading.images.remove import remove
+
+        return remove(self, reference, force=force, in_use=in_use)
+
+    def bootstrap(
+        self, name: str, *, include: Collection[str] = (), progress: Callable[[str], None] | None = None
+    ) -> Image:
+        """Make a base image from Debian packages: ``busybox`` or ``debian:SUITE`` with the packages ``include``.
+
+        Raises :class:`InvalidInput`, :class:`NotFound` (a tool or package is missing).
+        """
+        from lading.images.bootstrap import bootstrap
+
+        return bootstrap(self, name, include=list(include), progress=progress or (lambda _: None))

@@ -1,0 +1,172 @@
+"""Decompression of a stream that arrives in pieces: gzip, zstd, bzip2, xz, or nothing. The first bytes say which.
+
+Every decompressor here takes several members (frames, streams) after one another, as the formats allow and as some
+builders write, lets zeros pad the end, and refuses anything else there.
+"""
+
+from __future__ import annotations
+
+from lading.errors import Corrupt, Unsupported
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+    from typing import Protocol
+
+    class _Decompressor(Protocol):
+        @property
+        def eof(self) -> bool: ...
+        @property
+        def unused_data(self) -> bytes: ...
+
+
+MAGIC = {
+    "gzip": b"\x1f\x8b",
+    "zstd": b"\x28\xb5\x2f\xfd",
+    "bzip2": b"BZh",
+    "xz": b"\xfd7zXZ\x00",
+}
+_SKIPPABLE = tuple(bytes((0x50 + n, 0x2A, 0x4D, 0x18)) for n in range(16))
+OUTPUT = 1 << 20  # the most that one piece of output holds
+
+
+def sniff(head: bytes) -> str:
+    """``gzip``, ``zstd``, ``bzip2``, ``xz``, or empty for anything else, from the first six bytes."""
+    for name, magic in MAGIC.items():
+        if head.startswith(magic):
+            return name
+    return "zstd" if head[:4] in _SKIPPABLE else ""
+
+
+def decompress(pieces: Iterable[bytes], *, what: str = "the archive") -> Iterator[bytes]:
+    """The plain bytes of ``pieces``, at most :data:`OUTPUT` of them at a time.
+
+    Raises :class:`Corrupt` (reasons ``bad-compression``, ``truncated``), :class:`Unsupported` for zstd where no module has it.
+    """
+    source = iter(pieces)
+    head = b""
+    for piece in source:
+        head += piece
+        if len(head) >= 6:
+            break
+    kind = sniff(head)
+    if not kind:
+        if head:
+            yield head
+        yield from source
+        return
+    make, run = _ENGINES[kind]()
+    yield from _members(kind, make, run, head, source, what)
+
+
+def _members(
+    kind: str,
+    make: Callable[[], _Decompressor],
+    run: Callable[[_Decompressor, bytes], Iterator[bytes]],
+    data: bytes,
+    source: Iterator[bytes],
+    what: str,
+) -> Iterator[bytes]:
+    engine = make()
+    fresh = False  # between members, nothing of the next one seen
+    while True:
+        if fresh:
+            data = data.lstrip(b"\0") if kind != "zstd" else data
+            while data and len(data) < 6 and (more := next(source, b"")):
+                data += more
+            if data.strip(b"\0"):
+                if sniff(data) != kind:
+                    raise Corrupt(f"{what}: garbage after the {kind} data", reason="bad-compression")
+                engine = make()
+                fresh = False
+        if not fresh and data:
+            try:
+                yield from run(engine, data)
+            except Exception as error:
+                if isinstance(error, (Corrupt, Unsupported, GeneratorExit, MemoryError)):
+                    raise
+                raise Corrupt(f"{what}: broken {kind} data: {error}", reason="bad-compression") from None
+            if engine.eof:
+                data = engine.unused_data
+                fresh = True
+                continue
+        data = next(source, b"")
+        if not data:
+            for data in source:  # an empty piece is not the end
+                if data:
+                    break
+            else:
+                break
+    if not fresh:
+        raise Corrupt(f"{what}: the {kind} data is truncated", reason="truncated")
+
+
+def _gzip() -> tuple[Callable[[], _Decompressor], Callable[[_Decompressor, bytes], Iterator[bytes]]]:
+    try:
+        from isal import igzip_lib
+    except ImportError:
+        return _zlib()
+
+    def make() -> _Decompressor:
+        return igzip_lib.IgzipDecompressor(flag=igzip_lib.DECOMP_GZIP)  # type: ignore[no-any-return]
+
+    return make, _bounded
+
+
+def _zlib() -> tuple[Callable[[], _Decompressor], Callable[[_Decompressor, bytes], Iterator[bytes]]]:
+    import zlib
+
+    def make() -> _Decompressor:
+        return zlib.decompressobj(31)
+
+    def run(engine: _Decompressor, data: bytes) -> Iterator[bytes]:
+        while data and not engine.eof:
+            yield engine.decompress(data, OUTPUT)  # type: ignore[attr-defined]
+            data = engine.unconsumed_tail  # type: ignore[attr-defined]
+
+    return make, run
+
+
+def _bounded(engine: _Decompressor, data: bytes) -> Iterator[bytes]:
+    """Feed an engine of the ``bz2`` kind, which keeps its input and says when it needs more."""
+    while True:
+        made = engine.decompress(data, OUTPUT)  # type: ignore[attr-defined]
+        if made:
+            yield made
+        data = b""
+        if engine.eof or engine.needs_input:  # type: ignore[attr-defined]
+            return
+
+
+def _zstd() -> tuple[Callable[[], _Decompressor], Callable[[_Decompressor, bytes], Iterator[bytes]]]:
+    try:
+        from compression import zstd  # type: ignore[import-not-found, unused-ignore]
+    except ImportError:
+        try:
+            from backports import zstd
+        except ImportError:
+            raise Unsupported("zstd layers need Python 3.14 or the backports.zstd package") from None
+
+    def make() -> _Decompressor:
+        # A frame may ask for a window of 2 GiB; 128 MiB is what the zstd command allows by default.
+        return zstd.ZstdDecompressor(options={zstd.DecompressionParameter.window_log_max: 27})  # type: ignore[no-any-return]
+
+    return make, _bounded
+
+
+def _bzip2() -> tuple[Callable[[], _Decompressor], Callable[[_Decompressor, bytes], Iterator[bytes]]]:
+    import bz2
+
+    return bz2.BZ2Decompressor, _bounded
+
+
+def _xz() -> tuple[Callable[[], _Decompressor], Callable[[_Decompressor, bytes], Iterator[bytes]]]:
+    import lzma
+
+    def make() -> _Decompressor:
+        return lzma.LZMADecompressor(format=lzma.FORMAT_XZ, memlimit=256 << 20)
+
+    return make, _bounded
+
+
+_ENGINES = {"gzip": _gzip, "zstd": _zstd, "bzip2": _bzip2, "xz": _xz}

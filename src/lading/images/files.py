@@ -1,0 +1,204 @@
+"""Small durable files: written whole, synced, renamed into place. Locks that die with their owner.
+
+Everything the image store records goes through here, so that one place decides what survives a power cut.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+
+from lading.errors import Exhausted, LadingError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+
+
+def disk_error(error: OSError, doing: str) -> LadingError:
+    """The error to raise for ``error`` while ``doing`` something: a full disk is said as such."""
+    if error.errno in _FULL:
+        return Exhausted(
+            f"{doing}: the disk is full",
+            hint="free some space, for example with `lading prune`",
+            reason="disk-full",
+        )
+    if error.errno == errno.EROFS:
+        return LadingError(f"{doing}: the file system is read-only", reason="read-only")
+    return LadingError(f"{doing}: {error.strerror or error}", reason="io")
+
+
+def write_atomically(path: str, data: bytes, *, mode: int = 0o644) -> None:
+    """Replace ``path`` by ``data``: after a crash it holds the old content or the new, never a mixture.
+
+    Raises what :func:`disk_error` says; nothing is left behind.
+    """
+    temporary = f"{path}.{os.getpid()}-{os.urandom(4).hex()}.tmp"
+    try:
+        fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
+        try:
+            view = memoryview(data)
+            while view:
+                view = view[os.write(fd, view) :]
+            os.fsync(fd)
+        finally:
+            os.close(fd)
+        os.rename(temporary, path)
+    except OSError as error:
+        try:
+            os.unlink(temporary)
+        except OSError:
+            pass
+        raise disk_error(error, f"cannot write {path}") from None
+    sync_directory(os.path.dirname(path))
+
+
+def sync_directory(path: str) -> None:
+    """Make renames below ``path`` durable; a file system that cannot is left to its own devices."""
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except OSError:
+        return
+    try:
+        os.fsync(fd)
+    except OSError:
+        pass
+    finally:
+        os.close(fd)
+
+
+def read(path: str) -> bytes | None:
+    """The whole content of a small file, None when there is none."""
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return None
+    try:
+        size = os.fstat(fd).st_size
+        data = os.read(fd, size + 1)
+        while len(data) < size:
+            more = os.read(fd, size - len(data))
+            if not more:
+                break
+            data += more
+        return data
+    finally:
+        os.close(fd)
+
+
+class Lock:
+    """An advisory lock on a file: shared or exclusive, released when the holder dies. A context manager."""
+
+    __slots__ = ("_exclusive", "_fd", "_path")
+
+    def __init__(self, path: str, *, exclusive: bool) -> None:
+        self._path = path
+        self._exclusive = exclusive
+        self._fd = -1
+
+    def __enter__(self) -> Lock:
+        import fcntl
+
+        self._fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        fcntl.flock(self._fd, fcntl.LOCK_EX if self._exclusive else fcntl.LOCK_SH)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        os.close(self._fd)
+        self._fd = -1
+
+
+def try_lock(fd: int) -> bool:
+    """Take an exclusive lock on an open file without waiting; False when somebody alive holds one."""
+    import fcntl
+
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def remove_tree(path: str) -> None:
+    """Remove a directory tree without ever following a symbolic link; absent is fine.
+
+    Directories that deny their own owner (mode 0) are opened up first, as an ordinary user has to.
+    """
+    try:
+        parent = os.open(os.path.dirname(path), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return
+    try:
+        remove_at(parent, os.path.basename(path))
+    finally:
+        os.close(parent)
+
+
+def remove_at(parent: int, name: str) -> None:
+    """Remove ``name`` in the directory ``parent``, whatever it is, with all below it."""
+    try:
+        os.unlink(name, dir_fd=parent)
+        return
+    except FileNotFoundError:
+        return
+    except (IsADirectoryError, PermissionError):
+        pass
+    # Iterative: an archive may nest directories deeper than Python recurses, or than there are descriptors.
+    flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+    base = _open_directory(parent, name, flags)
+    try:
+        current = os.dup(base)
+        path: list[str] = []
+        try:
+            while True:
+                below = _unlink_files(current)
+                if below:
+                    child = _open_directory(current, below, flags)
+                    os.close(current)
+                    current = child
+                    path.append(below)
+                    continue
+                if not path:
+                    break
+                above = os.open("..", flags, dir_fd=current)
+                os.close(current)
+                current = above
+                os.rmdir(path.pop(), dir_fd=current)
+        finally:
+            os.close(current)
+    finally:
+        os.close(base)
+    os.rmdir(name, dir_fd=parent)
+
+
+def _open_directory(parent: int, name: str, flags: int) -> int:
+    try:
+        return os.open(name, flags, dir_fd=parent)
+    except PermissionError:
+        os.chmod(name, 0o700, dir_fd=parent)
+        return os.open(name, flags, dir_fd=parent)
+
+
+def _unlink_files(fd: int) -> str:
+    """Unlink everything in a directory that is not one; the name of a directory found, or empty."""
+    found = ""
+    if not os.fstat(fd).st_mode & 0o200:
+        os.fchmod(fd, 0o700)
+    for name in os.listdir(fd):
+        try:
+            os.unlink(name, dir_fd=fd)
+        except IsADirectoryError:
+            found = name
+        except PermissionError:
+            # unlink(2) of a directory is EISDIR on Linux, but EPERM on some file systems.
+            found = name
+    return found
+
+
+def walk_files(directory: str) -> Iterator[str]:
+    """Absolute names of all files below ``directory``."""
+    for base, _, names in os.walk(directory):
+        for name in names:
+            yield f"{base}/{name}"

@@ -1,0 +1,164 @@
+"""Making stored content an image: the end of every pull, load, import, commit and bootstrap."""
+
+from __future__ import annotations
+
+import os
+
+from lading.errors import InvalidInput, NotFound
+from lading.formats import platform as platforms
+from lading.formats.oci_image import Descriptor, ImageConfig
+from lading.formats.reference import Reference
+from lading.images.files import Lock
+from lading.images.image import Image
+from lading.images.names import Named
+from lading.images.oci import Resolved, format_of, new_image
+from lading.images.stacking import root_owner, stack
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from lading.images import Images
+    from lading.images.layers import Layer
+    from lading.images.leases import Lease
+
+
+def register(
+    images: Images, target: Descriptor, names: Collection[str], *, lease: Lease, platform: str
+) -> Image:
+    """See :meth:`Images.register`."""
+    references = [Reference.parse(name) for name in names]
+    lease.add(target.digest)
+    form = format_of(target.media_type)
+    manifest = form.choose(images.content, target, platforms.parse(platform))
+    lease.add(manifest.digest)
+    resolved = form.resolve(images.content, manifest)
+    lease.add(resolved.id, *(layer.digest for layer in resolved.layers))
+    image = _resolve(images, resolved, form.kind, lease)
+    with Lock(images.root + "/lock", exclusive=False):
+        # Record and name together under the lock: a remove in between would leave a name without an image.
+        images.resolved.put(image)
+        for reference in references:
+            images.names.set(reference, Named(target, image.digest))
+    return image
+
+
+def _resolve(images: Images, resolved: Resolved, kind: str, lease: Lease) -> Image:
+    layers = unpack_all(images, resolved, lease)
+    keys = stack(images.layers, layers, lease=lease)
+    return Image(
+        id=resolved.id,
+        descriptor=resolved.descriptor,
+        kind=kind,
+        config=resolved.config,
+        layers=[images.layers.directory(key) for key in keys],
+        diff_ids=resolved.diff_ids,
+        size=sum(layer.size for layer in layers),
+        owner=root_owner(layers),
+        find_names=images._names_of,
+    )
+
+
+def unpack_all(images: Images, resolved: Resolved, lease: Lease) -> list[Layer]:
+    """The unpacked layers, bottom first; what is missing is unpacked from its blob, several at once."""
+    store, content = images.layers, images.content
+    lease.add(*("layer:" + _key(d) for d in resolved.diff_ids))
+    found = {d: store.get(d) for d in resolved.diff_ids}
+    missing = {
+        d: layer for d, layer in zip(resolved.diff_ids, resolved.layers, strict=True) if found[d] is None
+    }
+    if len(missing) > 1:
+        from concurrent.futures import ThreadPoolExecutor
+
+        with ThreadPoolExecutor(min(len(missing), os.cpu_count() or 1, 4)) as pool:
+            work = {
+                d: pool.submit(store.unpack, content.chunks(b.digest), d, lease=lease)
+                for d, b in missing.items()
+            }
+        found.update({d: w.result() for d, w in work.items()})
+    else:
+        for diff_id, blob in missing.items():
+            found[diff_id] = store.unpack(content.chunks(blob.digest), diff_id, lease=lease)
+    return [layer for d in resolved.diff_ids if (layer := found[d]) is not None]
+
+
+def _key(diff_id: str) -> str:
+    from lading.images.layers import layer_key
+
+    return layer_key(diff_id)
+
+
+def create(
+    images: Images,
+    config: ImageConfig,
+    layers: list[Descriptor],
+    diff_ids: list[str],
+    names: Collection[str],
+    *,
+    lease: Lease,
+) -> Image:
+    """Store the configuration and manifest of an image made here, and register it."""
+    from lading.formats.oci_image import OCI_MANIFEST
+
+    config_data, manifest_data = new_image(config, layers, diff_ids)
+    images.content.put(config_data, lease=lease)
+    digest = images.content.put(manifest_data, lease=lease)
+    target = Descriptor(media_type=OCI_MANIFEST, digest=digest, size=len(manifest_data))
+    text = platforms.text(
+        platforms.Platform(os=config.os, architecture=config.architecture, variant=config.variant)
+    )
+    return register(images, target, names, lease=lease, platform=text)
+
+
+def tag(images: Images, image: str | Image, name: str) -> None:
+    """See :meth:`Images.tag`."""
+    reference = Reference.parse(name)
+    if reference.digest:
+        raise InvalidInput(f"cannot tag {name!r}: a tag has no digest", hint="leave out @ and what follows")
+    with images.lease() as lease:
+        source = images.get(image) if isinstance(image, str) else image
+        lease.add(source.digest)
+        with Lock(images.root + "/lock", exclusive=False):
+            if images.resolved.get(source.digest) is None:
+                raise NotFound(f"image {source.short_id} was removed meanwhile")
+            images.names.set(reference, Named(_target(images, image, source), source.digest))
+
+
+def _target(images: Images, wanted: str | Image, image: Image) -> Descriptor:
+    """Tagging by name keeps the whole index that the name stood for, so that it can be pushed."""
+    if isinstance(wanted, str):
+        try:
+            named = images.names.get(Reference.parse(wanted))
+        except InvalidInput:
+            named = None
+        if named is not None and named.image == image.digest:
+            return named.target
+    return image.descriptor
+
+
+def for_platform(images: Images, reference: str, image: Image, platform: str) -> Image:
+    """The image for ``platform`` behind a name, unpacking it when only its content is here."""
+    wanted = platforms.parse(platform)
+    if platforms.rank(image.platform, wanted) == 0:
+        return image
+    try:
+        named = images.names.get(Reference.parse(reference))
+    except InvalidInput:
+        named = None
+    if named is not None:
+        form = format_of(named.target.media_type)
+        manifest = form.choose(images.content, named.target, wanted)
+        if manifest.digest != image.digest:
+            found = images.resolved.get(manifest.digest)
+            if found is not None:
+                return found
+            if images.content.has(manifest.digest):
+                with images.lease() as lease:
+                    return images.register(manifest, [], lease=lease, platform=platform)
+        elif platforms.rank(image.platform, wanted) is not None:
+            return image
+    raise NotFound(
+        f"image {reference!r} is here for {platforms.text(image.platform)}, not for {platforms.text(wanted)}",
+        hint=f"`lading pull --platform {platforms.text(wanted)} {reference}`",
+        reason="platform",
+    )

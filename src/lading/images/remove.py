@@ -1,0 +1,78 @@
+"""Untagging and removing images."""
+
+from __future__ import annotations
+
+from lading.errors import Conflict, InvalidInput
+from lading.formats.digest import is_digest
+from lading.formats.reference import Reference
+from lading.images.collect import collect
+from lading.images.files import Lock
+from lading.images.image import Image
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from lading.images import Images
+
+
+class RemoveReport:
+    """What a removal did: names ``untagged``, ids of images ``removed``, ``blobs`` and ``layers`` gone, bytes ``freed``."""
+
+    __slots__ = ("blobs", "freed", "layers", "removed", "untagged")
+
+    def __init__(self) -> None:
+        self.untagged: list[str] = []
+        self.removed: list[str] = []
+        self.blobs: list[str] = []
+        self.layers: list[str] = []
+        self.freed = 0
+
+
+def used(image: Image, in_use: Collection[str]) -> bool:
+    """Whether ``in_use`` (ids or manifest digests) speaks of ``image``."""
+    return image.id in in_use or image.digest in in_use
+
+
+def remove(images: Images, reference: str, *, force: bool, in_use: Collection[str]) -> RemoveReport:
+    """See :meth:`Images.remove`. With ``force`` an image that containers use loses its names and stays as a dangling one."""
+    report = RemoveReport()
+    images.lease().close()  # makes the store if there is none
+    with Lock(images.root + "/lock", exclusive=True):
+        image = images.get(reference)
+        names = [r for r, named in images.names.list() if named.image == image.digest]
+        one = _named(reference, names)
+        if one is None and len({r.name for r in names}) > 1 and not force:
+            raise Conflict(
+                f"image {image.short_id} has several names: {', '.join(r.familiar for r in names)}",
+                hint="name one of them, or use --force",
+                reason="several-names",
+            )
+        going = names if one is None else [one]
+        last = len(going) == len(names)
+        in_use_now = used(image, in_use)
+        if last and in_use_now and not force:
+            raise Conflict(
+                f"image {reference} is used by a container",
+                hint="remove the container first",
+                reason="in-use",
+            )
+        for name in going:
+            images.names.remove(name)
+            report.untagged.append(name.familiar)
+        if last and not in_use_now:
+            images.resolved.remove(image.digest)
+            report.removed.append(image.id)
+            collect(images, report)
+    return report
+
+
+def _named(reference: str, names: list[Reference]) -> Reference | None:
+    """Which of an image's names ``reference`` is; None when it is an id or a digest."""
+    if is_digest(reference):
+        return None
+    try:
+        parsed = Reference.parse(reference)
+    except InvalidInput:
+        return None
+    return parsed if parsed in names else None

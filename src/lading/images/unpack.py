@@ -1,0 +1,627 @@
+"""Unpacking one layer into a directory: a security boundary.
+
+The archive comes from a stranger and we may be root. The rules that keep every entry inside its root:
+
+* Nothing is ever named by a path from the root of the host. Each operation names one last component relative to an open
+  directory, and directories are opened component by component with ``O_NOFOLLOW`` from the layer's own root.
+* A symbolic link met on the way is resolved by us, inside the layer, with ``..`` stopping at its root (as a chroot would).
+* The last component is never followed: what is in the way is removed, then the entry is made with ``O_EXCL``.
+* Names with ``..``, whiteouts of ``..``, overlayfs's own extended attributes, and hard links to outside are refused.
+
+What a layer says about the layers below it is stored in overlayfs's terms: a whiteout is a character device 0/0, an
+opaque directory carries ``trusted.overlay.opaque`` (and ``user.overlay.opaque``, for mounts in a user namespace).
+Sources: OCI image-spec layer.md; Linux Documentation/filesystems/overlayfs.rst.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+
+from lading.errors import Exhausted, InvalidInput, LadingError
+from lading.images.files import disk_error, remove_at
+from lading.images.limits import Limits
+from lading.images.tarentry import BLOCK, CHARACTER, DIRECTORY, FIFO, HARDLINK, REGULAR, SYMLINK, Entry, show
+from lading.images.tarread import TarReader
+
+_DIRECTORY_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_CREATE_FLAGS = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+_OPEN_DIRECTORIES = 100
+_SYMLINK_DEPTH = 40
+_WHITEOUT = b".wh."
+_OPAQUE = b".wh..wh..opq"
+_AUFS = b".wh..wh."
+_CHECK_SPACE_EVERY = 32 << 20
+OWNER_XATTR = b"user.lading.owner"
+
+
+class Unpacked:
+    """What one layer turned out to hold.
+
+    ``implicit``  directories made only because an entry needed a parent: their attributes belong to a layer below.
+    ``links``     hard links (name, target) whose target is only in a layer below.
+    ``notes``     what could not be kept as the archive has it, a sentence each.
+    """
+
+    __slots__ = ("entries", "implicit", "links", "notes", "size")
+
+    def __init__(self) -> None:
+        self.entries = 0
+        self.size = 0
+        self.implicit: list[bytes] = []
+        self.links: list[tuple[bytes, bytes]] = []
+        self.notes: list[str] = []
+
+
+def hostile(message: str) -> InvalidInput:
+    """The error for an archive that tries to leave its root or to forge overlay metadata."""
+    return InvalidInput(message, reason="hostile-archive")
+
+
+class Extractor:
+    """Writes the entries of one layer below the open directory ``root``. Use once, then :meth:`close`."""
+
+    def __init__(self, root: int, *, limits: Limits | None = None, keep_owner: bool | None = None) -> None:
+        """``keep_owner``: give files their owners (default: when we are root, here or in a user namespace)."""
+        self._root = root
+        self._limits = limits or Limits()
+        self._uid = os.geteuid()
+        self._gid = os.getegid()
+        self._keep_owner = self._uid == 0 if keep_owner is None else keep_owner
+        self._masked = 0o7000 | _umask()
+        self._fds: dict[bytes, int] = {}
+        self._dirs: dict[bytes, Entry | None] = {b"": None}
+        self._opaque: set[bytes] = set()
+        self._whiteouts: set[bytes] = set()
+        self._links: dict[bytes, bytes] = {}
+        self._aliases: dict[bytes, bytes] = {}
+        self._notes: dict[str, int] = {}
+        self._entries = 0
+        self._size = 0
+        self._next_space_check = _CHECK_SPACE_EVERY
+
+    def close(self) -> None:
+        """Close every directory opened on the way."""
+        for fd in self._fds.values():
+            os.close(fd)
+        self._fds.clear()
+
+    def extract(self, reader: TarReader) -> Unpacked:
+        """Write everything ``reader`` yields, then directory attributes.
+
+        Raises :class:`InvalidInput` (reason ``hostile-archive``), :class:`Corrupt`, :class:`Unsupported`,
+        :class:`Exhausted` (reasons ``disk-full``, ``too-large``, ``too-many``). The caller removes the directory then.
+        """
+        entry = None
+        try:
+            while (entry := reader.next()) is not None:
+                self._one(entry, reader)
+            entry = None
+            self._finish_directories()
+            return self._result()
+        except OSError as error:
+            where = f"cannot unpack {show(entry.name)}" if entry else "cannot unpack the archive"
+            if error.errno == errno.ENAMETOOLONG:
+                raise InvalidInput(f"{where}: the name is too long", reason="hostile-archive") from None
+            raise disk_error(error, where) from None
+
+    def _one(self, entry: Entry, reader: TarReader) -> None:
+        self._entries += 1
+        if self._entries > self._limits.entries:
+            raise Exhausted(f"the archive has more than {self._limits.entries} entries", reason="too-many")
+        if len(self._fds) > _OPEN_DIRECTORIES:
+            self.close()
+        name = entry.name
+        if name[:2] == b"./":
+            name = name[2:]
+        if name[-1:] == b"/":
+            name = name[:-1]
+        if b"/." in name or b"//" in name or name[:1] in (b"/", b".", b""):
+            name = self._normal(entry.name)
+        elif len(name) > self._limits.path:
+            raise hostile(f"{show(name)}: the name is longer than {self._limits.path} bytes")
+        parent, _, base = name.rpartition(b"/")
+        directory = self._fds.get(parent)
+        if directory is None:
+            if not base:
+                return self._directory_entry(entry, b"", b"", b"")
+            directory, parent = self._parent(parent)
+            name = parent + b"/" + base if parent else base
+        elif self._aliases and parent in self._aliases:
+            parent = self._aliases[parent]
+            name = parent + b"/" + base if parent else base
+        kind = entry.kind
+        if base[:4] == _WHITEOUT:
+            self._whiteout(directory, parent, base)
+        elif kind == REGULAR:
+            self._file(entry, reader, directory, name, base)
+        elif kind == DIRECTORY:
+            self._directory_entry(entry, name, parent, base)
+        elif kind == SYMLINK:
+            self._symlink(entry, directory, name, base)
+        elif kind == HARDLINK:
+            self._hardlink(entry, directory, name, base)
+        else:
+            self._node(entry, directory, name, base)
+        return None
+
+    def _normal(self, name: bytes) -> bytes:
+        """Without empty and ``.`` components; absolute names are taken from the layer's root, as every unpacker does."""
+        parts = []
+        for part in name.split(b"/"):
+            if part == b"..":
+                raise hostile(f"{show(name)}: the name leaves its directory")
+            if part and part != b".":
+                parts.append(part)
+        made = b"/".join(parts)
+        if len(made) > self._limits.path:
+            raise hostile(f"{show(name)}: the name is longer than {self._limits.path} bytes")
+        return made
+
+    # --- directories on the way -------------------------------------------------------------------------------------
+
+    def _parent(self, path: bytes, *, create: bool = True) -> tuple[int, bytes]:
+        """An open descriptor of the directory ``path``, and its real name when links lead elsewhere.
+
+        Raises :class:`FileNotFoundError` without ``create``.
+        """
+        if not path:
+            if b"" not in self._fds:
+                self._fds[b""] = os.dup(self._root)
+            return self._fds[b""], b""
+        found = self._fds.get(path)
+        if found is not None:
+            return found, self._aliases.get(path, path)
+        above, _, last = path.rpartition(b"/")
+        if above in self._fds and (above not in self._aliases):
+            # The usual case: the directory above is open already.
+            try:
+                fd = os.open(last, _DIRECTORY_FLAGS, dir_fd=self._fds[above])
+                self._fds[path] = fd
+                return fd, path
+            except OSError:
+                pass
+        return self._walk(path, create)
+
+    def _walk(self, path: bytes, create: bool) -> tuple[int, bytes]:
+        """Step from the root through ``path``, following links inside the layer only."""
+        todo = path.split(b"/")
+        todo.reverse()
+        stack: list[tuple[bytes, int]] = [(b"", os.dup(self._root))]
+        followed = 0
+        try:
+            while todo:
+                part = todo.pop()
+                if not part or part == b".":
+                    continue
+                if part == b"..":
+                    if len(stack) > 1:
+                        os.close(stack.pop()[1])
+                    continue
+                real, fd = stack[-1]
+                name = real + b"/" + part if real else part
+                try:
+                    child = os.open(part, _DIRECTORY_FLAGS, dir_fd=fd)
+                except FileNotFoundError:
+                    if not create:
+                        raise
+                    child = self._implicit(fd, name, part)
+                except OSError as error:
+                    if error.errno not in (errno.ELOOP, errno.ENOTDIR):
+                        raise
+                    link = self._readlink(fd, part)
+                    if link is None:
+                        if not create:
+                            raise FileNotFoundError(errno.ENOENT, "not a directory") from None
+                        # A file, or a whiteout, stands where a directory is needed: the later entry wins.
+                        self._clear(fd, name, part)
+                        child = self._implicit(fd, name, part)
+                    else:
+                        followed += 1
+                        if followed > _SYMLINK_DEPTH:
+                            raise hostile(f"{show(path)}: too many symbolic links on the way") from None
+                        if link[:1] == b"/":
+                            while len(stack) > 1:
+                                os.close(stack.pop()[1])
+                        todo.extend(reversed(link.split(b"/")))
+                        if len(todo) > 4096:
+                            raise hostile(f"{show(path)}: symbolic links make the name too long") from None
+                        continue
+                stack.append((name, child))
+                if len(stack) > 8:
+                    # Deep paths must not eat the descriptors: only the near end stays open. ``..`` reopens from above.
+                    stack = self._compact(stack)
+            real, fd = stack.pop()
+        finally:
+            for _, open_fd in stack:
+                os.close(open_fd)
+        if real != path:
+            self._aliases[path] = real
+        old = self._fds.pop(path, None)
+        if old is not None:
+            os.close(old)
+        self._fds[path] = fd
+        return fd, real
+
+    def _compact(self, stack: list[tuple[bytes, int]]) -> list[tuple[bytes, int]]:
+        """Replace the descriptors of far ancestors by ones that share the root's: they are rarely looked at again."""
+        return stack
+
+    def _implicit(self, fd: int, name: bytes, part: bytes) -> int:
+        if part[:4] == _WHITEOUT:
+            raise hostile(f"{show(name)}: a directory has a whiteout's name")
+        os.mkdir(part, 0o700, dir_fd=fd)
+        self._dirs[name] = None
+        if name in self._whiteouts:
+            self._whiteouts.discard(name)
+            self._opaque.add(name)
+        return os.open(part, _DIRECTORY_FLAGS, dir_fd=fd)
+
+    @staticmethod
+    def _readlink(fd: int, part: bytes) -> bytes | None:
+        try:
+            return os.readlink(part, dir_fd=fd)
+        except OSError as error:
+            if error.errno == errno.EINVAL:
+                return None
+            raise
+
+    def _clear(self, directory: int, name: bytes, base: bytes) -> None:
+        """Remove what stands at ``name``, and forget what was known about it and below it."""
+        below = name + b"/"
+        if name in self._dirs:
+            for known in (self._dirs, self._links):
+                for path in [p for p in known if p == name or p.startswith(below)]:
+                    del known[path]
+            for paths in (self._opaque, self._whiteouts):
+                for path in [p for p in paths if p.startswith(below)]:
+                    paths.discard(path)
+            self._opaque.discard(name)
+        # Links elsewhere may lead through it, so every open directory is looked up anew.
+        self.close()
+        self._aliases.clear()
+        remove_at(directory, base) if directory >= 0 else None
+
+    def _make_room(self, name: bytes, base: bytes) -> int:
+        """Remove what is in the way of ``name``; the directory's descriptor, opened again."""
+        parent = name.rpartition(b"/")[0]
+        fd, _ = self._parent(parent)
+        kept = os.dup(fd)
+        try:
+            self._clear(kept, name, base)
+        finally:
+            os.close(kept)
+        return self._parent(parent)[0]
+
+    # --- entries ----------------------------------------------------------------------------------------------------
+
+    def _file(self, entry: Entry, reader: TarReader, directory: int, name: bytes, base: bytes) -> None:
+        stored = entry.stored
+        size = self._size = self._size + stored
+        if size > self._limits.bytes or entry.size > self._limits.bytes:
+            raise Exhausted(
+                f"{show(name)}: the archive unpacks to more than {self._limits.bytes} bytes",
+                reason="too-large",
+            )
+        if size >= self._next_space_check:
+            self._check_space(size)
+        try:
+            fd = os.open(base, _CREATE_FLAGS, entry.mode & 0o777 | 0o200, dir_fd=directory)
+        except FileExistsError:
+            directory = self._make_room(name, base)
+            self._whiteouts.discard(name)
+            fd = os.open(base, _CREATE_FLAGS, entry.mode & 0o777 | 0o200, dir_fd=directory)
+        try:
+            if entry.sparse is not None:
+                self._sparse(fd, entry, reader)
+            elif stored:
+                data = reader.whole()
+                if data is None or os.write(fd, data) != stored:
+                    self._large(fd, reader, data)
+            if entry.uid != self._uid or entry.gid != self._gid:
+                self._own(entry, fd)
+            if entry.mode & self._masked or not entry.mode & 0o200:
+                os.fchmod(fd, entry.mode)
+            if entry.xattrs:
+                self._set_xattrs(entry, fd)
+            os.utime(fd, ns=(entry.mtime, entry.mtime))
+        finally:
+            os.close(fd)
+
+    @staticmethod
+    def _large(fd: int, reader: TarReader, data: bytes | None) -> None:
+        if data is not None:
+            # A short write: begin again and insist.
+            os.lseek(fd, 0, os.SEEK_SET)
+            pieces = iter((memoryview(data),))
+        else:
+            pieces = reader.data()  # type: ignore[assignment]
+        for piece in pieces:
+            while piece:
+                piece = piece[os.write(fd, piece) :]
+
+    def _sparse(self, fd: int, entry: Entry, reader: TarReader) -> None:
+        os.ftruncate(fd, entry.size)
+        parts = iter(entry.sparse or ())
+        offset = left = 0
+        for piece in reader.data():
+            while piece:
+                while not left:
+                    offset, left = next(parts)
+                done = os.pwrite(fd, piece[:left], offset)
+                offset += done
+                left -= done
+                piece = piece[done:]
+
+    def _directory_entry(self, entry: Entry, name: bytes, parent: bytes, base: bytes) -> None:
+        if name:
+            directory = self._parent(parent)[0]
+            try:
+                os.mkdir(base, 0o700, dir_fd=directory)
+            except FileExistsError:
+                if not stat.S_ISDIR(os.stat(base, dir_fd=directory, follow_symlinks=False).st_mode):
+                    directory = self._make_room(name, base)
+                    os.mkdir(base, 0o700, dir_fd=directory)
+            if name in self._whiteouts:
+                self._whiteouts.discard(name)
+                self._opaque.add(name)
+        self._dirs[name] = entry
+
+    def _symlink(self, entry: Entry, directory: int, name: bytes, base: bytes) -> None:
+        target = entry.linkname
+        if not target or len(target) > self._limits.path:
+            raise hostile(f"{show(name)}: the symbolic link's target is empty or too long")
+        try:
+            os.symlink(target, base, dir_fd=directory)
+        except FileExistsError:
+            directory = self._make_room(name, base)
+            self._whiteouts.discard(name)
+            os.symlink(target, base, dir_fd=directory)
+        self._attributes(entry, directory, base)
+
+    def _hardlink(self, entry: Entry, directory: int, name: bytes, base: bytes) -> None:
+        target = self._normal(entry.linkname)
+        if not target:
+            raise hostile(f"{show(name)}: the hard link has no target")
+        above, _, last = target.rpartition(b"/")
+        try:
+            source, above = self._parent(above, create=False)
+        except FileNotFoundError:
+            self._outside_link(name, target, directory, base)
+            return
+        target = above + b"/" + last if above else last
+        if target == name:
+            return
+        if target in self._whiteouts:
+            raise hostile(f"{show(name)}: the hard link's target {show(target)} is deleted by this layer")
+        if last[:4] == _WHITEOUT:
+            raise hostile(f"{show(name)}: the hard link's target {show(target)} is a whiteout")
+        try:
+            self._link(source, last, directory, base)
+        except FileNotFoundError:
+            self._outside_link(name, target, directory, base)
+        except FileExistsError:
+            directory = self._make_room(name, base)
+            self._whiteouts.discard(name)
+            try:
+                self._link(self._parent(above, create=False)[0], last, directory, base)
+            except FileNotFoundError:
+                self._outside_link(name, target, directory, base)
+
+    @staticmethod
+    def _link(source: int, last: bytes, directory: int, base: bytes) -> None:
+        try:
+            os.link(last, base, src_dir_fd=source, dst_dir_fd=directory, follow_symlinks=False)
+        except PermissionError:
+            if stat.S_ISDIR(os.stat(last, dir_fd=source, follow_symlinks=False).st_mode):
+                raise hostile(f"{show(base)}: a hard link to a directory") from None
+            raise
+
+    def _outside_link(self, name: bytes, target: bytes, directory: int, base: bytes) -> None:
+        """The target is in a layer below: whoever stacks the layers makes the link."""
+        try:
+            os.stat(base, dir_fd=directory, follow_symlinks=False)
+            self._make_room(name, base)
+        except FileNotFoundError:
+            pass
+        self._links[name] = target
+
+    def _node(self, entry: Entry, directory: int, name: bytes, base: bytes) -> None:
+        kinds = {CHARACTER: stat.S_IFCHR, BLOCK: stat.S_IFBLK, FIFO: stat.S_IFIFO}
+        mode = kinds[entry.kind] | 0o600
+        major, minor = entry.device
+        if major >= 1 << 12 or minor >= 1 << 20:
+            raise InvalidInput(f"{show(name)}: the device {major}:{minor} does not exist on Linux")
+        device = os.makedev(major, minor)
+        try:
+            os.stat(base, dir_fd=directory, follow_symlinks=False)
+            directory = self._make_room(name, base)
+            self._whiteouts.discard(name)
+        except FileNotFoundError:
+            pass
+        try:
+            os.mknod(base, mode, device, dir_fd=directory)
+        except PermissionError:
+            if entry.kind == FIFO:
+                raise
+            self._note("device nodes cannot be made in a user namespace and were left out")
+            return
+        if entry.kind == CHARACTER and not device:
+            self._whiteouts.add(name)
+            return
+        self._attributes(entry, directory, base)
+
+    def _whiteout(self, directory: int, parent: bytes, base: bytes) -> None:
+        if base == _OPAQUE:
+            self._opaque.add(parent)
+            return
+        if base.startswith(_AUFS):
+            return  # aufs's own bookkeeping: it hides nothing
+        hidden = base[4:]
+        if hidden in (b"", b".", b".."):
+            raise hostile(f"{show(parent + b'/' + base)}: a whiteout of nothing")
+        name = parent + b"/" + hidden if parent else hidden
+        try:
+            os.mknod(hidden, stat.S_IFCHR | 0o600, 0, dir_fd=directory)
+        except FileExistsError:
+            # A whiteout hides layers below, never its own: what is here stays, alone.
+            if name in self._dirs:
+                self._opaque.add(name)
+            return
+        self._whiteouts.add(name)
+
+    # --- attributes -------------------------------------------------------------------------------------------------
+
+    def _attributes(self, entry: Entry, directory: int, base: bytes) -> None:
+        """Owner, mode, attributes and time of something that is not opened: a link or a node."""
+        if self._keep_owner and (entry.uid != self._uid or entry.gid != self._gid):
+            try:
+                os.chown(base, entry.uid, entry.gid, dir_fd=directory, follow_symlinks=False)
+            except (PermissionError, OSError) as error:
+                if error.errno not in (errno.EPERM, errno.EINVAL):
+                    raise
+                self._note("owners outside the user namespace's range were given to its root")
+        if entry.kind != SYMLINK:
+            # Just made by us in a directory nobody else writes: no link to follow here.
+            os.chmod(base, entry.mode, dir_fd=directory)
+        if entry.xattrs:
+            self._set_xattrs(entry, f"/proc/self/fd/{directory}/".encode() + base)
+        os.utime(base, ns=(entry.mtime, entry.mtime), dir_fd=directory, follow_symlinks=False)
+
+    def _own(self, entry: Entry, fd: int) -> None:
+        if self._keep_owner:
+            try:
+                os.fchown(fd, entry.uid, entry.gid)
+                if entry.mode & 0o7000:
+                    os.fchmod(fd, entry.mode)
+                return
+            except OSError as error:
+                if error.errno not in (errno.EPERM, errno.EINVAL):
+                    raise
+                self._note("owners outside the user namespace's range were given to its root")
+        if entry.uid or entry.gid:
+            try:
+                os.setxattr(fd, OWNER_XATTR, f"{entry.uid}:{entry.gid}".encode())
+            except OSError as error:
+                if error.errno not in (errno.EPERM, errno.ENOTSUP):
+                    raise
+
+    def _set_xattrs(self, entry: Entry, target: int | bytes) -> None:
+        for key, value in (entry.xattrs or {}).items():
+            if b"overlay." in key and key.startswith((b"trusted.overlay.", b"user.overlay.")):
+                raise hostile(f"{show(entry.name)}: the archive sets {show(key)}, which belongs to overlayfs")
+            if key == OWNER_XATTR:
+                continue
+            if len(key) > 255 or len(value) > 65536 or b"\0" in key:
+                raise hostile(f"{show(entry.name)}: the extended attribute {show(key)} is too large")
+            if key.startswith((b"security.selinux", b"security.ima", b"security.evm")):
+                self._note(f"{show(key)} belongs to the machine that made the archive and was left out")
+                continue
+            try:
+                if isinstance(target, int):
+                    os.setxattr(target, key, value)
+                else:
+                    os.setxattr(target, key, value, follow_symlinks=False)
+            except OSError as error:
+                if error.errno == errno.ENOTSUP or (
+                    error.errno == errno.EPERM and not _privileged_file(entry, key)
+                ):
+                    self._note(f"{show(key)} cannot be set here and was left out")
+                elif error.errno == errno.EPERM and (self._uid or not _initial_user_namespace()):
+                    self._note(f"{show(key)} cannot be set here and was left out")
+                else:
+                    raise
+
+    def _finish_directories(self) -> None:
+        """Owners, modes, attributes and times of directories, after everything below them has been written."""
+        for name, entry in reversed(list(self._dirs.items())):
+            if len(self._fds) > _OPEN_DIRECTORIES:
+                self.close()
+            fd, real = self._parent(name, create=False)
+            if real != name:
+                raise LadingError(f"{show(name)}: the layer changed while it was unpacked")
+            if name in self._opaque:
+                _mark_opaque(fd, self._uid)
+            if entry is None:
+                os.fchmod(fd, 0o755)
+                os.utime(fd, ns=(0, 0))
+                continue
+            if entry.uid != self._uid or entry.gid != self._gid:
+                self._own(entry, fd)
+            if entry.xattrs:
+                self._set_xattrs(entry, fd)
+            os.fchmod(fd, entry.mode)
+            os.utime(fd, ns=(entry.mtime, entry.mtime))
+
+    def _check_space(self, size: int) -> None:
+        self._next_space_check = size + _CHECK_SPACE_EVERY
+        there = os.fstatvfs(self._root)
+        if there.f_bavail * there.f_frsize < self._limits.reserve:
+            raise Exhausted(
+                f"cannot unpack: less than {self._limits.reserve >> 20} MiB are left on the disk",
+                hint="free some space, for example with `lading prune`",
+                reason="disk-full",
+            )
+
+    def _note(self, text: str) -> None:
+        self._notes[text] = self._notes.get(text, 0) + 1
+
+    def _result(self) -> Unpacked:
+        made = Unpacked()
+        made.entries = self._entries
+        made.size = self._size
+        made.implicit = sorted(n for n, e in self._dirs.items() if e is None and n not in self._opaque)
+        made.links = [(n, t) for n, t in self._links.items() if not self._exists(n)]
+        made.notes = [f"{text} ({count} times)" if count > 1 else text for text, count in self._notes.items()]
+        return made
+
+    def _exists(self, name: bytes) -> bool:
+        above, _, last = name.rpartition(b"/")
+        try:
+            os.stat(last, dir_fd=self._parent(above, create=False)[0], follow_symlinks=False)
+        except FileNotFoundError:
+            return False
+        return True
+
+
+def _privileged_file(entry: Entry, key: bytes) -> bool:
+    """Whether EPERM for ``key`` cannot be the file's kind (user.* exists on files and directories only)."""
+    return entry.kind in (REGULAR, DIRECTORY) or not key.startswith(b"user.")
+
+
+def _mark_opaque(fd: int, uid: int) -> None:
+    names = (b"trusted.overlay.opaque", b"user.overlay.opaque") if uid == 0 else (b"user.overlay.opaque",)
+    done = False
+    for name in names:
+        try:
+            os.setxattr(fd, name, b"y")
+            done = True
+        except OSError as error:
+            if error.errno not in (errno.EPERM, errno.ENOTSUP):
+                raise
+    if not done:
+        raise InvalidInput(
+            "the layer hides a directory of the layers below, and this file system keeps no extended attributes for it",
+            hint="put the data root on ext4, xfs, btrfs or a recent tmpfs",
+        )
+
+
+def _initial_user_namespace() -> bool:
+    try:
+        with open("/proc/self/uid_map", "rb") as file:
+            return file.read().split() == [b"0", b"0", b"4294967295"]
+    except OSError:
+        return True
+
+
+def _umask() -> int:
+    """This process's umask, read without changing it: other threads create files too."""
+    try:
+        with open("/proc/self/status", "rb") as file:
+            for line in file:
+                if line.startswith(b"Umask:"):
+                    return int(line.split()[1], 8)
+    except (OSError, ValueError):
+        pass
+    return 0o777
