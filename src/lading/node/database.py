@@ -1,0 +1,227 @@
+"""The node's SQLite file: how it is opened, made, migrated and locked.
+
+WAL with ``synchronous=NORMAL``: a commit survives every death of our processes without waiting for the disk. Writers
+use ``BEGIN IMMEDIATE``, so a transaction never discovers half-way that it cannot be upgraded, and wait up to
+:data:`PATIENCE` seconds for each other. Source: https://sqlite.org/wal.html, https://sqlite.org/lang_transaction.html.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+
+from lading.errors import Corrupt, Denied, Exhausted, LadingError, TimedOut
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from types import TracebackType
+    from typing import Any
+
+#: Seconds to wait for other writers before giving up.
+PATIENCE = 30.0
+#: ``PRAGMA user_version`` of this code. Add a step to ``_MIGRATIONS`` for each.
+VERSION = 1
+
+_MIGRATIONS = (
+    """
+    CREATE TABLE pods (
+        id TEXT PRIMARY KEY, name TEXT NOT NULL UNIQUE, pod TEXT NOT NULL, created REAL NOT NULL,
+        stage TEXT NOT NULL, phase TEXT NOT NULL, reason TEXT NOT NULL DEFAULT '', message TEXT NOT NULL DEFAULT '',
+        stopped INTEGER NOT NULL DEFAULT 0, keeper_pid INTEGER NOT NULL DEFAULT 0,
+        keeper_start INTEGER NOT NULL DEFAULT 0, keeper_socket TEXT NOT NULL DEFAULT '',
+        network TEXT NOT NULL DEFAULT '') WITHOUT ROWID;
+    CREATE TABLE containers (
+        id TEXT PRIMARY KEY, pod_id TEXT NOT NULL REFERENCES pods (id) ON DELETE CASCADE, name TEXT NOT NULL,
+        kind TEXT NOT NULL, place INTEGER NOT NULL, image TEXT NOT NULL, image_id TEXT NOT NULL, state TEXT NOT NULL,
+        pid INTEGER NOT NULL DEFAULT 0, pid_start INTEGER NOT NULL DEFAULT 0, exit_code INTEGER NOT NULL DEFAULT 0,
+        oom_killed INTEGER NOT NULL DEFAULT 0, started REAL NOT NULL DEFAULT 0, finished REAL NOT NULL DEFAULT 0,
+        restarts INTEGER NOT NULL DEFAULT 0, health TEXT NOT NULL DEFAULT '', ready INTEGER NOT NULL DEFAULT 0,
+        extra TEXT NOT NULL DEFAULT '', UNIQUE (pod_id, name)) WITHOUT ROWID;
+    CREATE TABLE events (
+        number INTEGER PRIMARY KEY AUTOINCREMENT, time REAL NOT NULL, kind TEXT NOT NULL, action TEXT NOT NULL,
+        id TEXT NOT NULL, name TEXT NOT NULL, attributes TEXT NOT NULL);
+    """,
+)
+
+
+def _module() -> Any:
+    """The C half of ``sqlite3``: its Python half imports ``datetime`` and ``collections`` for adapters we never use.
+
+    ``_sqlite3`` asks ``functools`` for ``lru_cache`` alone, and ``functools`` costs 2.5 ms of a run; until somebody
+    imports the real one, it is shown the C implementation that the real one wraps.
+    """
+    if "_sqlite3" in sys.modules:
+        return sys.modules["_sqlite3"]
+    if "functools" not in sys.modules:
+        try:
+            from _functools import _lru_cache_wrapper
+        except ImportError:
+            pass
+        else:
+            stand_in = type(sys)("functools")
+
+            def lru_cache(size: int) -> Any:
+                return lambda function: _lru_cache_wrapper(function, size, False, tuple)
+
+            stand_in.lru_cache = lru_cache  # type: ignore[attr-defined]
+            sys.modules["functools"] = stand_in
+            try:
+                import _sqlite3
+            finally:
+                del sys.modules["functools"]
+            return _sqlite3
+    import _sqlite3
+
+    return _sqlite3
+
+
+class Database:
+    """One connection. Made on first use, never shared across a fork: see :meth:`forget`."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        self._connection: Any = None
+        self._depth = 0
+
+    def connection(self) -> Any:
+        """The open connection; the file is made when there is none."""
+        if self._connection is None:
+            self._connection = self._open()
+        return self._connection
+
+    def _open(self) -> Any:
+        module = _module()
+        try:
+            if not os.path.exists(self.path):
+                self._make(module)
+            connection = module.connect(
+                self.path, timeout=PATIENCE, isolation_level=None, check_same_thread=False
+            )
+            _retry(lambda: connection.execute("PRAGMA synchronous=NORMAL"))
+            version = _retry(lambda: connection.execute("PRAGMA user_version").fetchone())[0]
+            if version != VERSION:
+                self._migrate(connection, version)
+            return connection
+        except module.Error as error:
+            raise self._failure(error) from None
+        except OSError as error:
+            kind = Denied if error.errno in (1, 13) else LadingError
+            raise kind(f"records {self.path}: {error.strerror}") from None
+
+    def _make(self, module: Any) -> None:
+        # Made beside and linked into place, so that nobody ever sees a file that is not in WAL mode yet: changing the
+        # mode needs an exclusive lock that ignores the busy timeout.
+        os.makedirs(os.path.dirname(self.path), 0o711, exist_ok=True)
+        beside = f"{self.path}.new-{os.getpid()}"
+        connection = module.connect(beside, isolation_level=None)
+        try:
+            connection.execute("PRAGMA journal_mode=WAL")
+            connection.executescript("BEGIN;" + _MIGRATIONS[0] + "PRAGMA user_version=1; COMMIT;")
+        finally:
+            connection.close()
+        os.chmod(beside, 0o600)
+        try:
+            os.link(beside, self.path)
+        except FileExistsError:
+            pass
+        os.unlink(beside)
+
+    def _migrate(self, connection: Any, version: int) -> None:
+        if version > VERSION:
+            raise Corrupt(
+                f"records {self.path} are of version {version}, this Lading reads up to {VERSION}",
+                hint="use the newer Lading that wrote them",
+                reason="newer-records",
+            )
+        if version == 0:
+            raise Corrupt(f"records {self.path}: not a node database", hint="move the file away")
+        connection.execute("BEGIN IMMEDIATE")
+        for step in range(version, VERSION):
+            for statement in _MIGRATIONS[step].split(";"):
+                connection.execute(statement)
+        connection.execute(f"PRAGMA user_version={VERSION}")
+        connection.execute("COMMIT")
+
+    def query(self, statement: str, values: tuple[object, ...] = ()) -> list[tuple[Any, ...]]:
+        """The rows of one SELECT, or of a statement within :meth:`__enter__`'s transaction."""
+        connection = self.connection()
+        try:
+            rows: list[tuple[Any, ...]] = _retry(lambda: connection.execute(statement, values).fetchall())
+            return rows
+        except _module().Error as error:
+            raise self._failure(error) from None
+
+    def __enter__(self) -> Database:
+        connection = self.connection()
+        if self._depth == 0:
+            try:
+                _retry(lambda: connection.execute("BEGIN IMMEDIATE"))
+            except _module().Error as error:
+                raise self._failure(error) from None
+        self._depth += 1
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._depth -= 1
+        if self._depth:
+            return
+        if kind is not None:
+            self._connection.execute("ROLLBACK")
+            return
+        try:
+            _retry(lambda: self._connection.execute("COMMIT"))
+        except _module().Error as error:
+            self._connection.execute("ROLLBACK")
+            raise self._failure(error) from None
+
+    def version(self) -> int:
+        """A number that changes when another connection has committed something."""
+        return int(self.query("PRAGMA data_version")[0][0])
+
+    def forget(self) -> None:
+        """Drop the connection in a forked child without closing it: closing would release the parent's locks."""
+        if self._connection is not None:
+            _kept.append(self._connection)
+            self._connection = None
+
+    def close(self) -> None:
+        """Close the connection, if it is open."""
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+    def _failure(self, error: Exception) -> LadingError:
+        text = str(error)
+        if "unique" in text.lower():
+            raise error
+        if "locked" in text or "busy" in text:
+            return TimedOut(f"records {self.path}: other commands have held them for {PATIENCE:.0f} s")
+        if "full" in text:
+            return Exhausted(f"records {self.path}: {text}", hint="free some disk space")
+        if "malformed" in text or "not a database" in text:
+            return Corrupt(f"records {self.path}: {text}", hint="move the file away; `lading check --repair`")
+        if "readonly" in text or "unable to open" in text:
+            return Denied(f"records {self.path}: {text}")
+        return LadingError(f"records {self.path}: {text}")
+
+
+_kept: list[object] = []
+
+
+def _retry(act: Any) -> Any:
+    """Some locks (recovery, the last close's checkpoint) fail at once, whatever the busy timeout says."""
+    end = 0.0
+    while True:
+        try:
+            return act()
+        except _module().OperationalError as error:
+            if "locked" not in str(error) and "busy" not in str(error):
+                raise
+            now = time.monotonic()
+            end = end or now + PATIENCE
+            if now > end:
+                raise
+            time.sleep(0.005)
