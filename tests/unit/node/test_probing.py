@@ -1,0 +1,129 @@
+"""Network probes against real little servers on the loopback address."""
+
+from __future__ import annotations
+
+import os
+import socket
+import threading
+
+import pytest
+
+from lading.formats.pod import (
+    Container,
+    ContainerPort,
+    GRPCAction,
+    HTTPGetAction,
+    HTTPHeader,
+    TCPSocketAction,
+)
+from lading.kernel import Kernel
+from lading.node import probing
+
+
+def serve(answer):
+    """A server that reads once, then sends each of ``answer`` and closes; (port, what it received)."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    received = []
+
+    def run():
+        connection, _ = listener.accept()
+        with connection:
+            received.append(connection.recv(65536))
+            for part in answer:
+                connection.sendall(part)
+        listener.close()
+
+    threading.Thread(target=run, daemon=True).start()
+    return listener.getsockname()[1], received
+
+
+def check(action, timeout=2.0, container=None):
+    probe = probing.start(Kernel(), action, container or Container(name="a"), "127.0.0.1", -1, timeout)
+    status = os.waitstatus_to_exitcode(os.waitpid(probe.pid, 0)[1])
+    return status == 0, probe.words()
+
+
+@pytest.mark.parametrize(
+    ("status", "success"), [(200, True), (204, True), (302, True), (399, True), (404, False), (500, False)]
+)
+def test_http_succeeds_from_200_to_399(status, success):
+    port, _ = serve([b"HTTP/1.1 %d X\r\nContent-Length: 0\r\n\r\n" % status])
+    assert check(HTTPGetAction(port=port, path="/healthz"))[0] is success
+
+
+def test_http_sends_the_path_and_headers_that_the_probe_names():
+    port, received = serve([b"HTTP/1.1 200 OK\r\n\r\n"])
+    check(
+        HTTPGetAction(
+            port=port,
+            path="/x",
+            http_headers=[HTTPHeader(name="host", value="example"), HTTPHeader(name="X-A", value="1")],
+        )
+    )
+    assert received[0].startswith(b"GET /x HTTP/1.1\r\n")
+    assert b"host: example\r\n" in received[0]
+    assert b"Host:" not in received[0]
+    assert b"X-A: 1\r\n" in received[0]
+
+
+@pytest.mark.parametrize("garbage", [b"", b"hello\r\n", b"HTTP/1.1 abc\r\n", b"\x00" * 70000])
+def test_an_answer_that_is_not_http_is_a_failure(garbage):
+    port, _ = serve([garbage])
+    assert check(HTTPGetAction(port=port))[0] is False
+
+
+def test_a_silent_server_fails_within_the_timeout():
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        success, words = check(HTTPGetAction(port=listener.getsockname()[1]), timeout=0.2)
+    assert not success
+    assert "timed out" in words
+
+
+def test_a_named_port_is_looked_up_in_the_container():
+    port, _ = serve([b"HTTP/1.1 200 OK\r\n\r\n"])
+    container = Container(name="a", ports=[ContainerPort(name="web", container_port=port)])
+    assert check(HTTPGetAction(port="web"), container=container)[0]
+
+
+def test_tcp_needs_only_a_connection():
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+        assert check(TCPSocketAction(port=port))[0]
+    success, words = check(TCPSocketAction(port=port))
+    assert not success
+    assert "refused" in words
+
+
+def frame(kind, flags, stream, payload):
+    return len(payload).to_bytes(3, "big") + bytes((kind, flags)) + stream.to_bytes(4, "big") + payload
+
+
+@pytest.mark.parametrize(
+    ("body", "success", "words"),
+    [
+        (b"\x08\x01", True, "SERVING"),
+        (b"\x08\x02", False, "NOT_SERVING"),
+        (b"", False, "UNKNOWN"),
+    ],
+)
+def test_grpc_succeeds_when_the_health_service_says_serving(body, success, words):
+    message = b"\x00" + len(body).to_bytes(4, "big") + body
+    port, received = serve(
+        [
+            frame(4, 0, 0, b""),
+            frame(1, 4, 1, b"\x88"),
+            frame(0, 0, 1, message),
+            frame(1, 5, 1, b"\x00\x0bgrpc-status\x010"),
+        ]
+    )
+    result, said = check(GRPCAction(port=port, service="db"))
+    assert result is success
+    assert words in said
+    assert received[0].startswith(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")
+
+
+def test_a_grpc_server_without_a_health_service_fails_clearly():
+    port, _ = serve([frame(4, 0, 0, b""), frame(1, 5, 1, b"\x88\x00\x0bgrpc-status\x0212")])
+    success, words = check(GRPCAction(port=port))
+    assert not success
+    assert "no health service" in words
