@@ -1,0 +1,72 @@
+"""Waiting for a group to run out of memory."""
+
+from __future__ import annotations
+
+import os
+
+from lading.errors import KernelError
+from lading.kernel.cgroups import files
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+class OomWatch:
+    """``fileno()`` becomes readable when something happened; :meth:`take` says how many kills there were
+    since."""
+
+    def __init__(self, fd: int, others: tuple[int, ...], count: Callable[[], int]) -> None:
+        self._fd = fd
+        self._others = others
+        self._count = count
+        self._seen = count()
+
+    def fileno(self) -> int:
+        """The descriptor to poll."""
+        return self._fd
+
+    def take(self) -> int:
+        """Consume the notification; the number of new kills (0: it was something else, or the group is
+        gone)."""
+        try:
+            os.read(self._fd, 4096)
+        except BlockingIOError:
+            pass
+        now = self._count()
+        new, self._seen = max(0, now - self._seen), max(now, self._seen)
+        return new
+
+    def close(self) -> None:
+        """Let go of the descriptors."""
+        for fd in (self._fd, *self._others):
+            os.close(fd)
+
+
+def watch_v1(directory: str) -> OomWatch:
+    """An eventfd registered with ``memory.oom_control`` (cgroup-v1/memory.rst, 10. OOM Control)."""
+    directory = directory.rstrip("/")
+    event = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+    control = os.open(directory + "/memory.oom_control", os.O_RDONLY | os.O_CLOEXEC)
+    files.write(directory + "/cgroup.event_control", f"{event} {control}")
+    return OomWatch(
+        event,
+        (control,),
+        lambda: files.read_table(directory + "/memory.oom_control").get("oom_kill", 0),
+    )
+
+
+def watch_v2(directory: str) -> OomWatch:
+    """An inotify watch of ``memory.events`` (cgroup-v2.rst, memory.events)."""
+    import ctypes
+
+    libc = ctypes.CDLL(None, use_errno=True)
+    fd = libc.inotify_init1(os.O_CLOEXEC | os.O_NONBLOCK)
+    if fd < 0:
+        raise KernelError("inotify_init1", ctypes.get_errno())
+    path = directory + "/memory.events"
+    if libc.inotify_add_watch(fd, os.fsencode(path), ctypes.c_uint32(2)) < 0:  # IN_MODIFY
+        code = ctypes.get_errno()
+        os.close(fd)
+        raise KernelError(f"inotify_add_watch({path})", code)
+    return OomWatch(fd, (), lambda: files.read_table(path).get("oom_kill", 0))
