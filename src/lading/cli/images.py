@@ -1,0 +1,334 @@
+"""Image commands: list, tag, remove, history, archives, registries, bootstrap."""
+
+from __future__ import annotations
+
+import sys
+import time
+
+from lading.cli.output import confirm, each, filters, labels_match, listing, objects
+from lading.errors import InvalidInput, LadingError, NotFound
+from lading.formats import duration, sizes
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, BinaryIO
+
+    from lading.cli.context import Context
+    from lading.flags import Parsed
+    from lading.images import Image
+
+IMAGE_COLUMNS = (
+    ("REPOSITORY", "repository"),
+    ("TAG", "tag"),
+    ("IMAGE ID", "id"),
+    ("CREATED", "created_since"),
+    ("SIZE", "size"),
+)
+IMAGE_FILTERS = ("reference", "dangling", "label", "before", "since")
+NONE = "<none>"
+
+
+def images(context: Context, parsed: Parsed) -> int:
+    """List images, one row a name."""
+    wanted = filters(parsed["filter"], IMAGE_FILTERS)
+    if parsed.args:
+        wanted.setdefault("reference", []).append(parsed.args[0])
+    now = time.time()
+    rows = []
+    found = _matching(context, context.images.list(), wanted)
+    for image in found:
+        for name in image.names or [""]:
+            if "reference" in wanted and not any(_matches(name, pattern) for pattern in wanted["reference"]):
+                continue
+            rows.append(_row(image, name, now, full=parsed["no-trunc"]))
+    if parsed["quiet"]:
+        seen: dict[object, dict[str, object]] = {}
+        for row in rows:
+            seen.setdefault(row["id"], row)
+        rows = list(seen.values())
+    columns = IMAGE_COLUMNS
+    if parsed["digests"]:
+        columns = (*columns[:2], ("DIGEST", "digest"), *columns[2:])
+    listing(rows, columns, template=parsed["format"], quiet="id" if parsed["quiet"] else "")
+    return 0
+
+
+def split_name(name: str) -> tuple[str, str]:
+    """``("localhost:5000/web", "1.0")`` of a familiar name; ``<none>`` for what is missing."""
+    if not name:
+        return NONE, NONE
+    body, at, _ = name.partition("@")
+    head, slash, last = body.rpartition("/")
+    repository, colon, tag = last.partition(":")
+    return head + slash + repository, tag if colon else (NONE if at else "latest")
+
+
+def _row(image: Image, name: str, now: float, *, full: bool) -> dict[str, object]:
+    repository, tag = split_name(name)
+    created = _moment(image.created, now)
+    return {
+        "repository": repository,
+        "tag": tag,
+        "name": name or NONE,
+        "id": image.id if full else image.short_id,
+        "digest": image.digest,
+        "created": image.created,
+        "created_at": image.created,
+        "created_since": f"{duration.ago(now - created)} ago" if created is not None else "N/A",
+        "size": sizes.decimal3(image.size),
+        "bytes": image.size,
+        "platform": _platform(image),
+        "labels": ",".join(f"{k}={v}" for k, v in _labels(image).items()),
+    }
+
+
+def _platform(image: Image) -> str:
+    from lading.formats import platform
+
+    return platform.text(image.platform)
+
+
+def _labels(image: Image) -> dict[str, str]:
+    return image.config.config.labels if image.config.config is not None else {}
+
+
+def _moment(text: str, now: float) -> float | None:
+    if not text:
+        return None
+    try:
+        return duration.moment(text, now)
+    except InvalidInput:
+        return None
+
+
+def _matches(name: str, pattern: str) -> bool:
+    import fnmatch
+
+    repository, tag = split_name(name)
+    if not name:
+        return False
+    if "@" not in pattern and ":" not in pattern.rpartition("/")[2]:
+        return fnmatch.fnmatchcase(repository, pattern)
+    return fnmatch.fnmatchcase(f"{repository}:{tag}", pattern) or name == pattern
+
+
+def _matching(context: Context, found: list[Image], wanted: dict[str, list[str]]) -> list[Image]:
+    for text in wanted.get("dangling", ()):
+        if text not in ("true", "false", "1", "0"):
+            raise InvalidInput(f"--filter dangling={text}: not true or false")
+        found = [i for i in found if (not i.names) == (text in ("true", "1"))]
+    if "label" in wanted:
+        found = [i for i in found if labels_match(wanted["label"], _labels(i))]
+    for key, newer in (("before", False), ("since", True)):
+        for reference in wanted.get(key, ()):
+            mark = context.images.get(reference)
+            found = [i for i in found if i.id != mark.id and (i.created > mark.created) == newer]
+    return found
+
+
+def tag(context: Context, parsed: Parsed) -> int:
+    """Give an image another name."""
+    context.images.tag(parsed.args[0], parsed.args[1])
+    return 0
+
+
+def rmi(context: Context, parsed: Parsed) -> int:
+    """Remove names of images, and images without names."""
+    from lading.cli.main import complain
+
+    status = 0
+    for reference in parsed.args:
+        try:
+            report = context.images.remove(
+                reference, force=parsed["force"], in_use=context.node.images_in_use()
+            )
+        except NotFound as error:
+            if not parsed["force"]:
+                complain(error)
+                status = 1
+            continue
+        except LadingError as error:
+            complain(error)
+            status = 1
+            continue
+        for name in report.untagged:
+            print(f"Untagged: {name}")
+        for image_id in report.removed:
+            print(f"Deleted: {image_id}")
+    return status
+
+
+HISTORY_COLUMNS = (
+    ("IMAGE", "id"),
+    ("CREATED", "created_since"),
+    ("CREATED BY", "created_by"),
+    ("SIZE", "size"),
+    ("COMMENT", "comment"),
+)
+
+
+def history(context: Context, parsed: Parsed) -> int:
+    """Show how an image was made, newest step first."""
+    image = context.images.get(parsed.args[0])
+    now = time.time()
+    rows = []
+    layer_sizes = _layer_sizes(image)
+    steps = list(reversed(image.config.history))
+    for index, step in enumerate(steps):
+        created = _moment(step.created, now)
+        size = 0 if step.empty_layer or not layer_sizes else layer_sizes.pop(0)
+        made_by = " ".join(step.created_by.split())
+        if not parsed["no-trunc"] and len(made_by) > 45:
+            made_by = made_by[:44] + "…"
+        human = parsed["human"]
+        rows.append(
+            {
+                "id": (image.id if parsed["no-trunc"] else image.short_id) if index == 0 else "<missing>",
+                "created": step.created,
+                "created_at": step.created,
+                "created_since": (f"{duration.ago(now - created)} ago" if human else step.created)
+                if created is not None
+                else "N/A",
+                "created_by": made_by,
+                "size": sizes.decimal3(size) if human else str(size),
+                "comment": step.comment,
+            }
+        )
+    listing(rows, HISTORY_COLUMNS, template=parsed["format"], quiet="id" if parsed["quiet"] else "")
+    return 0
+
+
+def _layer_sizes(image: Image) -> list[int]:
+    """Bytes of each unpacked layer, top-most first, counted once a file."""
+    import os
+
+    made = []
+    for layer in image.layers:
+        total, seen = 0, set()
+        for directory, _names, files in os.walk(layer):
+            for file in files:
+                try:
+                    got = os.lstat(os.path.join(directory, file))
+                except OSError:
+                    continue
+                if got.st_nlink == 1 or got.st_ino not in seen:
+                    seen.add(got.st_ino)
+                    total += got.st_size
+        made.append(total)
+    return made
+
+
+def inspect(context: Context, parsed: Parsed) -> int:
+    """Show images in full."""
+    from lading.cli.inspect import image_json
+
+    found: list[dict[str, object]] = []
+    status = each(parsed.args, lambda name: found.append(image_json(context.images.get(name))), say=False)
+    objects(found, parsed["format"])
+    return status
+
+
+def bootstrap(context: Context, parsed: Parsed) -> int:
+    """Make a base image from Debian packages."""
+    include = [package for text in parsed["include"] for package in text.split(",") if package]
+    quiet = parsed["quiet"]
+
+    def progress(line: str) -> None:
+        print(line, file=sys.stderr, flush=True)
+
+    image = context.images.bootstrap(parsed.args[0], include=include, progress=None if quiet else progress)
+    if quiet:
+        print(image.id)
+    else:
+        print(
+            f"{image.names[0] if image.names else image.id}: {image.short_id}, {sizes.decimal3(image.size)}"
+        )
+    return 0
+
+
+def prune(context: Context, parsed: Parsed) -> int:
+    """Remove images that nothing uses."""
+    what = "every image that no container uses" if parsed["all"] else "every image without a name"
+    if not confirm(f"This removes {what}. Go on?", parsed["force"]):
+        return 1
+    report = context.images.prune(in_use=context.node.images_in_use(), all=parsed["all"])
+    print_removed(report)
+    return 0
+
+
+def print_removed(report: Any) -> None:
+    """What a removal of images did."""
+    for name in report.untagged:
+        print(f"Untagged: {name}")
+    for image_id in report.removed:
+        print(f"Deleted: {image_id}")
+    print(f"Total reclaimed space: {sizes.decimal(report.freed)}")
+
+
+def save(context: Context, parsed: Parsed) -> int:
+    """Write images into an archive."""
+    out = parsed["output"]
+    if not out and parsed["format"] == "oci-dir":
+        raise InvalidInput("--format oci-dir needs --output DIRECTORY")
+    for reference in parsed.args:
+        context.images.get(reference)
+    with writing(out) as stream:
+        context.images.save(parsed.args, stream, format=parsed["format"])
+    return 0
+
+
+class writing:  # noqa: N801  (reads as a verb where it is used)
+    """A binary stream to a new file, which is removed when writing fails; standard output when ``path`` is empty."""
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        self._temporary = ""
+
+    def __enter__(self) -> BinaryIO:
+        import os
+
+        if not self._path or self._path == "-":
+            if os.isatty(1):
+                raise InvalidInput("standard output is a terminal", hint="use --output FILE, or redirect it")
+            return sys.stdout.buffer
+        if os.path.isdir(self._path):
+            raise InvalidInput(f"--output {self._path}: is a directory")
+        self._temporary = f"{self._path}.{os.getpid()}.part"
+        self._stream: BinaryIO = open(self._temporary, "xb")
+        return self._stream
+
+    def __exit__(self, kind: object, *_: object) -> None:
+        import os
+
+        if not self._temporary:
+            sys.stdout.buffer.flush()
+            return
+        self._stream.close()
+        if kind is None:
+            os.replace(self._temporary, self._path)
+        else:
+            os.unlink(self._temporary)
+
+
+def login(context: Context, parsed: Parsed) -> int:
+    raise NotImplementedError
+
+
+def logout(context: Context, parsed: Parsed) -> int:
+    raise NotImplementedError
+
+
+def pull(context: Context, parsed: Parsed) -> int:
+    raise NotImplementedError
+
+
+def push(context: Context, parsed: Parsed) -> int:
+    raise NotImplementedError
+
+
+def load(context: Context, parsed: Parsed) -> int:
+    raise NotImplementedError
+
+
+def import_(context: Context, parsed: Parsed) -> int:
+    raise NotImplementedError

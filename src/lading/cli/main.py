@@ -1,0 +1,167 @@
+"""The ``lading`` command: find the command in the table, run it, turn every failure into one line and a status.
+
+Statuses are Docker's: 125 when Lading refuses or fails, 126 and 127 for the container's command, the container's
+own status for ``run`` and ``exec``, 1 for a command that failed on one of several objects, 130 after Ctrl-C.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from lading.errors import LadingError
+from lading.flags import Parsed, UsageError, parse
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from lading.cli.context import Context
+
+BROKEN_PIPE = 141  # what a shell says of a program that SIGPIPE ended
+INTERRUPTED = 130
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run ``lading`` with ``argv``; without it, as this process: then the process ends here.
+
+    Leaving by ``os._exit`` spares a short-lived process the interpreter's clean-up (some milliseconds).
+    """
+    if argv is not None:
+        return _guarded(list(argv))
+    status = _guarded(sys.argv[1:])
+    if not _flush() and status == 0:
+        status = BROKEN_PIPE
+    os._exit(status)
+
+
+def _guarded(argv: list[str]) -> int:
+    global _spoken
+    _spoken = spoken = "lading"
+    debug = False
+    try:
+        from lading.cli.commands import ROOT
+
+        try:
+            parsed = parse(ROOT, argv)
+        finally:
+            debug = "--debug" in argv[:6] or "-D" in argv[:6] or bool(os.environ.get("LADING_DEBUG"))
+        _spoken = spoken = " ".join(c.name for c in parsed.path)
+        status = _dispatch(parsed)
+        sys.stdout.flush()
+        return status
+    except LadingError as error:
+        if debug:
+            _traceback()
+        _say(spoken, error)
+        return error.exit_status
+    except BrokenPipeError:
+        _drop_stdout()
+        return BROKEN_PIPE
+    except KeyboardInterrupt:
+        if debug:
+            _traceback()
+        _print_error(f"{spoken}: interrupted")
+        return INTERRUPTED
+    except RecursionError:
+        _print_error(f"{spoken}: the input is nested too deeply")
+        return LadingError.exit_status
+    except OSError as error:
+        if debug:
+            _traceback()
+        named = f"{error.filename}: " if error.filename else ""
+        _print_error(f"{spoken}: {named}{error.strerror or error}")
+        return LadingError.exit_status
+    except Exception as error:
+        if debug:
+            _traceback()
+        what = " ".join(str(error).split()) or "no message"
+        _print_error(
+            f"{spoken}: internal error: {type(error).__name__}: {what}: run it again with lading --debug"
+        )
+        return LadingError.exit_status
+
+
+def _dispatch(parsed: Parsed) -> int:
+    if parsed.help or len(parsed.path) == 1:
+        if not parsed.help and parsed["version"]:
+            from lading import __version__
+
+            print(f"lading version {__version__}")
+            return 0
+        from lading.cli.help import show
+
+        show(parsed.path)
+        return 0
+    from lading.cli.context import Context
+
+    command = parsed.command
+    if not command.action:
+        raise UsageError(
+            f"{' '.join(c.name for c in parsed.path)}: a command is missing", usage=parsed.usage()
+        )
+    module, _, name = command.action.partition(":")
+    __import__(module)
+    action: Callable[[Context, Parsed], int | None] = getattr(sys.modules[module], name)
+    return action(Context.of(parsed), parsed) or 0
+
+
+_spoken = "lading"
+
+
+def complain(error: LadingError) -> None:
+    """Report a failure on one of several objects, and go on."""
+    _say(_spoken, error)
+
+
+def _say(spoken: str, error: LadingError) -> None:
+    """One line: the command, what failed, why, and what to do. Several problems get a line each below it."""
+    problems: Sequence[str] = getattr(error, "problems", ())
+    text = str(error)
+    if not text.startswith(spoken):
+        text = f"{spoken}: {text}"
+    if len(problems) > 1:
+        text = f"{spoken}: {error.message}"
+        _print_error(text)
+        for problem in problems:
+            _print_error(f"  {problem}")
+        return
+    _print_error(text)
+
+
+def _print_error(text: str) -> None:
+    """One line on standard error, whatever the text holds: control characters are shown escaped."""
+    line = "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+    try:
+        sys.stdout.flush()
+    except (OSError, ValueError):
+        _drop_stdout()
+    try:
+        os.write(2, (line + "\n").encode(errors="backslashreplace"))
+    except OSError:
+        pass
+
+
+def _traceback() -> None:
+    import traceback
+
+    traceback.print_exc()
+
+
+def _flush() -> bool:
+    try:
+        sys.stdout.flush()
+    except (OSError, ValueError):
+        _drop_stdout()
+        return False
+    return True
+
+
+def _drop_stdout() -> None:
+    """Nobody reads any more: let the interpreter's own flush at exit go nowhere."""
+    try:
+        null = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(null, 1)
+        os.close(null)
+    except OSError:
+        pass

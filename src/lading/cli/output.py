@@ -1,0 +1,190 @@
+"""Tables, ``--format`` and ``--filter``: how lists and objects are shown."""
+
+from __future__ import annotations
+
+import sys
+
+from lading.errors import InvalidInput
+from lading.formats import jsontext
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from typing import Any
+
+
+class Fields(dict[str, object]):
+    """A JSON object whose members are also attributes, so that ``{State.Pid}`` and ``{State[Pid]}`` both work."""
+
+    def __getattr__(self, name: str) -> object:
+        if name in self:
+            return wrapped(self[name])
+        raise AttributeError(name)
+
+    def __getitem__(self, name: str) -> object:
+        return wrapped(super().__getitem__(name))
+
+    def __format__(self, spec: str) -> str:
+        return jsontext.dumps(dict(self))
+
+
+class _Items(list[object]):
+    def __getitem__(self, index: Any) -> Any:
+        return wrapped(super().__getitem__(index))
+
+    def __format__(self, spec: str) -> str:
+        return jsontext.dumps(list(self))
+
+
+class _Shown(str):
+    """A value that is shown as JSON shows it (``true``, ``null``)."""
+
+
+def wrapped(value: object) -> object:
+    """``value`` ready for a format string."""
+    if isinstance(value, dict):
+        return value if isinstance(value, Fields) else Fields(value)
+    if isinstance(value, list):
+        return value if isinstance(value, _Items) else _Items(value)
+    if value is None or isinstance(value, bool):
+        return _Shown(jsontext.dumps(value))
+    return value
+
+
+def fill(template: str, row: Mapping[str, object]) -> str:
+    """``template`` with Python's format fields filled from ``row``. Raises :class:`InvalidInput`."""
+    if "{{." in template or "{{ ." in template or "{{json" in template or "{{range" in template:
+        raise InvalidInput(
+            f"--format {template!r}: Go templates are not supported",
+            hint="write Python format fields such as {name}, or json",
+        )
+    text = template.replace("\\t", "\t").replace("\\n", "\n")
+    try:
+        return text.format_map(row if isinstance(row, Fields) else Fields(row))
+    except KeyError as error:
+        raise InvalidInput(
+            f"--format: unknown field {error.args[0]!r}", hint=f"the fields are {', '.join(map(str, row))}"
+        ) from None
+    except (AttributeError, IndexError, ValueError, TypeError) as error:
+        raise InvalidInput(f"--format {template!r}: {error}") from None
+
+
+def table(headings: Sequence[str], rows: Iterable[Sequence[str]], *, out: Any = None) -> None:
+    """Columns wide enough for their longest cell, three spaces between them, as Docker prints."""
+    cells = [list(headings), *([_clean(cell) for cell in row] for row in rows)]
+    if not headings:
+        cells.pop(0)
+    widths = [max((len(row[i]) for row in cells), default=0) for i in range(len(cells[0]) if cells else 0)]
+    lines = []
+    for row in cells:
+        line = "   ".join(f"{cell:{width}}" for cell, width in zip(row, widths, strict=True))
+        lines.append(line.rstrip() + "\n")
+    (out or sys.stdout).write("".join(lines))
+
+
+def _clean(text: str) -> str:
+    return text if text.isprintable() else "".join(c if c.isprintable() else "?" for c in text)
+
+
+def listing(
+    rows: Sequence[Mapping[str, object]],
+    columns: Sequence[tuple[str, str]],
+    *,
+    template: str = "",
+    quiet: str = "",
+) -> None:
+    """Print rows: as a table of ``columns`` (heading, field), by ``--format``, or only the field ``quiet``.
+
+    ``--format json`` prints one object a line; ``table {a}\\t{b}`` a table with headings of its own.
+    """
+    if quiet:
+        sys.stdout.write("".join(f"{row[quiet]}\n" for row in rows))
+    elif not template or template == "table":
+        table([h for h, _ in columns], [[str(row[f]) for _, f in columns] for row in rows])
+    elif template == "json":
+        sys.stdout.write("".join(jsontext.dumps(dict(row)) + "\n" for row in rows))
+    elif template.startswith("table "):
+        body = template[6:].replace("\\t", "\t")
+        heads = {f: h for h, f in columns}
+        names = rows[0] if rows else {f: "" for _, f in columns}
+        head = fill(body, {name: heads.get(name, name.upper().replace("_", " ")) for name in names})
+        table(head.split("\t"), [fill(body, row).split("\t") for row in rows])
+    else:
+        if not rows:
+            fill(template, _Anything(f for _, f in columns))
+        sys.stdout.write("".join(fill(template, row) + "\n" for row in rows))
+
+
+class _Anything(Fields):
+    """Stands for a row when there is none: a template is only checked for its syntax."""
+
+    def __init__(self, names: Iterable[str]) -> None:
+        super().__init__(dict.fromkeys(names, ""))
+
+    def __missing__(self, name: str) -> object:
+        return Fields()
+
+    def __getitem__(self, name: str) -> object:
+        return ""
+
+
+def objects(found: Sequence[Mapping[str, object]], template: str) -> None:
+    """Print objects in full: an indented JSON list, one line each for ``json``, or a format string each."""
+    if not template:
+        print(jsontext.dumps([dict(o) for o in found], indent=4))
+    elif template == "json":
+        sys.stdout.write("".join(jsontext.dumps(dict(o)) + "\n" for o in found))
+    else:
+        sys.stdout.write("".join(fill(template, o) + "\n" for o in found))
+
+
+def each(names: Sequence[str], act: Callable[[str], object], *, say: bool = True) -> int:
+    """Do ``act`` for every name, print each that succeeded, report each that failed; 1 when one failed."""
+    from lading.cli.main import complain
+    from lading.errors import LadingError
+
+    status = 0
+    for name in names:
+        try:
+            result = act(name)
+        except LadingError as error:
+            complain(error)
+            status = 1
+            continue
+        if say:
+            print(name if result is None else result, flush=True)
+    return status
+
+
+def filters(texts: Sequence[str], known: Sequence[str]) -> dict[str, list[str]]:
+    """``--filter KEY=VALUE`` rows by key. Raises :class:`InvalidInput` for a key that is not ``known``."""
+    made: dict[str, list[str]] = {}
+    for text in texts:
+        key, equals, value = text.partition("=")
+        key = key.strip().lower()
+        if not equals:
+            raise InvalidInput(f"--filter {text!r} is not KEY=VALUE")
+        if key not in known:
+            raise InvalidInput(
+                f"--filter {text!r}: {key!r} is unknown", hint=f"the keys are {', '.join(known)}"
+            )
+        made.setdefault(key, []).append(value)
+    return made
+
+
+def labels_match(wanted: Sequence[str], labels: Mapping[str, str]) -> bool:
+    """Whether every ``NAME`` or ``NAME=VALUE`` is among ``labels``."""
+    for text in wanted:
+        name, equals, value = text.partition("=")
+        if name not in labels or (equals and labels[name] != value):
+            return False
+    return True
+
+
+def confirm(question: str, force: bool) -> bool:
+    """Ask before something is removed. Without a terminal to ask on, no."""
+    if force:
+        return True
+    sys.stdout.write(f"{question} [y/N] ")
+    sys.stdout.flush()
+    return sys.stdin.readline().strip().lower() in ("y", "yes")

@@ -1,0 +1,485 @@
+"""The flags of every command but ``run`` and ``create``."""
+
+from __future__ import annotations
+
+from lading.flags import Flag
+
+FORMAT = Flag("format", "", "str", "FORMAT", "json, or Python format fields such as '{name}'")
+LIST_FORMAT = Flag("format", "", "str", "FORMAT", "json, table, or Python format fields such as '{name}'")
+FORCE = Flag("force", "f", "bool", help="Do not ask, do not refuse")
+FILTER = Flag("filter", "f", "list", "KEY=VALUE", "Show only what matches")
+QUIET = Flag("quiet", "q", "bool", help="Print only ids")
+NO_TRUNC = Flag("no-trunc", "", "bool", help="Do not shorten anything")
+PLATFORM = Flag("platform", "", "str", "OS/ARCH", "Which platform of an image for several")
+DETACH_KEYS = Flag("detach-keys", "", "str", "KEYS", "Keys that leave it running (default ctrl-p,ctrl-q)")
+
+
+def format_only() -> list[Flag]:
+    return [FORMAT]
+
+
+def force_only() -> list[Flag]:
+    return [FORCE]
+
+
+def simple_list() -> list[Flag]:
+    return [QUIET, LIST_FORMAT, FILTER, NO_TRUNC]
+
+
+def start() -> list[Flag]:
+    return [
+        Flag("attach", "a", "bool", help="Attach to its output, and exit with its status"),
+        Flag("interactive", "i", "bool", help="Attach to its input"),
+        Flag("sig-proxy", "", "bool", help="Forward signals to the container", default=True),
+        DETACH_KEYS,
+        Flag("checkpoint", "", "str", "NAME", refuse="checkpoints are not supported", hidden=True),
+    ]
+
+
+def ps() -> list[Flag]:
+    return [
+        Flag("all", "a", "bool", help="Show stopped containers too"),
+        QUIET,
+        FILTER,
+        LIST_FORMAT,
+        Flag("last", "n", "int", "N", "Show the N newest, whatever their state", default=-1),
+        Flag("latest", "l", "bool", help="Show the newest, whatever its state"),
+        NO_TRUNC,
+        Flag("size", "s", "bool", help="Show how much each wrote"),
+    ]
+
+
+def logs() -> list[Flag]:
+    return [
+        Flag("follow", "f", "bool", help="Go on as it writes"),
+        Flag("since", "", "str", "TIME", "Only from this time on (2026-01-02T15:04:05Z, 10m)"),
+        Flag("until", "", "str", "TIME", "Only up to this time"),
+        Flag("tail", "n", "str", "N", "Only the last N lines", default="all"),
+        Flag("timestamps", "t", "bool", help="Begin each line with its time"),
+        Flag("details", "", "bool", refuse="log drivers with details are not supported", hidden=True),
+    ]
+
+
+def pod_logs() -> list[Flag]:
+    return [
+        *logs(),
+        Flag("container", "c", "str", "NAME", "Only this container of the pod"),
+        Flag("prefix", "", "bool", help="Begin each line with the container's name"),
+        Flag("previous", "p", "bool", help="The run before the last restart"),
+    ]
+
+
+def _exec() -> list[Flag]:
+    return [
+        Flag("interactive", "i", "bool", help="Keep standard input open"),
+        Flag("tty", "t", "bool", help="Give the command a terminal"),
+        Flag("user", "u", "str", "USER[:GROUP]", "User and group, by name or number"),
+        Flag("workdir", "w", "str", "DIR", "Working directory"),
+        Flag("env", "e", "list", "NAME=VALUE", "Set an environment variable"),
+        Flag("env-file", "", "list", "FILE", "Read environment variables from a file"),
+        Flag("privileged", "", "bool", help="With every capability"),
+        DETACH_KEYS,
+    ]
+
+
+def exec_() -> list[Flag]:
+    return [Flag("detach", "d", "bool", help="Run in the background"), *_exec()]
+
+
+def pod_exec() -> list[Flag]:
+    return [
+        Flag("container", "c", "str", "NAME", "Which container (default: the first)"),
+        Flag("detach", "d", "bool", help="Run in the background"),
+        *_exec(),
+    ]
+
+
+def attach() -> list[Flag]:
+    return [
+        Flag("no-stdin", "", "bool", help="Do not attach to its input"),
+        Flag("sig-proxy", "", "bool", help="Forward signals to the container", default=True),
+        DETACH_KEYS,
+    ]
+
+
+def stop() -> list[Flag]:
+    return [
+        Flag(
+            "time",
+            "t",
+            "int",
+            "SECONDS",
+            "How long to wait before killing it",
+            unset=True,
+            aliases=("timeout",),
+        ),
+        Flag("signal", "s", "str", "SIGNAL", "Ask with this signal"),
+    ]
+
+
+def kill() -> list[Flag]:
+    return [Flag("signal", "s", "str", "SIGNAL", "Which signal", default="KILL")]
+
+
+def rm() -> list[Flag]:
+    return [
+        Flag("force", "f", "bool", help="Kill it first; do not complain when it does not exist"),
+        Flag("volumes", "v", "bool", help="Remove its anonymous volumes too"),
+        Flag("link", "l", "bool", refuse="links are not supported", hidden=True),
+    ]
+
+
+def wait() -> list[Flag]:
+    return [
+        Flag(
+            "condition",
+            "",
+            "str",
+            "WHEN",
+            "What to wait for",
+            default="not-running",
+            choices=("not-running", "next-exit", "removed"),
+        )
+    ]
+
+
+def stats() -> list[Flag]:
+    return [
+        Flag("all", "a", "bool", help="Show stopped containers too"),
+        LIST_FORMAT,
+        Flag("no-stream", "", "bool", help="Print once and exit"),
+        NO_TRUNC,
+    ]
+
+
+def cp() -> list[Flag]:
+    return [
+        Flag("archive", "a", "bool", help="Keep owners and modes"),
+        Flag("follow-link", "L", "bool", help="Follow a symbolic link at the source"),
+        Flag("quiet", "q", "bool", help="Say nothing"),
+    ]
+
+
+def diff() -> list[Flag]:
+    return [LIST_FORMAT]
+
+
+def commit() -> list[Flag]:
+    return [
+        Flag("author", "a", "str", "NAME", "Who made it"),
+        Flag(
+            "change",
+            "c",
+            "list",
+            "INSTRUCTION",
+            "Apply CMD, ENTRYPOINT, ENV, EXPOSE, LABEL, USER, VOLUME, WORKDIR …",
+        ),
+        Flag("message", "m", "str", "TEXT", "What it is"),
+        Flag("pause", "p", "bool", help="Freeze the container meanwhile", default=True),
+    ]
+
+
+def output() -> list[Flag]:
+    return [Flag("output", "o", "str", "FILE", "Write to a file instead of standard output")]
+
+
+def update() -> list[Flag]:
+    return [
+        Flag("cpus", "", "str", "NUMBER", "How many CPUs it may use"),
+        Flag("cpu-shares", "c", "int", "N", "Weight against other containers", unset=True),
+        Flag("cpu-period", "", "int", "MICROSECONDS", "Length of a scheduling period", unset=True),
+        Flag("cpu-quota", "", "int", "MICROSECONDS", "CPU time in each period", unset=True),
+        Flag("cpuset-cpus", "", "str", "LIST", "Which CPUs it may use", unset=True),
+        Flag("cpuset-mems", "", "str", "LIST", "Which memory nodes it may use", unset=True),
+        Flag("memory", "m", "str", "SIZE", "Most memory it may use"),
+        Flag("memory-swap", "", "str", "SIZE", "Most memory plus swap; -1: no limit on swap"),
+        Flag("memory-reservation", "", "str", "SIZE", "Memory to leave it under pressure"),
+        Flag("pids-limit", "", "int", "N", "Most processes and threads; -1: no limit", unset=True),
+        Flag("blkio-weight", "", "int", "10-1000", "Weight of its block I/O", unset=True),
+        Flag("restart", "", "str", "POLICY", "no, on-failure[:N], always or unless-stopped"),
+        Flag("cpu-rt-period", "", "int", refuse="not supported: real-time scheduling limits", hidden=True),
+        Flag("cpu-rt-runtime", "", "int", refuse="not supported: real-time scheduling limits", hidden=True),
+        Flag(
+            "kernel-memory",
+            "",
+            "str",
+            refuse="not supported: the kernel no longer limits kernel memory",
+            hidden=True,
+        ),
+    ]
+
+
+def inspect() -> list[Flag]:
+    return [
+        FORMAT,
+        Flag("size", "s", "bool", help="Tell how much a container wrote"),
+        Flag(
+            "type",
+            "",
+            "str",
+            "KIND",
+            "Look only among these",
+            choices=("container", "image", "pod", "network", "volume"),
+        ),
+    ]
+
+
+def inspect_one() -> list[Flag]:
+    return [FORMAT, Flag("size", "s", "bool", help="Tell how much it wrote")]
+
+
+# -- images --------------------------------------------------------------------------------------------------------
+
+
+def images() -> list[Flag]:
+    return [
+        Flag("all", "a", "bool", help="The same list: no intermediate images are kept"),
+        QUIET,
+        FILTER,
+        LIST_FORMAT,
+        NO_TRUNC,
+        Flag("digests", "", "bool", help="Show digests"),
+        Flag("tree", "", "bool", refuse="trees are not supported", hidden=True),
+    ]
+
+
+def _registry() -> list[Flag]:
+    return [
+        Flag("quiet", "q", "bool", help="Print only the result"),
+        Flag("plain-http", "", "bool", help="Talk to the registry without encryption", aliases=("insecure",)),
+        Flag("tls-verify", "", "bool", help="Check the registry's certificate", default=True),
+        Flag("cert-dir", "", "str", "DIR", "Certificates (*.crt) and a client's own (*.cert, *.key)"),
+        Flag("creds", "", "str", "USER[:PASSWORD]", "Credentials for this once"),
+    ]
+
+
+def pull() -> list[Flag]:
+    return [
+        *_registry(),
+        PLATFORM,
+        Flag("all-platforms", "", "bool", help="Fetch every platform of the image"),
+        Flag("all-tags", "a", "bool", refuse="fetching every tag is not supported: name each", hidden=True),
+        Flag("disable-content-trust", "", "bool", hidden=True, default=True),
+    ]
+
+
+def push() -> list[Flag]:
+    return [
+        *_registry(),
+        Flag("all-tags", "a", "bool", refuse="sending every tag is not supported: name each", hidden=True),
+        Flag("disable-content-trust", "", "bool", hidden=True, default=True),
+    ]
+
+
+def rmi() -> list[Flag]:
+    return [
+        Flag("force", "f", "bool", help="Remove every name; do not complain about names that do not exist"),
+        Flag(
+            "no-prune",
+            "",
+            "bool",
+            refuse="keeping untagged parents is not supported: none are kept",
+            hidden=True,
+        ),
+    ]
+
+
+def history() -> list[Flag]:
+    return [
+        LIST_FORMAT,
+        Flag("human", "H", "bool", help="Sizes and times for people", default=True),
+        NO_TRUNC,
+        Flag("quiet", "q", "bool", help="Print only ids"),
+    ]
+
+
+def save() -> list[Flag]:
+    return [
+        Flag("output", "o", "str", "FILE", "Write to a file (or directory) instead of standard output"),
+        Flag(
+            "format",
+            "",
+            "str",
+            "FORMAT",
+            "Which kind of archive",
+            default="docker-archive",
+            choices=("docker-archive", "oci-archive", "oci-dir"),
+        ),
+        PLATFORM,
+    ]
+
+
+def load() -> list[Flag]:
+    return [
+        Flag("input", "i", "str", "FILE", "Read a file or directory instead of standard input"),
+        Flag("quiet", "q", "bool", help="Print only names"),
+        PLATFORM,
+    ]
+
+
+def import_() -> list[Flag]:
+    return [
+        Flag(
+            "change",
+            "c",
+            "list",
+            "INSTRUCTION",
+            "Apply CMD, ENTRYPOINT, ENV, EXPOSE, LABEL, USER, VOLUME, WORKDIR …",
+        ),
+        Flag("message", "m", "str", "TEXT", "What it is"),
+        PLATFORM,
+    ]
+
+
+def bootstrap() -> list[Flag]:
+    return [
+        Flag("include", "", "list", "PKG,…", "Install these Debian packages too"),
+        Flag("quiet", "q", "bool", help="Print only the id"),
+    ]
+
+
+def login() -> list[Flag]:
+    return [
+        Flag("username", "u", "str", "NAME", "User name"),
+        Flag("password", "p", "str", "PASSWORD", "Password (others can see it: prefer --password-stdin)"),
+        Flag("password-stdin", "", "bool", help="Read the password from standard input"),
+        Flag("plain-http", "", "bool", help="Talk to the registry without encryption", aliases=("insecure",)),
+    ]
+
+
+def image_prune() -> list[Flag]:
+    return [
+        Flag("all", "a", "bool", help="Remove every image that no container uses"),
+        Flag("force", "f", "bool", help="Do not ask"),
+        Flag("filter", "", "list", "KEY=VALUE", refuse="filters are not supported here", hidden=True),
+    ]
+
+
+# -- networks and volumes ------------------------------------------------------------------------------------------
+
+
+def network_create() -> list[Flag]:
+    return [
+        Flag("driver", "d", "str", "DRIVER", "How it is made", default="bridge"),
+        Flag("subnet", "", "list", "CIDR", "Addresses, for example 10.5.0.0/16"),
+        Flag("gateway", "", "list", "ADDRESS", "The host's address in a subnet"),
+        Flag("ip-range", "", "list", "CIDR", "Give containers addresses out of this part"),
+        Flag("ipv6", "", "bool", help="Give it IPv6 addresses too"),
+        Flag("internal", "", "bool", help="No way to the outside"),
+        Flag("label", "", "list", "NAME=VALUE", "Attach a label"),
+        Flag("opt", "o", "list", "NAME=VALUE", "Option of the driver"),
+        Flag("aux-address", "", "list", "NAME=ADDRESS", "Leave this address out"),
+        Flag("attachable", "", "bool", refuse="not supported: for swarm networks only", hidden=True),
+        Flag("ingress", "", "bool", refuse="not supported: for swarm networks only", hidden=True),
+        Flag("scope", "", "str", refuse="not supported: for swarm networks only", hidden=True),
+        Flag("config-only", "", "bool", refuse="not supported: for swarm networks only", hidden=True),
+        Flag("config-from", "", "str", refuse="not supported: for swarm networks only", hidden=True),
+        Flag(
+            "ipam-driver",
+            "",
+            "str",
+            refuse="not supported: addresses are given by Lading itself",
+            hidden=True,
+        ),
+        Flag(
+            "ipam-opt", "", "list", refuse="not supported: addresses are given by Lading itself", hidden=True
+        ),
+    ]
+
+
+def network_connect() -> list[Flag]:
+    return [
+        Flag("alias", "", "list", "NAME", "One more name on the network"),
+        Flag("ip", "", "str", "ADDRESS", "IPv4 address"),
+        Flag("ip6", "", "str", "ADDRESS", "IPv6 address"),
+    ]
+
+
+def prune_simple() -> list[Flag]:
+    return [Flag("force", "f", "bool", help="Do not ask")]
+
+
+def prune() -> list[Flag]:
+    return [
+        Flag("force", "f", "bool", help="Do not ask"),
+        Flag("filter", "", "list", "KEY=VALUE", refuse="filters are not supported here", hidden=True),
+    ]
+
+
+def volume_create() -> list[Flag]:
+    return [
+        Flag("driver", "d", "str", "DRIVER", "local or tmpfs", default="local"),
+        Flag("label", "", "list", "NAME=VALUE", "Attach a label"),
+        Flag("opt", "o", "list", "NAME=VALUE", "Option of the driver"),
+    ]
+
+
+def volume_prune() -> list[Flag]:
+    return [
+        Flag("all", "a", "bool", help="Named volumes too, not only anonymous ones"),
+        Flag("force", "f", "bool", help="Do not ask"),
+    ]
+
+
+# -- pods and system -----------------------------------------------------------------------------------------------
+
+
+def pod_run() -> list[Flag]:
+    return [
+        Flag("rm", "", "bool", help="Stay in the foreground, and remove the pod when it ends"),
+        Flag("attach", "a", "bool", help="Stay in the foreground, and show what its containers write"),
+        Flag("name", "", "str", "NAME", "Call the pod so instead of metadata.name"),
+        Flag("network", "", "list", "NETWORK", "Join this network"),
+        Flag("quiet", "q", "bool", help="Say nothing while pulling"),
+    ]
+
+
+def pod_create() -> list[Flag]:
+    return [flag for flag in pod_run() if flag.name not in ("rm", "attach")]
+
+
+def pod_ps() -> list[Flag]:
+    return [
+        Flag("all", "a", "bool", help="Show stopped pods too", default=True),
+        QUIET,
+        FILTER,
+        LIST_FORMAT,
+        NO_TRUNC,
+    ]
+
+
+def pod_rm() -> list[Flag]:
+    return [
+        Flag("force", "f", "bool", help="Kill it first; do not complain when it does not exist"),
+        Flag("volumes", "v", "bool", help="Remove its anonymous volumes too"),
+    ]
+
+
+def df() -> list[Flag]:
+    return [Flag("verbose", "v", "bool", help="Show every object"), LIST_FORMAT]
+
+
+def system_prune() -> list[Flag]:
+    return [
+        Flag("all", "a", "bool", help="Remove every image that no container uses"),
+        Flag("volumes", "", "bool", help="Remove unused anonymous volumes too"),
+        Flag("force", "f", "bool", help="Do not ask"),
+        Flag("filter", "", "list", "KEY=VALUE", refuse="filters are not supported here", hidden=True),
+    ]
+
+
+def events() -> list[Flag]:
+    return [
+        FILTER,
+        LIST_FORMAT,
+        Flag("since", "", "str", "TIME", "From this time on"),
+        Flag("until", "", "str", "TIME", "Up to this time, then exit"),
+    ]
+
+
+def check() -> list[Flag]:
+    return [
+        Flag("repair", "", "bool", help="Put right what is found"),
+        Flag("quiet", "q", "bool", help="Print nothing, only exit 1 when something is wrong"),
+        FORMAT,
+    ]
