@@ -50,7 +50,7 @@ def hasher(algorithm: str) -> hashlib._Hash:
     try:
         import _hashlib
 
-        return _hashlib.openssl_sha512() if algorithm == "sha512" else _hashlib.openssl_sha256()  # type: ignore[no-any-return,attr-defined]
+        return _hashlib.openssl_sha512() if algorithm == "sha512" else _hashlib.openssl_sha256()
     except (ImportError, AttributeError):
         import hashlib
 

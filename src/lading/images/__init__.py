@@ -13,12 +13,11 @@ from lading.formats.digest import is_digest
 from lading.formats.reference import Reference
 from lading.formats.rootfs import Rootfs
 from lading.images.image import Image, ResolvedStore
-from lading.images.names import Named, Names
+from lading.images.names import Names
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator
-    from typing import Any, BinaryIO
+    from collections.abc import Callable, Collection
 
     from lading.formats.oci_image import Descriptor
     from lading.images.content import ContentStore

@@ -108,7 +108,7 @@ def _gzip() -> tuple[Callable[[], _Decompressor], Callable[[_Decompressor, bytes
         return _zlib()
 
     def make() -> _Decompressor:
-        return igzip_lib.IgzipDecompressor(flag=igzip_lib.DECOMP_GZIP)  # type: ignore[no-any-return]
+        return igzip_lib.IgzipDecompressor(flag=igzip_lib.DECOMP_GZIP)
 
     return make, _bounded
 
@@ -149,7 +149,10 @@ def _zstd() -> tuple[Callable[[], _Decompressor], Callable[[_Decompressor, bytes
 
     def make() -> _Decompressor:
         # A frame may ask for a window of 2 GiB; 128 MiB is what the zstd command allows by default.
-        return zstd.ZstdDecompressor(options={zstd.DecompressionParameter.window_log_max: 27})  # type: ignore[no-any-return]
+        made: _Decompressor = zstd.ZstdDecompressor(
+            options={zstd.DecompressionParameter.window_log_max: 27}
+        )
+        return made
 
     return make, _bounded
 

@@ -136,7 +136,7 @@ def remove_tree(path: str) -> None:
         os.close(parent)
 
 
-def remove_at(parent: int, name: str) -> None:
+def remove_at(parent: int, name: str | bytes) -> None:
     """Remove ``name`` in the directory ``parent``, whatever it is, with all below it."""
     try:
         os.unlink(name, dir_fd=parent)
@@ -173,7 +173,7 @@ def remove_at(parent: int, name: str) -> None:
     os.rmdir(name, dir_fd=parent)
 
 
-def _open_directory(parent: int, name: str, flags: int) -> int:
+def _open_directory(parent: int, name: str | bytes, flags: int) -> int:
     try:
         return os.open(name, flags, dir_fd=parent)
     except PermissionError:

@@ -11,9 +11,14 @@ from lading.images.leases import Lease
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from typing import Protocol
 
     from lading.images import Images
+
+    class _Compressor(Protocol):
+        def compress(self, data: bytes, /) -> bytes: ...
+        def flush(self) -> bytes: ...
+
 
 GZIP_LEVEL = 1  # igzip's levels are 0 to 3; 1 is a third larger than zlib's 6 at best and ten times faster
 _GZIP_CHUNK = 1 << 20
@@ -96,18 +101,13 @@ class LayerWriter:
             self._fd = -1
 
 
-class _Compressor:
-    compress: Callable[[bytes], bytes]
-    flush: Callable[[], bytes]
-
-
 def _gzip() -> _Compressor:
     """A gzip compressor without time or name in its header: the same tar gives the same blob."""
     try:
         from isal import isal_zlib
 
-        return isal_zlib.compressobj(GZIP_LEVEL, isal_zlib.DEFLATED, 31)  # type: ignore[no-any-return]
+        return isal_zlib.compressobj(GZIP_LEVEL, isal_zlib.DEFLATED, 31)
     except ImportError:
         import zlib
 
-        return zlib.compressobj(1, zlib.DEFLATED, 31)  # type: ignore[return-value]
+        return zlib.compressobj(1, zlib.DEFLATED, 31)

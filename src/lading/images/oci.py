@@ -149,7 +149,7 @@ def choose_from(index: Index, wanted: Platform, digest: str) -> Descriptor:
 
 
 def decode_manifest(data: bytes, digest: str) -> Manifest:
-    """Parse and check a manifest: an image manifest of layers we can unpack. Raises :class:`InvalidInput`, :class:`Unsupported`."""
+    """Parse and check a manifest: an image manifest of layers we can unpack. Raises :class:`InvalidInput` and others."""
     what = f"manifest {digest}"
     value = jsontext.loads(data, what=what)
     if type(value) is dict and ("fsLayers" in value or value.get("schemaVersion") == 1):

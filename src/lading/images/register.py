@@ -6,7 +6,7 @@ import os
 
 from lading.errors import InvalidInput, NotFound
 from lading.formats import platform as platforms
-from lading.formats.oci_image import Descriptor, ImageConfig
+from lading.formats.oci_image import Descriptor, ImageConfig, Platform
 from lading.formats.reference import Reference
 from lading.images.files import Lock
 from lading.images.image import Image
@@ -104,9 +104,7 @@ def create(
     images.content.put(config_data, lease=lease)
     digest = images.content.put(manifest_data, lease=lease)
     target = Descriptor(media_type=OCI_MANIFEST, digest=digest, size=len(manifest_data))
-    text = platforms.text(
-        platforms.Platform(os=config.os, architecture=config.architecture, variant=config.variant)
-    )
+    text = platforms.text(Platform(os=config.os, architecture=config.architecture, variant=config.variant))
     return register(images, target, names, lease=lease, platform=text)
 
 

@@ -229,9 +229,6 @@ class Extractor:
                             raise hostile(f"{show(path)}: symbolic links make the name too long") from None
                         continue
                 stack.append((name, child))
-                if len(stack) > 8:
-                    # Deep paths must not eat the descriptors: only the near end stays open. ``..`` reopens from above.
-                    stack = self._compact(stack)
             real, fd = stack.pop()
         finally:
             for _, open_fd in stack:
@@ -243,10 +240,6 @@ class Extractor:
             os.close(old)
         self._fds[path] = fd
         return fd, real
-
-    def _compact(self, stack: list[tuple[bytes, int]]) -> list[tuple[bytes, int]]:
-        """Replace the descriptors of far ancestors by ones that share the root's: they are rarely looked at again."""
-        return stack
 
     def _implicit(self, fd: int, name: bytes, part: bytes) -> int:
         if part[:4] == _WHITEOUT:
@@ -281,7 +274,7 @@ class Extractor:
         # Links elsewhere may lead through it, so every open directory is looked up anew.
         self.close()
         self._aliases.clear()
-        remove_at(directory, base) if directory >= 0 else None
+        remove_at(directory, base)
 
     def _make_room(self, name: bytes, base: bytes) -> int:
         """Remove what is in the way of ``name``; the directory's descriptor, opened again."""
@@ -336,7 +329,7 @@ class Extractor:
             os.lseek(fd, 0, os.SEEK_SET)
             pieces = iter((memoryview(data),))
         else:
-            pieces = reader.data()  # type: ignore[assignment]
+            pieces = reader.data()
         for piece in pieces:
             while piece:
                 piece = piece[os.write(fd, piece) :]
@@ -524,14 +517,17 @@ class Extractor:
                 else:
                     os.setxattr(target, key, value, follow_symlinks=False)
             except OSError as error:
-                if error.errno == errno.ENOTSUP or (
-                    error.errno == errno.EPERM and not _privileged_file(entry, key)
+                if error.errno != errno.ENOTSUP and not (
+                    error.errno == errno.EPERM and self._may_refuse(entry, key)
                 ):
-                    self._note(f"{show(key)} cannot be set here and was left out")
-                elif error.errno == errno.EPERM and (self._uid or not _initial_user_namespace()):
-                    self._note(f"{show(key)} cannot be set here and was left out")
-                else:
                     raise
+                self._note(f"{show(key)} cannot be set here and was left out")
+
+    def _may_refuse(self, entry: Entry, key: bytes) -> bool:
+        """Whether EPERM for ``key`` is a fact of life: user.* on links and nodes, or security.* without privilege."""
+        if key.startswith(b"user.") and entry.kind not in (REGULAR, DIRECTORY):
+            return True
+        return bool(self._uid) or not _initial_user_namespace()
 
     def _finish_directories(self) -> None:
         """Owners, modes, attributes and times of directories, after everything below them has been written."""
@@ -583,11 +579,6 @@ class Extractor:
         except FileNotFoundError:
             return False
         return True
-
-
-def _privileged_file(entry: Entry, key: bytes) -> bool:
-    """Whether EPERM for ``key`` cannot be the file's kind (user.* exists on files and directories only)."""
-    return entry.kind in (REGULAR, DIRECTORY) or not key.startswith(b"user.")
 
 
 def _mark_opaque(fd: int, uid: int) -> None:
