@@ -118,8 +118,30 @@ class Files:
             raise KernelError(f"chroot({path})", error.errno or 0) from None
 
     def getcwd(self) -> str:
-        """getcwd(2); ``(unreachable)…`` is an error of the C library, raised as OSError (ENOENT)."""
-        return os.getcwd()
+        """The raw getcwd(2): ``(unreachable)…`` for a directory outside this process's root."""
+        path = buffer(4096)
+        call("getcwd", path, 4096)
+        return os.fsdecode(path.value)
+
+    def dup2(self, fd: int, target: int) -> None:
+        """dup2(2); the copy survives execve."""
+        os.dup2(fd, target, inheritable=True)
+
+    def dup_above(self, fd: int, minimum: int) -> int:
+        """fcntl(F_DUPFD_CLOEXEC): a copy with a number of at least ``minimum``."""
+        import fcntl
+
+        return fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, minimum)
+
+    def ioctl(self, fd: int, request: int, argument: int | bytes = 0) -> int:
+        """ioctl(2): the call's result; ``argument`` is a number or the bytes of a structure that is only read."""
+        import fcntl
+
+        try:
+            result = fcntl.ioctl(fd, request, argument)
+        except OSError as error:
+            raise KernelError(f"ioctl({request:#x})", error.errno or 0) from None
+        return result if isinstance(result, int) else 0
 
     def umask(self, mask: int) -> int:
         """umask(2): the old mask."""
@@ -130,7 +152,9 @@ class Files:
         try:
             os.write(fd, data)
         except OSError as error:
-            raise KernelError(f"write({data[:60].decode(errors='replace').strip()})", error.errno or 0) from None
+            raise KernelError(
+                f"write({data[:60].decode(errors='replace').strip()})", error.errno or 0
+            ) from None
 
     def read(self, fd: int, size: int = 65536) -> bytes:
         """read(2)."""

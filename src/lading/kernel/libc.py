@@ -53,6 +53,8 @@ _SIGNATURES = {
     "sched_setattr": "ipI",
     "set_mempolicy": "ipL",
     "clone": "Lpppp",
+    "getcwd": "pL",
+    "socket": "iii",
     "setgroups": "Lp",
     "setresuid": "III",
     "setresgid": "III",
@@ -68,6 +70,7 @@ _NUMBERS = {
     "sched_setattr": (314, 274),
     "set_mempolicy": (238, 237),
     "clone": (56, 220),
+    "getcwd": (79, 17),
     "statx": (332, 291),
     "prlimit64": (302, 261),
     # The raw calls change the calling thread alone; glibc's wrappers would signal every thread of a fresh fork.
@@ -168,4 +171,8 @@ def fork_like(name: str, *args: object) -> int:
 
 def buffer(data: bytes | int) -> Any:
     """A mutable C buffer (bytes or a size); pass it as a pointer argument."""
-    return ctypes.create_string_buffer(data, len(data)) if isinstance(data, bytes) else ctypes.create_string_buffer(data)
+    return (
+        ctypes.create_string_buffer(data, len(data))
+        if isinstance(data, bytes)
+        else ctypes.create_string_buffer(data)
+    )

@@ -121,7 +121,15 @@ class Mounts:
 
     def fsconfig_string(self, fd: int, key: str, value: str) -> None:
         """Set one ``key=value``; a value is limited to 255 bytes by the kernel."""
-        call("fsconfig", fd, _SET_STRING, key.encode(), buffer(os.fsencode(value) + b"\0"), 0, about=f"{key}={value}")
+        call(
+            "fsconfig",
+            fd,
+            _SET_STRING,
+            key.encode(),
+            buffer(os.fsencode(value) + b"\0"),
+            0,
+            about=f"{key}={value}",
+        )
 
     def fsconfig_flag(self, fd: int, key: str) -> None:
         """Set an option that has no value."""
@@ -149,7 +157,9 @@ class Mounts:
         """fsmount(2): a detached mount of the file system made in this context, with ``MOUNT_ATTR_*``."""
         return call("fsmount", fd, FSMOUNT_CLOEXEC, attributes)
 
-    def new_filesystem(self, fstype: str, source: str, options: list[tuple[str, str | None]], attributes: int) -> int:
+    def new_filesystem(
+        self, fstype: str, source: str, options: list[tuple[str, str | None]], attributes: int
+    ) -> int:
         """A detached mount of a new ``fstype``; ``options`` are its own, a value of None is a flag.
 
         The error carries the kernel's explanation where it gave one.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 
+from lading.errors import KernelError
 from lading.kernel.libc import call, fork_like
 
 CLONE_NEWTIME = 0x80
@@ -65,3 +66,16 @@ class Namespaces:
         """setdomainname(2)."""
         raw = name.encode()
         call("setdomainname", raw, len(raw), about=name)
+
+    def interface_up(self, name: str) -> None:
+        """Bring a network interface up (netdevice(7), SIOCSIFFLAGS with IFF_UP | IFF_RUNNING)."""
+        import fcntl
+        import struct
+
+        fd = call("socket", 2, 2 | os.O_CLOEXEC, 0)
+        try:
+            fcntl.ioctl(fd, 0x8914, struct.pack("16sH22x", name.encode(), 0x41))
+        except OSError as error:
+            raise KernelError(f"bring up {name}", error.errno or 0) from None
+        finally:
+            os.close(fd)

@@ -70,7 +70,14 @@ class Processes:
         call("ioprio_set", _IOPRIO_WHO_PROCESS, 0, value, about=value)
 
     def sched_setattr(
-        self, policy: int, flags: int, nice: int, priority: int, runtime: int = 0, deadline: int = 0, period: int = 0
+        self,
+        policy: int,
+        flags: int,
+        nice: int,
+        priority: int,
+        runtime: int = 0,
+        deadline: int = 0,
+        period: int = 0,
     ) -> None:
         """sched_setattr(2) for this process; times in nanoseconds."""
         data = struct.pack("IIQiIQQQ", 48, policy, flags, nice, priority, runtime, deadline, period)

@@ -1,0 +1,83 @@
+"""The gate before a container's first instruction (CVE-2019-5736).
+
+Up to execve(2) the process in the container is our interpreter, a file of the host. An image whose command is
+``/proc/self/exe`` (or a script or ELF file that names it as interpreter) would make the kernel run that very file
+again, now with the container's libraries, and the container could then reopen it for writing.
+
+So the creator traces the process for the length of one execve: it stops before the first instruction of the new
+program, its ``/proc/PID/exe`` is compared with our own by device, inode and mount, and only a different file goes on.
+It costs a handful of system calls where a copy of the interpreter would cost milliseconds. If ptrace(2) is not
+permitted here the caller is told so by :func:`seize` and goes on without; docs/security.md says what that leaves.
+"""
+
+from __future__ import annotations
+
+import os
+
+from lading.errors import Denied, KernelError
+from lading.kernel.files import O_PATH
+from lading.kernel.process import PTRACE_EVENT_EXEC, PTRACE_O_EXITKILL, PTRACE_O_TRACEEXEC
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from lading.kernel import Kernel
+
+_SIGTRAP = 5
+_SIGKILL = 9
+_EVENT_STOP = 128
+
+
+def seize(kernel: Kernel, pid: int) -> bool:
+    """Trace ``pid`` up to its execve; it is killed if this process dies before. False where ptrace is forbidden."""
+    try:
+        kernel.ptrace_seize(pid, PTRACE_O_TRACEEXEC | PTRACE_O_EXITKILL)
+    except KernelError as error:
+        if error.errno in (1, 38):  # EPERM, ENOSYS: a policy above us forbids it
+            return False
+        raise
+    return True
+
+
+def watch(kernel: Kernel, pid: int) -> int | None:
+    """Wait until ``pid`` has executed its command and let it go.
+
+    None when it runs; its wait status when it ended instead (its error is on the channel). Raises :class:`Denied` after
+    killing a process that tried to become our interpreter.
+    """
+    while True:
+        status = kernel.wait_stop(pid)
+        if not os.WIFSTOPPED(status):
+            return status
+        event, signal = status >> 16, status >> 8 & 0xFF
+        if event == PTRACE_EVENT_EXEC:
+            if is_ourselves(kernel, pid):
+                kernel.kill(pid, _SIGKILL)
+                raise Denied(
+                    "the container's command is the runtime itself, by way of /proc/self/exe",
+                    hint="the image is hostile (CVE-2019-5736)",
+                    reason="escape",
+                )
+            kernel.ptrace_detach(pid)
+            return None
+        # A signal on its way to the process, or a group stop: pass it on.
+        kernel.ptrace_continue(pid, 0 if event == _EVENT_STOP or signal == _SIGTRAP else signal)
+
+
+def is_ourselves(kernel: Kernel, pid: int) -> bool:
+    """Whether ``pid`` executes the file we execute, reached through the mount we reached it by.
+
+    The mount matters: a container that has the host's ``/usr`` bound runs the same inode rightly, by a mount of its own.
+    """
+    try:
+        theirs = kernel.open(f"/proc/{pid}/exe", O_PATH)
+    except KernelError:
+        return False  # gone already
+    ours = kernel.open("/proc/self/exe", O_PATH)
+    try:
+        a, b = kernel.fstat(theirs), kernel.fstat(ours)
+        if (a.st_dev, a.st_ino) == (b.st_dev, b.st_ino):
+            return kernel.mount_id(theirs) == kernel.mount_id(ours)
+        return False
+    finally:
+        kernel.close(theirs)
+        kernel.close(ours)

@@ -1,0 +1,68 @@
+"""What the creator decides before it forks, and the new process carries out."""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from lading.formats.oci_runtime import Spec, State
+    from lading.formats.rootfs import Rootfs
+    from lading.runtime.channel import Channel
+    from lading.runtime.join import Plan
+
+
+class Stdio:
+    """The three standard streams of a container's process as descriptors of the calling process.
+
+    With ``process.terminal`` they are not used: the process gets a pty, whose master is in ``Container.console``
+    (or goes to the console socket). -1 is ``/dev/null``.
+    """
+
+    __slots__ = ("stderr", "stdin", "stdout")
+
+    def __init__(self, stdin: int = 0, stdout: int = 1, stderr: int = 2) -> None:
+        self.stdin = stdin
+        self.stdout = stdout
+        self.stderr = stderr
+
+
+class Job:
+    """One container to set up. Every descriptor in here is close-on-exec."""
+
+    __slots__ = (
+        "anchor",
+        "bundle",
+        "channel",
+        "console_fd",
+        "filter",
+        "filter_flags",
+        "idmaps",
+        "no_new_keyring",
+        "no_pivot",
+        "plan",
+        "preserve_fds",
+        "rootfs",
+        "spec",
+        "start",
+        "state",
+        "stdio",
+    )
+
+    def __init__(self, spec: Spec, bundle: str, state: State, plan: Plan) -> None:
+        self.spec = spec
+        self.bundle = bundle
+        self.state = state
+        self.plan = plan
+        self.rootfs: Rootfs | None = None
+        self.anchor = bundle  # a directory to attach layers over, in the container's own mount namespace
+        self.channel: Channel
+        self.start: Channel | None = None  # ``create``: what ``start`` speaks through
+        self.stdio = Stdio()
+        self.console_fd = -1
+        self.preserve_fds = 0
+        self.no_pivot = False
+        self.no_new_keyring = False
+        self.filter = b""  # compiled seccomp program
+        self.filter_flags = 0
+        self.idmaps: dict[
+            int, int
+        ] = {}  # index in spec.mounts → descriptor of the user namespace that maps it

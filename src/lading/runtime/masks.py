@@ -1,0 +1,155 @@
+"""What a container may not see or change: masked paths, read-only paths, sysctl values.
+
+Everything here is done by descriptors that were checked to be the real thing, because the root belongs to an image:
+the null device is the host's, verified by number (CVE-2025-31133); values go to a real procfs (CVE-2025-52881).
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+
+from lading.errors import InvalidInput, KernelError, Unsupported
+from lading.kernel.files import (
+    O_PATH,
+    RESOLVE_BENEATH,
+    RESOLVE_NO_MAGICLINKS,
+    RESOLVE_NO_SYMLINKS,
+    RESOLVE_NO_XDEV,
+)
+from lading.kernel.mounts import AT_RECURSIVE, MOUNT_ATTR_RDONLY, OPEN_TREE_CLONE, PROC_SUPER_MAGIC
+from lading.kernel.paths import open_inside
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from lading.kernel import Kernel
+
+_ABSENT = (2, 20)  # ENOENT, ENOTDIR
+_PROC_ROOT_INODE = 1
+_STRICT = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS | RESOLVE_NO_SYMLINKS | RESOLVE_NO_XDEV
+
+#: Sysctls that belong to a namespace, and to which (config-linux.md, "Sysctl").
+_IPC = (
+    "kernel.msgmax kernel.msgmnb kernel.msgmni kernel.sem kernel.shmall kernel.shmmax kernel.shmmni "
+    "kernel.shm_rmid_forced"
+).split()
+
+
+def open_proc(kernel: Kernel) -> int:
+    """The host's ``/proc`` as a descriptor, checked to be the root of a procfs. Taken before the root is changed."""
+    fd = kernel.open("/proc", O_PATH | os.O_DIRECTORY)
+    if kernel.fs_type(fd) != PROC_SUPER_MAGIC or kernel.fstat(fd).st_ino != _PROC_ROOT_INODE:
+        kernel.close(fd)
+        raise Unsupported("/proc is not a proc file system here", hint="mount one before starting containers")
+    return fd
+
+
+def write_proc(kernel: Kernel, proc_fd: int, path: str, value: bytes) -> None:
+    """Write one value to a file of the procfs behind ``proc_fd``; no link, no other mount on the way."""
+    fd = kernel.openat2(proc_fd, path, os.O_WRONLY, _STRICT)
+    try:
+        if kernel.fs_type(fd) != PROC_SUPER_MAGIC:
+            raise KernelError(f"/proc/{path} is not on procfs", 40)
+        kernel.write(fd, value)
+    finally:
+        kernel.close(fd)
+
+
+def sysctl_path(name: str) -> str:
+    """``net.ipv4.conf.eth0/1.forwarding`` → ``net/ipv4/conf/eth0.1/forwarding``: the separator is the first of the two."""
+    if "/" in name and ("." not in name or name.index("/") < name.index(".")):
+        return name
+    return name.translate({ord("."): "/", ord("/"): "."})
+
+
+def check_sysctl(name: str, namespaces: set[str]) -> None:
+    """Refuse a sysctl that is the host's or whose namespace the container shares. ``namespaces``: own ones, spec names."""
+    dotted = sysctl_path(name).replace("/", ".")
+    if dotted.startswith("net."):
+        needed = "network"
+    elif dotted in _IPC or dotted.startswith("fs.mqueue."):
+        needed = "ipc"
+    elif dotted == "kernel.domainname":
+        needed = "uts"
+    elif dotted == "kernel.hostname":
+        raise InvalidInput(f"linux.sysctl: {name}: set the field hostname instead")
+    elif dotted.startswith("user."):
+        needed = "user"
+    else:
+        raise InvalidInput(f"linux.sysctl: {name} is not separate for containers: it would change the host")
+    if needed not in namespaces:
+        raise InvalidInput(f"linux.sysctl: {name} needs the container to have its own {needed} namespace")
+
+
+def set_sysctls(kernel: Kernel, proc_fd: int, values: dict[str, str]) -> None:
+    """Write sysctls; they were checked with :func:`check_sysctl`."""
+    for name, value in values.items():
+        path = sysctl_path(name)
+        if ".." in path.split("/"):
+            raise InvalidInput(f"linux.sysctl: {name}: not a name")
+        try:
+            write_proc(kernel, proc_fd, "sys/" + path, value.encode())
+        except KernelError as error:
+            raise KernelError(f"sysctl {name}={value}", error.errno) from None
+
+
+class Masks:
+    """Covers paths, before the host's root is let go; one null device and one empty directory serve all of them."""
+
+    __slots__ = ("_empty", "_null", "kernel")
+
+    def __init__(self, kernel: Kernel) -> None:
+        self.kernel = kernel
+        self._empty = -1
+        self._null = -1
+
+    def mask(self, root_fd: int, path: str) -> None:
+        """Cover a file with the null device, a directory with an empty read-only one. A missing path is fine."""
+        kernel = self.kernel
+        try:
+            target = open_inside(kernel, root_fd, path)
+        except KernelError as error:
+            if error.errno in _ABSENT:
+                return
+            raise
+        if stat.S_ISDIR(kernel.fstat(target).st_mode):
+            cover = self._empty_directory()
+        else:
+            cover = self._null_device()
+        kernel.move_mount(cover, target)
+        kernel.close(cover)
+        kernel.close(target)
+
+    def _null_device(self) -> int:
+        kernel = self.kernel
+        if self._null < 0:
+            self._null = kernel.open("/dev/null", O_PATH)
+            found = kernel.fstat(self._null)
+            if not stat.S_ISCHR(found.st_mode) or found.st_rdev != os.makedev(1, 3):
+                raise InvalidInput("/dev/null on the host is not the null device")
+        return kernel.open_tree("", OPEN_TREE_CLONE, dirfd=self._null)
+
+    def _empty_directory(self) -> int:
+        kernel = self.kernel
+        if self._empty < 0:
+            options: list[tuple[str, str | None]] = [("nr_inodes", "1"), ("mode", "755")]
+            made = kernel.new_filesystem("tmpfs", "tmpfs", options, MOUNT_ATTR_RDONLY)
+            self._empty = os.dup(made)
+            return made
+        # By now it is attached, and what is attached can be copied.
+        return kernel.open_tree("", OPEN_TREE_CLONE, dirfd=self._empty)
+
+
+def make_readonly(kernel: Kernel, root_fd: int, path: str) -> None:
+    """Bind ``path`` onto itself read-only with all below it. A missing path is fine."""
+    try:
+        target = open_inside(kernel, root_fd, path)
+    except KernelError as error:
+        if error.errno in _ABSENT:
+            return
+        raise
+    copy = kernel.open_tree("", OPEN_TREE_CLONE | AT_RECURSIVE, dirfd=target)
+    kernel.mount_setattr(copy, set_=MOUNT_ATTR_RDONLY, recursive=True)
+    kernel.move_mount(copy, target)
+    kernel.close(copy)
+    kernel.close(target)

@@ -1,0 +1,126 @@
+"""The mounts of a container's configuration, made one after another below an opened root.
+
+Every target is a descriptor that openat2(2) found inside the root, every mount is made detached and then attached to
+that descriptor. A link that is swapped in between (CVE-2021-30465) changes nothing: no name is looked up twice.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+
+from lading.errors import InvalidInput, KernelError, Unsupported
+from lading.kernel.files import O_PATH
+from lading.kernel.mounts import AT_RECURSIVE, MOUNT_ATTR_IDMAP, OPEN_TREE_CLONE
+from lading.kernel.paths import make_directory_inside, make_file_inside, open_inside
+from lading.runtime.options import Options
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from lading.formats.oci_runtime import Mount
+    from lading.kernel import Kernel
+
+#: The kernel's own windows: their masks would protect nothing if the name led elsewhere.
+_REAL_DIRECTORIES = ("proc", "sysfs")
+
+
+def add(kernel: Kernel, root_fd: int, mount: Mount, *, label: str = "", userns_fd: int = -1) -> int:
+    """Make one mount and return its descriptor. ``userns_fd`` gives the mapping of an idmapped mount.
+
+    Raises :class:`KernelError` and :class:`InvalidInput` that name the destination.
+    """
+    options = Options(mount.options)
+    try:
+        if options.remount:
+            return _remount(kernel, root_fd, mount, options)
+        if options.bind or mount.type == "bind":
+            made = _bind(kernel, mount, options, userns_fd)
+            target = _bind_target(kernel, root_fd, mount.destination, made)
+        else:
+            made, target = _new(kernel, root_fd, mount, options, label)
+        kernel.move_mount(made, target)
+        kernel.close(target)
+        for flag, recursive in options.propagation:
+            kernel.mount_setattr(made, propagation=flag, recursive=recursive)
+    except KernelError as error:
+        raise KernelError(
+            f"mount on {mount.destination}: {error.call}", error.errno, hint=error.hint
+        ) from None
+    return made
+
+
+def _bind(kernel: Kernel, mount: Mount, options: Options, userns_fd: int) -> int:
+    if options.data:
+        raise InvalidInput(
+            f"mount on {mount.destination}: option {options.data[0][0]!r} means nothing for a bind mount"
+        )
+    made = kernel.open_tree(mount.source, OPEN_TREE_CLONE | (AT_RECURSIVE if options.recursive else 0))
+    if userns_fd >= 0:
+        kernel.mount_setattr(
+            made, set_=MOUNT_ATTR_IDMAP, userns_fd=userns_fd, recursive=options.idmap == "ridmap"
+        )
+    _attributes(kernel, made, options)
+    return made
+
+
+def _attributes(kernel: Kernel, made: int, options: Options) -> None:
+    if options.set or options.clear:
+        kernel.mount_setattr(made, set_=options.set, clear=options.clear)
+    if options.tree_set or options.tree_clear:
+        kernel.mount_setattr(made, set_=options.tree_set, clear=options.tree_clear, recursive=True)
+
+
+def _bind_target(kernel: Kernel, root_fd: int, destination: str, made: int) -> int:
+    if stat.S_ISDIR(kernel.fstat(made).st_mode):
+        return make_directory_inside(kernel, root_fd, destination)
+    return make_file_inside(kernel, root_fd, destination)
+
+
+def _new(kernel: Kernel, root_fd: int, mount: Mount, options: Options, label: str) -> tuple[int, int]:
+    if not mount.type:
+        raise InvalidInput(f"mount on {mount.destination}: neither a type nor the option bind")
+    if options.idmap:
+        raise Unsupported(f"mount on {mount.destination}: {options.idmap} on a mount of type {mount.type}")
+    target = make_directory_inside(kernel, root_fd, mount.destination)
+    if mount.type in _REAL_DIRECTORIES:
+        _insist_on_directory(kernel, root_fd, mount.destination)
+    data = list(options.data)
+    if mount.type == "tmpfs" and not any(key == "mode" for key, _ in data):
+        # A tmpfs is born 1777; one that covers a directory of the image keeps that directory's mode.
+        data.append(("mode", format(stat.S_IMODE(kernel.fstat(target).st_mode), "o")))
+    if label and mount.type not in ("proc", "sysfs", "mqueue"):
+        data.append(("context", label))
+    made = kernel.new_filesystem(mount.type, mount.source or mount.type, data, options.set)
+    if options.tree_set or options.tree_clear:
+        kernel.mount_setattr(made, set_=options.tree_set, clear=options.tree_clear, recursive=True)
+    if options.copy_up:
+        _copy_up(kernel, target, made, mount)
+    return made, target
+
+
+def _insist_on_directory(kernel: Kernel, root_fd: int, destination: str) -> None:
+    head, _, name = destination.rstrip("/").rpartition("/")
+    parent = open_inside(kernel, root_fd, head or "/")
+    try:
+        kernel.close(kernel.open(name, O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW, dirfd=parent))
+    except KernelError:
+        raise InvalidInput(f"mount on {destination}: it must be a plain directory, not a link") from None
+    finally:
+        kernel.close(parent)
+
+
+def _copy_up(kernel: Kernel, source: int, made: int, mount: Mount) -> None:
+    if mount.type != "tmpfs":
+        raise Unsupported(f"mount on {mount.destination}: tmpcopyup on type {mount.type}")
+    from lading.runtime.copyup import copy_tree
+
+    directory = kernel.open(".", os.O_RDONLY | os.O_DIRECTORY, dirfd=source)
+    copy_tree(directory, made)
+    kernel.close(directory)
+
+
+def _remount(kernel: Kernel, root_fd: int, mount: Mount, options: Options) -> int:
+    """``remount``: change the attributes of what is mounted there already."""
+    target = open_inside(kernel, root_fd, mount.destination)
+    _attributes(kernel, target, options)
+    return target

@@ -1,0 +1,124 @@
+"""The container's root: assembled, attached and made ``/``, all inside its own mount namespace."""
+
+from __future__ import annotations
+
+import os
+
+from lading.errors import InvalidInput, KernelError
+from lading.kernel.files import O_PATH
+from lading.kernel.mounts import (
+    AT_RECURSIVE,
+    MNT_DETACH,
+    MOUNT_ATTR_RDONLY,
+    MS_MOVE,
+    MS_PRIVATE,
+    MS_REC,
+    MS_SLAVE,
+    OPEN_TREE_CLONE,
+)
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from lading.formats.rootfs import Rootfs
+    from lading.kernel import Kernel
+
+
+def attach(kernel: Kernel, rootfs: Rootfs | None, path: str, anchor: str) -> int:
+    """Attach the root somewhere in this mount namespace and return a descriptor of its top.
+
+    With ``rootfs`` the layers are stacked and attached over ``anchor`` (any directory; only this namespace sees it);
+    without one the directory ``path`` is bound onto itself, because pivot_root(2) wants a mount point.
+    """
+    if rootfs is None:
+        try:
+            target = kernel.open(path, O_PATH | os.O_DIRECTORY)
+        except KernelError as error:
+            if error.errno in (2, 20):
+                raise InvalidInput(f"root.path {path!r} is not a directory") from None
+            raise
+        mount = kernel.open_tree("", OPEN_TREE_CLONE | AT_RECURSIVE, dirfd=target)
+    else:
+        target = kernel.open(anchor, O_PATH | os.O_DIRECTORY)
+        mount = assemble(kernel, rootfs)
+    kernel.mount_setattr(mount, propagation=MS_PRIVATE)
+    kernel.move_mount(mount, target)
+    kernel.close(target)
+    return mount
+
+
+def assemble(kernel: Kernel, rootfs: Rootfs) -> int:
+    """A detached mount of ``rootfs``: overlay, or a plain directory when there is nothing to stack."""
+    if not rootfs.lower:
+        if not rootfs.upper:
+            raise InvalidInput("rootfs has neither layers nor an upper directory")
+        return kernel.open_tree(rootfs.upper, OPEN_TREE_CLONE)
+    if not rootfs.upper and len(rootfs.lower) == 1:
+        mount = kernel.open_tree(rootfs.lower[0], OPEN_TREE_CLONE)
+        kernel.mount_setattr(mount, set_=MOUNT_ATTR_RDONLY)
+        return mount
+    try:
+        return _overlay(kernel, rootfs)
+    except KernelError as error:
+        # Before Linux 6.8 layers cannot be added one by one.
+        if error.errno != 22 or "lowerdir+" not in error.call:
+            raise
+    return _overlay_by_page(kernel, rootfs)
+
+
+def _options(rootfs: Rootfs) -> list[tuple[str, str | None]]:
+    options: list[tuple[str, str | None]] = []
+    if rootfs.userxattr:
+        options.append(("userxattr", None))
+    if rootfs.upper and rootfs.volatile:
+        options.append(("volatile", None))
+    return options
+
+
+def _overlay(kernel: Kernel, rootfs: Rootfs) -> int:
+    options: list[tuple[str, str | None]] = [("lowerdir+", layer) for layer in rootfs.lower]
+    if rootfs.upper:
+        options += [("upperdir", rootfs.upper), ("workdir", rootfs.work)]
+    return kernel.new_filesystem("overlay", "overlay", options + _options(rootfs), 0)
+
+
+def _overlay_by_page(kernel: Kernel, rootfs: Rootfs) -> int:
+    """Overlay by mount(2), whose options must fit one page: layers are named relative to their common directory."""
+    base = os.path.commonpath(rootfs.lower)
+    names = [os.path.relpath(layer, base) for layer in rootfs.lower]
+    escaped = [name.replace("\\", "\\\\").replace(":", "\\:") for name in names]
+    words = ["lowerdir=" + ":".join(escaped)]
+    if rootfs.upper:
+        words += [f"upperdir={rootfs.upper}", f"workdir={rootfs.work}"]
+    words += [key for key, _ in _options(rootfs)]
+    data = ",".join(word.replace(",", "\\,") for word in words)
+    if len(data) >= 4095:
+        raise InvalidInput(
+            f"{len(names)} layers do not fit the page this kernel allows for mount options",
+            hint="squash the image, or use Linux 6.8 or newer",
+        )
+    kernel.chdir(base)
+    anchor = rootfs.upper or rootfs.lower[0]
+    kernel.mount("overlay", anchor, "overlay", 0, data)
+    kernel.chdir("/")
+    return kernel.open_tree(anchor, OPEN_TREE_CLONE)
+
+
+def pivot(kernel: Kernel, root_fd: int) -> None:
+    """Make ``root_fd`` the root of this namespace and let the old one go (pivot_root(2), the ``(".", ".")`` form)."""
+    old = kernel.open("/", os.O_DIRECTORY | O_PATH)
+    kernel.fchdir(root_fd)
+    kernel.pivot_root(".", ".")
+    kernel.fchdir(old)
+    # The host must not hear of the unmount below.
+    kernel.mount("", ".", "", MS_SLAVE | MS_REC)
+    kernel.umount(".", MNT_DETACH)
+    kernel.chdir("/")
+    kernel.close(old)
+
+
+def move(kernel: Kernel, root_fd: int) -> None:
+    """The way without pivot_root, for a root on an initramfs: move the mount over ``/`` and chroot."""
+    kernel.fchdir(root_fd)
+    kernel.mount(".", "/", "", MS_MOVE)
+    kernel.chroot(".")
+    kernel.chdir("/")
