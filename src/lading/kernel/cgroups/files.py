@@ -15,10 +15,7 @@ def write(path: str, value: str) -> None:
     Raises :class:`Denied` (EACCES, EPERM, EROFS), :class:`Unsupported` when the file does not exist, and
     :class:`KernelError` for a value the kernel refuses.
     """
-    try:
-        fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
-    except OSError as error:
-        raise failure(path, value, error) from None
+    fd = open_to_write(path, value)
     try:
         while True:
             try:
@@ -30,6 +27,14 @@ def write(path: str, value: str) -> None:
                 raise failure(path, value, error) from None
     finally:
         os.close(fd)
+
+
+def open_to_write(path: str, value: str = "") -> int:
+    """A descriptor to write ``value`` to later. Raises as :func:`write` does."""
+    try:
+        return os.open(path, os.O_WRONLY | os.O_CLOEXEC)
+    except OSError as error:
+        raise failure(path, value, error) from None
 
 
 _HINTS = {

@@ -79,6 +79,9 @@ class ManagerV1(Manager):
         for directory in self._unique():
             files.write(directory + "/tasks", "0")
 
+    def entrances(self) -> list[int]:
+        return [files.open_to_write(directory + "/tasks") for directory in self._unique()]
+
     def add(self, pid: int) -> None:
         for directory in self._unique():
             for attempt in range(5):

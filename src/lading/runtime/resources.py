@@ -1,0 +1,363 @@
+"""A container's control group: where it is, what it limits, and what can be done to all its processes.
+
+:func:`setup` makes the group and sets its limits before the container's first process exists; that process
+then moves itself in with :meth:`CgroupHandle.join`. :func:`load` finds the group again from the container's
+record.
+
+``linux.cgroupsPath``: an absolute path is taken as it is from the root of the hierarchies; a relative one is
+below
+``/lading`` (for an ordinary user: beside the group this process is in); empty means ``/lading/ID``. With
+systemd as manager it is
+``SLICE:PREFIX:NAME`` and the group is the scope ``PREFIX-NAME.scope`` in ``SLICE``.
+"""
+
+from __future__ import annotations
+
+import os
+
+from lading.errors import Conflict, Denied, InvalidInput, LadingError, NotFound, Unsupported
+from lading.kernel.cgroups import Layout, Manager, detect, manager
+from lading.runtime import limits
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from lading.formats.oci_runtime import Resources, Spec
+    from lading.kernel.cgroups.oom import OomWatch
+    from lading.kernel.cgroups.stats import Stats
+
+
+class CgroupHandle:
+    """The group of one container.
+
+    ``path``     the group (``/lading/web``), empty when there is none (an ordinary user who asked for no
+                 limits).
+    ``unit``     the systemd scope, empty with cgroupfs.
+    ``manager``  the kernel's side, ``None`` when there is no group.
+    """
+
+    __slots__ = ("_pending", "controllers", "manager", "path", "rootless", "unit")
+
+    def __init__(
+        self,
+        group: Manager | None,
+        *,
+        path: str = "",
+        unit: str = "",
+        rootless: bool = False,
+        controllers: tuple[str, ...] | None = None,
+    ) -> None:
+        self.manager = group
+        self.path = path
+        self.unit = unit
+        self.rootless = rootless
+        self.controllers = controllers
+        # systemd makes the group only around a process: what has to be set waits for it.
+        self._pending: tuple[Resources | None, dict[str, str], str] | None = None
+
+    def saved(self) -> dict[str, object]:
+        """What :func:`load` needs to find the group again; JSON-ready."""
+        made: dict[str, object] = {"path": self.path}
+        if self.unit:
+            made["unit"] = self.unit
+        if self.rootless:
+            made["rootless"] = True
+        if self.controllers is not None:
+            made["controllers"] = list(self.controllers)
+        return made
+
+    # -- processes -------------------------------------------------------------------------------------
+
+    def join(self) -> None:
+        """Move the calling process into the group.
+
+        To be called by the process itself while it has one thread and still sees the host's mounts, as root
+        of the host (before it enters a user namespace) and before it makes a cgroup namespace.
+        """
+        if self.manager is None:
+            return
+        if self._pending is not None:
+            self._start_scope(os.getpid())
+            return
+        self.manager.join()
+
+    def entrances(self) -> list[int]:
+        """Descriptors for a process to come, which calls :func:`enter` with them; the caller closes its own
+        copies.
+
+        The way in for a process that is born in new namespaces (clone with flags). Empty when there is no
+        group, and with systemd, which must be given the pid: then the creator calls :meth:`add`.
+        :attr:`needs_pid` tells.
+        """
+        if self.manager is None or self._pending is not None:
+            return []
+        return self.manager.entrances()
+
+    @property
+    def needs_pid(self) -> bool:
+        """Whether the first process can only be put in by its pid, with :meth:`add` (systemd)."""
+        return self._pending is not None
+
+    def add(self, pid: int) -> None:
+        """Move ``pid`` (as this process sees it) into the group. On v1 this is slower than :meth:`join`."""
+        if self.manager is None:
+            return
+        if self._pending is not None:
+            self._start_scope(pid)
+            return
+        self.manager.add(pid)
+
+    def _start_scope(self, pid: int) -> None:
+        from lading.runtime import systemd
+
+        assert self._pending is not None and self.manager is not None
+        resources, annotations, slice_ = self._pending
+        systemd.start_scope(self.unit, slice_, pid, annotations, user=self.rootless)
+        self._pending = None
+        self.manager.create(fresh=False)
+        self.manager.add(pid)
+        _limit(self.manager, resources, rootless=self.rootless)
+
+    def pids(self) -> list[int]:
+        """Every process in the group and below. Empty when there is no group."""
+        return self.manager.pids() if self.manager is not None else []
+
+    def freeze(self) -> None:
+        """Pause. Raises :class:`Unsupported` when there is no group to freeze."""
+        self._need("pausing").freeze()
+
+    def thaw(self) -> None:
+        """Resume."""
+        self._need("resuming").thaw()
+
+    def frozen(self) -> bool:
+        """Whether the group is frozen; False when there is none."""
+        return self.manager is not None and self.manager.frozen()
+
+    def kill(self) -> None:
+        """SIGKILL everything in the group and below; nothing when there is no group."""
+        if self.manager is not None and self.manager.exists():
+            self.manager.kill()
+
+    def wait_empty(self, timeout: float = 10.0) -> None:
+        """Return when no process is left in the group. Raises :class:`lading.errors.TimedOut`."""
+        if self.manager is not None:
+            self.manager.wait_empty(timeout)
+
+    # -- limits and numbers ----------------------------------------------------------------------------
+
+    def update(self, resources: Resources) -> None:
+        """Change limits of the running container: what ``resources`` does not name stays as it is.
+
+        With ``memory.checkBeforeUpdate`` a limit below present use is refused (:class:`Conflict`) instead of
+        killing processes.
+        """
+        group = self._need("changing limits")
+        memory = resources.memory
+        if memory is not None and memory.check_before_update:
+            use = group.stats().memory
+            if memory.limit and 0 < memory.limit < use.usage:
+                raise Conflict(
+                    f"memory limit {memory.limit} is below present use {use.usage}",
+                    hint="free memory in the container, or clear checkBeforeUpdate",
+                    reason="memory-in-use",
+                )
+            if memory.swap and 0 < memory.swap < use.swap_usage:
+                raise Conflict(
+                    f"memory+swap limit {memory.swap} is below present use {use.swap_usage}",
+                    reason="memory-in-use",
+                )
+        group.apply(limits.settings(resources, group.version, group_has(group)))
+        if resources.devices:
+            group.allow_devices(limits.device_rules(resources))
+
+    def stats(self) -> Stats:
+        """What the container uses. Raises :class:`Unsupported` when there is no group."""
+        return self._need("statistics").stats()
+
+    def oom_kills(self) -> int:
+        """Processes killed for lack of memory so far."""
+        return self.manager.oom_kills() if self.manager is not None else 0
+
+    def oom_watch(self) -> OomWatch:
+        """Notifications of memory running out."""
+        return self._need("OOM events").oom_watch()
+
+    def _need(self, what: str) -> Manager:
+        if self.manager is None:
+            raise Unsupported(
+                f"{what} needs a control group, and this user may make none",
+                hint="run as root, or delegate a cgroup v2 group to the user",
+                reason="no-cgroup",
+            )
+        return self.manager
+
+    def delete(self) -> None:
+        """Remove the group and all below it; fine when it is gone. Raises :class:`Conflict` while it has
+        processes."""
+        if self.unit:
+            from lading.runtime import systemd
+
+            systemd.stop_scope(self.unit, user=self.rootless)
+        if self.manager is not None:
+            self.manager.delete()
+
+
+def enter(entrances: list[int]) -> None:
+    """Move the calling process, which has one thread, into the group whose :meth:`CgroupHandle.entrances`
+    these are."""
+    for fd in entrances:
+        os.write(fd, b"0")
+
+
+def group_has(group: Manager) -> limits.Has:
+    """Whether a file exists in ``group``, for :func:`lading.runtime.limits.settings`."""
+
+    def has(controller: str, file: str) -> bool:
+        try:
+            return os.path.exists(group.file(controller, file))
+        except Unsupported:
+            return False
+
+    return has
+
+
+def is_rootless() -> bool:
+    """Whether this process is not the host's root: another user, or root of a user namespace."""
+    if os.geteuid() != 0:
+        return True
+    try:
+        with open("/proc/self/uid_map", encoding="ascii") as file:
+            return file.read().split() != ["0", "0", "4294967295"]
+    except FileNotFoundError:
+        return False
+
+
+def group_path(wanted: str, id: str, layout: Layout, *, rootless: bool = False) -> str:
+    """The group of the container ``id`` for ``linux.cgroupsPath`` (see the module)."""
+    if wanted.startswith("/"):
+        path = os.path.normpath("/" + wanted.lstrip("/"))
+        if path == "/":
+            raise InvalidInput("linux.cgroupsPath: a container cannot have the root group")
+        return path
+    tail = os.path.normpath("/" + wanted) if wanted else "/" + id
+    if tail == "/":
+        raise InvalidInput(f"linux.cgroupsPath: {wanted!r} names no group")
+    if rootless and layout.mode == "v2":
+        own = layout.own()
+        # Processes live only in leaves, so groups that hand controllers down are made beside our own.
+        return (own.rpartition("/")[0] if own != "/" else "") + tail
+    return "/lading" + tail
+
+
+def setup(
+    spec: Spec,
+    id: str,
+    *,
+    cgroup_manager: str = "cgroupfs",
+    controllers: tuple[str, ...] | None = None,
+    rootless: bool | None = None,
+    layout: Layout | None = None,
+) -> CgroupHandle:
+    """Make the container's group with its limits and device rules; the first process is to
+    :meth:`~CgroupHandle.join` it.
+
+    ``controllers`` (v1) names the trees wanted besides those that limits and devices need; ``None`` means
+    all. Raises :class:`Conflict` for a group that is in use, :class:`Denied` for limits that this user may
+    not set, :class:`InvalidInput` and :class:`Unsupported` naming the field. What was made is removed again
+    on failure.
+    """
+    linux = spec.linux
+    resources = linux.resources if linux is not None else None
+    wanted = linux.cgroups_path if linux is not None else ""
+    rootless = is_rootless() if rootless is None else rootless
+    layout = layout or detect()
+    if controllers is not None:
+        needed = limits.controllers_for(resources) | {"devices", *controllers}
+        controllers = tuple(sorted(needed))
+    if cgroup_manager == "systemd":
+        return _setup_systemd(spec, wanted, id, resources, rootless, layout)
+    if cgroup_manager != "cgroupfs":
+        raise InvalidInput(f"cgroup manager {cgroup_manager!r} is neither cgroupfs nor systemd")
+    path = group_path(wanted, id, layout, rootless=rootless)
+    group = manager(path, layout, controllers)
+    handle = CgroupHandle(group, path=path, rootless=rootless, controllers=controllers)
+    try:
+        group.create()
+    except Denied as error:
+        if not rootless:
+            raise
+        if limits.asks_for_limits(resources):
+            raise _no_limits(error) from None
+        _discard(group)
+        return CgroupHandle(None, rootless=True)
+    except LadingError as error:
+        if error.reason not in ("cgroup-in-use", "cgroup-frozen"):
+            _discard(group)
+        raise
+    try:
+        _limit(group, resources, rootless=rootless)
+    except LadingError:
+        _discard(group)
+        raise
+    return handle
+
+
+def _no_limits(error: Denied) -> Denied:
+    return Denied(f"linux.resources: {error.message}", hint=error.hint, reason="limits-denied")
+
+
+def _limit(group: Manager, resources: Resources | None, *, rootless: bool) -> None:
+    try:
+        group.allow_devices(limits.device_rules(resources))
+    except (Denied, Unsupported) as error:
+        # In a user namespace no device can be made anyway, and those bound in were chosen by whoever may use
+        # them.
+        if not rootless or error.reason == "device-rule":
+            raise
+    if resources is not None:
+        group.apply(limits.settings(resources, group.version, group_has(group)))
+
+
+def _discard(group: Manager) -> None:
+    try:
+        group.delete(timeout=0.2)
+    except LadingError:
+        pass
+
+
+def _setup_systemd(
+    spec: Spec, wanted: str, id: str, resources: Resources | None, rootless: bool, layout: Layout
+) -> CgroupHandle:
+    from lading.runtime import systemd
+
+    slice_, unit = systemd.unit_of(wanted, id, rootless=rootless)
+    systemd.require(rootless=rootless)
+    if resources is not None:  # contradictions are found before anything is made
+        limits.settings(resources, 2 if layout.mode == "v2" else 1, lambda controller, file: True)
+    path = systemd.group_of(slice_, unit, layout, rootless=rootless)
+    group = manager(path, layout)
+    if group.exists() and group.pids():
+        raise Conflict(f"systemd scope {unit} runs already", reason="cgroup-in-use")
+    handle = CgroupHandle(group, path=path, unit=unit, rootless=rootless)
+    handle._pending = (resources, spec.annotations, slice_)
+    return handle
+
+
+def load(saved: dict[str, Any], layout: Layout | None = None) -> CgroupHandle:
+    """The handle of a group that :func:`setup` made in another process, from :meth:`CgroupHandle.saved`."""
+    path = str(saved.get("path") or "")
+    names = saved.get("controllers")
+    controllers = tuple(str(n) for n in names) if names is not None else None
+    group = manager(path, layout or detect(), controllers) if path else None
+    return CgroupHandle(
+        group,
+        path=path,
+        unit=str(saved.get("unit") or ""),
+        rootless=bool(saved.get("rootless")),
+        controllers=controllers,
+    )
+
+
+__all__ = ["CgroupHandle", "NotFound", "group_path", "is_rootless", "load", "setup"]

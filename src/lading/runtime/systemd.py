@@ -1,0 +1,171 @@
+"""Control groups through systemd: a transient scope for each container, asked for over D-Bus with ``busctl``.
+
+On a host with systemd, whoever makes groups in its tree by hand works against it; with ``--systemd-cgroup``
+the scope is systemd's own, shown by ``systemd-cgls``, and delegated (``Delegate=yes``), so that limits are
+then written as usual.
+
+Source: systemd's "Control Group APIs and Delegation"; org.freedesktop.systemd1(5), StartTransientUnit.
+"""
+
+from __future__ import annotations
+
+import os
+
+from lading.errors import Conflict, InvalidInput, RemoteError, Unsupported
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from lading.kernel.cgroups import Layout
+
+_MANAGER = ("org.freedesktop.systemd1", "/org/freedesktop/systemd1", "org.freedesktop.systemd1.Manager")
+
+
+def unit_of(wanted: str, id: str, *, rootless: bool) -> tuple[str, str]:
+    """Slice and scope of ``linux.cgroupsPath`` (``SLICE:PREFIX:NAME``, each part may be empty but NAME)."""
+    if not wanted:
+        wanted = f":lading:{id}"
+    parts = wanted.split(":")
+    if len(parts) != 3 or not parts[2]:
+        raise InvalidInput(
+            f"linux.cgroupsPath: {wanted!r} is not SLICE:PREFIX:NAME, which --systemd-cgroup needs",
+            hint="for example system.slice:lading:web",
+        )
+    slice_, prefix, name = parts
+    slice_ = slice_ or ("user.slice" if rootless else "system.slice")
+    if not slice_.endswith(".slice") or "/" in slice_ or slice_.startswith("-") or "--" in slice_:
+        raise InvalidInput(f"linux.cgroupsPath: {slice_!r} is not the name of a systemd slice")
+    if name.endswith(".slice"):
+        raise Unsupported(f"linux.cgroupsPath: {name!r} is a slice; a container gets a scope")
+    unit = f"{prefix}-{name}" if prefix else name
+    return slice_, escape(unit) + ".scope"
+
+
+def escape(name: str) -> str:
+    """What systemd allows in a unit name; other bytes as ``\\xNN``."""
+    allowed = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789:-_.\\"
+    return "".join(c if c in allowed else "".join(f"\\x{b:02x}" for b in c.encode()) for c in name)
+
+
+def slice_path(slice_: str) -> str:
+    """``a-b.slice`` lives in ``a.slice``: ``/a.slice/a-b.slice``."""
+    if slice_ == "-.slice":
+        return ""
+    words = slice_.removesuffix(".slice").split("-")
+    return "".join("/" + "-".join(words[: i + 1]) + ".slice" for i in range(len(words)))
+
+
+def group_of(slice_: str, unit: str, layout: Layout, *, rootless: bool) -> str:
+    """The group systemd gives the scope."""
+    top = ""
+    if rootless:
+        own = layout.own("" if layout.mode == "v2" else "name=systemd")
+        marker = "/user@" + str(os.getuid()) + ".service"
+        index = own.find(marker)
+        top = own[: index + len(marker)] if index >= 0 else ""
+    return f"{top}{slice_path(slice_)}/{unit}"
+
+
+def require(*, rootless: bool) -> None:
+    """Raise :class:`Unsupported` when this machine was not booted with systemd or has no ``busctl``."""
+    if not os.path.isdir("/run/systemd/system"):
+        raise Unsupported(
+            "--systemd-cgroup: systemd does not run on this machine",
+            hint="leave the flag out to use cgroupfs",
+            reason="no-systemd",
+        )
+    if _busctl() == "":
+        raise Unsupported("--systemd-cgroup: busctl is missing", hint="install systemd", reason="no-systemd")
+
+
+def _busctl() -> str:
+    for directory in os.environ.get("PATH", "/usr/bin:/bin").split(":"):
+        path = directory + "/busctl"
+        if os.access(path, os.X_OK):
+            return path
+    return "/usr/bin/busctl" if os.access("/usr/bin/busctl", os.X_OK) else ""
+
+
+def start_scope(unit: str, slice_: str, pid: int, annotations: dict[str, str], *, user: bool) -> None:
+    """Start the transient scope ``unit`` around the process ``pid`` and wait until it is there.
+
+    Annotations ``org.systemd.property.NAME`` with strings, numbers and truth values become properties of the
+    unit.
+    """
+    properties: list[list[str]] = [
+        ["Description", "s", "lading container " + unit.removesuffix(".scope")],
+        ["Slice", "s", slice_],
+        ["PIDs", "au", "1", str(pid)],
+        ["Delegate", "b", "true"],
+        ["DefaultDependencies", "b", "false"],
+        ["CPUAccounting", "b", "true"],
+        ["MemoryAccounting", "b", "true"],
+        ["TasksAccounting", "b", "true"],
+    ]
+    for key, value in annotations.items():
+        if key.startswith("org.systemd.property."):
+            properties.append([key.removeprefix("org.systemd.property."), *_variant(key, value)])
+    words = [str(len(properties))]
+    for row in properties:
+        words += row
+    # A scope that failed earlier keeps its name until it is forgotten.
+    _call(user, "ResetFailedUnit", "s", unit, quiet=True)
+    _call(user, "StartTransientUnit", "ssa(sv)a(sa(sv))", unit, "replace", *words, "0")
+    import time
+
+    end = time.monotonic() + 10
+    while True:
+        with open(f"/proc/{pid}/cgroup", encoding="utf-8", errors="surrogateescape") as file:
+            if "/" + unit in file.read():
+                return
+        if time.monotonic() > end:
+            raise RemoteError(f"systemd did not put process {pid} into {unit}", reason="systemd")
+        time.sleep(0.002)
+
+
+def _variant(key: str, value: str) -> list[str]:
+    """A GVariant text of the simple kinds that engines send: ``'text'``, ``true``, ``int32 5``, ``uint64
+    5``."""
+    words = value.strip().split(" ", 1)
+    kinds = {"int32": "i", "uint32": "u", "int64": "x", "uint64": "t", "boolean": "b", "string": "s"}
+    if len(words) == 2 and words[0] in kinds:
+        return [kinds[words[0]], words[1].strip().strip("'\"")]
+    text = value.strip()
+    if text in ("true", "false"):
+        return ["b", text]
+    if text[:1] in ("'", '"') and text[-1:] == text[:1] and len(text) >= 2:
+        return ["s", text[1:-1]]
+    if text.lstrip("-").isdigit():
+        return ["i", text]
+    raise Unsupported(f"annotation {key}: the value {value!r} is not a string, number or truth value")
+
+
+def stop_scope(unit: str, *, user: bool) -> None:
+    """Stop the scope; fine when it is gone, which it is as soon as its last process is."""
+    _call(user, "StopUnit", "ss", unit, "replace", quiet=True)
+    _call(user, "ResetFailedUnit", "s", unit, quiet=True)
+
+
+def _call(user: bool, method: str, signature: str, *words: str, quiet: bool = False) -> None:
+    import subprocess
+
+    command = [
+        _busctl(),
+        "--user" if user else "--system",
+        "--quiet",
+        "call",
+        *_MANAGER,
+        method,
+        signature,
+        *words,
+    ]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+    except subprocess.TimeoutExpired:
+        raise RemoteError(f"systemd did not answer {method}", reason="systemd") from None
+    except OSError as error:
+        raise Unsupported(f"--systemd-cgroup: busctl: {error.strerror}", reason="no-systemd") from None
+    if done.returncode != 0 and not quiet:
+        said = (done.stderr.strip().splitlines() or ["no reason given"])[-1]
+        if "already" in said:
+            raise Conflict(f"systemd: {said}", reason="cgroup-in-use")
+        raise RemoteError(f"systemd refused {method} for {words[0]}: {said}", reason="systemd")
