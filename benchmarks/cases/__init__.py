@@ -1,0 +1,26 @@
+"""The questions, one module a subject. :func:`every` lists them in the order of the table."""
+
+from __future__ import annotations
+
+from benchmarks.cases.memory import MemoryOwnKeeper
+from benchmarks.cases.network import PodToPod, PublishedPort
+from benchmarks.cases.pull import Pull
+from benchmarks.cases.run import RunBridge, RunNone
+from benchmarks.cases.runtime import RuntimeRun
+from benchmarks.cases.throughput import Throughput
+from benchmarks.harness import Case
+from benchmarks.peers import Bench
+
+
+def every(bench: Bench) -> list[Case]:
+    """All cases, unprepared."""
+    return [
+        RunBridge(bench),
+        RunNone(bench),
+        RuntimeRun(bench),
+        Throughput(bench),
+        Pull(bench),
+        MemoryOwnKeeper(bench),
+        PodToPod(bench),
+        PublishedPort(bench),
+    ]

@@ -1,0 +1,109 @@
+"""Memory that one idle detached container adds: the proportional set size of whoever stays beside it.
+
+The processes of the container itself are the same for everybody and not counted: they live in a pid namespace that is
+not ours.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from benchmarks.harness import Case, Contender, Failed, Result, output
+from benchmarks.material import BUSYBOX
+from benchmarks.peers import Bench
+
+
+def _outside() -> set[int]:
+    """Processes of this pid namespace only."""
+    own = os.readlink("/proc/self/ns/pid")
+    found = set()
+    for entry in os.listdir("/proc"):
+        try:
+            if entry.isdigit() and os.readlink(f"/proc/{entry}/ns/pid") == own:
+                found.add(int(entry))
+        except OSError:
+            continue
+    return found
+
+
+def _pss(pid: int) -> float:
+    """Megabytes (10⁶ bytes) of a process's proportional set."""
+    try:
+        for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
+            if line.startswith("Pss:"):
+                return int(line.split()[1]) * 1024 / 1e6
+    except OSError:
+        pass
+    return 0.0
+
+
+class Idle(Contender):
+    """Start one detached container, weigh who stayed, remove it."""
+
+    def __init__(
+        self, name: str, start: Callable[[], str], remove: Callable[[str], None], missing: Callable[[], str]
+    ) -> None:
+        self.name = name
+        self._start = start
+        self._remove = remove
+        self._missing = missing
+
+    def missing(self) -> str:
+        return self._missing()
+
+    def sample(self) -> float:
+        before = _outside()
+        container = self._start()
+        try:
+            time.sleep(1.0)  # a keeper settles: what it needed to start is given back
+            stayed = _outside() - before
+            if not stayed:
+                raise Failed("nobody stays beside a detached container")
+            return sum(_pss(pid) for pid in stayed)
+        finally:
+            self._remove(container)
+
+
+class MemoryOwnKeeper(Case):
+    """A container with a keeper of its own against docker's shim and podman's conmon."""
+
+    name = "memory"
+    title = "memory beside an idle detached container"
+    unit = "MB"
+    rounds = 3
+    goal = "≤ 8 MB with a keeper of its own"
+
+    def __init__(self, bench: Bench) -> None:
+        sleep = (BUSYBOX, "sleep", "1000")
+
+        def lading_start() -> str:
+            bench.lading_image()
+            return output([bench.lading, "run", "-d", *sleep], env=bench.lading_env()).strip()
+
+        super().__init__(
+            [
+                Idle(
+                    "lading", lading_start,
+                    lambda c: _done(output([bench.lading, "rm", "-f", c], env=bench.lading_env())), lambda: "",
+                ),
+                Idle(
+                    "docker", lambda: output(["docker", "run", "-d", *sleep], env=bench.docker_env).strip(),
+                    lambda c: _done(output(["docker", "rm", "-f", c], env=bench.docker_env)), bench.docker_missing,
+                ),
+                Idle(
+                    "podman", lambda: output(bench.podman_run("-d", "--network", "none", *sleep)).strip(),
+                    lambda c: _done(output(bench.podman("rm", "-f", "-t", "0", c))), bench.podman_missing,
+                ),
+            ]
+        )  # fmt: skip
+
+    def reached(self, results: dict[str, Result]) -> bool | None:
+        """Eight megabytes."""
+        return bool(results["lading"].samples) and results["lading"].median <= 8
+
+
+def _done(_output: str) -> None:
+    """Nothing; gives a call that prints the type of one that does not."""
