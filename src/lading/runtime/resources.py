@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import os
 
-from lading.errors import Conflict, Denied, InvalidInput, LadingError, NotFound, Unsupported
+from lading.errors import Conflict, Denied, InvalidInput, LadingError, Unsupported
 from lading.kernel.cgroups import Layout, Manager, detect, manager
 from lading.runtime import limits
 
@@ -66,6 +66,44 @@ class CgroupHandle:
         if self.controllers is not None:
             made["controllers"] = list(self.controllers)
         return made
+
+    def make(self, spec: Spec) -> None:
+        """Make the group and set limits and device rules; the first process is to enter it next.
+
+        Raises :class:`Conflict` for a group that is in use, :class:`Denied` for limits that this user may
+        not set, :class:`InvalidInput` and :class:`Unsupported` naming the field. What was made is removed
+        again on failure. An ordinary user who asks for no limits and may make no group gets none:
+        :attr:`path` is empty then.
+        """
+        group = self.manager
+        if group is None:
+            return
+        resources = spec.linux.resources if spec.linux is not None else None
+        if self._pending is not None:
+            if resources is not None:  # contradictions are found before anything is made
+                limits.settings(resources, group.version, lambda controller, file: True)
+            if group.exists() and group.pids():
+                raise Conflict(f"systemd scope {self.unit} runs already", reason="cgroup-in-use")
+            return
+        try:
+            group.create()
+        except Denied as error:
+            _discard(group)
+            if not self.rootless:
+                raise
+            if limits.asks_for_limits(resources):
+                raise _no_limits(error) from None
+            self.manager, self.path = None, ""
+            return
+        except LadingError as error:
+            if error.reason not in ("cgroup-in-use", "cgroup-frozen"):
+                _discard(group)
+            raise
+        try:
+            _limit(group, resources, rootless=self.rootless)
+        except LadingError:
+            _discard(group)
+            raise
 
     # -- processes -------------------------------------------------------------------------------------
 
@@ -260,13 +298,27 @@ def setup(
     rootless: bool | None = None,
     layout: Layout | None = None,
 ) -> CgroupHandle:
-    """Make the container's group with its limits and device rules; the first process is to
-    :meth:`~CgroupHandle.join` it.
+    """:func:`plan` and :meth:`CgroupHandle.make` in one go, for callers that keep no record."""
+    handle = plan(
+        spec, id, cgroup_manager=cgroup_manager, controllers=controllers, rootless=rootless, layout=layout
+    )
+    handle.make(spec)
+    return handle
+
+
+def plan(
+    spec: Spec,
+    id: str,
+    *,
+    cgroup_manager: str = "cgroupfs",
+    controllers: tuple[str, ...] | None = None,
+    rootless: bool | None = None,
+    layout: Layout | None = None,
+) -> CgroupHandle:
+    """Decide where the container's group will be; touches nothing, so that it can be recorded first.
 
     ``controllers`` (v1) names the trees wanted besides those that limits and devices need; ``None`` means
-    all. Raises :class:`Conflict` for a group that is in use, :class:`Denied` for limits that this user may
-    not set, :class:`InvalidInput` and :class:`Unsupported` naming the field. What was made is removed again
-    on failure.
+    all. Raises :class:`InvalidInput` and :class:`Unsupported` naming the field.
     """
     linux = spec.linux
     resources = linux.resources if linux is not None else None
@@ -277,31 +329,20 @@ def setup(
         needed = limits.controllers_for(resources) | {"devices", *controllers}
         controllers = tuple(sorted(needed))
     if cgroup_manager == "systemd":
-        return _setup_systemd(spec, wanted, id, resources, rootless, layout)
+        from lading.runtime import systemd
+
+        slice_, unit = systemd.unit_of(wanted, id, rootless=rootless)
+        systemd.require(rootless=rootless)
+        path = systemd.group_of(slice_, unit, layout, rootless=rootless)
+        handle = CgroupHandle(manager(path, layout), path=path, unit=unit, rootless=rootless)
+        handle._pending = (resources, spec.annotations, slice_)
+        return handle
     if cgroup_manager != "cgroupfs":
         raise InvalidInput(f"cgroup manager {cgroup_manager!r} is neither cgroupfs nor systemd")
     path = group_path(wanted, id, layout, rootless=rootless)
-    group = manager(path, layout, controllers)
-    handle = CgroupHandle(group, path=path, rootless=rootless, controllers=controllers)
-    try:
-        group.create()
-    except Denied as error:
-        if not rootless:
-            raise
-        if limits.asks_for_limits(resources):
-            raise _no_limits(error) from None
-        _discard(group)
-        return CgroupHandle(None, rootless=True)
-    except LadingError as error:
-        if error.reason not in ("cgroup-in-use", "cgroup-frozen"):
-            _discard(group)
-        raise
-    try:
-        _limit(group, resources, rootless=rootless)
-    except LadingError:
-        _discard(group)
-        raise
-    return handle
+    return CgroupHandle(
+        manager(path, layout, controllers), path=path, rootless=rootless, controllers=controllers
+    )
 
 
 def _no_limits(error: Denied) -> Denied:
@@ -327,24 +368,6 @@ def _discard(group: Manager) -> None:
         pass
 
 
-def _setup_systemd(
-    spec: Spec, wanted: str, id: str, resources: Resources | None, rootless: bool, layout: Layout
-) -> CgroupHandle:
-    from lading.runtime import systemd
-
-    slice_, unit = systemd.unit_of(wanted, id, rootless=rootless)
-    systemd.require(rootless=rootless)
-    if resources is not None:  # contradictions are found before anything is made
-        limits.settings(resources, 2 if layout.mode == "v2" else 1, lambda controller, file: True)
-    path = systemd.group_of(slice_, unit, layout, rootless=rootless)
-    group = manager(path, layout)
-    if group.exists() and group.pids():
-        raise Conflict(f"systemd scope {unit} runs already", reason="cgroup-in-use")
-    handle = CgroupHandle(group, path=path, unit=unit, rootless=rootless)
-    handle._pending = (resources, spec.annotations, slice_)
-    return handle
-
-
 def load(saved: dict[str, Any], layout: Layout | None = None) -> CgroupHandle:
     """The handle of a group that :func:`setup` made in another process, from :meth:`CgroupHandle.saved`."""
     path = str(saved.get("path") or "")
@@ -360,4 +383,4 @@ def load(saved: dict[str, Any], layout: Layout | None = None) -> CgroupHandle:
     )
 
 
-__all__ = ["CgroupHandle", "NotFound", "group_path", "is_rootless", "load", "setup"]
+__all__ = ["CgroupHandle", "enter", "group_path", "is_rootless", "load", "plan", "setup"]
