@@ -1,0 +1,105 @@
+"""``/etc/hosts``, ``/etc/hostname`` and ``/etc/resolv.conf`` of a pod, as text. Pure.
+
+Sources: hosts(5), resolv.conf(5); kubernetes.io "DNS for Services and Pods" and "Adding entries to Pod /etc/hosts".
+"""
+
+from __future__ import annotations
+
+from lading.errors import InvalidInput
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from lading.formats.pod import Pod
+
+_LOCAL = (
+    "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\nfe00::0\tip6-localnet\n"
+    "ff00::0\tip6-mcastprefix\nff02::1\tip6-allnodes\nff02::2\tip6-allrouters\n"
+)
+_NAMESERVERS, _SEARCHES = 3, 32
+
+
+def hostname(pod: Pod, pod_id: str) -> str:
+    """What the pod calls itself: asked for, else a container's short id, else the pod's name."""
+    extras = pod.spec.containers[0].extras
+    if extras.hostname or pod.spec.hostname:
+        return extras.hostname or pod.spec.hostname
+    if pod.spec.extras.container:
+        return pod_id[:12]
+    return pod.metadata.name[:63].rstrip("-.") or pod_id[:12]
+
+
+def hosts(pod: Pod, entries: Iterable[tuple[str, Sequence[str]]], gateway: str = "") -> str:
+    """The hosts file: local names, ``entries`` of the network, then the Pod's hostAliases.
+
+    The alias address ``host-gateway`` means ``gateway``. Raises :class:`InvalidInput` when there is none.
+    """
+    lines = [_LOCAL]
+    for address, names in entries:
+        lines.append(f"{address}\t{' '.join(names)}\n")
+    for alias in pod.spec.host_aliases:
+        address = alias.ip
+        if address == "host-gateway":
+            if not gateway:
+                raise InvalidInput("host-gateway: this pod's network has no gateway")
+            address = gateway
+        lines.append(f"{address}\t{' '.join(alias.hostnames)}\n")
+    return "".join(lines)
+
+
+def resolv_conf(
+    pod: Pod,
+    nameservers: Sequence[str],
+    searches: Sequence[str],
+    options: Sequence[str],
+    host_text: str = "",
+) -> str:
+    """The resolver's file: what the network or the host says, then ``dnsPolicy`` and ``dnsConfig``."""
+    policy = pod.spec.dns_policy
+    config = pod.spec.dns_config
+    if policy == "None":
+        servers, domains, words = [], [], []
+    elif nameservers:
+        servers, domains, words = list(nameservers), list(searches), list(options)
+    else:
+        servers, domains, words = _parse(host_text)
+    if config is not None:
+        # Docker's flags replace, Kubernetes' dnsConfig adds.
+        replace = pod.spec.extras.container
+        if config.nameservers:
+            servers = list(config.nameservers) if replace else [*servers, *config.nameservers]
+        if config.searches:
+            domains = list(config.searches) if replace else [*domains, *config.searches]
+        added = [item.name + (f":{item.value}" if item.value else "") for item in config.options]
+        if added:
+            words = added if replace else [*words, *added]
+    lines = []
+    wanted = [name for name in _once(domains) if name != "."][:_SEARCHES]
+    if wanted:
+        lines.append("search " + " ".join(wanted))
+    lines += [f"nameserver {server}" for server in _once(servers)[:_NAMESERVERS]]
+    if words:
+        lines.append("options " + " ".join(_once(words)))
+    return "\n".join(lines) + "\n" if lines else ""
+
+
+def _once(items: Sequence[str]) -> list[str]:
+    return list(dict.fromkeys(items))
+
+
+def _parse(text: str) -> tuple[list[str], list[str], list[str]]:
+    servers: list[str] = []
+    domains: list[str] = []
+    words: list[str] = []
+    for line in text.split("\n"):
+        fields = line.split("#")[0].split(";")[0].split()
+        if len(fields) < 2:
+            continue
+        if fields[0] == "nameserver":
+            servers.append(fields[1])
+        elif fields[0] in ("search", "domain"):
+            domains = fields[1:]
+        elif fields[0] == "options":
+            words += fields[1:]
+    return servers, domains, words

@@ -1,0 +1,163 @@
+"""What a container finds mounted: the defaults every Linux container has, then what its Pod asks for. Pure.
+
+Sources: runtime-spec config-linux.md "Default Filesystems"; Docker's defaults; kubernetes.io "Volumes" (propagation).
+"""
+
+from __future__ import annotations
+
+from lading.errors import InvalidInput
+from lading.formats.oci_runtime import Mount
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from lading.formats.pod import Container
+
+SHM_SIZE = 64 << 20
+_PROPAGATION = {
+    "": "rprivate",
+    "None": "rprivate",
+    "HostToContainer": "rslave",
+    "Bidirectional": "rshared",
+}
+_DOCKER_PROPAGATION = ("private", "rprivate", "shared", "rshared", "slave", "rslave")
+_TMPFS_DEFAULTS = ("nosuid", "nodev", "noexec")
+
+
+class Source:
+    """Where a Pod's volume lies: ``bind`` a path, or a fresh ``tmpfs`` with options. ``copy_up`` asks for the image's content."""
+
+    __slots__ = ("copy_up", "kind", "options", "path")
+
+    def __init__(self, kind: str, path: str = "", options: Sequence[str] = (), copy_up: bool = False) -> None:
+        self.kind = kind
+        self.path = path
+        self.options = list(options)
+        self.copy_up = copy_up
+
+
+def defaults(
+    container: Container,
+    *,
+    privileged: bool,
+    host_ipc: bool,
+    shm_source: str,
+    host_network: bool,
+    host_pid: bool,
+    own_network: bool = True,
+) -> list[Mount]:
+    """The file systems of every container. ``shm_source``: the pod's shared ``/dev/shm`` on the host, or empty."""
+    access = "rw" if privileged else "ro"
+    mounts = [
+        Mount(destination="/proc", type="proc", source="proc", options=["nosuid", "noexec", "nodev"]),
+        Mount(
+            destination="/dev",
+            type="tmpfs",
+            source="tmpfs",
+            options=["nosuid", "strictatime", "mode=755", "size=65536k"],
+        ),
+        Mount(
+            destination="/dev/pts",
+            type="devpts",
+            source="devpts",
+            options=["nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", "gid=5"],
+        ),
+        Mount(
+            destination="/sys", type="sysfs", source="sysfs", options=["nosuid", "noexec", "nodev", access]
+        ),
+        Mount(
+            destination="/sys/fs/cgroup",
+            type="cgroup",
+            source="cgroup",
+            options=[access, "nosuid", "noexec", "nodev", "relatime"],
+        ),
+    ]
+    if host_ipc:
+        for path in ("/dev/mqueue", "/dev/shm"):
+            mounts.append(
+                Mount(
+                    destination=path, type="bind", source=path, options=["rbind", "nosuid", "noexec", "nodev"]
+                )
+            )
+        return mounts
+    mounts.append(
+        Mount(
+            destination="/dev/mqueue", type="mqueue", source="mqueue", options=["nosuid", "noexec", "nodev"]
+        )
+    )
+    if shm_source:
+        mounts.append(
+            Mount(
+                destination="/dev/shm",
+                type="bind",
+                source=shm_source,
+                options=["rbind", "nosuid", "noexec", "nodev"],
+            )
+        )
+    else:
+        size = container.extras.shm_size or SHM_SIZE
+        mounts.append(
+            Mount(
+                destination="/dev/shm",
+                type="tmpfs",
+                source="shm",
+                options=["nosuid", "noexec", "nodev", "mode=1777", f"size={size}"],
+            )
+        )
+    return mounts
+
+
+def generated(directory: str, *, names: Sequence[str], read_only: bool) -> list[Mount]:
+    """Bind mounts of ``/etc/hosts``, ``/etc/hostname`` and ``/etc/resolv.conf`` from the pod's directory."""
+    options = ["rbind", "rprivate"] + (["ro"] if read_only else [])
+    return [
+        Mount(destination=f"/etc/{name}", type="bind", source=f"{directory}/{name}", options=list(options))
+        for name in names
+    ]
+
+
+def volume(
+    source: Source,
+    target: str,
+    *,
+    read_only: bool = False,
+    recursive_read_only: bool = False,
+    propagation: str = "",
+    recursive: bool = True,
+) -> Mount:
+    """One mount of a volume at ``target``. Raises :class:`InvalidInput` for a propagation that does not exist."""
+    if source.kind == "tmpfs":
+        options = [*_TMPFS_DEFAULTS[:2], *source.options]
+        if read_only:
+            options.append("ro")
+        return Mount(destination=target, type="tmpfs", source="tmpfs", options=options)
+    mode = _PROPAGATION.get(propagation) or (propagation if propagation in _DOCKER_PROPAGATION else "")
+    if not mode:
+        raise InvalidInput(f"mount {target}: propagation {propagation!r} is unknown")
+    options = ["rbind" if recursive else "bind", mode, *source.options]
+    if read_only:
+        options.append("rro" if recursive_read_only else "ro")
+    return Mount(destination=target, type="bind", source=source.path, options=options)
+
+
+def tmpfs(path: str, options: Sequence[str]) -> Mount:
+    """``--tmpfs PATH:OPTIONS`` with Docker's defaults, each of which an option overrides."""
+    given = list(options)
+    made = [word for word in _TMPFS_DEFAULTS if word.removeprefix("no") not in given and word not in given]
+    if not any(word.startswith("mode=") for word in given):
+        given.append("mode=1777")
+    return Mount(destination=path, type="tmpfs", source="tmpfs", options=made + given)
+
+
+def ordered(base: list[Mount], own: list[Mount]) -> list[Mount]:
+    """``own`` after ``base``, parents before children; a mount of one's own replaces a default at the same place."""
+    targets = {_clean(mount.destination) for mount in own}
+    kept = [mount for mount in base if _clean(mount.destination) not in targets]
+    return kept + sorted(own, key=lambda mount: _clean(mount.destination).count("/"))
+
+
+def _clean(path: str) -> str:
+    import posixpath
+
+    return posixpath.normpath("/" + path.lstrip("/"))

@@ -1,0 +1,111 @@
+"""Who a container's process is: names from the image's own ``/etc/passwd`` and ``/etc/group``, never the host's.
+
+Source: passwd(5), group(5); docs.docker.com ``USER``; kubernetes.io "Configure a Security Context". Pure: files come as
+bytes, and only when a rule needs them.
+"""
+
+from __future__ import annotations
+
+from lading.errors import InvalidInput
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    #: Gives the bytes of a file of the image, empty when it has none.
+    Reader = Callable[[str], bytes]
+
+_LARGEST = 2**32 - 2
+
+
+class Identity:
+    """Numbers for the process, and the home directory its user has in the image (empty: no entry)."""
+
+    __slots__ = ("gid", "groups", "home", "name", "uid")
+
+    def __init__(self, uid: int, gid: int, groups: list[int], home: str, name: str) -> None:
+        self.uid = uid
+        self.gid = gid
+        self.groups = groups
+        self.home = home
+        self.name = name
+
+
+def resolve(
+    user: str,
+    read: Reader,
+    *,
+    run_as_user: int | None = None,
+    run_as_group: int | None = None,
+    extra_groups: list[str] | None = None,
+    supplemental: list[int] | None = None,
+    merge: bool = True,
+) -> Identity:
+    """The identity that ``user`` (``NAME[:GROUP]``, ``UID[:GID]``) means, after a Pod's overrides.
+
+    ``extra_groups`` are names or numbers (``--group-add``); ``supplemental`` numbers (supplementalGroups, fsGroup).
+    ``merge`` adds the groups that the image lists the user in. Raises :class:`InvalidInput` for unknown names.
+    """
+    name, colon, group = user.partition(":")
+    if run_as_user is not None:
+        name, group = str(run_as_user), (group if colon else "")
+    entry = _user(name or "0", read)
+    uid, gid, home, login = entry
+    explicit = False
+    if run_as_group is not None:
+        gid = run_as_group
+    elif group:
+        gid, explicit = _group(group, read), True
+    groups: list[int] = []
+    if login and merge and not explicit:
+        groups = [number for _, number, members in _groups(read("/etc/group")) if login in members]
+    for text in extra_groups or ():
+        groups.append(_group(text, read))
+    groups.extend(supplemental or ())
+    seen: list[int] = []
+    for number in groups:
+        if number not in seen and number != gid:
+            seen.append(number)
+    return Identity(uid, gid, seen, home, login)
+
+
+def _user(name: str, read: Reader) -> tuple[int, int, str, str]:
+    number = _number(name)
+    for login, uid, gid, home in _users(read("/etc/passwd")):
+        if login == name or uid == number:
+            return uid, gid, home, login
+    if number is None:
+        raise InvalidInput(f"user {name!r} has no entry in the image's /etc/passwd", hint="give a number")
+    return number, 0, "/root" if number == 0 else "", ""
+
+
+def _group(name: str, read: Reader) -> int:
+    number = _number(name)
+    if number is not None:
+        return number
+    for group, gid, _members in _groups(read("/etc/group")):
+        if group == name:
+            return gid
+    raise InvalidInput(f"group {name!r} has no entry in the image's /etc/group", hint="give a number")
+
+
+def _number(text: str) -> int | None:
+    if not (text.isascii() and text.isdigit()):
+        return None
+    if len(text) > 10 or int(text) > _LARGEST:
+        raise InvalidInput(f"user or group number {text[:40]} is out of range")
+    return int(text)
+
+
+def _users(data: bytes) -> Iterator[tuple[str, int, int, str]]:
+    for line in data.decode("utf-8", "replace").split("\n"):
+        fields = line.split(":")
+        if len(fields) >= 6 and fields[2].isdigit() and fields[3].isdigit():
+            yield fields[0], int(fields[2]), int(fields[3]), fields[5]
+
+
+def _groups(data: bytes) -> Iterator[tuple[str, int, list[str]]]:
+    for line in data.decode("utf-8", "replace").split("\n"):
+        fields = line.split(":")
+        if len(fields) >= 3 and fields[2].isdigit():
+            yield fields[0], int(fields[2]), fields[3].strip().split(",") if len(fields) > 3 else []
