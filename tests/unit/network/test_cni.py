@@ -1,0 +1,159 @@
+"""The CNI protocol against plugins that write down what they are asked."""
+
+from __future__ import annotations
+
+import json
+import os
+
+import pytest
+
+from lading.errors import InvalidInput, NotFound, RemoteError, Unsupported
+from lading.network import cni
+from lading.network.model import PortMapping
+
+PLUGIN = """#!/usr/bin/env python3
+import json, os, sys
+request = json.load(sys.stdin)
+environ = os.environ
+with open({log!r}, "a") as log:
+    log.write(json.dumps([{name!r}, environ["CNI_COMMAND"], environ["CNI_IFNAME"], environ["CNI_ARGS"], request]) + "\\n")
+if os.environ["CNI_COMMAND"] in {fail!r}:
+    print(json.dumps({{"cniVersion": "1.0.0", "code": 100, "msg": "no luck", "details": "today"}}))
+    sys.exit(1)
+if os.environ["CNI_COMMAND"] == "ADD":
+    result = request.get("prevResult") or {{"cniVersion": "1.0.0", "interfaces": [], "ips": []}}
+    result["ips"].append({{"address": "10.9.0.%d/24" % (len(result["ips"]) + 2)}})
+    print(json.dumps(result))
+"""
+
+
+@pytest.fixture
+def site(tmp_path):
+    class Site:
+        log = tmp_path / "log"
+        plugins = tmp_path / "bin"
+        cache = str(tmp_path / "cache")
+
+        def plugin(self, name, fail=()):
+            path = self.plugins / name
+            path.write_text(PLUGIN.format(log=str(self.log), name=name, fail=list(fail)))
+            path.chmod(0o755)
+
+        def network(self, plugins, **fields):
+            path = tmp_path / "net.conflist"
+            path.write_text(json.dumps({"cniVersion": "1.0.0", "name": "net", "plugins": plugins, **fields}))
+            return cni.CniNetwork(cni.load(str(path)), [str(self.plugins)], self.cache)
+
+        def calls(self):
+            return (
+                [json.loads(line) for line in self.log.read_text().splitlines()] if self.log.exists() else []
+            )
+
+    site = Site()
+    site.plugins.mkdir()
+    site.plugin("first")
+    site.plugin("second")
+    return site
+
+
+def test_add_chains_results_and_del_runs_backwards_with_the_last_one(site):
+    network = site.network([{"type": "first", "mine": 1}, {"type": "second"}])
+    result = network.add("c1", "/proc/self/ns/net", args={"K8S_POD_NAME": "a"})
+    assert [ip.address for ip in result.ips] == ["10.9.0.2/24", "10.9.0.3/24"]
+    network.delete("c1", "/proc/self/ns/net")
+    calls = site.calls()
+    assert [(c[0], c[1]) for c in calls] == [
+        ("first", "ADD"),
+        ("second", "ADD"),
+        ("second", "DEL"),
+        ("first", "DEL"),
+    ]
+    assert calls[0][4] == {"type": "first", "mine": 1, "name": "net", "cniVersion": "1.0.0"}
+    assert calls[0][3] == "K8S_POD_NAME=a"
+    assert len(calls[1][4]["prevResult"]["ips"]) == 1
+    assert len(calls[2][4]["prevResult"]["ips"]) == len(calls[3][4]["prevResult"]["ips"]) == 2
+    assert os.listdir(site.cache) == []
+
+
+def test_a_failing_add_undoes_what_came_before_and_says_the_plugins_words(site):
+    site.plugin("second", fail=["ADD"])
+    network = site.network([{"type": "first"}, {"type": "second"}])
+    with pytest.raises(RemoteError, match="second ADD: no luck: today"):
+        network.add("c1", "/proc/self/ns/net")
+    assert [(c[0], c[1]) for c in site.calls()][2:] == [("second", "DEL"), ("first", "DEL")]
+    assert network.attached() == []
+
+
+def test_a_failing_del_does_not_stop_the_others_and_can_be_tried_again(site):
+    network = site.network([{"type": "first"}, {"type": "second"}])
+    network.add("c1", "/proc/self/ns/net")
+    site.plugin("second", fail=["DEL"])
+    with pytest.raises(RemoteError, match="no luck"):
+        network.delete("c1")
+    assert [(c[0], c[1]) for c in site.calls()][-1] == ("first", "DEL")
+    assert network.attached() == [("c1", "eth0")]
+    site.plugin("second")
+    network.delete("c1")
+    network.delete("c1")
+    assert network.attached() == []
+
+
+def test_ports_reach_only_plugins_that_claim_the_capability(site):
+    network = site.network([{"type": "first"}, {"type": "second", "capabilities": {"portMappings": True}}])
+    network.add("c1", "/proc/self/ns/net", ports=[PortMapping(container_port=80, host_port=8080)])
+    first, second = (c[4] for c in site.calls())
+    assert "runtimeConfig" not in first
+    assert second["runtimeConfig"] == {
+        "portMappings": [{"hostPort": 8080, "containerPort": 80, "protocol": "tcp"}]
+    }
+    assert "capabilities" not in second
+
+
+def test_ports_without_such_a_plugin_are_refused_before_anything_runs(site):
+    network = site.network([{"type": "first"}])
+    with pytest.raises(Unsupported, match="portMappings"):
+        network.add("c1", "/proc/self/ns/net", ports=[PortMapping(container_port=80, host_port=8080)])
+    assert site.calls() == []
+
+
+def test_an_attachment_is_written_down_before_the_first_plugin_runs(site):
+    network = site.network([{"type": "first"}])
+    (site.plugins / "first").write_text(
+        "#!/bin/sh\nls " + site.cache + " >" + str(site.log) + "\necho '{}'\n"
+    )
+    network.add("c1", "/proc/self/ns/net")
+    assert site.log.read_text() == "net!c1!eth0.json\n"
+
+
+def test_a_missing_plugin_is_named_before_anything_runs(site):
+    network = site.network([{"type": "first"}, {"type": "absent"}])
+    with pytest.raises(NotFound, match="absent"):
+        network.add("c1", "/proc/self/ns/net")
+    assert site.calls() == []
+
+
+@pytest.mark.parametrize(
+    ("document", "error"),
+    [
+        ({"cniVersion": "1.0.0", "name": "a"}, InvalidInput),
+        ({"cniVersion": "1.0.0", "name": "a", "plugins": []}, InvalidInput),
+        ({"cniVersion": "1.0.0", "name": "a/b", "plugins": [{"type": "x"}]}, InvalidInput),
+        ({"cniVersion": "1.0.0", "name": "a", "plugins": [{"type": "../x"}]}, InvalidInput),
+        ({"cniVersion": "0.2.0", "name": "a", "plugins": [{"type": "x"}]}, Unsupported),
+        ([], InvalidInput),
+    ],
+)
+def test_a_configuration_that_breaks_the_rules_is_refused(tmp_path, document, error):
+    path = tmp_path / "a.conflist"
+    path.write_text(json.dumps(document))
+    with pytest.raises(error):
+        cni.load(str(path))
+
+
+def test_a_single_plugins_configuration_is_a_list_of_one(tmp_path):
+    (tmp_path / "10-a.conf").write_text(json.dumps({"cniVersion": "0.4.0", "name": "a", "type": "x", "y": 1}))
+    config, path = cni.find([str(tmp_path)], "a")
+    assert config.plugins == [{"type": "x", "y": 1}]
+    assert path.endswith("10-a.conf")
+    with pytest.raises(NotFound):
+        cni.find([str(tmp_path)], "b")
