@@ -12,9 +12,9 @@ GROUPS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("Start here", ("bootstrap", "pull", "run", "ps", "logs", "exec", "stop", "rm")),
     (
         "Containers",
-        (
+        tuple(
             "create start restart kill wait attach inspect top stats port cp diff commit export "
-            "pause unpause rename update".split()  # type: ignore[arg-type]
+            "pause unpause rename update".split()
         ),
     ),
     ("Images", tuple("images push tag rmi history save load import login logout".split())),

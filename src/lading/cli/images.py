@@ -46,7 +46,7 @@ def images(context: Context, parsed: Parsed) -> int:
         for row in rows:
             seen.setdefault(row["id"], row)
         rows = list(seen.values())
-    columns = IMAGE_COLUMNS
+    columns: tuple[tuple[str, str], ...] = IMAGE_COLUMNS
     if parsed["digests"]:
         columns = (*columns[:2], ("DIGEST", "digest"), *columns[2:])
     listing(rows, columns, template=parsed["format"], quiet="id" if parsed["quiet"] else "")

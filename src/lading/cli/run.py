@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from lading.cli.context import Context
     from lading.flags import Parsed
     from lading.formats.pod import BindMount, Pod
-    from lading.node import PodRecord
+    from lading.node import PodRecord, Stdio
 
 
 def run(context: Context, parsed: Parsed) -> int:
@@ -49,7 +49,7 @@ def run(context: Context, parsed: Parsed) -> int:
     return context.node.run(pod, _stdio(parsed), progress=progress, on_created=note)
 
 
-def _stdio(parsed: Parsed) -> object:
+def _stdio(parsed: Parsed) -> Stdio:
     from lading.node import Stdio
 
     attached = {s.lower() for s in parsed["attach"]}
