@@ -1,0 +1,174 @@
+"""The resolver on the loopback address, asked by a client that knows only RFC 1035."""
+
+from __future__ import annotations
+
+import socket
+import struct
+import threading
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lading.network import dnsmessage as dns
+from lading.network.resolver import Names, Resolver
+
+V4, V6 = bytes((10, 1, 0, 2)), bytes.fromhex("fd00" + "0" * 27 + "2")
+
+
+class Table(Names):
+    def __init__(self, upstreams=()):
+        self.names = {
+            "web": [V4, V6],
+            "many": [bytes((10, 1, 0, n)) for n in range(2, 100)],
+            "pair": [V4, bytes((10, 1, 0, 3))],
+        }
+        self.up = list(upstreams)
+
+    def lookup(self, client, name):
+        return self.names.get(name) if client == "127.0.0.1" else None
+
+    def reverse(self, client, address):
+        return "web" if address in (V4, V6) else None
+
+    def upstreams(self, client):
+        return self.up
+
+
+def question(name, kind=dns.A, number=7, edns=False):
+    head = struct.pack(">6H", number, 0x0100, 1, 0, 0, 1 if edns else 0)
+    opt = b"\0\0\x29" + struct.pack(">HIH", 1232, 0, 0) if edns else b""
+    return head + dns.encode_name(name) + struct.pack(">HH", kind, 1) + opt
+
+
+def records(message):
+    """(code, truncated, the data of each answer record)."""
+    _, flags, _, count, _, _ = struct.unpack(">6H", message[:12])
+    offset = 12
+    while message[offset]:
+        offset += message[offset] + 1
+    offset += 5
+    found = []
+    for _ in range(count):
+        length = struct.unpack(">H", message[offset + 10 : offset + 12])[0]
+        found.append(message[offset + 12 : offset + 12 + length])
+        offset += 12 + length
+    return flags & 15, bool(flags & 0x0200), found
+
+
+@pytest.fixture
+def serve():
+    """Start a resolver; the function that asks it over UDP or TCP."""
+    running = []
+
+    def start(names, upstream_port=53):
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = probe.getsockname()[1]
+        resolver = Resolver(names, port, upstream_port)
+        resolver.listen("127.0.0.1")
+        stop = threading.Event()
+        thread = threading.Thread(target=resolver.run, args=(lambda: not stop.is_set(), 0.02))
+        thread.start()
+        running.append((resolver, stop, thread))
+
+        def ask(message, tcp=False):
+            with socket.socket(socket.AF_INET, socket.SOCK_STREAM if tcp else socket.SOCK_DGRAM) as client:
+                client.settimeout(10)
+                client.connect(("127.0.0.1", port))
+                client.sendall(len(message).to_bytes(2, "big") + message if tcp else message)
+                if not tcp:
+                    return client.recv(65535)
+                data = b""
+                while len(data) < 2 or len(data) < 2 + int.from_bytes(data[:2], "big"):
+                    data += client.recv(65535)
+                return data[2:]
+
+        return ask
+
+    yield start
+    for resolver, stop, thread in running:
+        stop.set()
+        thread.join()
+        resolver.close()
+
+
+def test_names_answer_with_the_family_that_was_asked_for(serve):
+    ask = serve(Table())
+    assert records(ask(question("web"))) == (0, False, [V4])
+    assert records(ask(question("WEB", dns.AAAA))) == (0, False, [V6])
+    assert records(ask(question("web", 15))) == (0, False, [])
+
+
+def test_an_address_answers_with_its_name(serve):
+    ask = serve(Table())
+    assert records(ask(question("2.0.1.10.in-addr.arpa", dns.PTR)))[2] == [b"\x03web\x00"]
+    nibbles = ".".join(reversed(V6.hex())) + ".ip6.arpa"
+    assert records(ask(question(nibbles, dns.PTR)))[2] == [b"\x03web\x00"]
+
+
+def test_a_shared_name_takes_turns(serve):
+    ask = serve(Table())
+    first = {records(ask(question("pair")))[2][0] for _ in range(4)}
+    assert len(first) == 2
+
+
+def test_what_does_not_fit_is_marked_and_comes_whole_over_tcp(serve):
+    ask = serve(Table())
+    code, truncated, found = records(ask(question("many")))
+    assert (code, truncated) == (0, True)
+    assert len(found) < 98
+    assert len(records(ask(question("many"), tcp=True))[2]) == 98
+    assert len(records(ask(question("many", edns=True)))[2]) > len(found)
+
+
+def test_other_names_go_upstream_and_come_back_under_the_clients_number(serve):
+    upstream = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    upstream.bind(("127.0.0.1", 0))
+    seen = []
+
+    def reply():
+        message, sender = upstream.recvfrom(4096)
+        seen.append(message)
+        forged = b"\0\0" + message[2:]
+        upstream.sendto(forged, sender)  # an answer to another question is not taken
+        query = dns.parse_query(message)
+        upstream.sendto(dns.answer(query, dns.NOERROR, [dns.address_record(bytes((9, 9, 9, 9)))]), sender)
+
+    thread = threading.Thread(target=reply)
+    thread.start()
+    ask = serve(Table(["127.0.0.1"]), upstream.getsockname()[1])
+    answer = ask(question("example.org", number=4242))
+    thread.join()
+    upstream.close()
+    assert answer[:2] == (4242).to_bytes(2, "big")
+    assert records(answer)[2] == [bytes((9, 9, 9, 9))]
+
+
+def test_without_a_way_out_other_names_do_not_exist(serve):
+    assert records(serve(Table())(question("example.org")))[0] == dns.NXDOMAIN
+
+
+def test_an_upstream_that_refuses_ends_in_servfail(serve):
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as closed:
+        closed.bind(("127.0.0.1", 0))
+        port = closed.getsockname()[1]
+    assert records(serve(Table(["127.0.0.1"]), port)(question("example.org")))[0] == dns.SERVFAIL
+
+
+@given(st.binary(max_size=600))
+def test_any_bytes_are_a_query_or_malformed(message):
+    try:
+        query = dns.parse_query(message)
+    except dns.Malformed:
+        return
+    assert len(query.name) < 256
+    assert dns.answer(query, dns.NOERROR, limit=512)[:2] == message[:2]
+
+
+def test_an_answer_is_never_answered():
+    message = bytearray(question("web"))
+    message[2] |= 0x80
+    with pytest.raises(dns.Malformed) as error:
+        dns.parse_query(bytes(message))
+    assert error.value.answer == b""
