@@ -1,1 +1,35 @@
-"""Placeholder."""
+"""Networks, addresses, published ports and names: a pod's network namespace, ready to be joined."""
+
+from __future__ import annotations
+
+from lading.network.model import (
+    DEFAULT_NETWORK,
+    Attachment,
+    AttachRequest,
+    Finding,
+    HostEntry,
+    Interface,
+    Network,
+    NetworkRequest,
+    PortMapping,
+    PublishedPort,
+)
+from lading.network.networks import Networks
+from lading.network.resolv import hostname, hosts, resolv_conf
+
+__all__ = [
+    "DEFAULT_NETWORK",
+    "AttachRequest",
+    "Attachment",
+    "Finding",
+    "HostEntry",
+    "Interface",
+    "Network",
+    "NetworkRequest",
+    "Networks",
+    "PortMapping",
+    "PublishedPort",
+    "hostname",
+    "hosts",
+    "resolv_conf",
+]

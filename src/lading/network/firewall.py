@@ -1,0 +1,116 @@
+"""Our nftables table as text: pure functions from records to commands.
+
+One table of family ``inet`` for each root. Its rules never change: what comes and goes are elements of its sets and
+maps, so a thousand networks or published ports cost a packet one hash look-up. docs/networking.md explains how it
+stands beside the host's own firewall.
+"""
+
+from __future__ import annotations
+
+from lading.network.model import Network, PublishedPort
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+_TABLE = """\
+set bridges { type ifname; }
+set closed { type ifname; }
+set internal { type ifname; }
+set same { type ifname . ifname; }
+set nat4 { type ipv4_addr; flags interval; }
+set nat6 { type ipv6_addr; flags interval; }
+map published4 { type ipv4_addr . inet_proto . inet_service : ipv4_addr . inet_service; }
+map published6 { type ipv6_addr . inet_proto . inet_service : ipv6_addr . inet_service; }
+map everywhere4 { type inet_proto . inet_service : ipv4_addr . inet_service; }
+map everywhere6 { type inet_proto . inet_service : ipv6_addr . inet_service; }
+chain guard {
+    type filter hook prerouting priority raw; policy accept;
+    iifname @bridges ip daddr 127.0.0.0/8 drop
+}
+chain forward {
+    type filter hook forward priority filter; policy accept;
+    iifname . oifname @same accept
+    iifname @internal drop
+    oifname @internal drop
+    ct state established,related accept
+    ct status dnat accept
+    oifname @closed drop
+    iifname @closed oifname @bridges drop
+}
+chain publish {
+    dnat ip to ip daddr . meta l4proto . th dport map @published4
+    dnat ip to meta l4proto . th dport map @everywhere4
+    dnat ip6 to ip6 daddr . meta l4proto . th dport map @published6
+    dnat ip6 to meta l4proto . th dport map @everywhere6
+}
+chain prerouting {
+    type nat hook prerouting priority dstnat; policy accept;
+    fib daddr type local jump publish
+}
+chain output {
+    type nat hook output priority -100; policy accept;
+    fib daddr type local jump publish
+}
+chain postrouting {
+    type nat hook postrouting priority srcnat; policy accept;
+    oifname @bridges ip saddr 127.0.0.0/8 masquerade
+    oifname @bridges ip6 saddr ::1 masquerade
+    oifname != @bridges ip saddr @nat4 masquerade
+    oifname != @bridges ip6 saddr @nat6 masquerade
+    oifname @bridges ct status dnat ip saddr @nat4 masquerade
+    oifname @bridges ct status dnat ip6 saddr @nat6 masquerade
+}
+"""
+
+
+def table(tag: str, networks: Iterable[Network], ports: Iterable[PublishedPort]) -> str:
+    """The whole table anew, in one transaction: what is recorded, and nothing else, is there afterwards."""
+    parts = [f"add table inet {tag}\ndelete table inet {tag}\ntable inet {tag} {{\n{_TABLE}}}\n"]
+    parts.extend(network_elements(tag, network, "add") for network in networks)
+    parts.append(port_elements(tag, ports, "add"))
+    return "".join(parts)
+
+
+def network_elements(tag: str, network: Network, verb: str) -> str:
+    """Commands that ``add`` or ``delete`` one bridge network to and from the sets."""
+    if network.driver != "bridge":
+        return ""
+    bridge = network.interface
+    lines = [
+        _element(verb, tag, "bridges", f'"{bridge}"'),
+        _element(verb, tag, "same", f'"{bridge}" . "{bridge}"'),
+    ]
+    if network.internal:
+        lines.append(_element(verb, tag, "internal", f'"{bridge}"'))
+    else:
+        if network.options.get("masquerade", "true") == "true":
+            for subnet in network.subnets:
+                lines.append(_element(verb, tag, "nat6" if ":" in subnet else "nat4", subnet))
+    if network.isolate:
+        lines.append(_element(verb, tag, "closed", f'"{bridge}"'))
+    return "".join(lines)
+
+
+def port_elements(tag: str, ports: Iterable[PublishedPort], verb: str) -> str:
+    """Commands that ``add`` or ``delete`` published ports: one element each."""
+    by_map: dict[str, list[str]] = {}
+    for port in ports:
+        six = "6" if ":" in port.container_ip else "4"
+        key = f"{port.protocol} . {port.host_port}"
+        name = "everywhere" + six
+        if port.host_ip not in ("", "0.0.0.0", "::"):
+            name, key = "published" + six, f"{port.host_ip} . {key}"
+        if verb == "add":
+            key += f" : {port.container_ip} . {port.container_port}"
+        by_map.setdefault(name, []).append(key)
+    return "".join(_element(verb, tag, name, ", ".join(keys)) for name, keys in by_map.items())
+
+
+def remove(tag: str) -> str:
+    """Take the table away, there or not."""
+    return f"add table inet {tag}\ndelete table inet {tag}\n"
+
+
+def _element(verb: str, tag: str, name: str, elements: str) -> str:
+    return f"{verb} element inet {tag} {name} {{ {elements} }}\n"

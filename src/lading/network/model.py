@@ -1,0 +1,151 @@
+"""What the network package takes and gives: networks, requests, attachments."""
+
+from __future__ import annotations
+
+from lading.formats.pod import NetworkRequest
+from lading.formats.schema import Record
+
+__all__ = [
+    "AttachRequest",
+    "Attachment",
+    "Finding",
+    "HostEntry",
+    "Interface",
+    "Network",
+    "NetworkRequest",
+    "PortMapping",
+    "PublishedPort",
+]
+
+DEFAULT_NETWORK = "lading"
+
+
+class Network(Record):
+    """A network as it is recorded.
+
+    ``driver``     ``bridge``, ``macvlan`` or ``cni``.
+    ``interface``  the bridge's name on the host, or macvlan's parent.
+    ``subnets``    at most one of each family, ``10.88.0.0/16``. ``gateways`` belong to them by position.
+    ``ranges``     where addresses are taken from, by position; empty text for the whole subnet.
+    ``internal``   no way out of the network, and no masquerade.
+    ``isolate``    no traffic to and from other networks, and none from outside but to published ports.
+    ``names``      containers on it find each other by name (every network but the default one).
+    """
+
+    name: str
+    id: int = 0
+    driver: str = "bridge"
+    interface: str = ""
+    subnets: list[str] = []
+    gateways: list[str] = []
+    ranges: list[str] = []
+    internal: bool = False
+    isolate: bool = True
+    names: bool = True
+    mtu: int = 0
+    labels: dict[str, str] = {}
+    options: dict[str, str] = {}
+    created: float = 0.0
+
+
+class PortMapping(Record):
+    """A port to publish. ``host_port`` 0: any free one. ``count`` ports in a row. ``protocol``: tcp, udp, sctp.
+
+    ``host_ip`` empty: every address of the host, IPv4 and (where the container has one) IPv6.
+    """
+
+    container_port: int
+    host_port: int = 0
+    host_ip: str = ""
+    protocol: str = "tcp"
+    count: int = 1
+
+
+class PublishedPort(Record):
+    """One published port as it is."""
+
+    protocol: str
+    host_ip: str
+    host_port: int
+    container_ip: str
+    container_port: int
+
+
+class AttachRequest(Record):
+    """What one pod wants of the network.
+
+    ``id``         the pod's or container's id; one attachment each.
+    ``networks``   in order; the first gives the default route. Empty: the default network.
+    ``mode``       ``""`` (``networks`` count), ``none`` (a namespace with loopback alone) or ``host`` (no namespace).
+    ``name``       the container's name, which user-defined networks resolve, beside the request's aliases.
+    ``hostname``   what its own address is called in its ``/etc/hosts``.
+    ``sysctls``    ``net.*`` keys to set in the new namespace.
+    ``namespace``  an open network namespace to furnish in place of a new one; -1 for a new one.
+    """
+
+    id: str
+    name: str = ""
+    hostname: str = ""
+    networks: list[NetworkRequest] = []
+    mode: str = ""
+    ports: list[PortMapping] = []
+    sysctls: dict[str, str] = {}
+    namespace: int = -1
+
+
+class Interface(Record):
+    """An interface in the pod's namespace. ``addresses`` carry their prefix length."""
+
+    name: str
+    network: str
+    mac: str = ""
+    addresses: list[str] = []
+    gateways: list[str] = []
+    host_interface: str = ""
+    mtu: int = 0
+
+
+class HostEntry(Record):
+    """A line of ``/etc/hosts``."""
+
+    ip: str
+    hostnames: list[str]
+
+
+class Attachment(Record):
+    """A pod on its networks.
+
+    ``namespace`` is an open descriptor that the caller owns (-1 for mode ``host``, and when read back by ``get``).
+    ``reserved`` are descriptors of bound, unconnected sockets that keep other programs off the published ports:
+    whoever keeps the pod holds them open; closing them early loses nothing but that.
+    """
+
+    id: str
+    name: str = ""
+    mode: str = ""
+    namespace: int = -1
+    interfaces: list[Interface] = []
+    nameservers: list[str] = []
+    searches: list[str] = []
+    resolver_options: list[str] = []
+    hosts: list[HostEntry] = []
+    ports: list[PublishedPort] = []
+    notices: list[str] = []
+    reserved: list[int] = []
+
+    @property
+    def address(self) -> str:
+        """The first address without its prefix length; empty when there is none."""
+        for interface in self.interfaces:
+            for address in interface.addresses:
+                return address.partition("/")[0]
+        return ""
+
+
+class Finding(Record):
+    """Something ``check`` found. ``kind``: ``interface``, ``lease``, ``port``, ``rule``, ``namespace``, ``resolver``."""
+
+    kind: str
+    object: str
+    message: str
+    repaired: bool = False

@@ -1,0 +1,192 @@
+"""Published ports: which host address and port lead to which container's, and keeping other programs off them."""
+
+from __future__ import annotations
+
+from _socket import (
+    AF_INET,
+    AF_INET6,
+    IPPROTO_IPV6,
+    IPV6_V6ONLY,
+    SO_REUSEADDR,
+    SOCK_DGRAM,
+    SOCK_STREAM,
+    SOL_SOCKET,
+)
+from _socket import socket as _RawSocket  # noqa: N812
+
+from lading.errors import Conflict, Exhausted, InvalidInput, KernelError, Unsupported
+from lading.network import addresses as ad
+from lading.network.model import PortMapping, PublishedPort
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+_IPPROTO_SCTP = 132
+_EADDRINUSE, _EADDRNOTAVAIL, _EPROTONOSUPPORT, _ESOCKTNOSUPPORT, _EACCES = 98, 99, 93, 94, 13
+_PROTOCOLS = ("tcp", "udp", "sctp")
+_TRIES = 64
+
+
+def check_mapping(mapping: PortMapping) -> None:
+    """Refuse a mapping that cannot be: protocol, port numbers, range, host address."""
+    if mapping.protocol not in _PROTOCOLS:
+        raise InvalidInput(f"published port protocol {mapping.protocol!r} is none of tcp, udp, sctp")
+    if mapping.count < 1 or not 1 <= mapping.container_port <= 65536 - mapping.count:
+        raise InvalidInput(f"container port {mapping.container_port} is not between 1 and 65535")
+    if not 0 <= mapping.host_port <= 65536 - mapping.count:
+        raise InvalidInput(f"host port {mapping.host_port} is not between 1 and 65535")
+    if mapping.host_ip:
+        ad.parse_address(mapping.host_ip, "host address of a published port")
+
+
+class Reservation:
+    """Bound sockets on published host ports: proof that nobody else listens there, and a lock for as long as open."""
+
+    def __init__(self) -> None:
+        self._sockets: list[_RawSocket] = []
+
+    def bind(self, protocol: str, host_ip: str, port: int) -> int:
+        """Bind one port (0: any) and return its number. :class:`Conflict` when another program has it."""
+        family = AF_INET6 if ":" in host_ip else AF_INET
+        try:
+            return self._bind(family, protocol, host_ip, port, reuse=False)
+        except OSError as error:
+            problem = error
+        if problem.errno == _EADDRINUSE and protocol == "tcp":
+            # A server that just ended leaves connections in TIME-WAIT, which only SO_REUSEADDR may pass; a listener
+            # is refused either way.
+            try:
+                return self._bind(family, protocol, host_ip, port, reuse=True)
+            except OSError as error:
+                problem = error
+        raise _explained(problem, protocol, host_ip, port) from None
+
+    def _bind(self, family: int, protocol: str, host_ip: str, port: int, *, reuse: bool) -> int:
+        kind = SOCK_DGRAM if protocol == "udp" else SOCK_STREAM
+        made = _RawSocket(family, kind, _IPPROTO_SCTP if protocol == "sctp" else 0)
+        try:
+            if family == AF_INET6:
+                made.setsockopt(IPPROTO_IPV6, IPV6_V6ONLY, 1)
+            if reuse:
+                made.setsockopt(SOL_SOCKET, SO_REUSEADDR, 1)
+            made.bind((host_ip, port))
+        except BaseException:
+            made.close()
+            raise
+        self._sockets.append(made)
+        return int(made.getsockname()[1])
+
+    def release(self) -> None:
+        """Close all of them."""
+        for held in self._sockets:
+            held.close()
+        self._sockets.clear()
+
+    def detach(self) -> list[int]:
+        """Hand the descriptors over to the caller."""
+        held = [s.detach() for s in self._sockets]
+        self._sockets.clear()
+        return held
+
+
+def _explained(error: OSError, protocol: str, host_ip: str, port: int) -> Exception:
+    where = f"{host_ip}:{port}/{protocol}" if ":" not in host_ip else f"[{host_ip}]:{port}/{protocol}"
+    if error.errno == _EADDRINUSE:
+        return Conflict(
+            f"host port {where} is in use by another program", hint="stop it or publish on another port"
+        )
+    if error.errno == _EADDRNOTAVAIL:
+        return InvalidInput(f"host address {host_ip} of published port {port} is not an address of this host")
+    if error.errno in (_EPROTONOSUPPORT, _ESOCKTNOSUPPORT):
+        return Unsupported(
+            f"this kernel does not have {protocol.upper()}, asked for by published port {port}"
+        )
+    if error.errno == _EACCES:
+        return Conflict(f"host port {where} needs privileges", hint="publish on a port above 1023")
+    return KernelError(f"bind {where}", error.errno or 0)
+
+
+def publish(
+    mappings: Sequence[PortMapping],
+    container: dict[int, str],
+    taken: Callable[[str, int, str], str],
+    reservation: Reservation,
+) -> list[PublishedPort]:
+    """Decide and reserve the ports of one pod.
+
+    ``container`` maps the family (4, 6) to the pod's address. ``taken(protocol, port, host_ip)`` names the owner that
+    the records give a port to, or is empty. Raises :class:`Conflict` naming port and owner.
+    """
+    made: list[PublishedPort] = []
+    for mapping in mappings:
+        check_mapping(mapping)
+        hosts = _host_addresses(mapping, container)
+        for step in range(mapping.count):
+            wanted = mapping.host_port + step if mapping.host_port else 0
+            port = _reserve(mapping, hosts, wanted, taken, reservation, made)
+            made.extend(
+                PublishedPort(
+                    protocol=mapping.protocol,
+                    host_ip=host_ip,
+                    host_port=port,
+                    container_ip=container[6 if ":" in host_ip else 4],
+                    container_port=mapping.container_port + step,
+                )
+                for host_ip in hosts
+            )
+    return made
+
+
+def _host_addresses(mapping: PortMapping, container: dict[int, str]) -> list[str]:
+    if not mapping.host_ip:
+        return [a for family, a in ((4, "0.0.0.0"), (6, "::")) if family in container]
+    family, number = ad.parse_address(mapping.host_ip)
+    if family not in container:
+        raise InvalidInput(
+            f"port {mapping.container_port} is published on {mapping.host_ip}, "
+            f"but the container has no IPv{family} address"
+        )
+    return [ad.show_address(family, number)]
+
+
+def _reserve(
+    mapping: PortMapping,
+    hosts: list[str],
+    wanted: int,
+    taken: Callable[[str, int, str], str],
+    reservation: Reservation,
+    made: list[PublishedPort],
+) -> int:
+    """Bind ``wanted`` on every host address, or find one number that is free on all of them."""
+    for _ in range(1 if wanted else _TRIES):
+        trial = Reservation()
+        try:
+            port = wanted or trial.bind(mapping.protocol, hosts[0], 0)
+            owner = next((o for h in hosts if (o := taken(mapping.protocol, port, h))), "")
+            if not owner and any(_same(p, mapping.protocol, port, h) for p in made for h in hosts):
+                owner = "the same container"
+            if owner:
+                raise Conflict(
+                    f"host port {port}/{mapping.protocol} is published by {owner} already",
+                    hint="publish on another port",
+                )
+            for host_ip in hosts[0 if wanted else 1 :]:
+                trial.bind(mapping.protocol, host_ip, port)
+        except Conflict:
+            trial.release()
+            if wanted:
+                raise
+            continue
+        except BaseException:
+            trial.release()
+            raise
+        reservation._sockets += trial._sockets
+        return port
+    raise Exhausted(f"no free host port found for container port {mapping.container_port}/{mapping.protocol}")
+
+
+def _same(port: PublishedPort, protocol: str, number: int, host_ip: str) -> bool:
+    if port.protocol != protocol or port.host_port != number or (":" in port.host_ip) != (":" in host_ip):
+        return False
+    return port.host_ip == host_ip or port.host_ip in ("0.0.0.0", "::") or host_ip in ("0.0.0.0", "::")

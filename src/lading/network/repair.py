@@ -1,0 +1,73 @@
+"""Finding and finishing what a ``kill -9`` interrupted."""
+
+from __future__ import annotations
+
+from lading.kernel import netlink_route as rt
+from lading.kernel.nftables import table_exists
+from lading.network import bridge as br
+from lading.network.model import Finding
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from lading.network.networks import Networks
+
+
+def check(networks: Networks, *, repair: bool, alive: Collection[str] | None) -> list[Finding]:
+    """Compare records with the kernel; with ``repair`` finish or undo what does not agree."""
+    found: list[Finding] = []
+    if alive is not None:
+        for attachment in list(networks.store.attachments()):
+            if attachment.id not in alive:
+                found.append(
+                    Finding(
+                        kind="lease",
+                        object=attachment.id,
+                        message=f"network attachment of {attachment.id[:12]}, which does not exist",
+                        repaired=repair,
+                    )
+                )
+                if repair:
+                    networks.detach(attachment.id)
+    found.extend(_bridges(networks, repair))
+    found.extend(_leaked(networks, repair))
+    return found
+
+
+def _bridges(networks: Networks, repair: bool) -> list[Finding]:
+    found = []
+    made = [n for n in networks.list() if n.driver == "bridge"]
+    for network in made:
+        if not br.index_of(network.interface):
+            message = f"bridge {network.interface} of network {network.name} is missing"
+            found.append(
+                Finding(kind="interface", object=network.interface, message=message, repaired=repair)
+            )
+            if repair:
+                networks.ensure(network)
+    if made and not table_exists(networks.roots.tag):
+        message = f"nftables table {networks.roots.tag} is missing"
+        found.append(Finding(kind="rule", object=networks.roots.tag, message=message, repaired=repair))
+        if repair:
+            networks.ensure(made[0])
+    return found
+
+
+def _leaked(networks: Networks, repair: bool) -> list[Finding]:
+    """Ports of our bridges that no attachment owns."""
+    host = networks.host
+    known = {str(row[0]) for row in networks.store.run("select name from interfaces")}
+    found = []
+    for network in networks.list():
+        index = br.index_of(network.interface) if network.driver == "bridge" else 0
+        if not index:
+            continue
+        for link in map(rt.Link, host.dump(rt.links_get(master=index))):
+            if link.master != index or link.name in known or not link.name.startswith("lv"):
+                continue
+            message = f"interface {link.name} on network {network.name} belongs to no container"
+            found.append(Finding(kind="interface", object=link.name, message=message, repaired=repair))
+            if repair:
+                host.run([rt.link_del(link.name, ok=(19,))])
+    return found

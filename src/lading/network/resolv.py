@@ -1,0 +1,109 @@
+"""Name resolution files as pure text, and what the host's own say."""
+
+from __future__ import annotations
+
+from lading.network.model import Attachment, HostEntry
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import Any
+
+    from lading.network.model import Network
+
+_HOST = "/etc/resolv.conf"
+_BEHIND_STUB = "/run/systemd/resolve/resolv.conf"
+
+
+def parse(text: str) -> tuple[list[str], list[str], list[str]]:
+    """Name servers, search domains and options of a resolv.conf(5)."""
+    servers: list[str] = []
+    searches: list[str] = []
+    options: list[str] = []
+    for line in text.splitlines():
+        words = line.split("#", 1)[0].split(";", 1)[0].split()
+        if len(words) < 2:
+            continue
+        if words[0] == "nameserver":
+            servers.append(words[1])
+        elif words[0] in ("search", "domain"):
+            searches = words[1:]
+        elif words[0] == "options":
+            options += words[1:]
+    return servers, searches, options
+
+
+def loopback(server: str) -> bool:
+    """Whether a name server's address means the host itself, which a container cannot reach by it."""
+    return server.startswith("127.") or server == "::1"
+
+
+def _read(path: str) -> str:
+    try:
+        with open(path, "rb", buffering=0) as file:
+            return file.read(1 << 16).decode("utf-8", "replace")
+    except OSError:
+        return ""
+
+
+def of_host(path: str = _HOST) -> dict[str, Any]:
+    """The host's resolver settings unchanged, as fields of an :class:`Attachment`."""
+    servers, searches, options = parse(_read(path))
+    return {"nameservers": servers, "searches": searches, "resolver_options": options}
+
+
+def upstream(path: str = _HOST, behind: str = _BEHIND_STUB) -> list[str]:
+    """The host's name servers that are not loopback; systemd-resolved's own ones where only its stub is named."""
+    servers = [s for s in parse(_read(path))[0] if not loopback(s)]
+    return servers or [s for s in parse(_read(behind))[0] if not loopback(s)]
+
+
+def fill(attachment: Attachment, networks: Sequence[Network]) -> None:
+    """Set an attachment's name servers: our resolver on the gateways of a network with names, else the host's."""
+    _servers, attachment.searches, attachment.resolver_options = parse(_read(_HOST))
+    ours = [g for n in networks if n.names for g in n.gateways]
+    attachment.nameservers = ours[:3] or upstream()
+
+
+def resolv_conf(
+    attachment: Attachment,
+    *,
+    nameservers: Sequence[str] = (),
+    searches: Sequence[str] | None = None,
+    options: Sequence[str] = (),
+) -> str:
+    """The container's ``/etc/resolv.conf``. What the caller names replaces what the attachment says, key by key."""
+    lines = [f"nameserver {s}" for s in (nameservers or attachment.nameservers)]
+    domains = attachment.searches if searches is None else [s for s in searches if s != "."]
+    if domains:
+        lines.append("search " + " ".join(domains))
+    chosen = options or attachment.resolver_options
+    if chosen:
+        lines.append("options " + " ".join(chosen))
+    return "".join(line + "\n" for line in lines)
+
+
+def hosts(attachment: Attachment, extra: Sequence[HostEntry] = ()) -> str:
+    """The container's ``/etc/hosts``: loopback, ``extra`` (``--add-host``, hostAliases), then its own addresses.
+
+    An extra entry whose ip is ``host-gateway`` gets the first gateway's address.
+    """
+    lines = [
+        "127.0.0.1\tlocalhost",
+        "::1\tlocalhost ip6-localhost ip6-loopback",
+        "fe00::0\tip6-localnet",
+        "ff00::0\tip6-mcastprefix",
+        "ff02::1\tip6-allnodes",
+        "ff02::2\tip6-allrouters",
+    ]
+    gateway = next((g for i in attachment.interfaces for g in i.gateways), "127.0.0.1")
+    for entry in extra:
+        ip = gateway if entry.ip == "host-gateway" else entry.ip
+        lines.append(f"{ip}\t{' '.join(entry.hostnames)}")
+    lines.extend(f"{entry.ip}\t{' '.join(entry.hostnames)}" for entry in attachment.hosts)
+    return "".join(line + "\n" for line in lines)
+
+
+def hostname(name: str) -> str:
+    """The container's ``/etc/hostname``."""
+    return name + "\n"
