@@ -103,7 +103,7 @@ class Case:
 
 def _first_line(error: BaseException) -> str:
     lines = str(error).strip().splitlines() or [type(error).__name__]
-    return lines[0][:160]
+    return lines[0][:120]
 
 
 def _quietly(action: Callable[[], None]) -> None:
@@ -155,11 +155,16 @@ def output(
     except FileNotFoundError:
         raise Failed(f"{command[0]} is not on this machine") from None
     except subprocess.TimeoutExpired:
-        raise Failed(f"{' '.join(command[:3])} … did not end within {timeout:.0f} s") from None
+        raise Failed(f"{_name(command)} did not end within {timeout:.0f} s") from None
     if done.returncode != 0:
         said = done.stderr.strip().splitlines()
-        raise Failed(f"{' '.join(command[:3])} … exited {done.returncode}: {said[-1] if said else 'silent'}")
+        raise Failed(f"{_name(command)} exited {done.returncode}: {said[-1] if said else 'silent'}")
     return done.stdout
+
+
+def _name(command: Sequence[str]) -> str:
+    """Program and first word, enough to know what failed."""
+    return " ".join([os.path.basename(command[0]), *(w for w in command[1:2] if not w.startswith("-"))])
 
 
 def version_of(*command: str) -> str:
