@@ -42,7 +42,10 @@ def _python(*tops: str) -> list[Path]:
 
 @cache
 def _tree(path: Path) -> ast.Module:
-    return ast.parse(path.read_text(), str(path))
+    try:
+        return ast.parse(path.read_text(), str(path))
+    except SyntaxError as error:
+        pytest.fail(f"{path.relative_to(ROOT)}:{error.lineno}: {error.msg}", pytrace=False)
 
 
 def _where(path: Path, node: ast.AST | None = None) -> str:
