@@ -11,6 +11,7 @@ Written without ``re``: every ``lading run`` parses a reference, and importing `
 from __future__ import annotations
 
 from lading.errors import InvalidInput
+from lading.formats.digest import LENGTHS
 
 DEFAULT_REGISTRY = "docker.io"
 DEFAULT_NAMESPACE = "library"
@@ -27,7 +28,6 @@ _WORD = _ALNUM | {"_"}
 _TAG = _WORD | frozenset(".-")
 _HEX = frozenset("0123456789abcdef")
 _DIGITS = frozenset("0123456789")
-_LENGTHS = {"sha256": 64, "sha384": 96, "sha512": 128}
 
 
 class Reference:
@@ -128,14 +128,14 @@ def check_tag(tag: str) -> None:
 
 
 def check_digest(digest: str) -> None:
-    """Raise :class:`InvalidInput` unless ``digest`` is ``sha256:``, ``sha384:`` or ``sha512:`` and lower-case hex.
+    """Raise :class:`InvalidInput` unless ``digest`` is ``sha256:`` or ``sha512:`` and lower-case hex.
 
-    Source: image-spec descriptor.md, "Digests"; the algorithms registered there that Python can check.
+    Source: image-spec descriptor.md, "Digests"; the algorithms registered there.
     """
     algorithm, colon, encoded = digest.partition(":")
-    length = _LENGTHS.get(algorithm)
+    length = LENGTHS.get(algorithm)
     if not colon or length is None:
-        raise InvalidInput(f"digest {_shown(digest)}: must start with sha256:, sha384: or sha512:")
+        raise InvalidInput(f"digest {_shown(digest)}: must start with sha256: or sha512:")
     if len(encoded) != length or not _HEX.issuperset(encoded):
         raise InvalidInput(
             f"digest {_shown(digest)}: {algorithm} needs {length} lower-case hexadecimal digits"
