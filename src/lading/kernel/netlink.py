@@ -9,7 +9,7 @@ the frame around them. It is written on ``_socket`` because ``socket`` costs a p
 
 from __future__ import annotations
 
-from _socket import AF_NETLINK, SOCK_CLOEXEC, SOCK_RAW  # type: ignore[attr-defined]
+from _socket import AF_NETLINK, SOCK_CLOEXEC, SOCK_RAW
 from _socket import socket as _RawSocket  # noqa: N812
 from struct import Struct
 

@@ -11,7 +11,7 @@ from _socket import if_nametoindex
 
 from lading.errors import KernelError
 from lading.kernel import netlink_route as rt
-from lading.kernel.netlink import Netlink
+from lading.kernel.netlink import Message, Netlink
 from lading.network import addresses as ad
 from lading.network.model import Interface, Network
 
@@ -160,7 +160,7 @@ def unplug(host: Netlink, names: Sequence[str]) -> None:
         host.run([_down(name) for name in names])
 
 
-def _down(name: str) -> rt.Message:
+def _down(name: str) -> Message:
     message = rt.link_set(0, name=name, up=False)
     message.ok = (_ENODEV,)
     return message

@@ -5,30 +5,18 @@ from __future__ import annotations
 import os
 import time
 
-from lading.errors import Conflict, InvalidInput, LadingError, NotFound, Unsupported
-from lading.formats import jsontext
-from lading.kernel import netlink_netns as netns
-from lading.kernel import netlink_route as rt
+from lading.errors import Conflict, InvalidInput, NotFound, Unsupported
 from lading.kernel.netlink import Netlink
 from lading.kernel.nftables import Nftables, table_exists
 from lading.network import addresses as ad
 from lading.network import bridge as br
-from lading.network import firewall, ipam, ports, resolv
-from lading.network.model import (
-    DEFAULT_NETWORK,
-    Attachment,
-    AttachRequest,
-    Finding,
-    HostEntry,
-    Interface,
-    Network,
-    NetworkRequest,
-    PublishedPort,
-)
+from lading.network import firewall
+from lading.network.model import DEFAULT_NETWORK, Attachment, AttachRequest, Finding, Network
 from lading.network.store import Store
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from builtins import list as List  # noqa: N812  (the class has a method of that name)
     from collections.abc import Collection, Sequence
 
     from lading.kernel import Kernel
@@ -44,10 +32,11 @@ class Networks:
     Works for root and, inside a user namespace that has its own network namespace, for an ordinary user's root.
     """
 
-    def __init__(self, roots: Roots, kernel: Kernel | None = None) -> None:
+    def __init__(self, roots: Roots, kernel: Kernel | None = None, *, cni_path: Sequence[str] = ()) -> None:
         self.roots = roots
         self.kernel = kernel
-        self._tag = roots.tag
+        self.cni_path = [*cni_path]
+        self.tag = roots.tag
         self._store: Store | None = None
         self._host: Netlink | None = None
         self._nft: Nftables | None = None
@@ -180,11 +169,11 @@ class Networks:
             if not any(s[0] == 4 for s in chosen) and not (chosen and not ipv6 and chosen[0][0] == 6):
                 from lading.network.pools import choose_ipv4
 
-                chosen.insert(0, choose_ipv4(self._tag, network.name == DEFAULT_NETWORK, recorded + used))
+                chosen.insert(0, choose_ipv4(self.tag, network.name == DEFAULT_NETWORK, recorded + used))
             if ipv6 and not any(s[0] == 6 for s in chosen):
                 from lading.network.pools import choose_ipv6
 
-                chosen.append(choose_ipv6(self._tag, recorded + used))
+                chosen.append(choose_ipv6(self.tag, recorded + used))
         network.subnets = [ad.show_subnet(s) for s in chosen]
         network.gateways = _gateways(network, chosen, gateways)
         network.ranges = _ranges(chosen, ranges)
@@ -192,15 +181,20 @@ class Networks:
             network.mtu = br.uplink_mtu(self.host)
 
     def _bridge_name(self, network: Network) -> str:
-        if self._tag == "lading":
+        if self.tag == "lading":
             return "lading0" if network.name == DEFAULT_NETWORK else f"lading{network.id}"
-        return f"ld{self._tag[-6:]}-{network.id}"
+        return f"ld{self.tag[-6:]}-{network.id}"
 
     def get(self, name: str) -> Network:
         """A network by name; :class:`NotFound` otherwise. The default network is made when first asked for."""
         found = self.store.network(name)
         if found is None:
             if name != DEFAULT_NETWORK:
+                from lading.network.cninetworks import find_network
+
+                described = find_network(self.roots.config, name)
+                if described is not None:
+                    return described
                 raise NotFound(
                     f"network {name} does not exist", hint=f"create it: lading network create {name}"
                 )
@@ -212,11 +206,15 @@ class Networks:
                     raise
         return found
 
-    def list(self) -> list[Network]:
-        """All recorded networks."""
-        return self.store.networks()
+    def list(self) -> List[Network]:
+        """All networks: the recorded ones, then those that CNI configuration lists describe."""
+        from lading.network.cninetworks import list_networks
 
-    def users(self, name: str) -> list[str]:
+        recorded = self.store.networks()
+        names = {n.name for n in recorded}
+        return recorded + [n for n in list_networks(self.roots.config) if n.name not in names]
+
+    def users(self, name: str) -> List[str]:
         """The ids attached to a network."""
         network = self.get(name)
         rows = self.store.run("select distinct owner from interfaces where network=?", network.id)
@@ -227,6 +225,7 @@ class Networks:
         with self.store as store:
             network = store.network(name)
             if network is None:
+                self._refuse_cni(name)
                 raise NotFound(f"network {name} does not exist")
             rows = store.run("select distinct owner from interfaces where network=?", network.id)
             if rows and not force:
@@ -234,20 +233,33 @@ class Networks:
             for row in rows:
                 self.detach(str(row[0]))
             if network.driver == "bridge":
-                if table_exists(self._tag):
+                if table_exists(self.tag):
                     others = [n for n in store.networks() if n.driver == "bridge" and n.id != network.id]
                     if others:
                         self._rebuild_firewall(others)
                     else:
-                        self.nft.run(firewall.remove(self._tag))
+                        self.nft.run(firewall.remove(self.tag))
                 br.remove_bridge(self.host, network.interface)
             store.remove_network(network.id)
 
-    def prune(self, *, in_use: Collection[str] = ()) -> list[str]:
+    def _refuse_cni(self, name: str) -> None:
+        from lading.network.cninetworks import find_network
+
+        described = find_network(self.roots.config, name)
+        if described is not None:
+            path = described.options["path"]
+            raise Conflict(f"network {name} is described by {path}", hint="remove that file instead")
+
+    def prune(self, *, in_use: Collection[str] = ()) -> List[str]:
         """Remove the user-defined networks that nobody is attached to and ``in_use`` does not name; their names."""
-        removed = []
+        removed: List[str] = []
         for network in self.list():
-            if network.name == DEFAULT_NETWORK or network.name in in_use or self.users(network.name):
+            if (
+                network.name == DEFAULT_NETWORK
+                or network.driver == "cni"
+                or network.name in in_use
+                or self.users(network.name)
+            ):
                 continue
             try:
                 self.remove(network.name)
@@ -258,13 +270,15 @@ class Networks:
 
     def ensure(self, network: Network) -> int:
         """The bridge's index, the bridge and our table made if they are not there."""
+        if network.driver == "cni":
+            return 0
         if network.driver != "bridge":
             index = br.index_of(network.interface)
             if not index:
                 raise NotFound(f"interface {network.interface} of network {network.name} does not exist")
             return index
         index = br.index_of(network.interface)
-        if index and table_exists(self._tag):
+        if index and table_exists(self.tag):
             return index
         with self.store as store:
             if not br.index_of(network.interface) or not store.meta(f"ready {network.id}"):
@@ -276,10 +290,11 @@ class Networks:
         return br.index_of(network.interface)
 
     def _rebuild_firewall(self, networks: Sequence[Network]) -> None:
-        rows = self.store.run("select protocol, host_ip, host_port, container_ip, container_port from ports")
-        self.nft.run(firewall.table(self._tag, networks, [_port(row) for row in rows]))
+        from lading.network.attaching import published_ports
 
-    def host_changes(self) -> list[str]:
+        self.nft.run(firewall.table(self.tag, networks, published_ports(self.store)))
+
+    def host_changes(self) -> List[str]:
         """What was changed about the host beyond our own interfaces and table (``ip_forward``), as sentences."""
         rows = self.store.run("select value from meta where key like 'changed %' order by key")
         return [str(row[0]) for row in rows]
@@ -292,227 +307,27 @@ class Networks:
         The caller owns ``Attachment.namespace`` and ``reserved``. :class:`Conflict` when the id is attached already
         or a port is taken. A failure leaves nothing.
         """
-        if request.mode == "host":
-            self._refuse(request, "host")
-            return Attachment(id=request.id, mode="host", **resolv.of_host())
-        if request.mode == "none":
-            self._refuse(request, "none")
-            return self._attach_none(request)
-        if request.mode:
-            raise Unsupported(
-                f"network mode {request.mode!r}", hint="join an existing namespace by its descriptor"
-            )
-        wants = request.networks or [NetworkRequest(name=DEFAULT_NETWORK)]
-        networks = [self.get("lading" if w.name in ("default", "bridge") else w.name) for w in wants]
-        if len({n.id for n in networks}) != len(networks):
-            raise InvalidInput(f"{request.id[:12]}: a network is named twice")
-        indexes = [self.ensure(n) for n in networks]
-        reservation = ports.Reservation()
-        try:
-            attachment = self._record(request, wants, networks, reservation)
-        except BaseException:
-            reservation.release()
-            raise
-        try:
-            self._furnish(attachment, request, networks, indexes)
-            if attachment.ports:
-                self.nft.run(firewall.port_elements(self._tag, attachment.ports, "add"))
-            attachment.reserved = reservation.detach()
-        except BaseException:
-            reservation.release()
-            if request.namespace < 0 and attachment.namespace >= 0:
-                os.close(attachment.namespace)
-            self.detach(request.id)
-            raise
-        return attachment
+        from lading.network.attaching import attach
 
-    def _refuse(self, request: AttachRequest, mode: str) -> None:
-        if request.ports:
-            raise InvalidInput(f"ports cannot be published with network mode {mode}")
-        if request.networks:
-            raise InvalidInput(
-                f"network mode {mode} and network {request.networks[0].name} exclude each other"
-            )
-
-    def _attach_none(self, request: AttachRequest) -> Attachment:
-        """Loopback alone. Nothing of it is on the host, so nothing is recorded."""
-        namespace, inner = self._namespace(request)
-        try:
-            br.configure(inner, ())
-        except BaseException:
-            os.close(namespace)
-            raise
-        finally:
-            inner.close()
-        return Attachment(id=request.id, name=request.name, mode="none", namespace=namespace)
-
-    def _namespace(self, request: AttachRequest) -> tuple[int, Netlink]:
-        def prepare() -> Netlink:
-            for key, value in request.sysctls.items():
-                if not key.startswith("net."):
-                    raise InvalidInput(f"sysctl {key} does not belong to the network namespace")
-                br.set_sysctl(key[4:].replace(".", "/"), value)
-            return Netlink()
-
-        if request.namespace >= 0:
-            return request.namespace, netns.inside(request.namespace, prepare)
-        return netns.create(prepare)
-
-    def _record(
-        self,
-        request: AttachRequest,
-        wants: Sequence[NetworkRequest],
-        networks: Sequence[Network],
-        reservation: ports.Reservation,
-    ) -> Attachment:
-        """Decide everything about the attachment and write it down, in one transaction."""
-        attachment = Attachment(id=request.id, name=request.name)
-        stem = "".join(c for c in request.id[:6] if c in _NAME)
-        nonce = os.urandom(3).hex()
-        with self.store as store:
-            if store.run("select 1 from attachments where id=?", request.id):
-                raise Conflict(f"{request.id[:12]} is attached already", hint="detach it first")
-            for position, (want, network) in enumerate(zip(wants, networks, strict=True)):
-                interface = Interface(name=f"eth{position}", network=network.name, mtu=network.mtu)
-                ipam.lease(store, network, request.id, want, interface)
-                interface.mac = _mac(want, interface)
-                if network.driver == "bridge":
-                    interface.host_interface = f"lv{stem}{nonce}{position:x}"
-                store.run(
-                    "insert into interfaces values (?, ?, ?, ?)",
-                    interface.host_interface or f"{request.id}/{interface.name}",
-                    request.id,
-                    network.id,
-                    interface.mac,
-                )
-                if network.names:
-                    self._record_names(store, request, want, network, interface)
-                attachment.interfaces.append(interface)
-            if request.ports:
-                self._record_ports(store, request, networks, attachment, reservation)
-            resolv.fill(attachment, networks)
-            _hosts(attachment, request)
-            store.run(
-                "insert into attachments values (?, ?, ?, ?)",
-                request.id,
-                0,
-                os.getpid(),
-                jsontext.dumps(attachment.encode()),
-            )
-        return attachment
-
-    def _record_names(
-        self,
-        store: Store,
-        request: AttachRequest,
-        want: NetworkRequest,
-        network: Network,
-        interface: Interface,
-    ) -> None:
-        names = {n.lower() for n in (request.name, *want.aliases, request.id[:12], request.hostname) if n}
-        store.many(
-            "insert or ignore into names values (?, ?, ?, ?)",
-            [(network.id, n, a.partition("/")[0], request.id) for n in names for a in interface.addresses],
-        )
-
-    def _record_ports(
-        self,
-        store: Store,
-        request: AttachRequest,
-        networks: Sequence[Network],
-        attachment: Attachment,
-        reservation: ports.Reservation,
-    ) -> None:
-        container: dict[int, str] = {}
-        for interface, network in zip(attachment.interfaces, networks, strict=True):
-            if network.driver != "bridge" or network.internal:
-                continue
-            for address in interface.addresses:
-                container.setdefault(6 if ":" in address else 4, address.partition("/")[0])
-        if not container:
-            raise InvalidInput(
-                f"{request.id[:12]} publishes ports but is on no bridge network that has a way out"
-            )
-
-        def taken(protocol: str, port: int, host_ip: str) -> str:
-            wild = "::" if ":" in host_ip else "0.0.0.0"
-            rows = store.run(
-                "select owner, host_ip from ports where protocol=? and host_port=?", protocol, port
-            )
-            for owner, other in rows:
-                same_family = (":" in str(other)) == (":" in host_ip)
-                if same_family and (host_ip in (other, wild) or other == wild):
-                    return str(owner)[:12]
-            return ""
-
-        attachment.ports = ports.publish(request.ports, container, taken, reservation)
-        store.many(
-            "insert into ports values (?, ?, ?, ?, ?, ?)",
-            [
-                (p.protocol, p.host_port, p.host_ip, request.id, p.container_ip, p.container_port)
-                for p in attachment.ports
-            ],
-        )
-
-    def _furnish(
-        self,
-        attachment: Attachment,
-        request: AttachRequest,
-        networks: Sequence[Network],
-        indexes: Sequence[int],
-    ) -> None:
-        """Make in the kernel what was recorded."""
-        namespace, inner = self._namespace(request)
-        attachment.namespace = namespace
-        try:
-            for network, interface, index in zip(networks, attachment.interfaces, indexes, strict=True):
-                if network.driver == "macvlan":
-                    br.plug_macvlan(self.host, network, interface, index, namespace)
-                else:
-                    br.plug(self.host, network, interface, index, namespace)
-            br.configure(inner, attachment.interfaces)
-        finally:
-            inner.close()
+        return attach(self, request)
 
     def attachment(self, owner: str) -> Attachment | None:
         """What is recorded for an id; its ``namespace`` is -1."""
         return self.store.attachment(owner)
 
-    def detach(self, owner: str) -> None:
+    def detach(self, owner: str, *, namespace: int = -1) -> None:
         """Cut a pod off and forget it: ports, interfaces, leases, names. Repeating it is harmless.
 
-        Close the namespace's descriptor too: the kernel removes the pod's interfaces with its last holder.
+        ``namespace`` lets CNI plugins clean inside, where it is still open. Close it afterwards: the kernel removes the
+        pod's interfaces with its last holder.
         """
-        store = self.store
-        rows = store.run("select name from interfaces where owner=? and name not like '%/%'", owner)
-        published = [
-            _port(row)
-            for row in store.run(
-                "select protocol, host_ip, host_port, container_ip, container_port from ports where owner=?",
-                owner,
-            )
-        ]
-        if published:
-            self._unpublish(published)
-        br.unplug(self.host, [str(row[0]) for row in rows])
-        with store:
-            store.forget(owner)
+        from lading.network.attaching import detach
 
-    def _unpublish(self, published: Sequence[PublishedPort]) -> None:
-        try:
-            self.nft.run(firewall.port_elements(self._tag, published, "delete"))
-        except LadingError:
-            # All in one transaction, so one element that is gone already keeps the others: take them one by one.
-            for port in published:
-                try:
-                    self.nft.run(firewall.port_elements(self._tag, [port], "delete"))
-                except LadingError as error:
-                    if error.reason != "not-found":
-                        raise
+        detach(self, owner, namespace)
 
     # -- repair ------------------------------------------------------------------------------------------------------
 
-    def check(self, *, repair: bool = False, alive: Collection[str] | None = None) -> list[Finding]:
+    def check(self, *, repair: bool = False, alive: Collection[str] | None = None) -> List[Finding]:
         """Compare records and kernel. ``alive`` are the ids that exist; None skips what needs to know it."""
         from lading.network.repair import check
 
@@ -521,32 +336,6 @@ class Networks:
 
 def _boot() -> str:
     return br.read_sysctl("../kernel/random/boot_id")
-
-
-def _port(row: tuple[object, ...]) -> PublishedPort:
-    protocol, host_ip, host_port, container_ip, container_port = row
-    return PublishedPort(
-        protocol=str(protocol),
-        host_ip=str(host_ip),
-        host_port=int(str(host_port)),
-        container_ip=str(container_ip),
-        container_port=int(str(container_port)),
-    )
-
-
-def _mac(want: NetworkRequest, interface: Interface) -> str:
-    if want.mac:
-        return ad.parse_mac(want.mac).hex(":")
-    if interface.addresses:
-        return ad.mac_for(ad.pack(interface.addresses[0].partition("/")[0])).hex(":")
-    return (b"\x0a" + os.urandom(5)).hex(":")
-
-
-def _hosts(attachment: Attachment, request: AttachRequest) -> None:
-    names = [n for n in dict.fromkeys((request.hostname or request.id[:12], request.name)) if n]
-    for interface in attachment.interfaces:
-        for address in interface.addresses:
-            attachment.hosts.append(HostEntry(ip=address.partition("/")[0], hostnames=names))
 
 
 def _check_options(network: Network) -> None:

@@ -59,10 +59,22 @@ def upstream(path: str = _HOST, behind: str = _BEHIND_STUB) -> list[str]:
 
 
 def fill(attachment: Attachment, networks: Sequence[Network]) -> None:
-    """Set an attachment's name servers: our resolver on the gateways of a network with names, else the host's."""
+    """Set an attachment's name servers: our resolver on the gateways of a network with names, else the host's.
+
+    Where the host only has a loopback resolver, ours passes questions on to it.
+    """
     _servers, attachment.searches, attachment.resolver_options = parse(_read(_HOST))
     ours = [g for n in networks if n.names for g in n.gateways]
-    attachment.nameservers = ours[:3] or upstream()
+    attachment.nameservers = (
+        ours[:3]
+        or upstream()
+        or [g for n in networks if n.driver == "bridge" and not n.internal for g in n.gateways][:3]
+    )
+
+
+def needs_resolver(attachment: Attachment, networks: Sequence[Network]) -> bool:
+    """Whether one of the attachment's name servers is ours."""
+    return any(g in attachment.nameservers for n in networks for g in n.gateways)
 
 
 def resolv_conf(

@@ -113,6 +113,7 @@ class Resolver:
         self._connections: dict[int, _Connection] = {}
         self._forwards: dict[int, _Forward] = {}
         self._by_address: dict[str, tuple[int, int]] = {}
+        self._watched: dict[int, Callable[[], None]] = {}
         self._turn = 0
 
     @property
@@ -152,6 +153,11 @@ class Resolver:
                 self._poll.unregister(fd)
                 table.pop(fd).close()
 
+    def watch(self, fd: int, ready: Callable[[], None]) -> None:
+        """Call ``ready`` in the loop whenever ``fd`` is readable."""
+        self._watched[fd] = ready
+        self._poll.register(fd, select.EPOLLIN)
+
     def run(self, tick: Callable[[], bool], every: float = 1.0) -> None:
         """Serve until ``tick`` (called at least every ``every`` seconds) returns False."""
         next_tick = 0.0
@@ -187,7 +193,9 @@ class Resolver:
         return max(0.0, min(waits) - now) if waits else 60.0
 
     def _ready(self, fd: int) -> None:
-        if fd in self._datagrams:
+        if fd in self._watched:
+            self._watched[fd]()
+        elif fd in self._datagrams:
             self._serve_datagrams(self._datagrams[fd])
         elif fd in self._listeners:
             self._accept(self._listeners[fd])

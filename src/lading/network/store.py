@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import fcntl
 import os
-
 import sqlite3
 
 from lading.errors import Conflict, Corrupt, Denied, Exhausted, LadingError
@@ -27,11 +26,12 @@ create table if not exists networks (
 create table if not exists cursors (network integer, family integer, cursor text, primary key (network, family))
     without rowid;
 create table if not exists attachments (
-    id text primary key, serial integer not null, pid integer not null, record text not null) without rowid;
+    id text primary key, pid integer not null, record text not null) without rowid;
 create table if not exists leases (
     network integer not null, address text not null, owner text not null, interface text not null,
     primary key (network, address)) without rowid;
 create index if not exists leases_by_owner on leases (owner);
+create index if not exists leases_by_address on leases (address);
 create table if not exists interfaces (
     name text primary key, owner text not null, network integer not null, mac text not null) without rowid;
 create index if not exists interfaces_by_owner on interfaces (owner);
@@ -40,7 +40,8 @@ create table if not exists ports (
     primary key (protocol, host_port, host_ip)) without rowid;
 create index if not exists ports_by_owner on ports (owner);
 create table if not exists names (
-    network integer, name text, address text, owner text, primary key (network, name, address)) without rowid;
+    network integer, name text, address text, owner text, rank integer,
+    primary key (network, name, address, owner)) without rowid;
 create index if not exists names_by_owner on names (owner);
 """
 _VERSION = 1

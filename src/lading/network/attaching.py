@@ -1,0 +1,314 @@
+"""Attaching a pod to its networks and taking it off again: decide and record, then make.
+
+Everything about an attachment is decided in one transaction (:func:`_record`) before the kernel hears of it; what
+follows only carries the record out. A kill in between leaves a record that ``check`` finishes.
+"""
+
+from __future__ import annotations
+
+import os
+
+from lading.errors import Conflict, InvalidInput, LadingError, Unsupported
+from lading.formats import jsontext
+from lading.kernel import netlink_netns as netns
+from lading.kernel.netlink import Netlink
+from lading.network import addresses as ad
+from lading.network import bridge as br
+from lading.network import firewall, ipam, ports, resolv
+from lading.network.model import (
+    DEFAULT_NETWORK,
+    Attachment,
+    AttachRequest,
+    HostEntry,
+    Interface,
+    Network,
+    NetworkRequest,
+    PublishedPort,
+)
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from lading.network.networks import Networks
+    from lading.network.store import Store
+
+_STEM = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789")
+_BY_US = ("bridge", "macvlan")
+
+
+def attach(networks: Networks, request: AttachRequest) -> Attachment:
+    """See :meth:`lading.network.Networks.attach`."""
+    if request.mode == "host":
+        _refuse(request, "host")
+        return Attachment(id=request.id, name=request.name, mode="host", **resolv.of_host())
+    if request.mode == "none":
+        _refuse(request, "none")
+        return _attach_none(request)
+    if request.mode:
+        raise Unsupported(f"network mode {request.mode!r}", hint="open the namespace and pass its descriptor")
+    wants = request.networks or [NetworkRequest(name=DEFAULT_NETWORK)]
+    joined = [networks.get(DEFAULT_NETWORK if w.name in ("default", "bridge") else w.name) for w in wants]
+    if len({n.id for n in joined}) != len(joined):
+        raise InvalidInput(f"{request.id[:12]}: a network is named twice")
+    indexes = [networks.ensure(n) for n in joined]
+    reservation = ports.Reservation()
+    try:
+        attachment = _record(networks.store, request, wants, joined, reservation)
+    except BaseException:
+        reservation.release()
+        raise
+    try:
+        _furnish(networks, attachment, request, joined, indexes)
+        attachment.reserved = reservation.detach()
+    except BaseException:
+        reservation.release()
+        detach(networks, request.id, attachment.namespace)
+        if request.namespace < 0 and attachment.namespace >= 0:
+            os.close(attachment.namespace)
+        raise
+    return attachment
+
+
+def _refuse(request: AttachRequest, mode: str) -> None:
+    if request.ports:
+        raise InvalidInput(f"ports cannot be published with network mode {mode}")
+    if request.networks:
+        raise InvalidInput(f"network mode {mode} and network {request.networks[0].name} exclude each other")
+
+
+def _attach_none(request: AttachRequest) -> Attachment:
+    """Loopback alone. Nothing of it is on the host, so nothing is recorded."""
+    namespace, inner = _namespace(request)
+    try:
+        br.configure(inner, ())
+    except BaseException:
+        if request.namespace < 0:
+            os.close(namespace)
+        raise
+    finally:
+        inner.close()
+    return Attachment(id=request.id, name=request.name, mode="none", namespace=namespace)
+
+
+def _namespace(request: AttachRequest) -> tuple[int, Netlink]:
+    """A new namespace, or the one given, with the request's sysctls set; and a socket that speaks to it."""
+
+    def prepare() -> Netlink:
+        for key, value in request.sysctls.items():
+            if not key.startswith("net.") or ".." in key or "/../" in key:
+                raise InvalidInput(f"sysctl {key} does not belong to the network namespace")
+            br.set_sysctl(key[4:].replace(".", "/"), value)
+        return Netlink()
+
+    if request.namespace >= 0:
+        return request.namespace, netns.inside(request.namespace, prepare)
+    return netns.create(prepare)
+
+
+# -- deciding and recording ------------------------------------------------------------------------------------------
+
+
+def _record(
+    store: Store,
+    request: AttachRequest,
+    wants: Sequence[NetworkRequest],
+    joined: Sequence[Network],
+    reservation: ports.Reservation,
+) -> Attachment:
+    attachment = Attachment(id=request.id, name=request.name)
+    stem = "".join(c for c in request.id if c in _STEM)[:6]
+    nonce = os.urandom(3).hex()
+    with store:
+        if store.run("select 1 from attachments where id=?", request.id):
+            raise Conflict(f"{request.id[:12]} is attached already", hint="detach it first")
+        for position, (want, network) in enumerate(zip(wants, joined, strict=True)):
+            interface = Interface(name=f"eth{position}", network=network.name, mtu=network.mtu)
+            if network.driver in _BY_US:
+                ipam.lease(store, network, request.id, want, interface)
+                interface.mac = _mac(want, interface)
+            if network.driver == "bridge":
+                interface.host_interface = f"lv{stem}{nonce}{position:x}"
+            store.run(
+                "insert into interfaces values (?, ?, ?, ?)",
+                interface.host_interface or f"{request.id}/{interface.name}",
+                request.id,
+                network.id,
+                interface.mac,
+            )
+            if network.names:
+                _record_names(store, request, want, network, interface)
+            attachment.interfaces.append(interface)
+        if request.ports and joined[0].driver != "cni":
+            _record_ports(store, request, joined, attachment, reservation)
+        resolv.fill(attachment, joined)
+        _hosts(attachment, request)
+        _save(store, attachment)
+    return attachment
+
+
+def _save(store: Store, attachment: Attachment) -> None:
+    record = jsontext.dumps(attachment.replace(namespace=-1, reserved=[]).encode())
+    store.run("insert or replace into attachments values (?, ?, ?)", attachment.id, os.getpid(), record)
+
+
+def _record_names(
+    store: Store, request: AttachRequest, want: NetworkRequest, network: Network, interface: Interface
+) -> None:
+    """What the pod is called on this network; the first name is the one its address is turned back into."""
+    names = dict.fromkeys(
+        n.lower() for n in (request.name, *want.aliases, request.hostname, request.id[:12]) if n
+    )
+    store.many(
+        "insert or ignore into names values (?, ?, ?, ?, ?)",
+        [
+            (network.id, name, address.partition("/")[0], request.id, rank)
+            for rank, name in enumerate(names)
+            for address in interface.addresses
+        ],
+    )
+
+
+def _record_ports(
+    store: Store,
+    request: AttachRequest,
+    joined: Sequence[Network],
+    attachment: Attachment,
+    reservation: ports.Reservation,
+) -> None:
+    container: dict[int, str] = {}
+    for interface, network in zip(attachment.interfaces, joined, strict=True):
+        if network.driver != "bridge" or network.internal:
+            continue
+        for address in interface.addresses:
+            container.setdefault(6 if ":" in address else 4, address.partition("/")[0])
+    if not container:
+        raise InvalidInput(
+            f"{request.id[:12]} publishes ports but is on no bridge network that has a way out"
+        )
+
+    def taken(protocol: str, port: int, host_ip: str) -> str:
+        wild = "::" if ":" in host_ip else "0.0.0.0"
+        rows = store.run("select owner, host_ip from ports where protocol=? and host_port=?", protocol, port)
+        for owner, other in rows:
+            same_family = (":" in str(other)) == (":" in host_ip)
+            if same_family and (host_ip in (other, wild) or other == wild):
+                return f"container {str(owner)[:12]}"
+        return ""
+
+    attachment.ports = ports.publish(request.ports, container, taken, reservation)
+    store.many(
+        "insert into ports values (?, ?, ?, ?, ?, ?)",
+        [
+            (p.protocol, p.host_port, p.host_ip, request.id, p.container_ip, p.container_port)
+            for p in attachment.ports
+        ],
+    )
+
+
+def _mac(want: NetworkRequest, interface: Interface) -> str:
+    if want.mac:
+        return ad.parse_mac(want.mac).hex(":")
+    if interface.addresses:
+        return ad.mac_for(ad.pack(interface.addresses[0].partition("/")[0])).hex(":")
+    return (b"\x0a" + os.urandom(5)).hex(":")
+
+
+def _hosts(attachment: Attachment, request: AttachRequest) -> None:
+    names = [n for n in dict.fromkeys((request.hostname or request.id[:12], request.name)) if n]
+    attachment.hosts = [
+        HostEntry(ip=address.partition("/")[0], hostnames=names)
+        for interface in attachment.interfaces
+        for address in interface.addresses
+    ]
+
+
+# -- making ----------------------------------------------------------------------------------------------------------
+
+
+def _furnish(
+    networks: Networks,
+    attachment: Attachment,
+    request: AttachRequest,
+    joined: Sequence[Network],
+    indexes: Sequence[int],
+) -> None:
+    namespace, inner = _namespace(request)
+    attachment.namespace = namespace
+    try:
+        ours = []
+        for network, interface, index in zip(joined, attachment.interfaces, indexes, strict=True):
+            if network.driver == "bridge":
+                br.plug(networks.host, network, interface, index, namespace)
+            elif network.driver == "macvlan":
+                br.plug_macvlan(networks.host, network, interface, index, namespace)
+            else:
+                continue
+            ours.append(interface)
+        br.configure(inner, ours, loopback=request.namespace < 0)
+    finally:
+        inner.close()
+    if attachment.ports:
+        networks.nft.run(firewall.port_elements(networks.tag, attachment.ports, "add"))
+    for position, network in enumerate(joined):
+        if network.driver == "cni":
+            from lading.network.cninetworks import attach_cni
+
+            attach_cni(networks, network, attachment, position, request)
+            _hosts(attachment, request)
+            with networks.store as store:
+                _save(store, attachment)
+    if resolv.needs_resolver(attachment, joined):
+        from lading.network.names import ensure_resolver
+
+        ensure_resolver(networks.roots)
+
+
+# -- taking off ------------------------------------------------------------------------------------------------------
+
+
+def detach(networks: Networks, owner: str, namespace: int) -> None:
+    """See :meth:`lading.network.Networks.detach`."""
+    store = networks.store
+    rows = [str(row[0]) for row in store.run("select name from interfaces where owner=?", owner)]
+    published = published_ports(store, owner)
+    if published:
+        _unpublish(networks, published)
+    br.unplug(networks.host, [name for name in rows if "/" not in name])
+    if any("/" in name for name in rows):
+        from lading.network.cninetworks import detach_cni
+
+        detach_cni(networks, owner, namespace)
+    with store:
+        store.forget(owner)
+
+
+def published_ports(store: Store, owner: str = "") -> list[PublishedPort]:
+    """The recorded ports of one owner, or of all."""
+    rows = store.run(
+        "select protocol, host_ip, host_port, container_ip, container_port from ports where ?1='' or owner=?1",
+        owner,
+    )
+    return [
+        PublishedPort(
+            protocol=str(row[0]),
+            host_ip=str(row[1]),
+            host_port=int(str(row[2])),
+            container_ip=str(row[3]),
+            container_port=int(str(row[4])),
+        )
+        for row in rows
+    ]
+
+
+def _unpublish(networks: Networks, published: Sequence[PublishedPort]) -> None:
+    try:
+        networks.nft.run(firewall.port_elements(networks.tag, published, "delete"))
+    except LadingError:
+        # All in one transaction, so one element that is gone already keeps the others: take them one by one.
+        for port in published:
+            try:
+                networks.nft.run(firewall.port_elements(networks.tag, [port], "delete"))
+            except LadingError as error:
+                if error.reason != "not-found":
+                    raise

@@ -1,0 +1,137 @@
+"""Networks of driver ``cni``: found among configuration lists, attached by :mod:`lading.network.cni`."""
+
+from __future__ import annotations
+
+import os
+import zlib
+
+from lading.errors import InvalidInput, LadingError, NotFound
+from lading.formats.jsontext import loads
+from lading.network import cni
+from lading.network.model import Attachment, AttachRequest, Network, PortMapping, PublishedPort
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from lading.network.networks import Networks
+
+
+def directories(config: str) -> list[str]:
+    """Where configuration lists are looked for."""
+    return [config + "/cni/net.d"]
+
+
+def find_network(config: str, name: str) -> Network | None:
+    """The CNI network called ``name``; None when no file describes it."""
+    try:
+        found, path = cni.find(directories(config), name)
+    except NotFound:
+        return None
+    return _network(found.name, path)
+
+
+def list_networks(config: str) -> list[Network]:
+    """Every CNI network that a readable file describes."""
+    made: dict[str, Network] = {}
+    for directory in directories(config):
+        try:
+            entries = sorted(os.listdir(directory))
+        except OSError:
+            continue
+        for entry in entries:
+            if entry.endswith((".conflist", ".conf", ".json")):
+                try:
+                    found = cni.load(f"{directory}/{entry}")
+                except LadingError:
+                    continue  # named by whoever asks for it
+                made.setdefault(found.name, _network(found.name, f"{directory}/{entry}"))
+    return list(made.values())
+
+
+def _network(name: str, path: str) -> Network:
+    # Numbers below zero keep CNI networks apart from the recorded ones.
+    number = -1 - zlib.crc32(name.encode())
+    return Network(name=name, id=number, driver="cni", names=False, options={"path": path})
+
+
+def _cache(networks: Networks) -> str:
+    return networks.roots.network + "/cni"
+
+
+def attach_cni(
+    networks: Networks, network: Network, attachment: Attachment, position: int, request: AttachRequest
+) -> None:
+    """Run the list's plugins for one interface and write what they did into ``attachment``."""
+    config = cni.load(network.options["path"])
+    interface = attachment.interfaces[position]
+    want = request.networks[position]
+    args = {"IgnoreUnknown": "1", "K8S_POD_NAME": request.name or request.id[:12]}
+    capabilities: dict[str, object] = {}
+    static = [a for a in (want.ipv4, want.ipv6) if a]
+    if static:
+        args["IP"] = ",".join(static)
+    if want.mac:
+        args["MAC"] = want.mac
+    mappings = _spelt_out(request.ports) if position == 0 else []
+    runner = cni.CniNetwork(config, networks.cni_path, _cache(networks))
+    result = runner.add(
+        request.id,
+        f"/proc/{os.getpid()}/fd/{attachment.namespace}",
+        interface.name,
+        ports=mappings,
+        args=args,
+        capabilities=capabilities,
+    )
+    interface.addresses = [ip.address for ip in result.ips]
+    interface.gateways = [ip.gateway for ip in result.ips if ip.gateway]
+    for made in result.interfaces:
+        if made.sandbox and made.name == interface.name:
+            interface.mac, interface.mtu = made.mac, made.mtu
+    attachment.nameservers = result.dns.nameservers or attachment.nameservers
+    attachment.searches = result.dns.search or attachment.searches
+    for mapping in mappings:
+        address = next((a.partition("/")[0] for a in interface.addresses), "")
+        attachment.ports.append(
+            PublishedPort(
+                protocol=mapping.protocol,
+                host_ip=mapping.host_ip,
+                host_port=mapping.host_port,
+                container_ip=address,
+                container_port=mapping.container_port,
+            )
+        )
+
+
+def _spelt_out(mappings: Sequence[PortMapping]) -> list[PortMapping]:
+    made: list[PortMapping] = []
+    for mapping in mappings:
+        if not mapping.host_port:
+            raise InvalidInput(
+                f"container port {mapping.container_port}: a CNI network needs a host port", hint="name one"
+            )
+        made.extend(
+            mapping.replace(
+                container_port=mapping.container_port + step, host_port=mapping.host_port + step, count=1
+            )
+            for step in range(mapping.count)
+        )
+    return made
+
+
+def detach_cni(networks: Networks, owner: str, namespace: int) -> None:
+    """DEL for every recorded CNI interface of ``owner``, with the configuration that ADD used."""
+    cache = _cache(networks)
+    path = f"/proc/{os.getpid()}/fd/{namespace}" if namespace >= 0 else ""
+    try:
+        names = os.listdir(cache)
+    except FileNotFoundError:
+        return
+    for name in sorted(names):
+        parts = name.removesuffix(".json").split("!")
+        if len(parts) != 3 or not name.endswith(".json") or parts[1] != owner:
+            continue
+        with open(f"{cache}/{name}", "rb") as file:
+            record = loads(file.read(), what=name)
+        config = cni.ConfigList.decode(record["config"], where=name, strict=False)
+        cni.CniNetwork(config, networks.cni_path, cache).delete(owner, path, parts[2])

@@ -1,0 +1,184 @@
+"""The resolver process: records in, names out. Started by :mod:`lading.network.names`, never by hand."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import select
+import socket as net
+import sys
+import time
+
+from lading.network import addresses as ad
+from lading.network import resolv
+from lading.network.names import directory
+from lading.network.resolver import Names, Resolver
+from lading.network.store import Store
+from lading.roots import Roots
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+#: Seconds without an attachment after which the process ends.
+LINGER = 1.0
+
+
+class RecordedNames(Names):
+    """Names as the records have them, seen from the network (or networks) of whoever asks."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    def _networks(self, client: str) -> list[tuple[int, str]]:
+        rows = self._store.run(
+            "select n.id, n.name from leases l join leases m on m.owner = l.owner"
+            " join networks n on n.id = m.network where l.address = ? order by n.id",
+            client,
+        )
+        return [(int(str(row[0])), str(row[1])) for row in rows]
+
+    def lookup(self, client: str, name: str) -> list[bytes] | None:
+        """The addresses of ``name`` or ``name.network`` on the networks ``client`` is on."""
+        for number, network in self._networks(client):
+            wanted = [name]
+            if name.endswith("." + network.lower()):
+                wanted.append(name[: -len(network) - 1])
+            for candidate in wanted:
+                rows = self._store.run(
+                    "select address from names where network=? and name=? order by address", number, candidate
+                )
+                if rows:
+                    return [ad.pack(str(row[0])) for row in rows]
+        return None
+
+    def reverse(self, client: str, address: bytes) -> str | None:
+        """``name.network`` of an address on the client's networks."""
+        family = 4 if len(address) == 4 else 6
+        text = ad.show_address(family, int.from_bytes(address, "big"))
+        for number, network in self._networks(client):
+            rows = self._store.run(
+                "select name from names where network=? and address=? order by rank limit 1", number, text
+            )
+            if rows:
+                return f"{rows[0][0]}.{network}"
+        return None
+
+    def upstreams(self, client: str) -> Sequence[str]:
+        """The host's name servers, loopback ones too: this process is on the host. None for strangers."""
+        for _number, name in self._networks(client):
+            network = self._store.network(name)
+            if network is not None and not network.internal:
+                return list(resolv.of_host()["nameservers"])
+        return ()
+
+
+def wanted_addresses(store: Store) -> list[str]:
+    """The gateways to listen on: of every network in use that has names, or of all where the host only has stubs."""
+    used = {row[0] for row in store.run("select distinct network from interfaces")}
+    everything = not resolv.upstream()
+    return [
+        gateway
+        for network in store.networks()
+        if network.id in used and network.driver == "bridge" and (network.names or everything)
+        for gateway in network.gateways
+    ]
+
+
+class Service:
+    """The records, the loop and the control socket together."""
+
+    def __init__(self, roots: Roots) -> None:
+        self.roots = roots
+        self.store = Store(roots.network)
+        self.resolver = Resolver(RecordedNames(self.store))
+        self.problem = ""
+        self._version = -1
+        self._idle_since = 0.0
+        self._control = net.socket(net.AF_UNIX, net.SOCK_SEQPACKET | net.SOCK_CLOEXEC | net.SOCK_NONBLOCK)
+        os.chdir(directory(roots))
+        try:
+            os.unlink("resolver.sock")
+        except FileNotFoundError:
+            pass
+        self._control.bind("resolver.sock")
+        self._control.listen(128)
+        self.resolver.watch(self._control.fileno(), self._serve)
+
+    def refresh(self) -> None:
+        """Listen on what the records want, and on nothing else."""
+        self.problem = ""
+        wanted = wanted_addresses(self.store)
+        for address in self.resolver.addresses:
+            if address not in wanted:
+                self.resolver.forget(address)
+        for address in wanted:
+            try:
+                self.resolver.listen(address)
+            except OSError as error:
+                self.problem = f"name server on {address} port 53: {error.strerror}"
+                print(self.problem, flush=True)
+
+    def tick(self) -> bool:
+        """Follow changed records; False when nobody has needed us for :data:`LINGER` seconds."""
+        ((version,),) = self.store.run("pragma data_version")
+        if version != self._version:
+            self._version = int(str(version))
+            self.refresh()
+        if self.resolver.addresses or self.problem:
+            self._idle_since = 0.0
+            return True
+        now = time.monotonic()
+        self._idle_since = self._idle_since or now
+        if now - self._idle_since < LINGER:
+            return True
+        return not self._retire()
+
+    def _retire(self) -> bool:
+        """Go, unless somebody recorded an attachment meanwhile; who records one later starts a successor."""
+        with self.store:
+            if wanted_addresses(self.store):
+                self._version = -1
+                return False
+            os.unlink("resolver.sock")
+        self._control.close()
+        return True
+
+    def _serve(self) -> None:
+        try:
+            client, _ = self._control.accept()
+        except OSError:
+            return
+        with client:
+            try:
+                client.settimeout(1.0)
+                client.recv(64)
+                self.refresh()
+                client.send(b"error " + self.problem.encode() if self.problem else b"ok")
+            except OSError:
+                pass  # it did not wait for the answer
+
+
+def main() -> None:
+    """``data run config uid``: be the resolver of these roots, unless there is one."""
+    data, run, config, uid = sys.argv[1:5]
+    roots = Roots(data, run, config, int(uid))
+    ready, announce = os.pipe()
+    if os.fork():
+        os.close(announce)
+        # Whatever happens to the second process closes the pipe.
+        select.select([ready], [], [], 10.0)
+        os._exit(0)
+    os.close(ready)
+    lock = os.open(directory(roots) + "/resolver.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        time.sleep(0.02)  # another one is starting, or just leaving
+        os._exit(0)
+    os.ftruncate(lock, 0)
+    os.write(lock, str(os.getpid()).encode())
+    service = Service(roots)
+    service.refresh()
+    os.close(announce)
+    service.resolver.run(service.tick, every=0.5)
