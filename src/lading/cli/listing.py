@@ -117,7 +117,8 @@ def networks_of(record: PodRecord) -> list[str]:
         return ["host"]
     if spec.extras.network_mode:
         return [spec.extras.network_mode]
-    return [n.name for n in record.networks] or [n.name for n in spec.extras.networks] or ["bridge"]
+    names = [n.name for n in record.networks] or [n.name for n in spec.extras.networks]
+    return ["bridge" if name == "lading" else name for name in names] or ["bridge"]
 
 
 def status_text(container: ContainerRecord, now: float) -> str:
@@ -219,11 +220,12 @@ def _uses_volume(record: PodRecord, names: Sequence[str]) -> bool:
 def _made_of(context: Context, record: PodRecord, references: Sequence[str]) -> bool:
     for reference in references:
         try:
-            image_id = context.images.get(reference).id
+            image = context.images.get(reference)
+            ids = {image.id, image.digest}
         except (NotFound, InvalidInput):
-            image_id = ""
+            ids = set()
         for container in record.containers:
-            if container.image == reference or (image_id and container.image_id == image_id):
+            if container.image == reference or container.image_id in ids:
                 return True
     return False
 

@@ -1,0 +1,247 @@
+"""Files of containers: cp, diff, export, commit."""
+
+from __future__ import annotations
+
+import os
+import stat
+import sys
+
+from lading.cli.output import listing
+from lading.errors import InvalidInput, LadingError, NotFound, Unsupported
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import BinaryIO
+
+    from lading.cli.context import Context
+    from lading.flags import Parsed
+
+
+def cp(context: Context, parsed: Parsed) -> int:
+    """Copy files between a container and this machine; one side may be a tar stream (-)."""
+    source, target = (_side(text) for text in parsed.args)
+    if (source[0] is None) == (target[0] is None):
+        raise InvalidInput(
+            "exactly one of the two is CONTAINER:PATH"
+            if source[0] is None
+            else "copying between containers is not supported",
+            hint="for example lading cp web:/etc/hostname .",
+        )
+    if parsed["follow-link"] and source[0] is not None:
+        raise Unsupported("--follow-link is not supported for files of a container")
+    if source[0] is not None:
+        if target[1] == "-":
+            context.node.cp_out(source[0], source[1], sys.stdout.buffer)
+            sys.stdout.buffer.flush()
+        else:
+            _out(context, source[0], source[1], target[1], archive=parsed["archive"])
+    else:
+        assert target[0] is not None
+        if source[1] == "-":
+            context.node.cp_in(target[0], target[1], sys.stdin.buffer, archive=parsed["archive"])
+        else:
+            _in(context, source[1], target[0], target[1], parsed)
+    return 0
+
+
+def _side(text: str) -> tuple[str | None, str]:
+    """(container, path), or (None, path) for a path of this machine."""
+    if text == "-" or text.startswith(("/", "./", "../")) or text in (".", ".."):
+        return None, text
+    name, colon, path = text.partition(":")
+    if not colon:
+        return None, text
+    if not name or not path:
+        raise InvalidInput(
+            f"{text!r} is not CONTAINER:PATH", hint="a path of this machine that holds ':' begins with ./"
+        )
+    return name, path if path.startswith("/") else "/" + path
+
+
+def _out(context: Context, name: str, path: str, target: str, *, archive: bool) -> None:
+    """Container to machine, with Docker's rules of where the copy ends up."""
+    info = context.node.path_stat(name, path)
+    if info is None:
+        raise NotFound(f"{name}:{path}: no such file or directory")
+    directory = stat.S_ISDIR(int(str(info["mode"])))
+    base = os.path.basename(path.rstrip("/")) or "/"
+    contents = path.endswith("/.")
+    if os.path.isdir(target):
+        parent, rename = target, (None if not contents else "")
+    elif os.path.lexists(target):
+        if directory:
+            raise InvalidInput(f"{target} is a file, {name}:{path} a directory")
+        parent, rename = os.path.dirname(target) or ".", os.path.basename(target)
+    else:
+        parent, rename = os.path.dirname(target.rstrip("/")) or ".", os.path.basename(target.rstrip("/"))
+        if target.endswith("/") and not directory:
+            raise NotFound(f"{target}: the directory does not exist")
+        if not os.path.isdir(parent):
+            raise NotFound(f"{parent}: the directory does not exist")
+    _unpack(context, name, path, parent, base, rename, archive=archive)
+
+
+def _unpack(
+    context: Context, name: str, path: str, parent: str, base: str, rename: str | None, *, archive: bool
+) -> None:
+    """Unpack what the container sends below ``parent``; nothing it says leads outside (tarfile's data filter)."""
+    import tarfile
+    import threading
+
+    read, write = os.pipe2(os.O_CLOEXEC)
+    failure: list[BaseException] = []
+
+    def send() -> None:
+        try:
+            with os.fdopen(write, "wb") as out:
+                context.node.cp_out(name, path, out)
+        except BrokenPipeError:
+            pass
+        except BaseException as error:  # handed over to the thread that waits
+            failure.append(error)
+
+    sender = threading.Thread(target=send)
+    sender.start()
+    try:
+        with os.fdopen(read, "rb") as stream, tarfile.open(fileobj=stream, mode="r|") as tar:
+            for member in tar:
+                _extract(tar, member, parent, base, rename, archive)
+    except tarfile.TarError as error:
+        if not failure:
+            raise LadingError(f"{name}:{path}: {error}") from None
+    finally:
+        sender.join()
+    if failure:
+        raise failure[0]
+
+
+def _extract(tar: object, member: object, parent: str, base: str, rename: str | None, archive: bool) -> None:
+    import tarfile
+
+    assert isinstance(tar, tarfile.TarFile)
+    assert isinstance(member, tarfile.TarInfo)
+    if rename is not None:
+        head, slash, rest = member.name.lstrip("/").partition("/")
+        if head in (base, ".", ""):
+            member.name = f"{rename}{slash}{rest}" if rename else rest
+        if member.islnk():
+            head, slash, rest = member.linkname.lstrip("/").partition("/")
+            if head == base:
+                member.linkname = f"{rename}{slash}{rest}" if rename else rest
+        if not member.name:
+            return
+
+    def safe(info: tarfile.TarInfo, where: str) -> tarfile.TarInfo | None:
+        made = tarfile.tar_filter(info, where)
+        inside = os.path.realpath(os.path.join(where, os.path.dirname(made.name)))
+        if not (inside + "/").startswith(os.path.realpath(where).rstrip("/") + "/"):
+            raise LadingError(f"{info.name}: leads outside of {where}")
+        if made.isdev():
+            raise Unsupported(f"{info.name}: devices are not copied")
+        if not archive:
+            made = made.replace(uid=os.getuid(), gid=os.getgid(), uname="", gname="", deep=False)
+        return made
+
+    tar.extract(member, parent, filter=safe, numeric_owner=True)
+
+
+def _in(context: Context, source: str, name: str, path: str, parsed: Parsed) -> None:
+    """Machine to container, with Docker's rules of where the copy ends up."""
+    contents = source.endswith("/.")
+    if parsed["follow-link"]:
+        source = os.path.realpath(source)
+    try:
+        info = os.lstat(source)
+    except FileNotFoundError:
+        raise NotFound(f"{source}: no such file or directory") from None
+    if source.endswith("/") and not stat.S_ISDIR(os.stat(source).st_mode):
+        raise InvalidInput(f"{source}: not a directory")
+    directory = stat.S_ISDIR(info.st_mode)
+    target = context.node.path_stat(name, path)
+    trimmed = path.rstrip("/") or "/"
+    base = os.path.basename(os.path.abspath(source))
+    if target is not None and stat.S_ISDIR(int(str(target["mode"]))):
+        where, called = trimmed, ("." if contents else base)
+    else:
+        if target is not None and directory:
+            raise InvalidInput(f"{name}:{path} is a file, {source} a directory")
+        if target is None and path.endswith("/") and not directory:
+            raise NotFound(f"{name}:{path}: the directory does not exist")
+        where, called = os.path.dirname(trimmed) or "/", os.path.basename(trimmed)
+        if context.node.path_stat(name, where) is None:
+            raise NotFound(f"{name}:{where}: the directory does not exist")
+    _pack(context, source, called, name, where, archive=parsed["archive"])
+
+
+def _pack(context: Context, source: str, called: str, name: str, where: str, *, archive: bool) -> None:
+    import tarfile
+    import threading
+
+    read, write = os.pipe2(os.O_CLOEXEC)
+    failure: list[BaseException] = []
+
+    def owner(info: tarfile.TarInfo) -> tarfile.TarInfo:
+        if not archive:
+            info.uid = info.gid = 0
+            info.uname = info.gname = ""
+        return info
+
+    def send() -> None:
+        try:
+            with (
+                os.fdopen(write, "wb") as out,
+                tarfile.open(fileobj=out, mode="w|", format=tarfile.PAX_FORMAT) as tar,
+            ):
+                tar.add(source, arcname=called, filter=owner)
+        except BrokenPipeError:
+            pass
+        except BaseException as error:  # handed over to the thread that waits
+            failure.append(error)
+
+    sender = threading.Thread(target=send)
+    sender.start()
+    try:
+        with os.fdopen(read, "rb") as stream:
+            context.node.cp_in(name, where, stream, archive=archive)
+            while stream.read(1 << 16):
+                pass
+    finally:
+        sender.join()
+    if failure:
+        raise failure[0]
+
+
+def diff(context: Context, parsed: Parsed) -> int:
+    """Print what a container changed against its image: A added, C changed, D deleted."""
+    rows = [{"kind": c.kind, "path": c.path} for c in context.node.changes(parsed.args[0])]  # type: ignore[attr-defined]
+    if parsed["format"]:
+        listing(rows, (("KIND", "kind"), ("PATH", "path")), template=parsed["format"])
+        return 0
+    for row in rows:
+        print(f"{row['kind']} {row['path']}")
+    return 0
+
+
+def export(context: Context, parsed: Parsed) -> int:
+    """Write a container's file system as a tar archive."""
+    from lading.cli.images import writing
+
+    context.node.inspect(parsed.args[0])
+    with writing(parsed["output"]) as stream:
+        out: BinaryIO = stream
+        context.node.export(parsed.args[0], out)
+    return 0
+
+
+def commit(context: Context, parsed: Parsed) -> int:
+    """Make an image of a container's changes, and print its id."""
+    image = context.node.commit(
+        parsed.args[0],
+        parsed.args[1] if len(parsed.args) > 1 else "",
+        author=parsed["author"],
+        message=parsed["message"],
+        changes=parsed["change"],
+        pause=parsed["pause"],
+    )
+    print(image.id)
+    return 0
