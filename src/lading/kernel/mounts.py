@@ -145,7 +145,7 @@ class Mounts:
 
     def fs_log(self, fd: int) -> str:
         """What the kernel had to say about the last refusal in this context; empty when nothing."""
-        lines = []
+        lines: list[str] = []
         try:
             while len(lines) < 8:
                 lines.append(os.read(fd, 1024).decode(errors="replace").strip())

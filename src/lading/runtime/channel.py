@@ -11,9 +11,9 @@ import os
 from lading.errors import CommandNotExecutable, CommandNotFound, KernelError, LadingError
 
 GO = b"g"
+GO_WITHOUT_GROUPS = b"n"  # the same, in a user namespace that forbids setgroups(2)
 HOOKS = b"h"  # the root is mounted; runtime-side hooks may run
 READY = b"r"  # nothing left but startContainer hooks and execve
-MAPS = b"m"  # waiting for user-namespace maps
 LISTENER = b"l"  # a seccomp listener waits to be fetched; the descriptor's number follows
 _ERROR = b"e"
 _LIMIT = 4000  # below PIPE_BUF: one write, one record
@@ -27,10 +27,10 @@ def encode_error(error: BaseException) -> bytes:
         errno = error.errno if isinstance(error, KernelError) else 0
         fields = (type(error).reason, error.reason, str(errno), error.hint, error.message)
     else:
-        import traceback
-
-        where = traceback.extract_tb(error.__traceback__)[-1]
-        place = f"{where.filename.rpartition('/')[2]}:{where.lineno}"
+        trace = error.__traceback__
+        while trace is not None and trace.tb_next is not None:
+            trace = trace.tb_next
+        place = f"{trace.tb_frame.f_code.co_filename.rpartition('/')[2]}:{trace.tb_lineno}" if trace else "?"
         fields = ("internal", "internal", "0", "", f"{type(error).__name__}: {error} ({place})")
     return _ERROR + "\0".join(f[:2000] for f in fields).encode(errors="replace")[:_LIMIT]
 

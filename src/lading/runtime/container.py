@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 import os
-import time
 
-from lading.errors import Conflict, InvalidInput, KernelError, LadingError
+from lading.errors import Conflict, InvalidInput, LadingError, NotFound
 from lading.formats.oci_runtime import Linux, Spec, State
 from lading.kernel import Kernel
-from lading.runtime import channel, create, gate, init, join, masks
-from lading.runtime._interim import StateRecord, Store
-from lading.runtime.job import Job, Stdio
+from lading.runtime import channel, create, gate, resources
+from lading.runtime.create import OCI_VERSION, RESULT, START, Request
+from lading.runtime.job import Stdio
+from lading.runtime.store import StateRecord, Store, alive, status
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from lading.formats.oci_runtime import Process
+    from lading.formats.oci_runtime import Hook, Process, Resources
     from lading.formats.rootfs import Rootfs
+    from lading.kernel.cgroups.stats import Stats
     from lading.runtime.execute import Exec
+    from lading.runtime.resources import CgroupHandle
 
-OCI_VERSION = "1.2.0"
-_START, _RESULT = "start.fifo", "result.fifo"
+_SIGKILL = 9
 
 
 class Runtime:
@@ -30,10 +31,11 @@ class Runtime:
     """
 
     def __init__(self, root: str, kernel: Kernel | None = None, cgroup_manager: str = "cgroupfs") -> None:
-        self.root = root
         self.kernel = kernel or Kernel()
         self.cgroup_manager = cgroup_manager
         self.store = Store(root)
+        self.root = self.store.root
+        self.filter_cache = self.root + "/@seccomp"  # no container id has an @
 
     def create(
         self,
@@ -51,7 +53,13 @@ class Runtime:
     ) -> Container:
         """Set a container up so that nothing but its command is missing; :meth:`Container.start` runs that.
 
-        The state directory, ``pid_file`` and the process exist when this returns. The process is the caller's child.
+        The state directory, ``pid_file`` and the process exist when this returns. The process is the caller's child and
+        :attr:`Container.pidfd` refers to it; :attr:`Container.console` as for :meth:`run`.
+
+        ``rootfs``        layers to stack; ``None`` uses ``bundle/root.path`` as runtime-spec has it.
+        ``stdio``         descriptors of this process that become 0, 1 and 2; its own by default.
+        ``preserve_fds``  how many descriptors from 3 on the command keeps.
+
         Raises :class:`Conflict` for an id in use, and every error of setting up; nothing is left behind then.
         """
         return self._make(
@@ -86,7 +94,7 @@ class Runtime:
 
         The process is the caller's child, to be waited for by :attr:`Container.pidfd` (``Container.wait``); the caller must
         not reap unknown children (``waitpid(-1)``) while this call is under way. With ``process.terminal`` and no
-        ``console_socket`` the pty's master is :attr:`Container.console`.
+        ``console_socket`` the pty's master is :attr:`Container.console`. Arguments as for :meth:`create`.
 
         Raises :class:`CommandNotFound` (127), :class:`CommandNotExecutable` (126) and every error of setting up;
         nothing is left behind then.
@@ -110,14 +118,23 @@ class Runtime:
         return Container(self, self.store.read(id))
 
     def list(self) -> list[Container]:
-        """All containers, by id."""
+        """All containers, by id; those whose making was interrupted before it was recorded are left out."""
         found = []
         for id in self.store.ids():
             try:
                 found.append(self.get(id))
-            except LadingError:
+            except NotFound:
                 continue  # being made or removed at this moment
         return found
+
+    def group_of(self, spec: Spec, id: str, rootless: bool) -> dict[str, object]:
+        """Where the group will be, for the record that is written before it is made."""
+        if self.cgroup_manager != "cgroupfs":
+            return {}
+        from lading.kernel.cgroups import detect
+
+        wanted = spec.linux.cgroups_path if spec.linux is not None else ""
+        return {"path": resources.group_path(wanted, id, detect(), rootless=rootless), "rootless": rootless}
 
     def _make(
         self,
@@ -133,67 +150,19 @@ class Runtime:
         no_new_keyring: bool,
         hold: bool,
     ) -> Container:
-        kernel = self.kernel
-        bundle = os.path.abspath(bundle)
-        linux = spec.linux or Linux()
-        state = State(
-            oci_version=OCI_VERSION, id=id, status="creating", bundle=bundle, annotations=spec.annotations
-        )
-        job = Job(spec, bundle, state, join.plan(kernel, linux))
-        own = {name for name in join.KINDS if job.plan.owns(name)}
-        for name in linux.sysctl:
-            masks.check_sysctl(name, own)
-        create.refuse_unsupported(kernel, job)
-        job.rootfs, job.preserve_fds, job.no_pivot, job.no_new_keyring = (
-            rootfs,
-            preserve_fds,
-            no_pivot,
-            no_new_keyring,
-        )
-        job.stdio = stdio or Stdio()
-        job.anchor = self.store.create(id)
-        record = StateRecord(
-            id=id, bundle=bundle, created=time.time(), owner=os.geteuid(), spec=spec.encode()
-        )
-        born = None
-        console_end = -1
-        try:
-            self.store.write(record)
-            if spec.process is not None and spec.process.terminal:
-                console_end = _console(job, console_socket)
-            if hold:
-                job.start = _hold_channel(job.anchor)
-            born = create.give_birth(kernel, job, init.become)
-            state.pid = record.pid = born.pid
-            create.from_outside(kernel, job, born)
-            if not hold:
-                born.gated = gate.seize(kernel, born.pid)
-            born.up.send(channel.GO)
-            record.start_time = start_time(born.pid)
-            self.store.write(record)
-            if pid_file:
-                write_pid_file(pid_file, born.pid)
-            create.converse(kernel, born, lambda: None, lambda fd: None)
-            if not hold:
-                create.pass_gate(kernel, born)
-        except BaseException:
-            if born is not None:
-                create.destroy(born.pid)
-            self.store.remove(id)
-            raise
-        finally:
-            job.plan.close()
-            if job.start is not None:
-                job.start.close()
-            if born is not None:
-                born.up.close()
-        container = Container(self, record)
-        container.pidfd = kernel.pidfd_open(born.pid)
-        if console_end >= 0:
-            from lading.runtime.console import receive_master
-
-            container.console = receive_master(console_end)
-            os.close(console_end)
+        request = Request(id, spec, bundle)
+        request.rootfs = rootfs
+        request.stdio = stdio or Stdio()
+        request.console_socket = console_socket
+        request.preserve_fds = preserve_fds
+        request.pid_file = pid_file
+        request.no_pivot = no_pivot
+        request.no_new_keyring = no_new_keyring
+        request.hold = hold
+        made = create.make(self, request)
+        container = Container(self, made.record)
+        container.pidfd, container.console = made.pidfd, made.console
+        container._spec = spec
         return container
 
 
@@ -211,137 +180,257 @@ class Container:
         self.pid = record.pid
         self.pidfd = -1
         self.console = -1
+        self._spec: Spec | None = None
+        self._group: CgroupHandle | None = None
+
+    @property
+    def spec(self) -> Spec:
+        """``config.json`` as it was at creation."""
+        if self._spec is None:
+            self._spec = Spec.decode(self.record.spec, where=f"{self.id}: config", strict=False)
+        return self._spec
+
+    @property
+    def group(self) -> CgroupHandle:
+        """The container's control group."""
+        if self._group is None:
+            self._group = resources.load(self.record.cgroup)
+        return self._group
+
+    def status(self) -> str:
+        """creating, created, running, paused or stopped."""
+        waiting = os.path.exists(f"{self.runtime.store.path(self.id)}/{START}")
+        frozen = alive(self.record) and self.group.frozen()
+        return status(self.record, waiting=waiting, frozen=frozen)
 
     def state(self) -> State:
-        """runtime-spec's state; ``status`` is creating, created, running, paused or stopped."""
-        status = self._status()
-        spec = self.record.spec
-        annotations = spec.get("annotations", {})
+        """runtime-spec's state (runtime.md, "State")."""
+        now = self.status()
         return State(
             oci_version=OCI_VERSION,
             id=self.id,
-            status=status,
+            status=now,
             bundle=self.record.bundle,
-            pid=self.pid if status not in ("stopped", "creating") else 0,
-            annotations=annotations if isinstance(annotations, dict) else {},
+            pid=self.pid if now not in ("stopped", "creating") else 0,
+            annotations=self.spec.annotations,
         )
 
-    def _status(self) -> str:
-        if not self.record.pid:
-            return "creating"
-        if not self.alive():
-            return "stopped"
-        if os.path.exists(f"{self.runtime.store.path(self.id)}/{_START}"):
-            return "created"
-        return "running"
-
-    def alive(self) -> bool:
-        """Whether its first process is that very process still, and not a zombie."""
-        return bool(self.pid) and start_time(self.pid) == self.record.start_time
-
     def start(self) -> None:
-        """Run the command of a created container. Raises :class:`Conflict` in any other state, and what execve says."""
-        status = self._status()
-        if status != "created":
-            raise Conflict(f"container {self.id} is {status}, only a created one can be started")
+        """Run the command of a created container; poststart hooks follow.
+
+        Raises :class:`Conflict` in any other state, and what execve says.
+        """
+        with self.runtime.store.lock(self.id):
+            now = self.status()
+            if now != "created":
+                raise Conflict(
+                    f"container {self.id} is {now}, only a created one can be started", reason="state"
+                )
+            if self.spec.process is None:
+                raise InvalidInput(f"container {self.id} has no process to start")
+            self._release()
+        hooks = self.spec.hooks
+        if hooks is not None and hooks.poststart:
+            from lading.runtime.hooks import run_all
+
+            run_all(self.runtime.kernel, "poststart", hooks.poststart, self.state())
+
+    def _release(self) -> None:
         kernel = self.runtime.kernel
         directory = self.runtime.store.path(self.id)
         gated = gate.seize(kernel, self.pid)
-        result = os.open(f"{directory}/{_RESULT}", os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-        start = os.open(f"{directory}/{_START}", os.O_WRONLY | os.O_CLOEXEC)
+        result = os.open(f"{directory}/{RESULT}", os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        start = os.open(f"{directory}/{START}", os.O_WRONLY | os.O_CLOEXEC)
         try:
-            os.unlink(f"{directory}/{_START}")
             os.set_blocking(result, True)
             os.write(start, channel.GO)
+            os.unlink(f"{directory}/{START}")
             message = os.read(result, 65536)
             if message:
+                if gated:
+                    gate.watch(kernel, self.pid)
                 raise channel.decode_error(message)
-            if gated:
-                status_code = gate.watch(kernel, self.pid)
-                if status_code is not None:
-                    raise channel.decode_error(b"")
+            if gated and gate.watch(kernel, self.pid) is not None:
+                raise channel.decode_error(b"")
         finally:
             os.close(start)
             os.close(result)
 
     def wait(self) -> int:
-        """Wait for the first process and reap it: its exit status, 128 + n for signal n. Only in the process that made it."""
-        status = os.waitpid(self.pid, 0)[1]
+        """Wait for the first process and reap it: its exit status, 128 + n for signal n.
+
+        Only in the process that made it. Closes :attr:`pidfd`.
+        """
+        result = os.waitpid(self.pid, 0)[1]
         if self.pidfd >= 0:
             os.close(self.pidfd)
             self.pidfd = -1
-        code = os.waitstatus_to_exitcode(status)
+        code = os.waitstatus_to_exitcode(result)
         return code if code >= 0 else 128 - code
 
     def kill(self, signal: int, all: bool = False) -> None:
-        """Send ``signal`` to the first process, or to every process. Raises :class:`Conflict` when it is stopped."""
-        if not self.alive():
-            raise Conflict(f"container {self.id} is not running")
-        self.runtime.kernel.kill(self.pid, signal)
+        """Send ``signal`` to the first process, or with ``all`` to every process of the container.
+
+        Raises :class:`Conflict` when it is stopped.
+        """
+        kernel = self.runtime.kernel
+        if all:
+            if signal == _SIGKILL:
+                self.group.kill()
+                return
+            for pid in self.group.pids():
+                _signal(kernel, pid, signal)
+            return
+        now = self.status()
+        if now not in ("created", "running", "paused"):
+            raise Conflict(f"container {self.id} is {now}, there is nothing to signal", reason="state")
+        _signal(kernel, self.pid, signal, self.record.start_time)
+        if signal == _SIGKILL and now == "paused":
+            self.group.thaw()  # v1: a frozen process dies only when it moves again
 
     def delete(self, force: bool = False) -> None:
-        """Forget a stopped container; ``force`` kills a running one first. Raises :class:`Conflict`."""
-        if self.alive():
-            if not force and self._status() != "created":
-                raise Conflict(f"container {self.id} is running", hint="kill it first, or use force")
-            create.destroy(self.pid)
-        self.runtime.store.remove(self.id)
+        """Forget a stopped (or merely created) container and run its poststop hooks.
 
-    def exec(self, process: Process, *, stdio: Stdio | None = None) -> Exec:
-        """Run another process inside."""
-        raise NotImplementedError
+        ``force`` kills a running one first. Raises :class:`Conflict` otherwise.
+        """
+        with self.runtime.store.lock(self.id):
+            now = self.status()
+            if now in ("running", "paused", "creating") and not force:
+                raise Conflict(
+                    f"container {self.id} is {now}",
+                    hint="kill it first, or delete it by force",
+                    reason="state",
+                )
+            self._end(now)
+            self.group.delete()
+            self.runtime.store.remove(self.id)
+        hooks = self.spec.hooks
+        if hooks is not None and hooks.poststop:
+            self._poststop(hooks.poststop)
+
+    def _end(self, now: str) -> None:
+        """Make sure that nothing of it runs; with a pid namespace the first process takes all others along."""
+        if now == "paused":
+            self.group.thaw()
+        if alive(self.record):
+            pidfd = self.runtime.kernel.pidfd_open(self.pid)
+            try:
+                if alive(self.record):
+                    self.runtime.kernel.pidfd_send_signal(pidfd, _SIGKILL)
+                _wait_gone(pidfd)
+            finally:
+                os.close(pidfd)
+        self.group.kill()
+
+    def _poststop(self, hooks: list[Hook]) -> None:
+        # runtime-spec: a failing poststop hook is told and the rest still run; the container is gone either way.
+        import sys
+
+        from lading.runtime.hooks import run_all
+
+        state = State(
+            oci_version=OCI_VERSION,
+            id=self.id,
+            status="stopped",
+            bundle=self.record.bundle,
+            annotations=self.spec.annotations,
+        )
+        for hook in hooks:
+            try:
+                run_all(self.runtime.kernel, "poststop", [hook], state)
+            except LadingError as error:
+                print(f"warning: {error}", file=sys.stderr)
+
+    def exec(
+        self,
+        process: Process,
+        *,
+        stdio: Stdio | None = None,
+        console_socket: str = "",
+        preserve_fds: int = 0,
+        pid_file: str = "",
+        no_new_keyring: bool = False,
+    ) -> Exec:
+        """Run another process inside; the caller reaps it (``Exec.wait``, ``Exec.pidfd``).
+
+        ``process.capabilities`` of None means those of the container. With ``process.terminal`` the master is
+        ``Exec.console``, or goes to ``console_socket``. Raises :class:`Conflict` unless the container is running (or
+        created), and as :meth:`Runtime.run`.
+        """
+        from lading.runtime import execute
+
+        now = self.status()
+        if now not in ("running", "created"):
+            raise Conflict(f"container {self.id} is {now}, nothing can be executed in it", reason="state")
+        if process.capabilities is None and self.spec.process is not None:
+            process = process.replace(capabilities=self.spec.process.capabilities)
+        linux = self.spec.linux or Linux()
+        job = execute.ExecJob(process, linux, self.state(), self.pid, self.group)
+        job.stdio = stdio or Stdio()
+        job.preserve_fds, job.no_new_keyring = preserve_fds, no_new_keyring
+        return execute.run(
+            self.runtime.kernel, job, self.spec, self.runtime.filter_cache, console_socket, pid_file
+        )
+
+    def pids(self) -> list[int]:
+        """Every process of the container, as this process sees them."""
+        return self.group.pids() or ([self.pid] if alive(self.record) else [])
+
+    def pause(self) -> None:
+        """Freeze all processes. Raises :class:`Conflict` unless running."""
+        now = self.status()
+        if now not in ("running", "created"):
+            raise Conflict(f"container {self.id} is {now} and cannot be paused", reason="state")
+        self.group.freeze()
+
+    def resume(self) -> None:
+        """Let them run again. Raises :class:`Conflict` unless paused."""
+        if self.status() != "paused":
+            raise Conflict(f"container {self.id} is not paused", reason="state")
+        self.group.thaw()
+
+    def update(self, wanted: Resources) -> None:
+        """Change limits; what is not named stays as it is."""
+        self.group.update(wanted)
+
+    def stats(self) -> Stats:
+        """What it uses."""
+        return self.group.stats()
 
 
-def _console(job: Job, console_socket: str) -> int:
-    """Give the job a socket for its master; the end to receive it from, -1 when it goes to ``console_socket``."""
-    from lading.runtime.console import connect
+def _signal(kernel: Kernel, pid: int, signal: int, started: int = 0) -> None:
+    """Signal by descriptor, so that a number the kernel gave to somebody else is never hit."""
+    from lading.errors import KernelError
+    from lading.runtime.store import start_time
 
-    if console_socket:
-        job.console_fd = connect(console_socket)
-        return -1
-    import _socket
-
-    ours, theirs = _socket.socketpair(_socket.AF_UNIX, _socket.SOCK_STREAM | _socket.SOCK_CLOEXEC)
-    job.console_fd = theirs.detach()
-    return ours.detach()
-
-
-def _hold_channel(directory: str) -> channel.Channel:
-    """The two pipes in the state directory through which ``start`` speaks to a created container.
-
-    Both are opened for reading and writing: an open never blocks, and no end closes while nobody is there.
-    """
-    ends = []
-    for name in (_START, _RESULT):
-        os.mkfifo(f"{directory}/{name}", 0o600)
-        ends.append(os.open(f"{directory}/{name}", os.O_RDWR | os.O_CLOEXEC))
-    return channel.Channel(ends[0], ends[1])
-
-
-def write_pid_file(path: str, pid: int) -> None:
-    """Write ``pid`` whole or not at all."""
-    temporary = f"{path}.{os.getpid()}.new"
-    fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
     try:
-        os.write(fd, str(pid).encode())
+        pidfd = kernel.pidfd_open(pid)
+    except KernelError as error:
+        if error.errno == 3:
+            return
+        raise
+    try:
+        if started and start_time(pid) != started:
+            return
+        kernel.pidfd_send_signal(pidfd, signal)
+    except KernelError as error:
+        if error.errno != 3:
+            raise
     finally:
-        os.close(fd)
-    os.rename(temporary, path)
+        os.close(pidfd)
 
 
-def start_time(pid: int) -> int:
-    """When ``pid`` was started, in clock ticks since boot (proc(5), stat field 22); 0 when it is gone or a zombie."""
+def _wait_gone(pidfd: int) -> None:
+    """Wait until the process has ended, and reap it when it is our child."""
+    import select
+
+    poll = select.poll()
+    poll.register(pidfd, select.POLLIN)
+    poll.poll(10_000)
     try:
-        fd = os.open(f"/proc/{pid}/stat", os.O_RDONLY | os.O_CLOEXEC)
-    except OSError:
-        return 0
-    try:
-        fields = os.read(fd, 4096).rpartition(b")")[2].split()
-    except OSError:
-        return 0
-    finally:
-        os.close(fd)
-    return 0 if fields[0] in (b"Z", b"X") else int(fields[19])
+        os.waitid(os.P_PIDFD, pidfd, os.WEXITED | os.WNOHANG)
+    except ChildProcessError:
+        pass
 
 
-__all__ = ["Container", "InvalidInput", "KernelError", "Runtime", "Stdio"]
+__all__ = ["Container", "Runtime", "Stdio"]

@@ -1,209 +1,337 @@
-"""The creator's side: give birth to the first process, do for it what only the outside can do, and let it go on.
-
-With one thread and nothing unusual to join it is a single clone(2) with all namespaces at once. Otherwise a helper
-(see ``join``) clones with CLONE_PARENT: the container's process is the caller's child in every case, so the caller
-alone reaps it.
-"""
+"""Making a container, as one transaction: recorded first, undone whole when any part fails."""
 
 from __future__ import annotations
 
 import os
+import time
 
-from lading.errors import KernelError, LadingError, Unsupported
-from lading.kernel.namespaces import CLONE_NEWTIME, CLONE_PARENT
-from lading.kernel.process import PR_SET_DUMPABLE
-from lading.runtime import channel, gate, join
+from lading.errors import InvalidInput, LadingError, Unsupported
+from lading.formats.oci_runtime import Linux, State
+from lading.runtime import birth, channel, filters, gate, init, join, masks, mounts, resources, rootfs
+from lading.runtime.job import Job, Stdio
+from lading.runtime.options import Options
+from lading.runtime.store import StateRecord, start_time
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
+    from lading.formats.oci_runtime import IDMapping, Spec
+    from lading.formats.rootfs import Rootfs
     from lading.kernel import Kernel
-    from lading.runtime.job import Job
+    from lading.runtime.container import Runtime
+    from lading.runtime.execute import ExecJob
+    from lading.runtime.resources import CgroupHandle
 
-_SIGKILL = 9
-
-
-class Born:
-    """A process that waits for permission: ``pid`` in the caller's pid namespace, ``up`` the caller's channel."""
-
-    __slots__ = ("gated", "pid", "up")
-
-    def __init__(self, pid: int, up: channel.Channel) -> None:
-        self.pid = pid
-        self.up = up
-        self.gated = False
+OCI_VERSION = "1.2.0"
+START, RESULT = "start.fifo", "result.fifo"
 
 
-def give_birth(kernel: Kernel, job: Job, main: Callable[[Kernel, Job], object]) -> Born:
-    """Start ``main(kernel, job)`` as a child of the caller in its new (and, with a helper, joined) namespaces.
+class Request:
+    """What the caller of ``create`` or ``run`` asked for; see :meth:`lading.runtime.Runtime.create`."""
 
-    ``main`` must not return. It blocks until the caller sends :data:`channel.GO`.
-    """
-    up, down = channel.pair()
-    job.channel = down
-    plan = job.plan
-    if plan.needs_helper:
-        pid = _by_helper(kernel, job, up, main)
-    elif _single_threaded():
-        pid = kernel.clone(plan.clone_flags)
-        if pid == 0:
-            _child(kernel, job, up, main)
-    else:
-        pid = _by_helper(kernel, job, up, main)
-    down.close()
-    return Born(pid, up)
+    __slots__ = (
+        "bundle",
+        "console_socket",
+        "hold",
+        "id",
+        "no_new_keyring",
+        "no_pivot",
+        "pid_file",
+        "preserve_fds",
+        "rootfs",
+        "spec",
+        "stdio",
+    )
 
-
-def _single_threaded() -> bool:
-    """Whether a raw clone is safe: another thread could hold a lock of the C library that no one would release."""
-    return len(os.listdir("/proc/self/task")) == 1
-
-
-def _child(kernel: Kernel, job: Job, up: channel.Channel, main: Callable[[Kernel, Job], object]) -> None:
-    try:
-        up.close()
-        main(kernel, job)
-    finally:
-        os._exit(1)
+    def __init__(self, id: str, spec: Spec, bundle: str) -> None:
+        self.id = id
+        self.spec = spec
+        self.bundle = os.path.abspath(bundle)
+        self.rootfs: Rootfs | None = None
+        self.stdio = Stdio()
+        self.console_socket = ""
+        self.preserve_fds = 0
+        self.pid_file = ""
+        self.no_pivot = False
+        self.no_new_keyring = False
+        self.hold = False  # stop before the command: ``create``
 
 
-def _by_helper(kernel: Kernel, job: Job, up: channel.Channel, main: Callable[[Kernel, Job], object]) -> int:
-    read_fd, write_fd = os.pipe()
-    helper = kernel.fork()
-    if helper == 0:
-        try:
-            os.close(read_fd)
-            _help(kernel, job, up, main, write_fd)
-        except BaseException as error:
-            os.write(write_fd, channel.encode_error(error))
-        finally:
-            os._exit(0)
-    os.close(write_fd)
-    answer = os.read(read_fd, 4096)
-    os.close(read_fd)
-    os.waitpid(helper, 0)
-    if not answer.isdigit():
-        job.channel.close()
-        up.close()
-        raise channel.decode_error(answer)
-    return int(answer)
+class Made:
+    """A container that exists: its record, the descriptor of its first process, its terminal's master or -1."""
+
+    __slots__ = ("console", "pidfd", "record")
+
+    def __init__(self, record: StateRecord, pidfd: int, console: int) -> None:
+        self.record = record
+        self.pidfd = pidfd
+        self.console = console
 
 
-def _help(
-    kernel: Kernel, job: Job, up: channel.Channel, main: Callable[[Kernel, Job], object], write_fd: int
-) -> None:
-    plan = job.plan
-    if plan.needs_helper:
-        if plan.joins:
-            kernel.prctl(PR_SET_DUMPABLE, 0)
-        if plan.offsets or "time" in plan.new:
-            kernel.unshare(CLONE_NEWTIME)
-            if plan.offsets:
-                _write_offsets(kernel, plan.offsets)
-        join.enter(kernel, plan.joins)
-    pid = kernel.clone(plan.clone_flags | CLONE_PARENT)
-    if pid == 0:
-        os.close(write_fd)
-        if "user" in plan.new:
-            kernel.prctl(PR_SET_DUMPABLE, 1)  # until our id maps are written: they are files of /proc/PID
-        _child(kernel, job, up, main)
-    os.write(write_fd, str(pid).encode())
-
-
-def _write_offsets(kernel: Kernel, text: str) -> None:
-    try:
-        fd = kernel.open("/proc/self/timens_offsets", os.O_WRONLY)
-        kernel.write(fd, text.encode())
-        kernel.close(fd)
-    except KernelError as error:
-        raise KernelError(f"linux.timeOffsets: {error.call}", error.errno) from None
-
-
-def from_outside(kernel: Kernel, job: Job, born: Born) -> None:
-    """What the outside does before the first step inside: id maps and the OOM score."""
-    linux = job.spec.linux
-    if linux is not None and "user" in job.plan.new:
-        from lading.kernel import idmap
-
-        idmap.write(
-            kernel,
-            born.pid,
-            [(m.container_id, m.host_id, m.size) for m in linux.uid_mappings],
-            [(m.container_id, m.host_id, m.size) for m in linux.gid_mappings],
-        )
-    process = job.spec.process
-    if process is not None and process.oom_score_adj is not None:
-        set_oom_score(kernel, born.pid, process.oom_score_adj)
-
-
-def set_oom_score(kernel: Kernel, pid: int, value: int) -> None:
-    """Write ``/proc/PID/oom_score_adj``; lowering it needs CAP_SYS_RESOURCE and that is a clear error."""
-    try:
-        fd = kernel.open(f"/proc/{pid}/oom_score_adj", os.O_WRONLY)
-        try:
-            kernel.write(fd, str(value).encode())
-        finally:
-            kernel.close(fd)
-    except KernelError as error:
-        hint = "lowering the score needs CAP_SYS_RESOURCE" if error.errno in (1, 13) else ""
-        raise KernelError(f"process.oomScoreAdj={value}", error.errno, hint=hint) from None
-
-
-def converse(
-    kernel: Kernel, born: Born, on_hooks: Callable[[], None], on_listener: Callable[[int], None]
-) -> None:
-    """Answer the new process until it is ready (``create``) or has executed its command (``run``).
-
-    Raises the error that it reported; the process is then dead and reaped.
-    """
-    while True:
-        message = born.up.receive()
-        if message == channel.HOOKS:
-            on_hooks()
-            born.up.send(channel.GO)
-        elif message[:1] == channel.LISTENER:
-            on_listener(int(message[1:]))
-            born.up.send(channel.GO)
-        elif message == channel.READY:
-            return
-        elif message:
-            raise channel.decode_error(message)
-        else:
-            return  # closed: executed, stopped at the gate, or dead
-
-
-def pass_gate(kernel: Kernel, born: Born) -> None:
-    """Wait for the command to be executed. Raises when the process ended without."""
-    if not born.gated:
-        return
-    status = gate.watch(kernel, born.pid)
-    if status is None:
-        return
-    raise channel.decode_error(b"")
-
-
-def destroy(pid: int) -> None:
-    """Kill and reap a child that will not become a container."""
-    try:
-        os.kill(pid, _SIGKILL)
-    except ProcessLookupError:
-        pass
-    try:
-        os.waitpid(pid, 0)
-    except ChildProcessError:
-        pass
-
-
-def refuse_unsupported(kernel: Kernel, job: Job) -> None:
-    """Fields that this runtime or this machine cannot honour, by name."""
-    spec = job.spec
+def check(request: Request, plan: join.Plan) -> None:
+    """Fields that this runtime or this machine cannot honour, by name, before anything is made."""
+    spec = request.spec
     for name in ("solaris", "windows", "vm", "zos"):
         if getattr(spec, name) is not None:
             raise Unsupported(f"{name}: this runtime makes Linux containers")
+    if spec.root is None and request.rootfs is None:
+        raise InvalidInput("root: a container needs one")
+    linux = spec.linux or Linux()
+    if linux.intel_rdt is not None:
+        raise Unsupported("linux.intelRdt: resource control of caches is not supported")
+    own = {name for name in join.KINDS if plan.owns(name)}
+    for name in linux.sysctl:
+        masks.check_sysctl(name, own)
+    if spec.hostname and "uts" not in own:
+        raise InvalidInput("hostname needs the container to have its own uts namespace")
+    if spec.domainname and "uts" not in own:
+        raise InvalidInput("domainname needs the container to have its own uts namespace")
+    if "mount" not in own:
+        for field, value in (
+            ("mounts", spec.mounts),
+            ("linux.maskedPaths", linux.masked_paths),
+            ("linux.readonlyPaths", linux.readonly_paths),
+            ("linux.devices", linux.devices),
+        ):
+            if value:
+                raise InvalidInput(f"{field} need the container to have its own mount namespace")
+    if linux.net_devices and "network" not in own:
+        raise InvalidInput("linux.netDevices need the container to have its own network namespace")
+    if spec.process is not None and spec.process.command_line:
+        raise Unsupported("process.commandLine: it is for Windows, use args")
+
+
+def make(runtime: Runtime, request: Request) -> Made:
+    """Make the container, up to its command (``hold``) or past it. Nothing is left behind on failure."""
+    kernel, store, spec = runtime.kernel, runtime.store, request.spec
+    plan = join.plan(kernel, spec.linux or Linux())
+    made = None
+    try:
+        check(request, plan)
+        anchor = store.create(request.id)
+        try:
+            made = _recorded(runtime, request, plan, anchor)
+        finally:
+            if made is None:
+                store.remove(request.id)
+    finally:
+        plan.close()
+    return made
+
+
+def _recorded(runtime: Runtime, request: Request, plan: join.Plan, anchor: str) -> Made:
+    spec = request.spec
+    rootless = resources.is_rootless()
+    me = os.getpid()
+    record = StateRecord(
+        id=request.id,
+        bundle=request.bundle,
+        creator=me,
+        creator_start=start_time(me),
+        created=time.time(),
+        rootfs=os.path.join(request.bundle, spec.root.path) if spec.root else anchor,
+        owner=os.geteuid(),
+        spec=spec.encode(),
+        cgroup=runtime.group_of(spec, request.id, rootless),
+    )
+    runtime.store.write(record)
+    group = resources.setup(spec, request.id, cgroup_manager=runtime.cgroup_manager, rootless=rootless)
+    record.cgroup = group.saved()
+    made = None
+    try:
+        made = _born(runtime, request, plan, anchor, record, group)
+    finally:
+        if made is None:
+            _drop_group(group)
+    return made
+
+
+def _drop_group(group: CgroupHandle) -> None:
+    try:
+        group.kill()
+        group.delete()
+    except LadingError:
+        pass  # the first error is the one to tell
+
+
+def _born(
+    runtime: Runtime,
+    request: Request,
+    plan: join.Plan,
+    anchor: str,
+    record: StateRecord,
+    group: CgroupHandle,
+) -> Made:
+    kernel, spec = runtime.kernel, request.spec
+    state = State(
+        oci_version=OCI_VERSION,
+        id=request.id,
+        status="creating",
+        bundle=request.bundle,
+        annotations=spec.annotations,
+    )
+    job = Job(spec, request.bundle, state, plan, group)
+    job.rootfs, job.anchor, job.stdio = request.rootfs, anchor, request.stdio
+    job.preserve_fds, job.no_pivot, job.no_new_keyring = (
+        request.preserve_fds,
+        request.no_pivot,
+        request.no_new_keyring,
+    )
+    console_end = -1
+    born = None
+    try:
+        _prepare(kernel, job, runtime.filter_cache)
+        if spec.process is not None and spec.process.terminal:
+            console_end = open_console_socket(job, request.console_socket)
+        if request.hold:
+            job.start = _hold_channel(anchor)
+        born = birth.give_birth(kernel, job, init.become)
+        state.pid = record.pid = born.pid
+        permission = birth.from_outside(kernel, job, born)
+        if not request.hold:
+            born.gated = gate.seize(kernel, born.pid)
+        born.up.send(permission)
+        # While the container sets itself up.
+        record.start_time = start_time(born.pid)
+        runtime.store.write(record)
+        if request.pid_file:
+            birth.write_pid_file(request.pid_file, born.pid)
+        pid = born.pid
+        birth.converse(
+            kernel,
+            born,
+            lambda: _outer_hooks(kernel, job),
+            lambda fd: hand_over_listener(kernel, pid, fd, spec, state),
+        )
+        if not request.hold:
+            birth.pass_gate(kernel, born)
+            _poststart(kernel, job)
+        console = -1
+        if console_end >= 0:
+            from lading.runtime.console import receive_master
+
+            console = receive_master(console_end)
+        return Made(record, kernel.pidfd_open(born.pid), console)
+    except BaseException:
+        if born is not None:
+            birth.destroy(born.pid)
+        raise
+    finally:
+        job.close()
+        if console_end >= 0:
+            os.close(console_end)
+        if born is not None:
+            born.up.close()
+
+
+def _prepare(kernel: Kernel, job: Job, cache: str) -> None:
+    """What takes the creator's own power or time: the filter, and sources that the container's root may not reach."""
+    linux = job.spec.linux or Linux()
+    if linux.seccomp is not None:
+        job.filter, job.filter_flags = filters.prepare(linux.seccomp, cache)
+    for index, mount in enumerate(job.spec.mounts):
+        if not mounts.is_bind(mount):
+            if mount.uid_mappings or mount.gid_mappings:
+                raise Unsupported(f"mount on {mount.destination}: mappings on a mount of type {mount.type}")
+            continue
+        options = Options(mount.options)
+        if options.idmap or mount.uid_mappings or mount.gid_mappings:
+            job.sources[index] = _idmapped(kernel, job, index, options)
+        elif "user" in job.plan.new:
+            job.sources[index] = mounts.make_bind(kernel, mount, options)
+    if "user" in job.plan.new and "mount" in job.plan.new:
+        root = job.spec.root
+        path = os.path.join(job.bundle, root.path) if root else ""
+        job.root_mount = rootfs.make(kernel, job.rootfs, path)
+
+
+def _idmapped(kernel: Kernel, job: Job, index: int, options: Options) -> int:
+    from lading.kernel import idmap
+
+    mount = job.spec.mounts[index]
+    linux = job.spec.linux or Linux()
+    uids = _ids(mount.uid_mappings or linux.uid_mappings)
+    gids = _ids(mount.gid_mappings or linux.gid_mappings)
+    if not uids or not gids:
+        raise InvalidInput(
+            f"mount on {mount.destination}: idmap without mappings, here or in linux.uidMappings"
+        )
+    idmap.check(uids, f"mount on {mount.destination}: uidMappings")
+    idmap.check(gids, f"mount on {mount.destination}: gidMappings")
+    userns = idmap.user_namespace(kernel, uids, gids)
+    try:
+        return mounts.make_bind(kernel, mount, options, userns)
+    finally:
+        os.close(userns)
+
+
+def _ids(rows: list[IDMapping]) -> list[tuple[int, int, int]]:
+    return [(row.container_id, row.host_id, row.size) for row in rows]
+
+
+def open_console_socket(job: Job | ExecJob, path: str) -> int:
+    """Give the job a socket to send its terminal's master through; our end of it, -1 when it goes to ``path``."""
+    from lading.runtime.console import connect
+
+    if path:
+        job.console_fd = connect(path)
+        return -1
+    import _socket
+
+    ours, theirs = _socket.socketpair(_socket.AF_UNIX, _socket.SOCK_STREAM | _socket.SOCK_CLOEXEC)
+    job.console_fd = theirs.detach()
+    return ours.detach()
+
+
+def _hold_channel(directory: str) -> channel.Channel:
+    """The two pipes in the state directory through which ``start`` speaks to a created container.
+
+    Both are opened for reading and writing: an open never blocks, and no end closes while nobody is there.
+    """
+    ends = []
+    for name in (START, RESULT):
+        os.mkfifo(f"{directory}/{name}", 0o600)
+        ends.append(os.open(f"{directory}/{name}", os.O_RDWR | os.O_CLOEXEC))
+    return channel.Channel(ends[0], ends[1])
+
+
+def _outer_hooks(kernel: Kernel, job: Job) -> None:
+    from lading.runtime.hooks import run_all
+
+    hooks = job.spec.hooks
+    if hooks is not None:
+        run_all(kernel, "prestart", hooks.prestart, job.state)
+        run_all(kernel, "createRuntime", hooks.create_runtime, job.state)
+
+
+def _poststart(kernel: Kernel, job: Job) -> None:
+    hooks = job.spec.hooks
+    if hooks is not None and hooks.poststart:
+        from lading.runtime.hooks import run_all
+
+        run_all(kernel, "poststart", hooks.poststart, job.state.replace(status="running"))
+
+
+def hand_over_listener(kernel: Kernel, pid: int, fd: int, spec: Spec, state: State) -> None:
+    """Fetch the seccomp listener ``fd`` of ``pid`` and send it to ``linux.seccomp.listenerPath``."""
+    from lading.formats.jsontext import dumps
+
     linux = spec.linux
-    if linux is not None and linux.intel_rdt is not None and not os.path.isdir("/sys/fs/resctrl/info"):
-        raise Unsupported("linux.intelRdt: no resctrl file system is mounted on this machine")
-
-
-__all__ = ["Born", "LadingError", "converse", "destroy", "from_outside", "give_birth", "pass_gate"]
+    assert linux is not None and linux.seccomp is not None
+    pidfd = kernel.pidfd_open(pid)
+    try:
+        listener = kernel.pidfd_getfd(pidfd, fd)
+    finally:
+        os.close(pidfd)
+    try:
+        text = dumps(
+            {
+                "ociVersion": OCI_VERSION,
+                "fds": ["seccompFd"],
+                "pid": pid,
+                "metadata": linux.seccomp.listener_metadata,
+                "state": state.encode(),
+            }
+        )
+        filters.send_listener(linux.seccomp.listener_path, listener, text.encode())
+    finally:
+        os.close(listener)

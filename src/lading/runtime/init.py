@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import os
 
-from lading.errors import CommandNotExecutable, CommandNotFound, InvalidInput, KernelError, LadingError
+from lading.errors import InvalidInput, KernelError
 from lading.kernel.files import O_PATH
 from lading.kernel.mounts import MOUNT_ATTR_RDONLY, MS_SLAVE
 from lading.kernel.namespaces import CLONE_NEWCGROUP
+from lading.kernel.paths import make_directory_inside
 from lading.kernel.process import PR_SET_DUMPABLE
-from lading.runtime import channel, console, devices, join, masks, mounts, rootfs, security
+from lading.runtime import cgroupfs, channel, command, console, devices, join, masks, mounts, rootfs, security
 from lading.runtime.options import PROPAGATION
 
 TYPE_CHECKING = False
@@ -24,11 +25,7 @@ if TYPE_CHECKING:
 
     from lading.formats.oci_runtime import Linux, Process
     from lading.kernel import Kernel
-    from lading.runtime.job import Job, Stdio
-
-_DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-_SIG_DFL = 0
-_SIG_SETMASK = 2
+    from lading.runtime.job import Job
 
 
 class Init:
@@ -49,6 +46,7 @@ class Init:
         """Everything up to the command, in order."""
         steps: list[Callable[[], None]] = [
             self.wait_for_permission,
+            self.enter_cgroup,
             self.become_root_of_user_namespace,
             self.forbid_inspection,
             self.join_namespaces,
@@ -66,10 +64,11 @@ class Init:
                 self.open_console,
                 self.protect_paths,
                 self.make_cwd,
+                self.forbid_imports,
                 self.change_root,
             ]
         else:
-            steps += [self.open_proc, self.hooks_before_pivot, self.change_root_shared]
+            steps += [self.open_proc, self.hooks_before_pivot, self.forbid_imports, self.change_root_shared]
         steps += [self.name_host, self.set_sysctls, self.take_terminal]
         if self.process is not None:
             steps += [
@@ -93,8 +92,15 @@ class Init:
 
     def wait_for_permission(self) -> None:
         """The creator has placed us in our cgroup and written our id maps; or it died."""
-        if self.job.channel.receive() != channel.GO:
+        permission = self.job.channel.receive()
+        if permission not in (channel.GO, channel.GO_WITHOUT_GROUPS):
             os._exit(1)
+        self.setgroups = permission == channel.GO
+
+    def enter_cgroup(self) -> None:
+        """Before anything that costs memory or makes a process; the host's own tree is still in sight."""
+        if self.job.joins_cgroup_itself:
+            self.job.cgroup.join()
 
     def become_root_of_user_namespace(self) -> None:
         """With the maps written, be uid 0 of the new user namespace rather than an unmapped nobody."""
@@ -110,6 +116,8 @@ class Init:
         """Those the helper has not joined for us, and our own cgroup namespace, now that we are in our cgroup."""
         plan = self.job.plan
         if not plan.needs_helper:
+            if any(name == "mount" for name, _, _ in plan.joins):
+                command.forbid_imports()
             join.enter(self.kernel, plan.joins)
         if "cgroup" in plan.new:
             self.kernel.unshare(CLONE_NEWCGROUP)
@@ -118,17 +126,12 @@ class Init:
         """A session of our own, and a session keyring that is not the creator's."""
         self.kernel.setsid()
         if not self.job.no_new_keyring:
-            try:
-                self.kernel.join_session_keyring(f"_ses.{self.job.state.id}")
-            except KernelError as error:
-                # ENOSYS: no keyrings in this kernel. EPERM: an outer seccomp filter. There is none to leak then.
-                if error.errno not in (1, 38):
-                    raise
+            command.join_keyring(self.kernel, self.job.state.id)
 
     def standard_streams(self) -> None:
         """Descriptors 0, 1 and 2."""
         if self.process is None or not self.process.terminal:
-            place_streams(self.kernel, self.job.stdio)
+            command.place_streams(self.kernel, self.job.stdio)
 
     def loopback(self) -> None:
         """A new network namespace has its loopback interface down."""
@@ -152,14 +155,19 @@ class Init:
         """Assemble the root."""
         root = self.job.spec.root
         path = os.path.join(self.job.bundle, root.path) if root else ""
-        self.root_fd = rootfs.attach(self.kernel, self.job.rootfs, path, self.job.anchor)
+        self.root_fd = rootfs.attach(
+            self.kernel, self.job.rootfs, path, self.job.anchor, mount=self.job.root_mount
+        )
 
     def mount_all(self) -> None:
         """``mounts`` in their order."""
         for index, mount in enumerate(self.job.spec.mounts):
-            userns = self.job.idmaps.get(index, -1)
-            fd = mounts.add(self.kernel, self.root_fd, mount, label=self.linux.mount_label, userns_fd=userns)
-            self.kernel.close(fd)
+            if mount.type == "cgroup":
+                cgroupfs.add(self.kernel, self.root_fd, mount, self.job.cgroup, "cgroup" in self.job.plan.new)
+                continue
+            source = self.job.sources.get(index, -1)
+            made = mounts.add(self.kernel, self.root_fd, mount, label=self.linux.mount_label, source=source)
+            self.kernel.close(made)
 
     def make_devices(self) -> None:
         """``/dev``."""
@@ -204,12 +212,16 @@ class Init:
         """The working directory is made when the image has none; then a read-only root is made so."""
         if self.process is not None and self.process.cwd not in ("", "/"):
             try:
-                self.kernel.close(masks.make_directory_inside(self.kernel, self.root_fd, self.process.cwd))
+                self.kernel.close(make_directory_inside(self.kernel, self.root_fd, self.process.cwd))
             except KernelError as error:
                 if error.errno not in (1, 13, 20, 30):  # told better when we change into it
                     raise
         if self.job.spec.root and self.job.spec.root.readonly:
             self.kernel.mount_setattr(self.root_fd, set_=MOUNT_ATTR_RDONLY)
+
+    def forbid_imports(self) -> None:
+        """From here on a module file would be the image's."""
+        command.forbid_imports()
 
     def change_root(self) -> None:
         """pivot_root, and the old root is gone."""
@@ -261,15 +273,7 @@ class Init:
     def limit(self) -> None:
         """Personality, scheduling, memory policy, rlimits: while we still may."""
         assert self.process is not None
-        persona = self.linux.personality
-        if persona is not None:
-            self.kernel.personality(
-                security.look_up(security.PERSONALITIES, persona.domain, "linux.personality.domain")
-            )
-        policy = self.linux.memory_policy
-        if policy is not None:
-            security.set_memory_policy(self.kernel, policy.mode, policy.nodes, policy.flags)
-        limit_process(self.kernel, self.process)
+        command.limit_process(self.kernel, self.process, self.linux)
 
     def label(self) -> None:
         """AppArmor and SELinux."""
@@ -280,29 +284,29 @@ class Init:
         """Without no_new_privs the filter needs CAP_SYS_ADMIN: now or never."""
         assert self.process is not None
         if not self.process.no_new_privileges:
-            load_filter(self.kernel, self.job)
+            command.load_filter(self.kernel, self.job)
 
     def become_user(self) -> None:
         """User, groups, capabilities, umask."""
         assert self.process is not None
-        become_user(self.kernel, self.process, self.setgroups)
+        command.become_user(self.kernel, self.process, self.setgroups)
 
     def change_directory(self) -> None:
         """The working directory, which must lie inside the root."""
         assert self.process is not None
-        change_directory(self.kernel, self.process.cwd or "/")
+        command.change_directory(self.kernel, self.process.cwd or "/")
 
     def filter_late(self) -> None:
         """With no_new_privs the filter comes as late as possible."""
         assert self.process is not None
         if self.process.no_new_privileges:
             security.no_new_privileges(self.kernel)
-            load_filter(self.kernel, self.job)
+            command.load_filter(self.kernel, self.job)
 
     def find_command(self) -> None:
         """The file to execute, so that a missing one is an error of ``create`` already."""
         assert self.process is not None
-        self.path = find_command(self.process)
+        self.path = command.find_command(self.process)
 
     def close_descriptors(self) -> None:
         """Whatever the creator had open stays here: all but the standard streams and those asked for."""
@@ -331,7 +335,7 @@ class Init:
         """The last call."""
         if self.process is None:
             raise InvalidInput("the configuration has no process to start")
-        execute(self.kernel, self.path, self.process)
+        command.execute(self.kernel, self.path, self.process)
 
 
 def become(kernel: Kernel, job: Job) -> NoReturn:
@@ -345,171 +349,6 @@ def become(kernel: Kernel, job: Job) -> NoReturn:
         except BaseException:
             pass
     os._exit(1)
-
-
-# -- shared with exec into a running container
-
-
-def place_streams(kernel: Kernel, stdio: Stdio) -> None:
-    """Make the given descriptors 0, 1 and 2, whatever numbers they have now."""
-    wanted = [stdio.stdin, stdio.stdout, stdio.stderr]
-    null = -1
-    for index, fd in enumerate(wanted):
-        if fd < 0:
-            if null < 0:
-                null = kernel.open("/dev/null", os.O_RDWR)
-            wanted[index] = null
-    # Move those that another copy would overwrite out of the way first.
-    for index, fd in enumerate(wanted):
-        if fd < 3 and fd != index:
-            wanted[index] = kernel.dup_above(fd, 10)
-    for index, fd in enumerate(wanted):
-        kernel.dup2(fd, index)
-
-
-def limit_process(kernel: Kernel, process: Process) -> None:
-    """Scheduling and rlimits."""
-    security.schedule(kernel, process)
-    security.set_limits(kernel, process.rlimits)
-
-
-def become_user(kernel: Kernel, process: Process, setgroups: bool) -> None:
-    """Identity, capabilities, umask; and the standard streams become the user's, so that /dev/stdout can be opened."""
-    user = process.user
-    if user.uid:
-        for fd in (0, 1, 2):
-            try:
-                kernel.fchown(fd, user.uid, -1)
-            except KernelError as error:
-                if error.errno not in (1, 22, 30, 9):  # not ours, not mapped, read-only, closed
-                    raise
-    security.become(kernel, process, setgroups=setgroups)
-    if user.umask is not None:
-        kernel.umask(user.umask)
-
-
-def change_directory(kernel: Kernel, path: str) -> None:
-    """chdir(2) and the check that a leaked descriptor did not lead us out of the root (CVE-2024-21626)."""
-    if not path.startswith("/"):
-        raise InvalidInput(f"process.cwd: {path!r} is not absolute")
-    try:
-        kernel.chdir(path)
-    except KernelError as error:
-        raise InvalidInput(f"process.cwd: {path}: {os.strerror(error.errno)}") from None
-    if not kernel.getcwd().startswith("/"):
-        raise InvalidInput(
-            f"process.cwd: {path} lies outside the container's root",
-            hint="the image is hostile (CVE-2024-21626)",
-            reason="escape",
-        )
-
-
-def load_filter(kernel: Kernel, job: Job) -> None:
-    """Load the compiled seccomp filter; a listener is handed to the creator before anything else happens."""
-    if not job.filter:
-        return
-    listener = kernel.seccomp_load(job.filter, job.filter_flags)
-    from lading.kernel.seccomp import FLAG_NEW_LISTENER
-
-    if job.filter_flags & FLAG_NEW_LISTENER:
-        job.channel.send(channel.LISTENER + str(listener).encode())
-        if job.channel.receive() != channel.GO:
-            os._exit(1)
-        kernel.close(listener)
-
-
-def environment(process: Process) -> dict[bytes, bytes]:
-    """``process.env`` for execve; HOME from the container's passwd(5) when it is not given."""
-    env: dict[bytes, bytes] = {}
-    for pair in process.env:
-        key, _, value = pair.partition("=")
-        if not key or "\0" in pair:
-            raise InvalidInput(f"process.env: {pair!r} is not NAME=VALUE")
-        env[os.fsencode(key)] = os.fsencode(value)
-    if not env.get(b"HOME"):
-        env[b"HOME"] = home_of(process.user.uid)
-    return env
-
-
-def home_of(uid: int, path: str = "/etc/passwd") -> bytes:
-    """The home directory of ``uid`` in a passwd(5) file; ``/`` without one."""
-    import stat
-
-    wanted = str(uid).encode()
-    try:
-        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY)
-    except OSError:
-        return b"/"
-    try:
-        if not stat.S_ISREG(os.fstat(fd).st_mode):
-            return b"/"
-        for line in os.read(fd, 1 << 20).split(b"\n"):
-            fields = line.split(b":")
-            if len(fields) >= 6 and fields[2] == wanted:
-                return fields[5] or b"/"
-    except OSError:
-        pass
-    finally:
-        os.close(fd)
-    return b"/"
-
-
-def find_command(process: Process) -> str:
-    """The path that ``process.args[0]`` means inside the container.
-
-    Raises :class:`CommandNotFound` and :class:`CommandNotExecutable`.
-    """
-    if not process.args or not process.args[0]:
-        raise InvalidInput("process.args is empty")
-    name = process.args[0]
-    if "/" in name:
-        candidates = [name]
-    else:
-        search = _DEFAULT_PATH
-        for pair in process.env:
-            if pair.startswith("PATH="):
-                search = pair[5:]
-        candidates = [f"{directory or '.'}/{name}" for directory in search.split(":")]
-    problem = 0
-    for path in candidates:
-        try:
-            found = os.stat(path)
-        except OSError as error:
-            if error.errno not in (2, 20):
-                problem = error.errno or 0
-            continue
-        if found.st_mode & 0o170000 != 0o040000 and os.access(path, os.X_OK):
-            return path
-        problem = 21 if found.st_mode & 0o170000 == 0o040000 else 13
-    if problem:
-        raise CommandNotExecutable(f"exec {name!r}: {os.strerror(problem)}")
-    if "/" in name:
-        raise CommandNotFound(f"exec {name!r}: no such file or directory")
-    raise CommandNotFound(f"exec {name!r}: executable file not found in $PATH")
-
-
-def execute(kernel: Kernel, path: str, process: Process) -> None:
-    """Give signals back their defaults and execute. Raises a :class:`LadingError` when that fails."""
-    env = environment(process)
-    default_signals()
-    try:
-        kernel.execve(path, process.args, env)
-    except OSError as error:
-        raise channel.exec_error(path, error.errno or 0) from None
-    raise LadingError("execve returned")
-
-
-def default_signals() -> None:
-    """Undo what the interpreter and our caller ignore or block: execve keeps both."""
-    import _signal
-
-    for number in range(1, 65):
-        try:
-            if _signal.getsignal(number) == 1:  # SIG_IGN
-                _signal.signal(number, _SIG_DFL)
-        except (ValueError, OSError):
-            continue
-    _signal.pthread_sigmask(_SIG_SETMASK, ())
 
 
 def _is_bind(options: list[str]) -> bool:

@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     from lading.formats.rootfs import Rootfs
     from lading.runtime.channel import Channel
     from lading.runtime.join import Plan
+    from lading.runtime.resources import CgroupHandle
 
 
 class Stdio:
@@ -31,27 +32,30 @@ class Job:
     __slots__ = (
         "anchor",
         "bundle",
+        "cgroup",
         "channel",
         "console_fd",
         "filter",
         "filter_flags",
-        "idmaps",
         "no_new_keyring",
         "no_pivot",
         "plan",
         "preserve_fds",
+        "root_mount",
         "rootfs",
+        "sources",
         "spec",
         "start",
         "state",
         "stdio",
     )
 
-    def __init__(self, spec: Spec, bundle: str, state: State, plan: Plan) -> None:
+    def __init__(self, spec: Spec, bundle: str, state: State, plan: Plan, cgroup: CgroupHandle) -> None:
         self.spec = spec
         self.bundle = bundle
         self.state = state
         self.plan = plan
+        self.cgroup = cgroup
         self.rootfs: Rootfs | None = None
         self.anchor = bundle  # a directory to attach layers over, in the container's own mount namespace
         self.channel: Channel
@@ -63,6 +67,22 @@ class Job:
         self.no_new_keyring = False
         self.filter = b""  # compiled seccomp program
         self.filter_flags = 0
-        self.idmaps: dict[
-            int, int
-        ] = {}  # index in spec.mounts → descriptor of the user namespace that maps it
+        #: Index in ``spec.mounts`` → a detached mount made with the creator's power.
+        self.sources: dict[int, int] = {}
+        self.root_mount = -1  # the root likewise
+
+    @property
+    def joins_cgroup_itself(self) -> bool:
+        """Whether the new process can move itself, which is quicker: it must still have the host's power and mounts."""
+        return not (self.cgroup.unit or "user" in self.plan.new or self.plan.needs_helper)
+
+    def close(self) -> None:
+        """Close what was opened for the new process."""
+        import os
+
+        for fd in (*self.sources.values(), self.root_mount, self.console_fd):
+            if fd >= 0:
+                os.close(fd)
+        self.plan.close()
+        if self.start is not None:
+            self.start.close()

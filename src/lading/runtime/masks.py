@@ -112,10 +112,8 @@ class Masks:
             if error.errno in _ABSENT:
                 return
             raise
-        if stat.S_ISDIR(kernel.fstat(target).st_mode):
-            cover = self._empty_directory()
-        else:
-            cover = self._null_device()
+        directory = stat.S_ISDIR(kernel.fstat(target).st_mode)
+        cover = self._empty_directory() if directory else self._null_device()
         kernel.move_mount(cover, target)
         kernel.close(cover)
         kernel.close(target)

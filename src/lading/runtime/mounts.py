@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 _REAL_DIRECTORIES = ("proc", "sysfs")
 
 
-def add(kernel: Kernel, root_fd: int, mount: Mount, *, label: str = "", userns_fd: int = -1) -> int:
-    """Make one mount and return its descriptor. ``userns_fd`` gives the mapping of an idmapped mount.
+def add(kernel: Kernel, root_fd: int, mount: Mount, *, label: str = "", source: int = -1) -> int:
+    """Make one mount and return its descriptor. ``source`` is what :func:`make_bind` made before, with more power.
 
     Raises :class:`KernelError` and :class:`InvalidInput` that name the destination.
     """
@@ -34,7 +34,7 @@ def add(kernel: Kernel, root_fd: int, mount: Mount, *, label: str = "", userns_f
         if options.remount:
             return _remount(kernel, root_fd, mount, options)
         if options.bind or mount.type == "bind":
-            made = _bind(kernel, mount, options, userns_fd)
+            made = source if source >= 0 else make_bind(kernel, mount, options)
             target = _bind_target(kernel, root_fd, mount.destination, made)
         else:
             made, target = _new(kernel, root_fd, mount, options, label)
@@ -49,7 +49,8 @@ def add(kernel: Kernel, root_fd: int, mount: Mount, *, label: str = "", userns_f
     return made
 
 
-def _bind(kernel: Kernel, mount: Mount, options: Options, userns_fd: int) -> int:
+def make_bind(kernel: Kernel, mount: Mount, options: Options, userns_fd: int = -1) -> int:
+    """A detached copy of ``mount.source`` with its attributes; ``userns_fd`` gives the mapping of an idmapped one."""
     if options.data:
         raise InvalidInput(
             f"mount on {mount.destination}: option {options.data[0][0]!r} means nothing for a bind mount"
@@ -61,6 +62,11 @@ def _bind(kernel: Kernel, mount: Mount, options: Options, userns_fd: int) -> int
         )
     _attributes(kernel, made, options)
     return made
+
+
+def is_bind(mount: Mount) -> bool:
+    """Whether it shows something that exists, rather than a new file system."""
+    return mount.type == "bind" or "bind" in mount.options or "rbind" in mount.options
 
 
 def _attributes(kernel: Kernel, made: int, options: Options) -> None:

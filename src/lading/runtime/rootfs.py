@@ -23,23 +23,36 @@ if TYPE_CHECKING:
     from lading.kernel import Kernel
 
 
-def attach(kernel: Kernel, rootfs: Rootfs | None, path: str, anchor: str) -> int:
-    """Attach the root somewhere in this mount namespace and return a descriptor of its top.
+def make(kernel: Kernel, rootfs: Rootfs | None, path: str) -> int:
+    """A detached mount of the root: the layers of ``rootfs`` stacked, or without them the directory ``path``.
 
-    With ``rootfs`` the layers are stacked and attached over ``anchor`` (any directory; only this namespace sees it);
-    without one the directory ``path`` is bound onto itself, because pivot_root(2) wants a mount point.
+    A plain directory is copied with all mounts below it and becomes a mount because pivot_root(2) wants one.
     """
-    if rootfs is None:
-        try:
-            target = kernel.open(path, O_PATH | os.O_DIRECTORY)
-        except KernelError as error:
-            if error.errno in (2, 20):
-                raise InvalidInput(f"root.path {path!r} is not a directory") from None
-            raise
-        mount = kernel.open_tree("", OPEN_TREE_CLONE | AT_RECURSIVE, dirfd=target)
-    else:
-        target = kernel.open(anchor, O_PATH | os.O_DIRECTORY)
-        mount = assemble(kernel, rootfs)
+    if rootfs is not None:
+        return assemble(kernel, rootfs)
+    try:
+        return kernel.open_tree(path, OPEN_TREE_CLONE | AT_RECURSIVE)
+    except KernelError as error:
+        if error.errno in (2, 20):
+            raise InvalidInput(f"root.path {path!r} does not exist") from None
+        raise
+
+
+def attach(kernel: Kernel, rootfs: Rootfs | None, path: str, anchor: str, *, mount: int = -1) -> int:
+    """Attach the root in this mount namespace and return a descriptor of its top.
+
+    It goes over ``path``, or with ``rootfs`` over ``anchor``, any directory; only this namespace sees it. ``mount`` is a root
+    that :func:`make` made before, with more power.
+    """
+    place = path if rootfs is None else anchor
+    try:
+        target = kernel.open(place, O_PATH | os.O_DIRECTORY)
+    except KernelError as error:
+        if error.errno in (2, 20):
+            raise InvalidInput(f"root.path {place!r} is not a directory") from None
+        raise
+    if mount < 0:
+        mount = make(kernel, rootfs, path)
     kernel.mount_setattr(mount, propagation=MS_PRIVATE)
     kernel.move_mount(mount, target)
     kernel.close(target)

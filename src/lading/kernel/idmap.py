@@ -1,0 +1,128 @@
+"""User-namespace maps (user_namespaces(7)): written directly where the kernel lets us, else by the setuid helpers.
+
+A map is a list of ``(inside, outside, length)``.
+"""
+
+from __future__ import annotations
+
+import os
+
+from lading.errors import Denied, InvalidInput, KernelError
+from lading.kernel.namespaces import CLONE_NEWUSER
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from lading.kernel import Kernel
+
+Map = list[tuple[int, int, int]]
+_SIGKILL, _SIGSTOP = 9, 19
+_LINES = 340  # the kernel's limit
+
+
+def check(ids: Map, what: str) -> None:
+    """Refuse maps that the kernel would: empty, too long, overlapping, out of range. ``what`` names the field."""
+    if not ids or len(ids) > _LINES:
+        raise InvalidInput(f"{what}: from 1 to {_LINES} ranges are possible, not {len(ids)}")
+    for side in (0, 1):
+        end = -1
+        for row in sorted(ids, key=lambda r: r[side]):
+            if row[2] <= 0 or row[side] < 0 or row[side] + row[2] > 0xFFFFFFFF:
+                raise InvalidInput(f"{what}: the range {row[0]} {row[1]} {row[2]} is empty or too large")
+            if row[side] <= end:
+                raise InvalidInput(f"{what}: ranges overlap at {row[side]}")
+            end = row[side] + row[2] - 1
+
+
+def write(kernel: Kernel, pid: int, uids: Map, gids: Map) -> bool:
+    """Write the maps of ``pid``'s fresh user namespace. True when setgroups(2) stays allowed inside.
+
+    Raises :class:`Denied` when neither this process nor ``newuidmap`` may map those ids.
+    """
+    try:
+        _put(kernel, f"/proc/{pid}/uid_map", uids)
+    except KernelError as error:
+        if error.errno not in (1, 13):
+            raise KernelError(f"uid map {_text(uids).decode()!r}", error.errno) from None
+        return _without_power(kernel, pid, uids, gids)
+    _put(kernel, f"/proc/{pid}/gid_map", gids)
+    return True
+
+
+def _without_power(kernel: Kernel, pid: int, uids: Map, gids: Map) -> bool:
+    if _is_own(uids, os.geteuid()) and _is_own(gids, os.getegid()):
+        # One's own id needs no privilege, but groups may not be dropped then (CVE-2014-8989).
+        _write(kernel, f"/proc/{pid}/setgroups", b"deny")
+        _put(kernel, f"/proc/{pid}/uid_map", uids)
+        _put(kernel, f"/proc/{pid}/gid_map", gids)
+        return False
+    _by_helper("newuidmap", pid, uids)
+    _by_helper("newgidmap", pid, gids)
+    return True
+
+
+def _is_own(ids: Map, own: int) -> bool:
+    return len(ids) == 1 and ids[0][1] == own and ids[0][2] == 1
+
+
+def _text(ids: Map) -> bytes:
+    return "".join(f"{inside} {outside} {length}\n" for inside, outside, length in ids).encode()
+
+
+def _put(kernel: Kernel, path: str, ids: Map) -> None:
+    _write(kernel, path, _text(ids))
+
+
+def _write(kernel: Kernel, path: str, data: bytes) -> None:
+    fd = kernel.open(path, os.O_WRONLY)
+    try:
+        kernel.write(fd, data)
+    finally:
+        kernel.close(fd)
+
+
+def _by_helper(program: str, pid: int, ids: Map) -> None:
+    """newuidmap(1) and newgidmap(1): setuid programs that grant what subuid(5) and subgid(5) list."""
+    arguments = [program, str(pid), *(str(n) for row in ids for n in row)]
+    error_read, error_write = os.pipe()
+    child = os.fork()
+    if child == 0:
+        try:
+            os.dup2(error_write, 2)
+            os.execvp(program, arguments)
+        except OSError as error:
+            os.write(error_write, f"{program}: {error.strerror}".encode())
+        finally:
+            os._exit(127)
+    os.close(error_write)
+    said = os.read(error_read, 2000).decode(errors="replace").strip()
+    os.close(error_read)
+    if os.waitpid(child, 0)[1]:
+        raise Denied(
+            f"{program} refused: {said or 'no reason given'}",
+            hint="install uidmap and give the user ranges in /etc/subuid and /etc/subgid",
+            reason="idmap",
+        )
+
+
+def user_namespace(kernel: Kernel, uids: Map, gids: Map) -> int:
+    """A descriptor of a new user namespace with these maps and no process in it, for idmapped mounts."""
+    child = kernel.fork()
+    if child == 0:
+        try:
+            kernel.unshare(CLONE_NEWUSER)
+            os.kill(os.getpid(), _SIGSTOP)
+        except BaseException:
+            pass
+        finally:
+            os._exit(1)
+    try:
+        if not os.WIFSTOPPED(os.waitpid(child, os.WUNTRACED)[1]):
+            raise Denied("a user namespace for an idmapped mount could not be made", reason="idmap")
+        write(kernel, child, uids, gids)
+        return kernel.open(f"/proc/{child}/ns/user", os.O_RDONLY)
+    finally:
+        try:
+            os.kill(child, _SIGKILL)
+            os.waitpid(child, 0)
+        except OSError:
+            pass

@@ -1,0 +1,217 @@
+"""The creator's side: give birth to the first process, do for it what only the outside can do, and let it go on.
+
+With one thread and nothing unusual to join it is a single clone(2) with all namespaces at once. Otherwise a helper
+(see ``join``) clones with CLONE_PARENT: the container's process is the caller's child in every case, so the caller
+alone reaps it.
+"""
+
+from __future__ import annotations
+
+import os
+
+from lading.errors import KernelError
+from lading.kernel.namespaces import CLONE_NEWTIME, CLONE_PARENT
+from lading.kernel.process import PR_SET_DUMPABLE
+from lading.runtime import channel, command, gate, join
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from lading.kernel import Kernel
+    from lading.runtime.job import Job
+
+_SIGKILL = 9
+
+
+class Born:
+    """A process that waits for permission: ``pid`` in the caller's pid namespace, ``up`` the caller's channel."""
+
+    __slots__ = ("gated", "pid", "up")
+
+    def __init__(self, pid: int, up: channel.Channel) -> None:
+        self.pid = pid
+        self.up = up
+        self.gated = False
+
+
+def give_birth(kernel: Kernel, job: Job, main: Callable[[Kernel, Job], object]) -> Born:
+    """Start ``main(kernel, job)`` as a child of the caller in its new (and, with a helper, joined) namespaces.
+
+    ``main`` must not return. It blocks until the caller sends :data:`channel.GO`.
+    """
+    command.preload(job.spec.process, job.spec.hooks is not None)
+    up, down = channel.pair()
+    job.channel = down
+    plan = job.plan
+    if plan.needs_helper:
+        pid = _by_helper(kernel, job, up, main)
+    elif _single_threaded():
+        pid = kernel.clone(plan.clone_flags)
+        if pid == 0:
+            _child(kernel, job, up, main)
+    else:
+        pid = _by_helper(kernel, job, up, main)
+    down.close()
+    return Born(pid, up)
+
+
+def _single_threaded() -> bool:
+    """Whether a raw clone is safe: another thread could hold a lock of the C library that no one would release."""
+    return len(os.listdir("/proc/self/task")) == 1
+
+
+def _child(kernel: Kernel, job: Job, up: channel.Channel, main: Callable[[Kernel, Job], object]) -> None:
+    try:
+        up.close()
+        main(kernel, job)
+    finally:
+        os._exit(1)
+
+
+def _by_helper(kernel: Kernel, job: Job, up: channel.Channel, main: Callable[[Kernel, Job], object]) -> int:
+    read_fd, write_fd = os.pipe()
+    helper = kernel.fork()
+    if helper == 0:
+        try:
+            os.close(read_fd)
+            _help(kernel, job, up, main, write_fd)
+        except BaseException as error:
+            os.write(write_fd, channel.encode_error(error))
+        finally:
+            os._exit(0)
+    os.close(write_fd)
+    answer = os.read(read_fd, 4096)
+    os.close(read_fd)
+    os.waitpid(helper, 0)
+    if not answer.isdigit():
+        job.channel.close()
+        up.close()
+        raise channel.decode_error(answer)
+    return int(answer)
+
+
+def _help(
+    kernel: Kernel, job: Job, up: channel.Channel, main: Callable[[Kernel, Job], object], write_fd: int
+) -> None:
+    plan = job.plan
+    if plan.needs_helper:
+        if plan.joins:
+            kernel.prctl(PR_SET_DUMPABLE, 0)
+        if plan.offsets or "time" in plan.new:
+            kernel.unshare(CLONE_NEWTIME)
+            if plan.offsets:
+                _write_offsets(kernel, plan.offsets)
+        if any(name == "mount" for name, _, _ in plan.joins):
+            command.forbid_imports()
+        join.enter(kernel, plan.joins)
+    pid = kernel.clone(plan.clone_flags | CLONE_PARENT)
+    if pid == 0:
+        os.close(write_fd)
+        if "user" in plan.new:
+            kernel.prctl(PR_SET_DUMPABLE, 1)  # until our id maps are written: they are files of /proc/PID
+        _child(kernel, job, up, main)
+    os.write(write_fd, str(pid).encode())
+
+
+def _write_offsets(kernel: Kernel, text: str) -> None:
+    try:
+        fd = kernel.open("/proc/self/timens_offsets", os.O_WRONLY)
+        kernel.write(fd, text.encode())
+        kernel.close(fd)
+    except KernelError as error:
+        raise KernelError(f"linux.timeOffsets: {error.call}", error.errno) from None
+
+
+def from_outside(kernel: Kernel, job: Job, born: Born) -> bytes:
+    """What the outside does before the first step inside: id maps, the OOM score, the control group.
+
+    Returns the permission to send: it says whether setgroups(2) is possible inside.
+    """
+    permission = channel.GO
+    linux = job.spec.linux
+    if linux is not None and "user" in job.plan.new:
+        from lading.kernel import idmap
+
+        if not idmap.write(
+            kernel,
+            born.pid,
+            [(m.container_id, m.host_id, m.size) for m in linux.uid_mappings],
+            [(m.container_id, m.host_id, m.size) for m in linux.gid_mappings],
+        ):
+            permission = channel.GO_WITHOUT_GROUPS
+    if not job.joins_cgroup_itself:
+        job.cgroup.add(born.pid)
+    process = job.spec.process
+    if process is not None and process.oom_score_adj is not None:
+        set_oom_score(kernel, born.pid, process.oom_score_adj)
+    return permission
+
+
+def set_oom_score(kernel: Kernel, pid: int, value: int) -> None:
+    """Write ``/proc/PID/oom_score_adj``; lowering it needs CAP_SYS_RESOURCE and that is a clear error."""
+    try:
+        fd = kernel.open(f"/proc/{pid}/oom_score_adj", os.O_WRONLY)
+        try:
+            kernel.write(fd, str(value).encode())
+        finally:
+            kernel.close(fd)
+    except KernelError as error:
+        hint = "lowering the score needs CAP_SYS_RESOURCE" if error.errno in (1, 13) else ""
+        raise KernelError(f"process.oomScoreAdj={value}", error.errno, hint=hint) from None
+
+
+def converse(
+    kernel: Kernel, born: Born, on_hooks: Callable[[], None], on_listener: Callable[[int], None]
+) -> None:
+    """Answer the new process until it is ready (``create``) or has executed its command (``run``).
+
+    Raises the error that it reported; the process is then dead and reaped.
+    """
+    while True:
+        message = born.up.receive()
+        if message == channel.HOOKS:
+            on_hooks()
+            born.up.send(channel.GO)
+        elif message[:1] == channel.LISTENER:
+            on_listener(int(message[1:]))
+            born.up.send(channel.GO)
+        elif message == channel.READY:
+            return
+        elif message:
+            raise channel.decode_error(message)
+        else:
+            return  # closed: executed, stopped at the gate, or dead
+
+
+def pass_gate(kernel: Kernel, born: Born) -> None:
+    """Wait for the command to be executed. Raises when the process ended without."""
+    if not born.gated:
+        return
+    status = gate.watch(kernel, born.pid)
+    if status is None:
+        return
+    raise channel.decode_error(b"")
+
+
+def destroy(pid: int) -> None:
+    """Kill and reap a child that will not become a container."""
+    try:
+        os.kill(pid, _SIGKILL)
+    except ProcessLookupError:
+        pass
+    try:
+        os.waitpid(pid, 0)
+    except ChildProcessError:
+        pass
+
+
+def write_pid_file(path: str, pid: int) -> None:
+    """Write ``pid`` whole or not at all."""
+    temporary = f"{path}.{os.getpid()}.new"
+    fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
+    try:
+        os.write(fd, str(pid).encode())
+    finally:
+        os.close(fd)
+    os.rename(temporary, path)

@@ -1,0 +1,233 @@
+"""From a process that still has everything to the container's command: what ``create`` and ``exec`` have in common."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from lading.errors import (
+    CommandNotExecutable,
+    CommandNotFound,
+    InvalidInput,
+    KernelError,
+    LadingError,
+    Unsupported,
+)
+from lading.kernel.seccomp_flags import FLAG_NEW_LISTENER
+from lading.runtime import channel, security
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from lading.formats.oci_runtime import Linux, Process
+    from lading.kernel import Kernel
+    from lading.runtime.execute import ExecJob
+    from lading.runtime.job import Job, Stdio
+
+_DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+_SIG_DFL = 0
+_SIG_SETMASK = 2
+
+
+def preload(process: Process | None, hooks: bool) -> None:
+    """Load, before the root changes, every module that is used after it: see :func:`forbid_imports`."""
+    import _signal  # type: ignore[import-not-found]
+    import fcntl
+    import select
+    import stat
+
+    assert _signal and fcntl and select and stat
+    if hooks:
+        from lading.runtime import hooks as _  # noqa: F401
+    if process is not None and process.terminal:
+        import _socket  # noqa: F401
+
+
+def forbid_imports() -> None:
+    """Let nothing be imported any more but what is part of the interpreter itself.
+
+    Once the root is the container's, an import statement would look for its file *there* and run it with all the power this
+    process still has. A module that is missing now is an error; :func:`preload` is the place to mend it.
+    """
+    sys.meta_path[:] = [f for f in sys.meta_path if getattr(f, "__name__", "") == "BuiltinImporter"]
+    sys.path.clear()
+    sys.path_importer_cache.clear()
+
+
+def join_keyring(kernel: Kernel, id: str) -> None:
+    """A session keyring of the container's own, not the creator's."""
+    try:
+        kernel.join_session_keyring(f"_ses.{id}")
+    except KernelError as error:
+        # ENOSYS: no keyrings in this kernel. EPERM: an outer seccomp filter. There is none to leak then.
+        if error.errno not in (1, 38):
+            raise
+
+
+def place_streams(kernel: Kernel, stdio: Stdio) -> None:
+    """Make the given descriptors 0, 1 and 2, whatever numbers they have now."""
+    wanted = [stdio.stdin, stdio.stdout, stdio.stderr]
+    null = -1
+    for index, fd in enumerate(wanted):
+        if fd < 0:
+            if null < 0:
+                null = kernel.open("/dev/null", os.O_RDWR)
+            wanted[index] = null
+    # Move those that another copy would overwrite out of the way first.
+    for index, fd in enumerate(wanted):
+        if fd < 3 and fd != index:
+            wanted[index] = kernel.dup_above(fd, 10)
+    for index, fd in enumerate(wanted):
+        kernel.dup2(fd, index)
+
+
+def limit_process(kernel: Kernel, process: Process, linux: Linux) -> None:
+    """Personality, scheduling, memory policy, rlimits."""
+    persona = linux.personality
+    if persona is not None:
+        if persona.flags:
+            raise Unsupported("linux.personality.flags: none are defined")
+        kernel.personality(
+            security.look_up(security.PERSONALITIES, persona.domain, "linux.personality.domain")
+        )
+    policy = linux.memory_policy
+    if policy is not None:
+        security.set_memory_policy(kernel, policy.mode, policy.nodes, policy.flags)
+    security.schedule(kernel, process)
+    security.set_limits(kernel, process.rlimits)
+
+
+def become_user(kernel: Kernel, process: Process, setgroups: bool) -> None:
+    """Identity, capabilities, umask; and the standard streams become the user's, so that /dev/stdout can be opened."""
+    user = process.user
+    if user.uid:
+        for fd in (0, 1, 2):
+            try:
+                kernel.fchown(fd, user.uid, -1)
+            except KernelError as error:
+                if error.errno not in (1, 22, 30, 9):  # not ours, not mapped, read-only, closed
+                    raise
+    security.become(kernel, process, setgroups=setgroups)
+    if user.umask is not None:
+        kernel.umask(user.umask)
+
+
+def change_directory(kernel: Kernel, path: str) -> None:
+    """chdir(2) and the check that a leaked descriptor did not lead us out of the root (CVE-2024-21626)."""
+    if not path.startswith("/"):
+        raise InvalidInput(f"process.cwd: {path!r} is not absolute")
+    try:
+        kernel.chdir(path)
+    except KernelError as error:
+        raise InvalidInput(f"process.cwd: {path}: {os.strerror(error.errno)}") from None
+    if not kernel.getcwd().startswith("/"):
+        raise InvalidInput(
+            f"process.cwd: {path} lies outside the container's root",
+            hint="the image is hostile (CVE-2024-21626)",
+            reason="escape",
+        )
+
+
+def load_filter(kernel: Kernel, job: Job | ExecJob) -> None:
+    """Load the compiled seccomp filter; a listener is handed to the creator before anything else happens."""
+    if not job.filter:
+        return
+    listener = kernel.seccomp_load(job.filter, job.filter_flags)
+    if job.filter_flags & FLAG_NEW_LISTENER:
+        job.channel.send(channel.LISTENER + str(listener).encode())
+        if job.channel.receive() != channel.GO:
+            os._exit(1)
+        kernel.close(listener)
+
+
+def environment(process: Process) -> dict[bytes, bytes]:
+    """``process.env`` for execve; HOME from the container's passwd(5) when it is not given."""
+    env: dict[bytes, bytes] = {}
+    for pair in process.env:
+        key, _, value = pair.partition("=")
+        if not key or "\0" in pair:
+            raise InvalidInput(f"process.env: {pair!r} is not NAME=VALUE")
+        env[os.fsencode(key)] = os.fsencode(value)
+    if not env.get(b"HOME"):
+        env[b"HOME"] = home_of(process.user.uid)
+    return env
+
+
+def home_of(uid: int, path: str = "/etc/passwd") -> bytes:
+    """The home directory of ``uid`` in a passwd(5) file; ``/`` without one."""
+    import stat
+
+    wanted = str(uid).encode()
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY)
+    except OSError:
+        return b"/"
+    try:
+        if not stat.S_ISREG(os.fstat(fd).st_mode):
+            return b"/"
+        for line in os.read(fd, 1 << 20).split(b"\n"):
+            fields = line.split(b":")
+            if len(fields) >= 6 and fields[2] == wanted:
+                return fields[5] or b"/"
+    except OSError:
+        pass
+    finally:
+        os.close(fd)
+    return b"/"
+
+
+def find_command(process: Process) -> str:
+    """The path that ``process.args[0]`` means inside the container.
+
+    Raises :class:`CommandNotFound` and :class:`CommandNotExecutable`.
+    """
+    if not process.args or not process.args[0]:
+        raise InvalidInput("process.args is empty")
+    name = process.args[0]
+    if "/" in name:
+        candidates = [name]
+    else:
+        search = _DEFAULT_PATH
+        for pair in process.env:
+            if pair.startswith("PATH="):
+                search = pair[5:]
+        candidates = [f"{directory or '.'}/{name}" for directory in search.split(":")]
+    problem = 0
+    for path in candidates:
+        try:
+            found = os.stat(path)
+        except OSError as error:
+            if error.errno not in (2, 20):
+                problem = error.errno or 0
+            continue
+        if found.st_mode & 0o170000 != 0o040000 and os.access(path, os.X_OK):
+            return path
+        problem = 21 if found.st_mode & 0o170000 == 0o040000 else 13
+    if problem:
+        raise CommandNotExecutable(f"exec {name!r}: {os.strerror(problem)}")
+    if "/" in name:
+        raise CommandNotFound(f"exec {name!r}: no such file or directory")
+    raise CommandNotFound(f"exec {name!r}: executable file not found in $PATH")
+
+
+def execute(kernel: Kernel, path: str, process: Process) -> None:
+    """Give signals back their defaults and execute. Raises a :class:`LadingError` when that fails."""
+    env = environment(process)
+    default_signals()
+    try:
+        kernel.execve(path, process.args, env)
+    except OSError as error:
+        raise channel.exec_error(path, error.errno or 0) from None
+    raise LadingError("execve returned")
+
+
+def default_signals() -> None:
+    """Undo what the interpreter and our caller ignore or block: execve keeps both."""
+    import _signal
+
+    for number in range(1, 65):
+        try:
+            if _signal.getsignal(number) == 1:  # SIG_IGN
+                _signal.signal(number, _SIG_DFL)
+        except (ValueError, OSError):
+            continue
+    _signal.pthread_sigmask(_SIG_SETMASK, ())

@@ -1,0 +1,254 @@
+"""Another process in a running container (``exec``).
+
+A helper joins the container's control group and namespaces and clones the process with CLONE_PARENT: it is born in
+the container's pid namespace and yet a child of the caller, who reaps it like any child; no subreaper is needed and
+nothing of the caller has entered a namespace. The same gate as for the first process stands before its first
+instruction.
+"""
+
+from __future__ import annotations
+
+import os
+
+from lading.errors import Conflict, Denied, KernelError
+from lading.kernel.files import O_PATH
+from lading.kernel.namespaces import CLONE_PARENT, FLAGS
+from lading.kernel.process import PR_SET_DUMPABLE
+from lading.runtime import birth, channel, command, console, create, filters, gate, masks, security
+from lading.runtime.job import Stdio
+from lading.runtime.join import KINDS
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from lading.formats.oci_runtime import Linux, Process, Spec, State
+    from lading.kernel import Kernel
+    from lading.runtime.resources import CgroupHandle
+
+
+class Exec:
+    """A process started by ``exec``.
+
+    ``pid`` in the caller's pid namespace; ``pidfd`` and ``console`` (the pty's master, -1 without) are the caller's to close.
+    """
+
+    __slots__ = ("console", "pid", "pidfd")
+
+    def __init__(self, pid: int, pidfd: int, console: int = -1) -> None:
+        self.pid = pid
+        self.pidfd = pidfd
+        self.console = console
+
+    def wait(self) -> int:
+        """Wait for it and reap it: its exit status, 128 + n for signal n."""
+        status = os.waitpid(self.pid, 0)[1]
+        if self.pidfd >= 0:
+            os.close(self.pidfd)
+            self.pidfd = -1
+        code = os.waitstatus_to_exitcode(status)
+        return code if code >= 0 else 128 - code
+
+
+class ExecJob:
+    """What the new process needs; decided before anything is forked."""
+
+    __slots__ = (
+        "cgroup",
+        "channel",
+        "console_fd",
+        "filter",
+        "filter_flags",
+        "linux",
+        "no_new_keyring",
+        "preserve_fds",
+        "process",
+        "state",
+        "stdio",
+        "target",
+    )
+
+    def __init__(
+        self, process: Process, linux: Linux, state: State, target: int, cgroup: CgroupHandle
+    ) -> None:
+        self.process = process
+        self.linux = linux
+        self.state = state
+        self.target = target  # the container's first process
+        self.cgroup = cgroup
+        self.channel: channel.Channel
+        self.console_fd = -1
+        self.filter = b""
+        self.filter_flags = 0
+        self.no_new_keyring = False
+        self.preserve_fds = 0
+        self.stdio = Stdio()
+
+
+class Entrant:
+    """Becomes a process of a container; born inside, with everything still to be given up."""
+
+    def __init__(self, kernel: Kernel, job: ExecJob, proc_fd: int, setgroups: bool) -> None:
+        self.kernel = kernel
+        self.job = job
+        self.proc_fd = proc_fd
+        self.setgroups = setgroups
+
+    def run(self) -> None:
+        """From birth to execve, in order."""
+        kernel, job, process = self.kernel, self.job, self.job.process
+        if job.channel.receive() != channel.GO:
+            os._exit(1)
+        kernel.setsid()
+        if not job.no_new_keyring:
+            command.join_keyring(kernel, job.state.id)
+        if process.terminal:
+            self._terminal()
+        else:
+            command.place_streams(kernel, job.stdio)
+        affinity = process.exec_cpu_affinity
+        if affinity is not None and affinity.final:
+            kernel.sched_setaffinity(0, security.parse_cpus(affinity.final, "process.execCPUAffinity.final"))
+        command.limit_process(kernel, process, job.linux)
+        security.set_label(kernel, self.proc_fd, process)
+        if not process.no_new_privileges:
+            command.load_filter(kernel, job)
+        command.become_user(kernel, process, self.setgroups)
+        command.change_directory(kernel, process.cwd or "/")
+        if process.no_new_privileges:
+            security.no_new_privileges(kernel)
+            command.load_filter(kernel, job)
+        path = command.find_command(process)
+        kernel.close_range(3 + job.preserve_fds)
+        command.execute(kernel, path, process)
+
+    def _terminal(self) -> None:
+        kernel, job = self.kernel, self.job
+        root = kernel.open("/", O_PATH | os.O_DIRECTORY)
+        master, slave = console.open_pty(kernel, root, job.process.console_size)
+        kernel.close(root)
+        kernel.fchown(slave, job.process.user.uid, -1)
+        console.send_master(job.console_fd, master)
+        kernel.close(master)
+        console.take_terminal(kernel, slave)
+
+
+def run(kernel: Kernel, job: ExecJob, spec: Spec, cache: str, console_socket: str, pid_file: str) -> Exec:
+    """Prepare the filter and the terminal's way out, then :func:`start`."""
+    end = -1
+    try:
+        if job.linux.seccomp is not None:
+            job.filter, job.filter_flags = filters.prepare(job.linux.seccomp, cache)
+        if job.process.terminal:
+            end = create.open_console_socket(job, console_socket)
+        made = start(
+            kernel, job, pid_file, lambda pid, fd: create.hand_over_listener(kernel, pid, fd, spec, job.state)
+        )
+        if end >= 0:
+            made.console = console.receive_master(end)
+        return made
+    finally:
+        for fd in (end, job.console_fd):
+            if fd >= 0:
+                os.close(fd)
+
+
+def start(kernel: Kernel, job: ExecJob, pid_file: str, on_listener: Callable[[int, int], None]) -> Exec:
+    """Start ``job.process`` in the container of ``job.target``.
+
+    Raises :class:`Conflict` when the container is gone, :class:`CommandNotFound`, :class:`CommandNotExecutable` and every
+    error of setting up; the process is then dead and reaped.
+    """
+    command.preload(job.process, False)
+    target_fd = kernel.pidfd_open(job.target)
+    up, down = channel.pair()
+    job.channel = down
+    read_fd, write_fd = os.pipe()
+    helper = kernel.fork()
+    if helper == 0:
+        try:
+            up.close()
+            os.close(read_fd)
+            _help(kernel, job, target_fd, write_fd)
+        except BaseException as error:
+            os.write(write_fd, channel.encode_error(error))
+        finally:
+            os._exit(0)
+    os.close(write_fd)
+    answer = os.read(read_fd, 4096)
+    os.close(read_fd)
+    os.waitpid(helper, 0)
+    os.close(target_fd)
+    down.close()
+    if not answer.isdigit():
+        up.close()
+        raise channel.decode_error(answer)
+    born = birth.Born(int(answer), up)
+    try:
+        if job.process.oom_score_adj is not None:
+            birth.set_oom_score(kernel, born.pid, job.process.oom_score_adj)
+        born.gated = gate.seize(kernel, born.pid)
+        if pid_file:
+            birth.write_pid_file(pid_file, born.pid)
+        up.send(channel.GO)
+        birth.converse(kernel, born, _no_hooks, lambda fd: on_listener(born.pid, fd))
+        birth.pass_gate(kernel, born)
+        return Exec(born.pid, kernel.pidfd_open(born.pid))
+    except BaseException:
+        birth.destroy(born.pid)
+        raise
+    finally:
+        up.close()
+
+
+def _no_hooks() -> None:
+    raise Denied("an exec has no hooks")
+
+
+def _help(kernel: Kernel, job: ExecJob, target_fd: int, write_fd: int) -> None:
+    """In the helper: enter everything, then give birth to the process as our own parent's child."""
+    affinity = job.process.exec_cpu_affinity
+    if affinity is not None and affinity.initial:
+        kernel.sched_setaffinity(0, security.parse_cpus(affinity.initial, "process.execCPUAffinity.initial"))
+    proc_fd = masks.open_proc(kernel)
+    kinds = {namespace.type for namespace in job.linux.namespaces}
+    setgroups = "user" not in kinds or _may_set_groups(kernel, job.target)
+    root_fd = -1 if "mount" in kinds else kernel.open(f"/proc/{job.target}/root", O_PATH | os.O_DIRECTORY)
+    job.cgroup.join()
+    kernel.prctl(PR_SET_DUMPABLE, 0)
+    command.forbid_imports()
+    flags = 0
+    for kind in kinds:
+        flags |= FLAGS[KINDS[kind]]
+    if flags:
+        try:
+            kernel.setns(target_fd, flags)
+        except KernelError as error:
+            if error.errno == 3:
+                raise Conflict(f"container {job.state.id} is not running") from None
+            raise
+    if "user" in kinds:
+        kernel.setresgid(0)
+        kernel.setresuid(0)
+    if root_fd >= 0:
+        kernel.fchdir(root_fd)
+        kernel.chroot(".")
+        kernel.chdir("/")
+    pid = kernel.clone(CLONE_PARENT)
+    if pid == 0:
+        os.close(write_fd)
+        entrant = Entrant(kernel, job, proc_fd, setgroups)
+        try:
+            entrant.run()
+        except BaseException as error:
+            job.channel.send(channel.encode_error(error))
+        os._exit(1)
+    os.write(write_fd, str(pid).encode())
+
+
+def _may_set_groups(kernel: Kernel, pid: int) -> bool:
+    fd = kernel.open(f"/proc/{pid}/setgroups", os.O_RDONLY)
+    try:
+        return kernel.read(fd, 16).strip() != b"deny"
+    finally:
+        kernel.close(fd)

@@ -1,0 +1,114 @@
+"""``linux.seccomp`` as a compiled filter, kept on disk by the digest of the profile.
+
+Compiling Docker's default profile takes libseccomp some ten milliseconds; a container that uses a profile seen before
+reads a file of a few kilobytes instead.
+"""
+
+from __future__ import annotations
+
+import os
+
+from lading.errors import InvalidInput, Unsupported
+from lading.kernel.seccomp_flags import FLAG_NEW_LISTENER, FLAGS
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from lading.formats.oci_runtime import Seccomp
+
+_VERSION = b"1"  # of what compile_filter makes of a profile; raise it when that changes
+NOTIFY = "SCMP_ACT_NOTIFY"
+
+
+def prepare(profile: Seccomp, cache: str) -> tuple[bytes, int]:
+    """(program, flags of seccomp(2)) for ``profile``; ``cache`` is a directory, made when missing.
+
+    Raises :class:`InvalidInput` and :class:`Unsupported` naming the field.
+    """
+    flags = 0
+    for name in profile.flags:
+        if name not in FLAGS:
+            raise InvalidInput(f"linux.seccomp.flags: {name!r} is not known")
+        flags |= FLAGS[name]
+    if any(rule.action == NOTIFY for rule in profile.syscalls) or profile.default_action == NOTIFY:
+        _check_notify(profile)
+        flags |= FLAG_NEW_LISTENER
+        # TSYNC and a listener exclude each other, and one thread needs no synchronising.
+        flags &= ~FLAGS["SECCOMP_FILTER_FLAG_TSYNC"]
+    elif profile.listener_path:
+        raise InvalidInput(f"linux.seccomp.listenerPath without a rule of action {NOTIFY}")
+    return _compiled(profile, cache), flags
+
+
+def _check_notify(profile: Seccomp) -> None:
+    if not profile.listener_path:
+        raise InvalidInput(f"linux.seccomp: action {NOTIFY} needs listenerPath")
+    if profile.default_action == NOTIFY:
+        raise InvalidInput(f"linux.seccomp.defaultAction: {NOTIFY} would stop the container's own set-up")
+    for rule in profile.syscalls:
+        if rule.action == NOTIFY and "write" in rule.names:
+            raise InvalidInput(
+                "linux.seccomp: the write call cannot be notified: the listener is handed over with it"
+            )
+
+
+def _compiled(profile: Seccomp, cache: str) -> bytes:
+    from _blake2 import blake2b
+
+    from lading.formats.jsontext import dumps
+
+    text = dumps(profile.encode()).encode("utf-8", "surrogateescape")
+    digest = blake2b(_VERSION + os.uname().machine.encode() + text, digest_size=24).hexdigest()
+    path = f"{cache}/{digest}"
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+    except OSError:
+        return _compile(profile, cache, path)
+    try:
+        return os.read(fd, 1 << 20)
+    finally:
+        os.close(fd)
+
+
+def _compile(profile: Seccomp, cache: str, path: str) -> bytes:
+    from lading.kernel import seccomp
+
+    rules = [
+        seccomp.Rule(
+            rule.names,
+            rule.action,
+            rule.errno_ret,
+            [seccomp.Comparison(a.index, a.op, a.value, a.value_two) for a in rule.args],
+        )
+        for rule in profile.syscalls
+    ]
+    program = seccomp.compile_filter(
+        profile.default_action, profile.default_errno_ret, profile.architectures, rules
+    )
+    if len(program) // 8 > 4096:
+        raise Unsupported(f"linux.seccomp: {len(program) // 8} instructions are more than the kernel's 4096")
+    try:
+        os.makedirs(cache, 0o700, exist_ok=True)
+        new = f"{path}.{os.getpid()}"
+        fd = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        try:
+            os.write(fd, program)
+        finally:
+            os.close(fd)
+        os.rename(new, path)
+    except OSError:
+        pass  # a cache that cannot be written costs time, nothing else
+    return program
+
+
+def send_listener(path: str, listener: int, text: bytes) -> None:
+    """Hand a listener to the agent at ``path`` together with the container process state (config-linux.md, Seccomp)."""
+    import _socket
+
+    sock = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM | _socket.SOCK_CLOEXEC)
+    try:
+        sock.connect(path)
+        sock.sendmsg([text], [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, listener.to_bytes(4, "little"))])
+    except OSError as error:
+        raise InvalidInput(f"linux.seccomp.listenerPath {path}: {error.strerror}") from None
+    finally:
+        sock.close()
