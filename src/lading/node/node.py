@@ -2,10 +2,12 @@
 
 ``reference`` is a name, an id, an unambiguous prefix of one, or ``POD/CONTAINER``. Every method raises
 :class:`~lading.errors.NotFound` for a reference that means nothing and :class:`~lading.errors.Conflict` for a pod in the
-wrong state.
+wrong state. This module only says who does the work, so that ``run`` loads nothing that belongs to ``cp``.
 """
 
 from __future__ import annotations
+
+from lading.node.shop import Shop
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -13,11 +15,19 @@ if TYPE_CHECKING:
     from typing import BinaryIO
 
     from lading.formats.pod import Pod
-    from lading.images import Image
+    from lading.images import Image, Images
     from lading.kernel import Kernel
+    from lading.kernel.cgroups.stats import Stats
+    from lading.network import Networks
     from lading.node.model import Changes, Event, ExecRequest, Finding, LogLine, PodRecord, Stdio
     from lading.node.session import Session
     from lading.roots import Roots
+    from lading.volumes import Volumes
+
+    Pods = list[PodRecord]
+    Rows = list[dict[str, str]]
+    Findings = list[Finding]
+    OnCreated = Callable[[PodRecord], None]
 
 
 class Node:
@@ -25,7 +35,22 @@ class Node:
 
     def __init__(self, roots: Roots, kernel: Kernel | None = None) -> None:
         self.roots = roots
-        self.kernel = kernel
+        self.shop = Shop(roots, kernel)
+
+    @property
+    def images(self) -> Images:
+        """The image store of the same roots."""
+        return self.shop.images
+
+    @property
+    def networks(self) -> Networks:
+        """The networks of the same roots."""
+        return self.shop.networks
+
+    @property
+    def volumes(self) -> Volumes:
+        """The volumes of the same roots."""
+        return self.shop.volumes
 
     # -- making and starting ---------------------------------------------------------------------------------------
 
@@ -35,7 +60,9 @@ class Node:
         ``progress`` goes to ``Images.pull``. An empty ``metadata.name`` gets a made-up one.
         Raises :class:`Conflict` (reason ``name-taken``) when the name is taken.
         """
-        raise NotImplementedError
+        from lading.node import lifecycle
+
+        return lifecycle.create(self.shop, pod, progress)
 
     def run(
         self,
@@ -43,20 +70,25 @@ class Node:
         stdio: Stdio | None = None,
         *,
         progress: object = None,
-        on_created: Callable[[PodRecord], None] | None = None,
+        on_created: OnCreated | None = None,
     ) -> int:
         """Create and run in the foreground, without a terminal: this process is the keeper. The exit code.
 
-        Signals (INT, TERM, HUP, QUIT, USR1, USR2, WINCH aside) are forwarded to the container. Restart policies apply.
-        ``on_created`` is called with the record before anything starts (``--cidfile``).
+        INT, TERM, HUP, QUIT, USR1 and USR2 are forwarded to the container. Restart policies apply.
+        ``on_created`` is called with the record before anything starts (``--cidfile``). Raises what the first start
+        raised.
         """
-        raise NotImplementedError
+        from lading.node import lifecycle
+
+        return lifecycle.run(self.shop, pod, stdio, progress, on_created)
 
     def run_detached(
-        self, pod: Pod, *, progress: object = None, on_created: Callable[[PodRecord], None] | None = None
+        self, pod: Pod, *, progress: object = None, on_created: OnCreated | None = None
     ) -> PodRecord:
-        """Create and start under a keeper of its own; returns when the containers run, or raises what failed."""
-        raise NotImplementedError
+        """Create and start under a keeper of its own; returns when it runs, or raises what failed."""
+        from lading.node import detached
+
+        return detached.run(self.shop, pod, progress, on_created)
 
     def run_session(
         self,
@@ -65,72 +97,101 @@ class Node:
         progress: object = None,
         rows: int = 0,
         columns: int = 0,
-        on_created: Callable[[PodRecord], None] | None = None,
+        on_created: OnCreated | None = None,
     ) -> tuple[PodRecord, Session]:
-        """As :meth:`run_detached`, with a :class:`Session` on the container from its first byte: ``run -t``, ``run -i``."""
-        raise NotImplementedError
+        """As :meth:`run_detached`, with a :class:`Session` on the container from its first byte: ``run -t``."""
+        from lading.node import detached
+
+        return detached.run_session(self.shop, pod, progress, (rows, columns), on_created)
 
     def start(self, reference: str) -> PodRecord:
-        """Start a created or ended pod under a keeper."""
-        raise NotImplementedError
+        """Start a created or ended pod under a keeper. One that runs already is left alone."""
+        from lading.node import detached
+
+        return detached.start(self.shop, reference)
 
     def start_session(self, reference: str, *, rows: int = 0, columns: int = 0) -> tuple[PodRecord, Session]:
         """As :meth:`start`, attached from the first byte: ``start -a``."""
-        raise NotImplementedError
+        from lading.node import detached
+
+        return detached.start_session(self.shop, reference, (rows, columns))
 
     # -- ending ----------------------------------------------------------------------------------------------------
 
     def stop(self, reference: str, *, timeout: float | None = None) -> PodRecord:
         """Ask every container to end (preStop, stop signal), kill after ``timeout`` seconds (default: the pod's own)."""
-        raise NotImplementedError
+        from lading.node import ending
+
+        return ending.stop(self.shop, reference, timeout)
 
     def kill(self, reference: str, signal: int = 9) -> None:
         """Send a signal to the container, or to every main container of a pod."""
-        raise NotImplementedError
+        from lading.node import ending
+
+        ending.kill(self.shop, reference, signal)
 
     def restart(self, reference: str, *, timeout: float | None = None) -> PodRecord:
         """Stop, if it runs, and start."""
-        raise NotImplementedError
+        from lading.node import detached, ending
+
+        ending.stop(self.shop, reference, timeout, restart=True)
+        return detached.start(self.shop, reference)
 
     def remove(self, reference: str, *, force: bool = False, volumes: bool = False) -> PodRecord:
         """Remove an ended pod and what belongs to it; ``force`` kills it first; ``volumes`` takes anonymous volumes along.
 
         The record as it last was. Raises :class:`Conflict` (reason ``running``).
         """
-        raise NotImplementedError
+        from lading.node import ending
+
+        return ending.remove(self.shop, reference, force=force, volumes=volumes)
 
     def wait(self, reference: str, *, condition: str = "not-running") -> int:
-        """Block until the container (the pod's last main container) has ended: its exit code.
+        """Block until the container (the pod's main containers) has ended: its exit code.
 
         ``condition``: ``not-running``, ``next-exit`` or ``removed``, as Docker's wait.
         """
-        raise NotImplementedError
+        from lading.node import ending
+
+        return ending.wait(self.shop, reference, condition)
 
     # -- while it runs ---------------------------------------------------------------------------------------------
 
     def pause(self, reference: str) -> None:
         """Freeze every process."""
-        raise NotImplementedError
+        from lading.node import control
+
+        control.pause(self.shop, reference)
 
     def unpause(self, reference: str) -> None:
         """Thaw."""
-        raise NotImplementedError
+        from lading.node import control
+
+        control.unpause(self.shop, reference)
 
     def rename(self, reference: str, name: str) -> None:
         """Give the pod another name. Raises :class:`Conflict` (reason ``name-taken``)."""
-        raise NotImplementedError
+        from lading.node import control
+
+        control.rename(self.shop, reference, name)
 
     def update(self, reference: str, changes: Changes) -> None:
         """Change limits of a running or created container."""
-        raise NotImplementedError
+        from lading.node import control
+
+        control.update(self.shop, reference, changes)
 
     def exec(self, reference: str, request: ExecRequest, stdio: Stdio | None = None) -> Session:
         """Start a process in a running container. With ``stdio`` (and no tty) it inherits those descriptors directly."""
-        raise NotImplementedError
+        from lading.node import executing
+
+        return executing.exec_in(self.shop, reference, request, stdio)
 
     def attach(self, reference: str, *, stdin: bool = True) -> Session:
         """The streams of a running container, from now on."""
-        raise NotImplementedError
+        from lading.node import detached
+
+        return detached.attach(self.shop, reference, stdin=stdin)
 
     # -- looking ---------------------------------------------------------------------------------------------------
 
@@ -148,48 +209,70 @@ class Node:
 
         ``since``/``until`` seconds since the epoch (0: no bound), ``tail`` lines from the end (-1: all).
         """
-        raise NotImplementedError
+        from lading.node import looking
 
-    def list(self, *, all: bool = False) -> list[PodRecord]:
+        return looking.logs(
+            self.shop, reference, follow=follow, since=since, until=until, tail=tail, previous=previous
+        )
+
+    def list(self, *, all: bool = False) -> Pods:
         """The pods, newest first; only those with a running container unless ``all``."""
-        raise NotImplementedError
+        from lading.node import looking
+
+        return looking.pods(self.shop, all=all)
 
     def inspect(self, reference: str) -> PodRecord:
         """The record, brought up to date with what really runs."""
-        raise NotImplementedError
+        from lading.node import looking
 
-    def top(self, reference: str) -> list[dict[str, str]]:
+        return looking.inspect(self.shop, reference)
+
+    def top(self, reference: str) -> Rows:
         """One row a process: keys UID PID PPID C STIME TTY TIME CMD (PIDs as the host sees them)."""
-        raise NotImplementedError
+        from lading.node import looking
 
-    def stats(self, reference: str) -> list[tuple[str, object]]:
+        return looking.top(self.shop, reference)
+
+    def stats(self, reference: str) -> list[tuple[str, Stats]]:  # type: ignore[valid-type]
         """(container name, ``runtime`` Stats) for each running container."""
-        raise NotImplementedError
+        from lading.node import looking
+
+        return looking.stats(self.shop, reference)
 
     def events(self, *, since: float = 0.0, until: float = 0.0, follow: bool = True) -> Iterator[Event]:
         """What happened, oldest first; with ``follow`` it waits for more (until ``until``, when given)."""
-        raise NotImplementedError
+        from lading.node import looking
+
+        return looking.events(self.shop, since=since, until=until, follow=follow)
 
     # -- files and images ------------------------------------------------------------------------------------------
 
     def cp_out(self, reference: str, path: str, out: BinaryIO) -> None:
         """Write ``path`` of the container as a tar stream, its base name at the top. Works on ended containers too."""
-        raise NotImplementedError
+        from lading.node import copying
+
+        copying.out(self.shop, reference, path, out)
 
     def cp_in(self, reference: str, path: str, stream: BinaryIO, *, archive: bool = False) -> None:
         """Unpack a tar stream below directory ``path`` of the container; no entry can leave the container's root.
 
         ``archive`` keeps owners; otherwise everything belongs to the container's root.
         """
-        raise NotImplementedError
+        from lading.node import copying
+
+        copying.into(self.shop, reference, path, stream, archive=archive)
 
     def path_stat(self, reference: str, path: str) -> dict[str, object] | None:
         """``name size mode mtime linkTarget`` of a path in the container, or None when there is none."""
-        raise NotImplementedError
+        from lading.node import copying
+
+        return copying.stat(self.shop, reference, path)
 
     def changes(self, reference: str) -> Iterator[object]:
         """What the container changed against its image (``images.Change``)."""
-        raise NotImplementedError
+        from lading.node import copying
+
+        return copying.changes(self.shop, reference)
 
     def commit(
         self,
@@ -198,34 +281,46 @@ class Node:
         *,
         author: str = "",
         message: str = "",
-        changes: list[str] | None = None,
+        changes: list[str] | None = None,  # type: ignore[valid-type]
         pause: bool = True,
     ) -> Image:
         """An image of the container's file system."""
-        raise NotImplementedError
+        from lading.node import copying
+
+        return copying.commit(
+            self.shop, reference, name, author=author, message=message, changes=changes or [], pause=pause
+        )
 
     def export(self, reference: str, out: BinaryIO) -> None:
         """The container's file system as one tar."""
-        raise NotImplementedError
+        from lading.node import copying
+
+        copying.export(self.shop, reference, out)
 
     # -- keeping house ---------------------------------------------------------------------------------------------
 
     def images_in_use(self) -> set[str]:
-        """Ids of the images that some container was made of."""
-        raise NotImplementedError
+        """Digests of the images that some container was made of."""
+        return self.shop.records.image_ids()
 
-    def volumes_in_use(self) -> dict[str, list[str]]:
+    def volumes_in_use(self) -> dict[str, list[str]]:  # type: ignore[valid-type]
         """Volume name → names of the containers that mount it."""
-        raise NotImplementedError
+        return self.shop.records.names_using_volume()
 
-    def usage(self) -> list[tuple[PodRecord, int]]:
+    def usage(self) -> list[tuple[PodRecord, int]]:  # type: ignore[valid-type]
         """Every pod with the bytes of its writable layers."""
-        raise NotImplementedError
+        from lading.node import tree
 
-    def prune(self) -> list[PodRecord]:
+        return [(r, tree.size(self.shop.pod_directory(r.id))) for r in self.shop.records.list()]
+
+    def prune(self) -> Pods:
         """Remove every pod that is not running; those removed."""
-        raise NotImplementedError
+        from lading.node import ending
 
-    def check(self, repair: bool = False) -> list[Finding]:
+        return ending.prune(self.shop)
+
+    def check(self, repair: bool = False) -> Findings:
         """Compare the records with the machine, across all rooms; with ``repair`` put right what differs."""
-        raise NotImplementedError
+        from lading.node import check
+
+        return check.check(self.shop, repair=repair)

@@ -1,0 +1,126 @@
+"""Creating a pod, and running one in the foreground: the hot path of ``lading run``."""
+
+from __future__ import annotations
+
+import os
+
+from lading.node import prepare, wire
+from lading.node.loop import Loop
+from lading.node.runner import PodRunner
+from lading.node.shop import process_start
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import _socket
+    from collections.abc import Callable
+
+    from lading.errors import LadingError
+    from lading.formats.pod import Pod
+    from lading.node.model import PodRecord, Stdio
+    from lading.node.shop import Shop
+
+#: Signals that are the container's business. SIGWINCH is not: without a terminal there is no window.
+_FORWARDED = (1, 2, 3, 10, 12, 15)
+
+
+def admitted(pod: Pod) -> Pod:
+    """The pod checked and with defaults. Raises :class:`InvalidInput`, :class:`Unsupported`."""
+    if not pod.spec.extras.container:
+        from lading.node import admission
+
+        admission.admit(pod)
+        admission.default(pod)
+    return pod
+
+
+def create(shop: Shop, pod: Pod, progress: object = None) -> PodRecord:
+    """Record a new pod; its keeper is nobody yet."""
+    record = prepare.record_of(shop, admitted(pod), progress)
+    shop.records.insert(record)
+    return record
+
+
+def claim(shop: Shop, record: PodRecord) -> None:
+    """Write this process into a record (that is about to be inserted or updated) as the pod's keeper."""
+    record.keeper_pid = os.getpid()
+    record.keeper_start = process_start(record.keeper_pid)
+    record.keeper_socket = f"{shop.roots.keepers}/{record.id[:32]}"
+
+
+def run(
+    shop: Shop,
+    pod: Pod,
+    stdio: Stdio | None,
+    progress: object,
+    on_created: Callable[[PodRecord], None] | None,
+) -> int:
+    """Run a pod as its keeper; the exit code."""
+    from lading.node.model import Stdio
+
+    record = prepare.record_of(shop, admitted(pod), progress)
+    claim(shop, record)
+    shop.records.insert(record)
+    if on_created is not None:
+        on_created(record)
+    loop = Loop()
+    failure: list[LadingError] = []
+    runner = PodRunner(
+        shop,
+        loop,
+        record,
+        stdio=stdio or Stdio(),
+        on_first=lambda error: failure.append(error) if error is not None else None,
+    )
+    listener = serve(shop, loop, runner)
+    undo = _forward_signals(runner)
+    try:
+        runner.begin()
+        loop.run(lambda: runner.finished)
+    finally:
+        undo()
+        close(listener, record, loop)
+        loop.close()
+    if failure and not runner.started:
+        raise failure[0]
+    return runner.exit_code
+
+
+def serve(shop: Shop, loop: Loop, runner: PodRunner) -> _socket.socket:
+    """Listen for commands about a pod that this process keeps."""
+    path = f"{shop.roots.keepers}/{runner.record.id[:32]}"
+    listener = wire.listen(path)
+
+    def called(_events: int) -> None:
+        from lading.node.desk import Desk
+
+        Desk(shop, loop, {runner.record.id: runner}).accept(listener)
+
+    loop.watch(listener.fileno(), called)
+    return listener
+
+
+def close(listener: _socket.socket, record: PodRecord, loop: Loop) -> None:
+    """Stop listening."""
+    loop.forget(listener.fileno())
+    try:
+        os.unlink(listener.getsockname() if len(listener.getsockname()) < 100 else "")
+    except OSError:
+        pass
+    listener.close()
+
+
+def _forward_signals(runner: PodRunner) -> Callable[[], None]:
+    import _signal
+
+    def forward(number: int, _frame: object) -> None:
+        runner.forward(number)
+
+    before = [(number, _signal.signal(number, forward)) for number in _FORWARDED]
+    # A closed pipe on our own stdout must not end the container.
+    before.append((13, _signal.signal(13, _signal.SIG_IGN)))
+
+    def undo() -> None:
+        for number, handler in before:
+            _signal.signal(number, handler if handler is not None else _signal.SIG_DFL)
+
+    return undo

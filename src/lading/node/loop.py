@@ -1,0 +1,93 @@
+"""An event loop of forty lines: descriptors, timers, nothing else. ``asyncio`` takes longer to import than a container to run."""
+
+from __future__ import annotations
+
+import select
+import time
+from _heapq import heappop, heappush
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+READ, WRITE, HANGUP = select.EPOLLIN, select.EPOLLOUT, select.EPOLLHUP | select.EPOLLERR
+
+
+class Timer:
+    """Something to be called at a moment; :meth:`cancel` takes it back."""
+
+    __slots__ = ("call", "when")
+
+    def __init__(self, when: float, call: Callable[[], None]) -> None:
+        self.when = when
+        self.call: Callable[[], None] | None = call
+
+    def cancel(self) -> None:
+        """Never call it."""
+        self.call = None
+
+    def __lt__(self, other: Timer) -> bool:
+        return self.when < other.when
+
+
+class Loop:
+    """Calls back when descriptors are ready and times have come. Times are of :func:`time.monotonic`."""
+
+    def __init__(self) -> None:
+        self._epoll = select.epoll()
+        self._calls: dict[int, Callable[[int], None]] = {}
+        self._timers: list[Timer] = []
+
+    def watch(self, fd: int, call: Callable[[int], None], events: int = READ) -> None:
+        """Call ``call(events)`` whenever ``fd`` is ready."""
+        self._calls[fd] = call
+        self._epoll.register(fd, events)
+
+    def change(self, fd: int, events: int) -> None:
+        """Wait for other events on a watched descriptor; 0 pauses it."""
+        self._epoll.modify(fd, events)
+
+    def forget(self, fd: int) -> None:
+        """Stop watching; before the descriptor is closed."""
+        if self._calls.pop(fd, None) is not None:
+            self._epoll.unregister(fd)
+
+    def at(self, when: float, call: Callable[[], None]) -> Timer:
+        """Call at ``when``."""
+        timer = Timer(when, call)
+        heappush(self._timers, timer)
+        return timer
+
+    def after(self, seconds: float, call: Callable[[], None]) -> Timer:
+        """Call ``seconds`` from now."""
+        return self.at(time.monotonic() + seconds, call)
+
+    def turn(self, longest: float = -1.0) -> None:
+        """Wait for something (at most ``longest`` seconds) and deal with it."""
+        timers = self._timers
+        while timers and timers[0].call is None:
+            heappop(timers)
+        wait = longest
+        if timers:
+            due = max(0.0, timers[0].when - time.monotonic())
+            wait = due if wait < 0 else min(due, wait)
+        calls = self._calls
+        for fd, events in self._epoll.poll(wait if wait >= 0 else None):
+            call = calls.get(fd)
+            if call is not None:
+                call(events)
+        if timers:
+            now = time.monotonic()
+            while timers and timers[0].when <= now:
+                timer = heappop(timers)
+                if timer.call is not None:
+                    timer.call()
+
+    def run(self, until: Callable[[], bool]) -> None:
+        """Turn until ``until()``."""
+        while not until():
+            self.turn()
+
+    def close(self) -> None:
+        """Give the epoll descriptor back."""
+        self._epoll.close()

@@ -1,0 +1,53 @@
+"""Take a pod off the machine, in an order that can be interrupted anywhere and done again."""
+
+from __future__ import annotations
+
+import os
+
+from lading.errors import LadingError, NotFound
+from lading.node import tree
+from lading.node.records import REMOVING
+from lading.node.shop import alive
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from lading.node.model import PodRecord
+    from lading.node.shop import Shop
+
+
+def collect(shop: Shop, record: PodRecord, *, volumes: bool) -> None:
+    """Remove an ended pod's directory, anonymous volumes (with ``volumes``) and, last, its record."""
+    shop.records.stage(record.id, REMOVING)
+    try:
+        tree.remove(shop.pod_directory(record.id))
+    except OSError as error:
+        raise LadingError(f"container {record.name}: removing its files: {error.strerror}") from None
+    if volumes:
+        for container in record.containers:
+            for name in container.anonymous:
+                try:
+                    shop.volumes.remove(name, force=True)
+                except LadingError:
+                    continue  # in use by another container by now
+    shop.records.delete(record)
+
+
+def release(shop: Shop, record: PodRecord) -> None:
+    """Give back what a pod holds whose keeper is gone: processes, cgroups, runtime state, network, memory mounts."""
+    for container in record.containers:
+        try:
+            handle = shop.runtime.get(container.id)
+        except NotFound:
+            if alive(container.pid, container.pid_start):
+                os.kill(container.pid, 9)
+            continue
+        try:
+            handle.delete(force=True)
+        except LadingError:
+            continue
+    networks = shop.networks
+    if networks.attachment(record.id) is not None:
+        networks.detach(record.id)
+    from lading.node import memory
+
+    memory.unmount_all(shop, record.id)

@@ -1,0 +1,449 @@
+"""Carry out one pod's sequence: the half of the keeper that acts.
+
+:class:`~lading.node.sequence.Sequence` decides, this starts and kills, watches pidfds, and writes the records. Everything
+happens in the keeper's one thread, from callbacks of its loop.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+
+from lading.errors import LadingError
+from lading.node import prepare, spec
+from lading.node.logfile import LogWriter
+from lading.node.model import (
+    CREATED,
+    EXITED,
+    MAIN,
+    RESTARTING,
+    RUNNING,
+    NetworkRecord,
+    PortRecord,
+)
+from lading.node.restart import parse_policy, pod_policy
+from lading.node.sequence import Sequence, Unit
+from lading.node.shop import process_start
+from lading.node.streams import Streams
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from lading.formats.oci_runtime import Spec
+    from lading.formats.pod import Container
+    from lading.network import Attachment
+    from lading.node.checks import Checks
+    from lading.node.holder import Holder
+    from lading.node.loop import Loop, Timer
+    from lading.node.model import ContainerRecord, PodRecord, Stdio
+    from lading.node.sequence import Action
+    from lading.node.shop import Shop
+    from lading.runtime import Container as Handle
+
+_SIGKILL = 9
+
+
+class Running:
+    """What the keeper holds of one container: its unit, record, streams, and (while it runs) process."""
+
+    __slots__ = ("container", "handle", "pidfd", "record", "spec", "streams", "unit")
+
+    def __init__(self, unit: Unit, container: Container, record: ContainerRecord) -> None:
+        self.unit = unit
+        self.container = container
+        self.record = record
+        self.streams: Streams | None = None
+        self.handle: Handle | None = None
+        self.pidfd = -1
+        self.spec: Spec | None = None
+
+
+class PodRunner:
+    """One pod in its keeper. ``on_first`` is called once: when the first start worked (None) or failed (why).
+
+    ``on_end`` is called when nothing of the pod runs any more and everything it took has been given back.
+    """
+
+    def __init__(
+        self,
+        shop: Shop,
+        loop: Loop,
+        record: PodRecord,
+        *,
+        stdio: Stdio | None = None,
+        on_first: Callable[[LadingError | None], None] | None = None,
+        on_end: Callable[[PodRunner], None] | None = None,
+    ) -> None:
+        self.shop = shop
+        self.loop = loop
+        self.record = record
+        self.stdio = stdio
+        self.attachment: Attachment | None = None
+        self.holder: Holder | None = None
+        self.checks: Checks | None = None
+        self.error: LadingError | None = None
+        self.finished = False
+        self.started = False
+        self._on_first = on_first
+        self._on_end = on_end
+        self._timer: Timer | None = None
+        self._busy = False
+        now = time.monotonic()
+        pod = record.pod.spec
+        self.running: dict[str, Running] = {}
+        units = []
+        for (container, kind), made in zip(prepare.containers_of(record.pod), record.containers, strict=True):
+            if record.single:
+                policy = parse_policy(container.extras.restart or "no")
+            else:
+                policy = pod_policy(pod.restart_policy, kind)
+            unit = Unit(container, kind, policy, now, made.restarts)
+            units.append(unit)
+            self.running[container.name] = Running(unit, container, made)
+        grace = float(pod.termination_grace_period_seconds)
+        deadline = None
+        if pod.active_deadline_seconds is not None:
+            deadline = now + pod.active_deadline_seconds
+        self.sequence = Sequence(units, grace=grace, deadline=deadline)
+
+    # -- the way in ------------------------------------------------------------------------------------------------
+
+    def begin(self) -> None:
+        """Take the network and start what comes first. Errors go to ``on_first`` and end the pod."""
+        try:
+            self._open_pod()
+        except LadingError as error:
+            self._first(error)
+            self.record.message = str(error)
+            self.sequence.failed = True
+            self.sequence.stop(time.monotonic(), reason="SandboxFailed")
+        self.turn()
+
+    def _open_pod(self) -> None:
+        from lading.node import sandbox
+
+        sandbox.open_pod(self)
+
+    def turn(self) -> None:
+        """Carry out what the sequence wants now, and come back when it wants to be asked again."""
+        if self._busy or self.finished:
+            return  # an action's own consequence: the loop below asks once more anyway
+        self._busy = True
+        try:
+            while True:
+                now = time.monotonic()
+                actions = self.sequence.actions(now)
+                if not actions:
+                    break
+                for action in actions:
+                    self._act(action)
+        finally:
+            self._busy = False
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if self.sequence.done:
+            self._end()
+            return
+        wake = self.sequence.wake(time.monotonic())
+        if wake is not None:
+            self._timer = self.loop.at(wake, self.turn)
+
+    def _act(self, action: Action) -> None:
+        running = self.running[action.unit.name]
+        verb = action.verb
+        if verb == "start":
+            self._start(running)
+        elif verb == "terminate":
+            self.signal(running, self._stop_signal(running.container))
+        elif verb == "kill":
+            self.signal(running, _SIGKILL)
+        elif verb == "probe":
+            assert action.probe is not None
+            self.checking.probe(running, action.probe)
+        else:
+            self.checking.hook(running, verb)
+
+    @property
+    def checking(self) -> Checks:
+        """Probes, hooks and health checks; most containers have none."""
+        if self.checks is None:
+            from lading.node.checks import Checks
+
+            self.checks = Checks(self)
+        return self.checks
+
+    def _stop_signal(self, container: Container) -> int:
+        lifecycle = container.lifecycle
+        name = container.extras.stop_signal or (lifecycle.stop_signal if lifecycle is not None else "")
+        if not name:
+            return 15
+        from lading.formats import signals
+
+        return signals.number(name)
+
+    def signal(self, running: Running, number: int) -> None:
+        """Send a signal to a container's first process; nothing when it has ended."""
+        if running.pidfd >= 0:
+            try:
+                self.shop.kernel.pidfd_send_signal(running.pidfd, number)
+            except LadingError:
+                pass
+            if number == _SIGKILL and running.record.state == "paused" and running.handle is not None:
+                running.handle.resume()
+
+    # -- one container ---------------------------------------------------------------------------------------------
+
+    def _start(self, running: Running) -> None:
+        made = running.record
+        try:
+            self._launch(running)
+        except LadingError as error:
+            self._start_failed(running, error)
+            return
+        self.started = True
+        made.state = RUNNING
+        made.started = time.time()
+        made.finished = 0.0
+        made.exit_code = 0
+        made.oom_killed = False
+        made.error = made.reason = made.message = ""
+        made.restarts = running.unit.restarts.count
+        check = running.container.extras.healthcheck
+        health = check is not None and bool(check.test) and check.test != ["NONE"]
+        made.health = "starting" if health else ""
+        self.sequence.started(running.unit, time.monotonic())
+        made.ready = running.unit.ready
+        with self.shop.records.database:
+            self.shop.records.save(self.record, made, "start")
+            self._save_phase()
+        self.loop.watch(running.pidfd, lambda _events: self._ended(running))
+        if health and check is not None:
+            self.checking.watch_health(running, check)
+        self._first(None)
+
+    def _launch(self, running: Running) -> None:
+        made, container = running.record, running.container
+        shop = self.shop
+        ready = prepare.surroundings(shop, self.record, made, container, self.attachment)
+        from lading.node import sandbox
+
+        sandbox.join(self, running, ready.around)
+        running.spec = spec.build(self.record.pod, container, ready.run_config, ready.around)
+        streams = self.streams_of(running)
+        from lading.runtime import Stdio as RuntimeStdio
+
+        try:
+            handle = shop.runtime.run(
+                made.id,
+                running.spec,
+                shop.container_directory(self.record, made),
+                rootfs=ready.rootfs,
+                stdio=RuntimeStdio(*streams.open()),
+            )
+        except BaseException:
+            streams.drain()
+            raise
+        running.handle = handle
+        running.pidfd = handle.pidfd
+        made.pid = handle.pid
+        made.pid_start = handle.record.start_time
+        streams.begin(handle.console)
+
+    def _streams(self, running: Running) -> Streams:
+        container = running.container
+        log = LogWriter(self.shop.log_path(self.record, running.record))
+        stdio = self.stdio if running.unit.kind == MAIN else None
+        return Streams(
+            self.loop,
+            log,
+            tty=container.tty,
+            stdin=container.stdin or container.extras.open_stdin,
+            once=container.stdin_once,
+            stdio=stdio,
+        )
+
+    def streams_of(self, running: Running) -> Streams:
+        """The container's streams, also before its first start (to attach early)."""
+        if running.streams is None:
+            directory = self.shop.container_directory(self.record, running.record)
+            os.makedirs(directory, 0o711, exist_ok=True)
+            running.streams = self._streams(running)
+        return running.streams
+
+    def _start_failed(self, running: Running, error: LadingError) -> None:
+        made = running.record
+        made.state = EXITED
+        made.exit_code = error.exit_status
+        made.error = made.message = str(error)
+        made.reason = "StartError"
+        made.finished = time.time()
+        made.pid = made.pid_start = 0
+        self.error = error
+        self.sequence.exited(running.unit, error.exit_status, time.monotonic(), by_user=self.record.single)
+        self.shop.records.save(
+            self.record, made, "die", {"exitCode": str(error.exit_status), "error": str(error)}
+        )
+        self._first(error)
+
+    def _first(self, error: LadingError | None) -> None:
+        if self._on_first is not None:
+            call, self._on_first = self._on_first, None
+            call(error)
+
+    def _ended(self, running: Running) -> None:
+        """The container's first process has ended: reap it and write that down before anything else."""
+        made = running.record
+        pid = made.pid
+        try:
+            status = os.waitpid(pid, 0)[1]
+            code = os.waitstatus_to_exitcode(status)
+            code = code if code >= 0 else 128 - code
+        except ChildProcessError:
+            # Adopted from a keeper that died: only its parent could have learned the status.
+            code = 255
+            made.reason = "KeeperLost"
+        self.loop.forget(running.pidfd)
+        os.close(running.pidfd)
+        running.pidfd = -1
+        made.exit_code = code
+        made.finished = time.time()
+        made.oom_killed = code == 137 and self._oom_killed(running)
+        made.pid = made.pid_start = 0
+        made.ready = False
+        made.health = ""
+        if made.reason != "KeeperLost":
+            made.reason = "OOMKilled" if made.oom_killed else ("Completed" if code == 0 else "Error")
+        current = self.shop.records.database.query("SELECT stopped FROM pods WHERE id = ?", (self.record.id,))
+        by_user = bool(current and current[0][0])
+        self.record.stopped = by_user or self.record.stopped
+        self.sequence.exited(running.unit, code, time.monotonic(), by_user=by_user)
+        again = running.unit.due is not None and not self.sequence.stopping
+        made.state = RESTARTING if again else EXITED
+        attributes = {"exitCode": str(code)}
+        with self.shop.records.database:
+            self.shop.records.save(self.record, made, "die", attributes)
+            if made.oom_killed:
+                self.shop.records.event(self.record, "oom", {}, made)
+            self._save_phase()
+        if self.checks is not None:
+            self.checks.forget(running)
+        if running.streams is not None:
+            running.streams.drain()
+        if not self.record.single:
+            self._termination_message(running)
+        self._delete(running)
+        if running.streams is not None and not again:
+            running.streams.tell_exit(code)
+        self.turn()
+
+    def _oom_killed(self, running: Running) -> bool:
+        handle = running.handle
+        if handle is None:
+            return False
+        try:
+            return handle.group.oom_kills() > 0
+        except (LadingError, OSError):
+            return False
+
+    def _delete(self, running: Running) -> None:
+        if running.handle is None:
+            return
+        try:
+            running.handle.delete(force=True)
+        except LadingError as error:
+            running.record.message = running.record.message or f"cleaning up: {error}"
+        running.handle = None
+
+    def _termination_message(self, running: Running) -> None:
+        from lading.node import sandbox
+
+        message = sandbox.termination_message(self, running)
+        if message and message != running.record.message:
+            running.record.message = message
+            self.shop.records.save(self.record, running.record)
+
+    def _save_phase(self) -> None:
+        phase = self.sequence.phase
+        if phase != self.record.phase:
+            self.record.phase = phase
+            self.shop.records.update(self.record, "phase")
+
+    # -- from outside ----------------------------------------------------------------------------------------------
+
+    def forward(self, number: int) -> None:
+        """A signal that the foreground process got is the main container's."""
+        for running in self.running.values():
+            if running.unit.kind == MAIN:
+                self.signal(running, number)
+
+    def stop(self, grace: float | None = None) -> None:
+        """A user wants it to end."""
+        self.record.stopped = True
+        self.shop.records.update(self.record, "stopped")
+        self.sequence.stop(time.monotonic(), grace, "stopped")
+        self.turn()
+
+    @property
+    def exit_code(self) -> int:
+        """The first failure among the main containers, or 0."""
+        for running in self.running.values():
+            if running.unit.kind == MAIN and running.unit.exit_code:
+                return running.unit.exit_code
+        return 1 if self.sequence.failed and not self.record.single else 0
+
+    # -- the end ---------------------------------------------------------------------------------------------------
+
+    def _end(self) -> None:
+        """Give everything back. Each step can be done again: a kill in the middle leaves work for ``check --repair``."""
+        if self.finished:
+            return
+        self.finished = True
+        from lading.node import sandbox
+
+        for running in self.running.values():
+            if running.streams is not None:
+                running.streams.tell_exit(running.unit.exit_code)
+                running.streams.log.close(time.time_ns())
+                running.streams = None
+            if running.record.state in (RESTARTING, CREATED) and not self.record.single:
+                running.record.state = EXITED
+                self.shop.records.save(self.record, running.record)
+        sandbox.close_pod(self)
+        record = self.record
+        record.phase = self.sequence.phase
+        record.reason = record.reason or self.sequence.reason
+        record.keeper_pid = record.keeper_start = 0
+        record.keeper_socket = ""
+        if record.pod.spec.extras.remove:
+            from lading.node import remove
+
+            remove.collect(self.shop, record, volumes=True)
+        else:
+            self.shop.records.update(
+                record, "phase", "reason", "message", "keeper_pid", "keeper_start", "keeper_socket"
+            )
+        if self._on_end is not None:
+            self._on_end(self)
+
+
+def note_network(record: PodRecord, attachment: Attachment) -> None:
+    """Copy what the network gave into the pod's record."""
+    record.networks = []
+    for interface in attachment.interfaces:
+        made = NetworkRecord(name=interface.network, interface=interface.name, mac=interface.mac)
+        for address, gateway in zip(interface.addresses, [*interface.gateways, "", ""], strict=False):
+            plain, _, length = address.partition("/")
+            if ":" in plain:
+                made.ipv6, made.ipv6_prefix, made.gateway6 = plain, int(length or 128), gateway
+            else:
+                made.ipv4, made.ipv4_prefix, made.gateway4 = plain, int(length or 32), gateway
+        record.networks.append(made)
+    record.ports = [
+        PortRecord(port=p.container_port, protocol=p.protocol, host_ip=p.host_ip, host_port=p.host_port)
+        for p in attachment.ports
+    ]
+
+
+__all__ = ["PodRunner", "Running", "note_network", "process_start"]

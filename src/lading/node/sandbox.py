@@ -1,0 +1,229 @@
+"""What the containers of one pod share: network, generated files, memory volumes, IPC, UTS and PID namespaces.
+
+Taken when the pod starts, given back when it ends. Everything here is found again by the pod's id.
+"""
+
+from __future__ import annotations
+
+import os
+
+from lading.errors import InvalidInput, LadingError, Unsupported
+from lading.node import etcfiles, prepare
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from lading.formats.oci_runtime import Mount
+    from lading.network import Attachment, AttachRequest
+    from lading.node.model import PodRecord
+    from lading.node.runner import PodRunner, Running
+    from lading.node.shop import Shop
+    from lading.node.spec import Surroundings
+
+FILES = ("hosts", "hostname", "resolv.conf")
+_MESSAGE_LIMIT = 4096
+_LOG_LINES, _LOG_BYTES = 80, 2048
+
+
+def open_pod(runner: PodRunner) -> None:
+    """Make the pod's directory, take its network, write its files and mount its memory volumes."""
+    record, shop = runner.record, runner.shop
+    directory = shop.pod_directory(record.id)
+    os.makedirs(directory, 0o711, exist_ok=True)
+    request = network_request(record)
+    if request is not None:
+        if shop.networks.attachment(record.id) is not None:
+            shop.networks.detach(record.id)  # left by a keeper that was killed
+        attachment = shop.networks.attach(request)
+        runner.attachment = attachment
+        if attachment.interfaces:
+            from lading.node.runner import note_network
+
+            note_network(record, attachment)
+            shop.records.update(record, "network")
+    _write_files(runner, directory)
+    if not record.single:
+        from lading.node.holder import Holder
+
+        runner.holder = Holder(runner)
+        runner.holder.open()
+
+
+def network_request(record: PodRecord) -> AttachRequest | None:
+    """What the pod asks of the network; None when it uses somebody else's namespace."""
+    pod = record.pod
+    extras = pod.spec.extras
+    mode = "host" if pod.spec.host_network else extras.network_mode
+    if mode.startswith(("container:", "ns:")):
+        return None
+    from lading.network import AttachRequest, PortMapping
+
+    ports = []
+    if mode != "host":
+        for container in pod.spec.containers + pod.spec.init_containers:
+            for port in container.ports:
+                if port.host_port == 0 and not extras.publish_all:
+                    continue
+                ports.append(
+                    PortMapping(
+                        container_port=port.container_port,
+                        host_port=max(0, port.host_port),
+                        host_ip=port.host_ip,
+                        protocol=port.protocol.lower(),
+                    )
+                )
+    sysctls = {}
+    if pod.spec.security_context is not None:
+        sysctls = {s.name: s.value for s in pod.spec.security_context.sysctls if s.name.startswith("net.")}
+    return AttachRequest(
+        id=record.id,
+        name=record.name,
+        hostname=etcfiles.hostname(pod, record.id),
+        networks=extras.networks,
+        mode=mode,
+        ports=ports,
+        sysctls=sysctls,
+    )
+
+
+def _write_files(runner: PodRunner, directory: str) -> None:
+    record, attachment = runner.record, runner.attachment
+    pod = record.pod
+    name = etcfiles.hostname(pod, record.id)
+    _write(f"{directory}/hostname", name + "\n")
+    if attachment is None or attachment.mode == "host":
+        _write(
+            f"{directory}/hosts",
+            _host_file("/etc/hosts") + etcfiles.hosts(pod, []).partition("allrouters\n")[2],
+        )
+    else:
+        entries = [(entry.ip, entry.hostnames) for entry in attachment.hosts]
+        gateway = ""
+        for interface in attachment.interfaces:
+            gateway = gateway or (interface.gateways[0] if interface.gateways else "")
+        _write(f"{directory}/hosts", etcfiles.hosts(pod, entries, gateway))
+    servers: list[str] = []
+    searches: list[str] = []
+    options: list[str] = []
+    if attachment is not None:
+        servers, searches = attachment.nameservers, attachment.searches
+        options = attachment.resolver_options
+    host = "" if servers else _host_file("/etc/resolv.conf")
+    _write(f"{directory}/resolv.conf", etcfiles.resolv_conf(pod, servers, searches, options, host))
+
+
+def _host_file(path: str) -> str:
+    try:
+        with open(path) as stream:
+            return stream.read(1 << 20)
+    except OSError:
+        return ""
+
+
+def _write(path: str, text: str) -> None:
+    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
+    try:
+        os.write(fd, text.encode())
+    finally:
+        os.close(fd)
+
+
+def join(runner: PodRunner, running: Running, around: Surroundings) -> None:
+    """Say which namespaces the container joins, shares with the host, or gets anew; and its generated files."""
+    pod = runner.record.pod
+    extras = pod.spec.extras
+    shop = runner.shop
+    attachment = runner.attachment
+    around.files = list(FILES)
+    if attachment is None:
+        mode = extras.network_mode
+        if mode.startswith("ns:"):
+            around.joined["network"] = mode[3:]
+        else:
+            pid = prepare.other_process(shop, mode.partition(":")[2], "network")
+            around.joined["network"] = f"/proc/{pid}/ns/net"
+    elif attachment.mode == "host":
+        around.shared.add("network")
+    else:
+        around.joined["network"] = f"/proc/self/fd/{attachment.namespace}"
+    for kind, mode, host in (
+        ("pid", extras.pid_mode, pod.spec.host_pid),
+        ("ipc", extras.ipc_mode, pod.spec.host_ipc),
+        ("uts", extras.uts_mode, False),
+    ):
+        if mode == "host" or host:
+            around.shared.add(kind)
+        elif mode.startswith("container:"):
+            pid = prepare.other_process(shop, mode.partition(":")[2], kind)
+            around.joined[kind] = f"/proc/{pid}/ns/{kind}"
+            if kind == "ipc":
+                around.shm_source = f"/proc/{pid}/root/dev/shm"
+    if runner.holder is not None:
+        runner.holder.join(around)
+        around.mounts.append(_message_mount(runner, running))
+
+
+def _message_file(runner: PodRunner, running: Running) -> str:
+    directory = runner.shop.container_directory(runner.record, running.record)
+    return f"{directory}/termination-log"
+
+
+def _message_mount(runner: PodRunner, running: Running) -> Mount:
+    from lading.formats.oci_runtime import Mount
+
+    path = _message_file(runner, running)
+    os.makedirs(os.path.dirname(path), 0o711, exist_ok=True)
+    _write(path, "")
+    os.chmod(path, 0o666)
+    target = running.container.termination_message_path
+    return Mount(destination=target, type="bind", source=path, options=["rbind", "rprivate"])
+
+
+def termination_message(runner: PodRunner, running: Running) -> str:
+    """What an ended container left to say: its message file, else (when asked for and it failed) its last output."""
+    try:
+        fd = os.open(_message_file(runner, running), os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except OSError:
+        return ""
+    try:
+        text = os.read(fd, _MESSAGE_LIMIT).decode("utf-8", "replace")
+    finally:
+        os.close(fd)
+    if text or running.container.termination_message_policy != "FallbackToLogsOnError":
+        return text
+    if running.record.exit_code == 0:
+        return ""
+    from lading.node import logfile
+
+    path = runner.shop.log_path(runner.record, running.record)
+    lines = [line.text for line in logfile.read(path, tail=_LOG_LINES)]
+    return b"\n".join(lines)[-_LOG_BYTES:].decode("utf-8", "replace")
+
+
+def close_pod(runner: PodRunner) -> None:
+    """Give back what :func:`open_pod` took. Never raises: what cannot be given back stays recorded for repair."""
+    record, shop = runner.record, runner.shop
+    if runner.holder is not None:
+        runner.holder.close()
+        runner.holder = None
+    attachment = runner.attachment
+    if attachment is not None:
+        runner.attachment = None
+        release_network(shop, record.id, attachment)
+
+
+def release_network(shop: Shop, pod_id: str, attachment: Attachment) -> None:
+    """Detach, and close the descriptors that kept the namespace and its ports."""
+    if attachment.namespace >= 0:
+        os.close(attachment.namespace)
+        attachment.namespace = -1
+    try:
+        if attachment.interfaces:
+            shop.networks.detach(pod_id)
+    except LadingError:
+        pass
+    for fd in attachment.reserved:
+        os.close(fd)
+    attachment.reserved = []
+
+
+__all__ = ["FILES", "InvalidInput", "Unsupported", "close_pod", "join", "open_pod", "termination_message"]

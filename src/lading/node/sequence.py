@@ -1,0 +1,324 @@
+"""The life of a pod as a state machine: what to start, stop, probe and kill now. No clock and no I/O.
+
+The runner tells it what happened (:meth:`Sequence.started`, :meth:`Sequence.exited` …) and carries out what
+:meth:`Sequence.actions` says; ``now`` is any clock that only goes forward. A Docker container is a pod of one with
+Docker's restart policy. Source: kubernetes.io "Pod Lifecycle", "Init Containers", "Sidecar Containers".
+"""
+
+from __future__ import annotations
+
+from lading.node.health import Probes
+from lading.node.model import INIT, MAIN, SIDECAR
+from lading.node.restart import Policy, Restarts
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence as Seq
+
+    from lading.formats.pod import Container
+    from lading.node.health import ProbeState
+
+WAITING, STARTING, HOOK, RUNNING, ENDING, ENDED = "waiting", "starting", "hook", "running", "ending", "ended"
+#: What a preStop hook gets beyond the grace period, once.
+EXTRA_GRACE = 2.0
+
+
+class Action:
+    """One thing to do: ``start``, ``post_start``, ``pre_stop``, ``terminate``, ``kill``, ``probe`` a container."""
+
+    __slots__ = ("probe", "unit", "verb")
+
+    def __init__(self, verb: str, unit: Unit, probe: ProbeState | None = None) -> None:
+        self.verb = verb
+        self.unit = unit
+        self.probe = probe
+
+    def __repr__(self) -> str:
+        return f"{self.verb} {self.unit.name}" + (f" {self.probe.kind}" if self.probe else "")
+
+
+class Unit:
+    """One container in the sequence. ``due`` is when it may start (None: never again)."""
+
+    __slots__ = (
+        "container",
+        "due",
+        "exit_code",
+        "kill_at",
+        "kind",
+        "name",
+        "probes",
+        "restarts",
+        "started_at",
+        "state",
+        "stop_reason",
+        "terminated",
+    )
+
+    def __init__(self, container: Container, kind: str, policy: Policy, now: float, count: int = 0) -> None:
+        self.container = container
+        self.name = container.name
+        self.kind = kind
+        self.restarts = Restarts(policy, count)
+        self.state = WAITING
+        self.due: float | None = now
+        self.exit_code = 0
+        self.started_at = now
+        self.probes: Probes | None = None
+        self.kill_at: float | None = None
+        self.terminated = False
+        self.stop_reason = ""
+
+    @property
+    def alive(self) -> bool:
+        """Whether it has a process, or is about to."""
+        return self.state in (STARTING, HOOK, RUNNING, ENDING)
+
+    @property
+    def up(self) -> bool:
+        """Whether it runs, its postStart hook is done and its startup probe has passed."""
+        return self.state == RUNNING and (self.probes is None or self.probes.started)
+
+    @property
+    def over(self) -> bool:
+        """Whether it has ended for good."""
+        return self.state == ENDED and self.due is None
+
+    @property
+    def ready(self) -> bool:
+        """Whether it may get traffic."""
+        return self.state == RUNNING and (self.probes is None or self.probes.ready)
+
+
+class Sequence:
+    """One pod. ``grace`` is its termination grace period in seconds."""
+
+    def __init__(
+        self,
+        units: Seq[Unit],
+        *,
+        grace: float = 30.0,
+        deadline: float | None = None,
+    ) -> None:
+        self.units = list(units)
+        self.grace = grace
+        self.deadline = deadline
+        self.stopping = False
+        self.stop_by = 0.0
+        self.reason = ""
+        self.failed = False
+        self.initialized = False
+
+    def unit(self, name: str) -> Unit:
+        """The unit of the container called ``name``."""
+        for unit in self.units:
+            if unit.name == name:
+                return unit
+        raise KeyError(name)
+
+    # -- what happened ---------------------------------------------------------------------------------------------
+
+    def started(self, unit: Unit, now: float) -> None:
+        """Its process runs."""
+        unit.started_at = now
+        unit.probes = None
+        unit.kill_at = None
+        unit.terminated = False
+        unit.stop_reason = ""
+        hook = unit.container.lifecycle
+        if hook is not None and hook.post_start is not None:
+            unit.state = HOOK
+        else:
+            self._running(unit, now)
+
+    def _running(self, unit: Unit, now: float) -> None:
+        unit.state = RUNNING
+        container = unit.container
+        if container.startup_probe or container.liveness_probe or container.readiness_probe:
+            unit.probes = Probes(container, now)
+
+    def hook_done(self, unit: Unit, success: bool, now: float) -> None:
+        """The postStart hook (of a unit in HOOK) or the preStop hook (of one that ends) has finished."""
+        if unit.state == HOOK:
+            if success:
+                self._running(unit, now)
+            else:
+                self._end(unit, now, self.grace, "PostStartHookError")
+        elif unit.state == ENDING:
+            unit.terminated = False
+            unit.stop_reason = unit.stop_reason or "stopped"
+            self._hooks_left.discard(unit.name)
+
+    def exited(self, unit: Unit, code: int, now: float, *, by_user: bool = False) -> None:
+        """Its process has ended (or could not be started) with ``code``. ``by_user``: it was asked to, so no restart."""
+        unit.state = ENDED
+        unit.exit_code = code
+        unit.probes = None
+        unit.kill_at = None
+        self._hooks_left.discard(unit.name)
+        if self.stopping or by_user:
+            unit.due = None
+            return
+        if unit.kind == INIT and code == 0:
+            unit.due = None
+            return
+        unit.due = unit.restarts.died(code, unit.started_at, now)
+
+    def probed(self, unit: Unit, probe: ProbeState, success: bool, now: float) -> bool:
+        """A probe has answered. True when readiness, startup or the wish to restart changed."""
+        if unit.probes is None:
+            return False
+        changed = unit.probes.finish(probe, success, now)
+        if unit.probes.restart and unit.state == RUNNING:
+            own = probe.probe.termination_grace_period_seconds
+            self._end(unit, now, self.grace if own is None else float(own), "Unhealthy")
+        return changed
+
+    def stop(self, now: float, grace: float | None = None, reason: str = "") -> None:
+        """End everything: main containers first, then sidecars in reverse order, all within ``grace`` seconds."""
+        by = now + (self.grace if grace is None else grace)
+        if self.stopping:
+            self.stop_by = min(self.stop_by, by)
+            for unit in self.units:
+                if unit.kill_at is not None:
+                    unit.kill_at = min(unit.kill_at, self.stop_by)
+            return
+        self.stopping = True
+        self.stop_by = by
+        self.reason = self.reason or reason
+        for unit in self.units:
+            if not unit.alive:
+                unit.due = None
+                if unit.state == WAITING:
+                    unit.state = ENDED
+
+    # -- what to do ------------------------------------------------------------------------------------------------
+
+    _hooks_left: set[str]
+
+    def actions(self, now: float) -> list[Action]:
+        """Everything to do at ``now``; each thing is said once."""
+        if not hasattr(self, "_hooks_left"):
+            self._hooks_left = set()
+        out: list[Action] = []
+        if not self.stopping and self.deadline is not None and now >= self.deadline and not self.done:
+            self.failed = True
+            self.stop(now, reason="DeadlineExceeded")
+        if not self.stopping:
+            self._advance(now, out)
+        if self.stopping:
+            self._wind_down(now)
+        for unit in self.units:
+            self._ending(unit, now, out)
+        return out
+
+    def _advance(self, now: float, out: list[Action]) -> None:
+        for unit in self.units:
+            if unit.kind == MAIN:
+                continue
+            if unit.kind == INIT and unit.over:
+                if unit.exit_code == 0:
+                    continue
+                self.failed = True
+                self.stop(now, reason="InitContainerFailed")
+                return
+            if unit.state in (WAITING, ENDED):
+                self._start(unit, now, out)
+            if unit.probes is not None:
+                self._probe(unit, now, out)
+            if not self.initialized and not (unit.kind == SIDECAR and unit.up):
+                return
+        self.initialized = True
+        mains = [unit for unit in self.units if unit.kind == MAIN]
+        for unit in mains:
+            if unit.state in (WAITING, ENDED):
+                self._start(unit, now, out)
+            elif unit.probes is not None:
+                self._probe(unit, now, out)
+        if all(unit.over for unit in mains):
+            self.failed = self.failed or any(unit.exit_code for unit in mains)
+            self.stop(now)
+
+    def _start(self, unit: Unit, now: float, out: list[Action]) -> None:
+        if unit.due is not None and unit.due <= now:
+            unit.state = STARTING
+            out.append(Action("start", unit))
+
+    def _probe(self, unit: Unit, now: float, out: list[Action]) -> None:
+        if unit.probes is not None and unit.state == RUNNING:
+            for state in unit.probes.due(now):
+                state.begin()
+                out.append(Action("probe", unit, state))
+
+    def _wind_down(self, now: float) -> None:
+        alive = [unit for unit in self.units if unit.alive]
+        first = [unit for unit in alive if unit.kind != SIDECAR]
+        # Sidecars serve the others to the end, and each other in the order they were started.
+        for unit in first or alive[-1:]:
+            if unit.state in (HOOK, RUNNING):
+                self._end(unit, now, max(0.0, self.stop_by - now), self.reason or "stopped")
+
+    def _end(self, unit: Unit, now: float, grace: float, reason: str) -> None:
+        unit.state = ENDING
+        unit.stop_reason = reason
+        unit.kill_at = now + grace
+        unit.terminated = False
+        hook = unit.container.lifecycle
+        if hook is not None and hook.pre_stop is not None and grace > 0:
+            self._hooks_left.add(unit.name)
+            unit.terminated = None  # type: ignore[assignment]
+
+    def _ending(self, unit: Unit, now: float, out: list[Action]) -> None:
+        if unit.state == STARTING:
+            return
+        if unit.state != ENDING:
+            return
+        if unit.terminated is None:
+            unit.terminated = True  # the hook is under way
+            out.append(Action("pre_stop", unit))
+        elif not unit.terminated and unit.name not in self._hooks_left:
+            unit.terminated = True
+            out.append(Action("terminate", unit))
+        if unit.kill_at is not None and now >= unit.kill_at:
+            if unit.name in self._hooks_left:
+                # The hook ate the grace period: the process still gets its signal and two seconds, as in Kubernetes.
+                self._hooks_left.discard(unit.name)
+                unit.kill_at = now + EXTRA_GRACE
+                out.append(Action("terminate", unit))
+            else:
+                unit.kill_at = None
+                out.append(Action("kill", unit))
+
+    def wake(self, now: float) -> float | None:
+        """When :meth:`actions` should be asked again if nothing happens before."""
+        times: list[float] = []
+        for unit in self.units:
+            if unit.kill_at is not None:
+                times.append(unit.kill_at)
+            if not self.stopping:
+                if unit.state in (WAITING, ENDED) and unit.due is not None and unit.due > now:
+                    times.append(unit.due)
+                if unit.state == RUNNING and unit.probes is not None:
+                    due = unit.probes.next_due()
+                    if due is not None:
+                        times.append(due)
+        if self.deadline is not None and not self.stopping:
+            times.append(self.deadline)
+        return min(times) if times else None
+
+    # -- where it stands -------------------------------------------------------------------------------------------
+
+    @property
+    def done(self) -> bool:
+        """Whether nothing runs and nothing will."""
+        return self.stopping and not any(unit.alive for unit in self.units)
+
+    @property
+    def phase(self) -> str:
+        """Kubernetes' phase."""
+        if self.done:
+            bad = self.failed or any(unit.exit_code for unit in self.units if unit.kind == MAIN)
+            return "Failed" if bad else "Succeeded"
+        if any(unit.kind == MAIN and unit.state != WAITING for unit in self.units):
+            return "Running"
+        return "Pending"

@@ -1,0 +1,125 @@
+"""The parts of the house that a keeper works with, each opened when first needed."""
+
+from __future__ import annotations
+
+import os
+
+from lading.node.records import Records
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from lading.images import Images
+    from lading.kernel import Kernel
+    from lading.network import Networks
+    from lading.node.model import ContainerRecord, PodRecord
+    from lading.roots import Roots
+    from lading.runtime import Runtime
+    from lading.volumes import Volumes
+
+
+class Shop:
+    """Records, kernel and the parts of floor 2 below one pair of roots."""
+
+    def __init__(self, roots: Roots, kernel: Kernel | None = None) -> None:
+        self.roots = roots
+        self.records = Records(roots.database)
+        self._kernel = kernel
+        self._images: Images | None = None
+        self._networks: Networks | None = None
+        self._runtime: Runtime | None = None
+        self._volumes: Volumes | None = None
+
+    @property
+    def kernel(self) -> Kernel:
+        """The system calls."""
+        if self._kernel is None:
+            from lading.kernel import Kernel
+
+            self._kernel = Kernel()
+        return self._kernel
+
+    @property
+    def images(self) -> Images:
+        """The image store."""
+        if self._images is None:
+            from lading.images import Images
+
+            self._images = Images(self.roots.images, self.kernel)
+        return self._images
+
+    @property
+    def networks(self) -> Networks:
+        """Networks and attachments."""
+        if self._networks is None:
+            from lading.network import Networks
+
+            self._networks = Networks(self.roots, self.kernel)
+        return self._networks
+
+    @property
+    def runtime(self) -> Runtime:
+        """The containers that have a process."""
+        if self._runtime is None:
+            from lading.runtime import Runtime
+
+            self._runtime = Runtime(self.roots.runtime, self.kernel)
+        return self._runtime
+
+    @property
+    def volumes(self) -> Volumes:
+        """Named volumes."""
+        if self._volumes is None:
+            from lading.volumes import Volumes
+
+            self._volumes = Volumes(self.roots.volumes)
+        return self._volumes
+
+    def after_fork(self) -> None:
+        """Let go of connections that belong to the parent process."""
+        self.records.database.forget()
+        self._networks = None
+
+    # -- where a pod's things lie ----------------------------------------------------------------------------------
+
+    def pod_directory(self, pod_id: str) -> str:
+        """Everything durable of one pod."""
+        return f"{self.roots.pods}/{pod_id}"
+
+    def container_directory(self, record: PodRecord, container: ContainerRecord) -> str:
+        """One container's writable layer and log."""
+        return f"{self.roots.pods}/{record.id}/{container.name}"
+
+    def log_path(self, record: PodRecord, container: ContainerRecord) -> str:
+        """One container's log."""
+        return f"{self.container_directory(record, container)}/log"
+
+    def memory_directory(self, pod_id: str) -> str:
+        """Where a pod's memory volumes and shared ``/dev/shm`` are mounted: below the run root, gone with a reboot."""
+        return f"{self.roots.run}/pods/{pod_id}"
+
+    def cgroup(self, record: PodRecord, container: ContainerRecord) -> str:
+        """The container's control group below each hierarchy's root."""
+        parent = record.pod.spec.containers[0].extras.cgroup_parent or f"/{self.roots.tag}"
+        if record.single:
+            return f"{parent}/{container.id}"
+        return f"{parent}/pod-{record.id}/{container.id}"
+
+
+def process_start(pid: int) -> int:
+    """When ``pid`` started, in clock ticks since boot; 0 when it is gone or a zombie. A pid and this name a process."""
+    try:
+        fd = os.open(f"/proc/{pid}/stat", os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return 0
+    try:
+        fields = os.read(fd, 4096).rpartition(b")")[2].split()
+    except OSError:
+        return 0
+    finally:
+        os.close(fd)
+    return 0 if fields[0] in (b"Z", b"X") else int(fields[19])
+
+
+def alive(pid: int, start: int) -> bool:
+    """Whether the process that was ``pid`` when it started at ``start`` still runs."""
+    return pid > 0 and start > 0 and process_start(pid) == start

@@ -1,0 +1,243 @@
+"""One container's standard streams in its keeper: read once, written to the log, to the caller and to who is attached."""
+
+from __future__ import annotations
+
+import os
+import time
+
+from lading.node.logfile import LogWriter
+from lading.node.loop import HANGUP, READ, Loop
+from lading.node.wire import CHUNK
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import _socket
+
+    from lading.node.model import Stdio
+
+_BACKLOG = 64
+
+
+class Client:
+    """Somebody attached. Packets that do not fit its socket wait here; too many of them hold the container's output."""
+
+    __slots__ = ("queue", "sock", "streams", "with_stdin")
+
+    def __init__(self, sock: _socket.socket, with_stdin: bool) -> None:
+        self.sock = sock
+        self.with_stdin = with_stdin
+        self.queue: list[bytes] = []
+        self.streams: Streams | None = None
+
+
+class Streams:
+    """Pipes or a terminal, from before a container starts until after it has ended."""
+
+    def __init__(
+        self, loop: Loop, log: LogWriter, *, tty: bool, stdin: bool, once: bool, stdio: Stdio | None
+    ) -> None:
+        self.loop = loop
+        self.log = log
+        self.tty = tty
+        self.wants_stdin = stdin
+        self.once = once
+        self.stdio = stdio
+        self.clients: list[Client] = []
+        self.console = -1
+        self.stdin = -1
+        self._sources: dict[int, str] = {}
+        self._theirs: list[int] = []
+        self._held = False
+
+    def open(self) -> tuple[int, int, int]:
+        """The container's descriptors: stdin, stdout, stderr (-1: null, or a terminal is wanted)."""
+        if self.tty:
+            return -1, -1, -1
+        stdin = -1
+        if self.stdio is not None and self.stdio.stdin >= 0:
+            stdin = self.stdio.stdin  # nothing to add to it: the container reads the caller's own
+        elif self.wants_stdin:
+            stdin, self.stdin = os.pipe2(os.O_CLOEXEC)
+            os.set_blocking(self.stdin, False)
+            self._theirs.append(stdin)
+        ends = []
+        for name in ("stdout", "stderr"):
+            mine, theirs = os.pipe2(os.O_CLOEXEC)
+            os.set_blocking(mine, False)
+            self._sources[mine] = name
+            self._theirs.append(theirs)
+            ends.append(theirs)
+        return stdin, ends[0], ends[1]
+
+    def begin(self, console: int = -1) -> None:
+        """The container runs: let go of its ends and listen."""
+        for fd in self._theirs:
+            os.close(fd)
+        self._theirs.clear()
+        if console >= 0:
+            self.console = console
+            os.set_blocking(console, False)
+            self._sources[console] = "stdout"
+            self.stdin = console
+        for fd in self._sources:
+            self.loop.watch(fd, lambda events, fd=fd: self._ready(fd))  # type: ignore[misc]
+
+    def _ready(self, fd: int) -> bool:
+        try:
+            data = os.read(fd, CHUNK)
+        except BlockingIOError:
+            return False
+        except OSError:
+            data = b""  # EIO: the last holder of the terminal has gone
+        name = self._sources[fd]
+        if not data:
+            self._close_source(fd)
+            return False
+        self.log.write(name, data, time.time_ns())
+        stdio = self.stdio
+        if stdio is not None:
+            self._to_caller(stdio, name, data)
+        if self.clients:
+            self._to_clients((b"1" if name == "stdout" else b"2") + data)
+        return True
+
+    def _to_caller(self, stdio: Stdio, name: str, data: bytes) -> None:
+        target = stdio.stdout if name == "stdout" else stdio.stderr
+        while data and target >= 0:
+            try:
+                data = data[os.write(target, data) :]
+            except BlockingIOError:
+                time.sleep(0.001)
+            except OSError:
+                # The reader went away (a closed pipe): the container goes on, its log has everything.
+                if name == "stdout":
+                    stdio.stdout = -1
+                else:
+                    stdio.stderr = -1
+                return
+
+    def _close_source(self, fd: int) -> None:
+        self.loop.forget(fd)
+        del self._sources[fd]
+        if fd == self.stdin:
+            self.stdin = -1
+        if fd == self.console:
+            self.console = -1
+        os.close(fd)
+
+    # -- attached clients ------------------------------------------------------------------------------------------
+
+    def attach(self, client: Client) -> None:
+        """Give a client everything from now on."""
+        client.streams = self
+        self.clients.append(client)
+
+    def leave(self, client: Client) -> None:
+        """The client has gone; with ``stdinOnce`` the container's input ends with it."""
+        if client in self.clients:
+            self.clients.remove(client)
+            client.queue.clear()
+            self._release()
+            if client.with_stdin and self.once and not self.tty:
+                self.close_stdin()
+
+    def _to_clients(self, packet: bytes) -> None:
+        for client in list(self.clients):
+            if client.queue:
+                client.queue.append(packet)
+            else:
+                try:
+                    client.sock.send(packet)
+                except BlockingIOError:
+                    client.queue.append(packet)
+                    self.loop.change(client.sock.fileno(), READ | 4)
+                except OSError:
+                    self.leave(client)
+            if len(client.queue) >= _BACKLOG and not self._held:
+                self._held = True
+                for fd in self._sources:
+                    self.loop.change(fd, 0)
+
+    def flush_client(self, client: Client) -> None:
+        """The client's socket takes more."""
+        while client.queue:
+            try:
+                client.sock.send(client.queue[0])
+            except BlockingIOError:
+                return
+            except OSError:
+                self.leave(client)
+                return
+            client.queue.pop(0)
+        self.loop.change(client.sock.fileno(), READ)
+        self._release()
+
+    def _release(self) -> None:
+        if self._held and not any(len(client.queue) >= _BACKLOG for client in self.clients):
+            self._held = False
+            for fd in self._sources:
+                self.loop.change(fd, READ)
+
+    def write(self, data: bytes) -> None:
+        """Input from a client. What a full pipe does not take within a second is lost, as a terminal's would be."""
+        end = 0.0
+        while data and self.stdin >= 0:
+            try:
+                data = data[os.write(self.stdin, data) :]
+            except BlockingIOError:
+                now = time.monotonic()
+                end = end or now + 1.0
+                if now > end:
+                    return
+                time.sleep(0.002)
+            except OSError:
+                self.close_stdin()
+                return
+
+    def close_stdin(self) -> None:
+        """End of input."""
+        if self.stdin >= 0 and self.stdin != self.console:
+            os.close(self.stdin)
+            self.stdin = -1
+
+    def resize(self, rows: int, columns: int) -> None:
+        """The terminal's new size."""
+        if self.console >= 0 and 0 < rows < 65536 and 0 < columns < 65536:
+            import fcntl
+            import struct
+            import termios
+
+            fcntl.ioctl(self.console, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
+
+    # -- the end ---------------------------------------------------------------------------------------------------
+
+    def drain(self) -> None:
+        """Everything that the ended container wrote, without waiting for more; then close."""
+        for fd in list(self._sources):
+            while fd in self._sources and self._ready(fd):
+                pass
+        for fd in list(self._sources):
+            self._close_source(fd)
+        self.close_stdin()
+        for fd in self._theirs:
+            os.close(fd)
+        self._theirs.clear()
+        self.log.flush(time.time_ns())
+
+    def tell_exit(self, code: int) -> None:
+        """Say the exit code to who is attached, and let them go."""
+        packet = b"x%d" % code
+        for client in self.clients:
+            client.sock.settimeout(1.0)  # a client that stopped reading must not hold the keeper
+            try:
+                for waiting in client.queue:
+                    client.sock.send(waiting)
+                client.sock.send(packet)
+            except OSError:
+                pass
+            self.loop.forget(client.sock.fileno())
+            client.sock.close()
+        self.clients.clear()
+
+
+__all__ = ["HANGUP", "Client", "Streams"]

@@ -1,0 +1,72 @@
+"""Remove a directory tree that somebody else filled: by descriptor, never following a link. ``shutil`` costs 5 ms to import."""
+
+from __future__ import annotations
+
+import os
+
+_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_ENOENT, _ENOTDIR, _EISDIR, _EPERM, _ELOOP = 2, 20, 21, 1, 40
+
+
+def remove(path: str) -> None:
+    """Remove ``path`` and everything below it; nothing is an error when it is gone already. Raises OSError."""
+    parent, _, name = path.rstrip("/").rpartition("/")
+    try:
+        fd = os.open(parent or "/", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return
+    try:
+        _remove(fd, name)
+    finally:
+        os.close(fd)
+
+
+def _remove(parent: int, name: str) -> None:
+    try:
+        fd = os.open(name, _DIRECTORY, dir_fd=parent)
+    except OSError as error:
+        if error.errno == _ENOENT:
+            return
+        if error.errno not in (_ENOTDIR, _ELOOP):
+            raise
+        try:
+            os.unlink(name, dir_fd=parent)
+        except FileNotFoundError:
+            pass
+        return
+    try:
+        # The names first: a directory that is emptied while it is read may hide entries.
+        with os.scandir(fd) as entries:
+            found = [(entry.name, entry.is_dir(follow_symlinks=False)) for entry in entries]
+        for inner, is_directory in found:
+            if is_directory:
+                _remove(fd, inner)
+            else:
+                try:
+                    os.unlink(inner, dir_fd=fd)
+                except FileNotFoundError:
+                    pass
+    finally:
+        os.close(fd)
+    try:
+        os.rmdir(name, dir_fd=parent)
+    except FileNotFoundError:
+        pass
+
+
+def size(path: str) -> int:
+    """Bytes on disk below ``path``."""
+    total = 0
+    try:
+        with os.scandir(path) as entries:
+            for entry in entries:
+                try:
+                    info = entry.stat(follow_symlinks=False)
+                except FileNotFoundError:
+                    continue
+                total += info.st_blocks * 512
+                if entry.is_dir(follow_symlinks=False):
+                    total += size(entry.path)
+    except FileNotFoundError:
+        pass
+    return total

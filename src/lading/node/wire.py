@@ -1,0 +1,165 @@
+"""What keepers and commands say to each other: one packet a message on a Unix SEQPACKET socket.
+
+A packet begins with one byte that says what it is: ``{`` a JSON request or answer; ``0`` bytes for stdin; ``1`` and ``2`` bytes
+of stdout and stderr; ``c`` the end of stdin; ``r`` a terminal size (two 16-bit numbers: rows, columns); ``x`` the exit code (a
+decimal number). Descriptors travel beside a request (unix(7), SCM_RIGHTS).
+"""
+
+from __future__ import annotations
+
+import _socket
+import os
+
+from lading.errors import LadingError, NotFound
+from lading.formats import jsontext
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+PACKET = 64 << 10
+#: The most that goes into one packet of a stream; a socket's buffer holds several.
+CHUNK = 32 << 10
+_FDS = 16
+_SOCKET = _socket.SOCK_SEQPACKET | _socket.SOCK_CLOEXEC
+
+
+def _address(path: str) -> tuple[str, int]:
+    """An address that fits 108 bytes, through a descriptor of the directory; close that afterwards."""
+    if len(os.fsencode(path)) < 108:
+        return path, -1
+    directory, _, name = path.rpartition("/")
+    fd = os.open(directory, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    return f"/proc/self/fd/{fd}/{name}", fd
+
+
+def listen(path: str) -> _socket.socket:
+    """A non-blocking listening socket at ``path``, replacing what a dead keeper left there."""
+    os.makedirs(os.path.dirname(path), 0o700, exist_ok=True)
+    made = _socket.socket(_socket.AF_UNIX, _SOCKET | _socket.SOCK_NONBLOCK)
+    address, fd = _address(path)
+    try:
+        try:
+            made.bind(address)
+        except OSError:
+            os.unlink(path)
+            made.bind(address)
+    finally:
+        if fd >= 0:
+            os.close(fd)
+    made.listen(128)
+    return made
+
+
+def accept(listener: _socket.socket) -> _socket.socket:
+    """The next caller, non-blocking. Raises BlockingIOError when there is none."""
+    fd, _ = listener._accept()  # type: ignore[attr-defined]
+    made = _socket.socket(_socket.AF_UNIX, _SOCKET, 0, fd)
+    os.set_inheritable(fd, False)
+    made.setblocking(False)
+    return made
+
+
+def connect(path: str, what: str = "keeper") -> _socket.socket:
+    """A blocking connection to the keeper at ``path``. Raises NotFound (reason ``no-keeper``) when nobody listens."""
+    made = _socket.socket(_socket.AF_UNIX, _SOCKET)
+    fd = -1
+    try:
+        address, fd = _address(path)
+        made.connect(address)
+    except OSError as error:
+        made.close()
+        raise NotFound(f"{what} {path}: {error.strerror}", reason="no-keeper") from None
+    finally:
+        if fd >= 0:
+            os.close(fd)
+    return made
+
+
+def pair() -> tuple[_socket.socket, _socket.socket]:
+    """Two connected ends."""
+    return _socket.socketpair(_socket.AF_UNIX, _SOCKET)  # type: ignore[return-value]
+
+
+def send(sock: _socket.socket, message: dict[str, object], fds: list[int] | None = None) -> None:
+    """Send one JSON message, with descriptors."""
+    data = jsontext.dumps(message).encode()
+    if len(data) > PACKET - 1024:
+        # A big request (a Pod of many containers) goes through a memory file: a packet has to fit the socket's buffer.
+        memory = os.memfd_create("lading-request", os.MFD_CLOEXEC)
+        try:
+            os.write(memory, data)
+            return send(sock, {"memory": True}, [memory, *(fds or [])])
+        finally:
+            os.close(memory)
+    ancillary = []
+    if fds:
+        packed = b"".join(fd.to_bytes(4, "little") for fd in fds)
+        ancillary.append((_socket.SOL_SOCKET, _socket.SCM_RIGHTS, packed))
+    sock.sendmsg([data], ancillary)
+    return None
+
+
+def receive(sock: _socket.socket) -> tuple[bytes, list[int]]:
+    """One packet (empty: the other side is gone) and its descriptors, which the caller owns."""
+    data, ancillary, _flags, _ = sock.recvmsg(PACKET, _socket.CMSG_SPACE(4 * _FDS), _socket.MSG_CMSG_CLOEXEC)
+    fds = []
+    for level, kind, packed in ancillary:
+        if level == _socket.SOL_SOCKET and kind == _socket.SCM_RIGHTS:
+            fds += [int.from_bytes(packed[n : n + 4], "little") for n in range(0, len(packed) - 3, 4)]
+    return data, fds
+
+
+def message(data: bytes, fds: list[int]) -> dict[str, Any]:
+    """The JSON message of a packet. Raises InvalidInput."""
+    found = jsontext.loads(data, what="keeper's message")
+    if found.get("memory") and fds:
+        memory = fds.pop(0)
+        try:
+            found = jsontext.loads(os.pread(memory, os.fstat(memory).st_size, 0), what="keeper's message")
+        finally:
+            os.close(memory)
+    made: dict[str, Any] = found
+    return made
+
+
+def ask(sock: _socket.socket, request: dict[str, object], fds: list[int] | None = None) -> dict[str, Any]:
+    """Send a request and wait for its answer. Raises what the keeper raised."""
+    try:
+        send(sock, request, fds)
+        data, _ = receive(sock)
+    except OSError as error:
+        raise LadingError(f"keeper: {error.strerror}", reason="keeper-lost") from None
+    if not data:
+        raise LadingError("the keeper ended before it answered", reason="keeper-lost")
+    answer = message(data, [])
+    if "error" in answer:
+        raise decode_error(answer["error"])
+    return answer
+
+
+def encode_error(error: BaseException) -> dict[str, object]:
+    """An exception as data."""
+    if isinstance(error, LadingError):
+        made: dict[str, object] = {
+            "kind": type(error).__name__,
+            "message": error.message,
+            "hint": error.hint,
+            "reason": error.reason,
+        }
+        return made
+    return {"kind": "LadingError", "message": repr(error), "hint": "", "reason": "internal"}
+
+
+def decode_error(data: dict[str, str]) -> LadingError:
+    """The exception that :func:`encode_error` described."""
+    import lading.errors
+
+    kind = getattr(lading.errors, data.get("kind", ""), LadingError)
+    if (
+        not (isinstance(kind, type) and issubclass(kind, LadingError))
+        or kind.__init__ is not LadingError.__init__
+    ):
+        kind = LadingError
+    made: LadingError = kind(data["message"], hint=data.get("hint", ""), reason=data.get("reason", ""))
+    return made
