@@ -41,7 +41,7 @@ _INET6_ADDR_GEN_MODE = 8
 IFF_UP = 1
 IFA_F_NODAD = 2
 _BRPORT_MODE, _BRPORT_ISOLATED = 4, 33
-_IFLA_PROTINFO = 12
+_IFLA_INFO_SLAVE_KIND, _IFLA_INFO_SLAVE_DATA = 4, 5
 
 _NEW = nl.NLM_F_CREATE | nl.NLM_F_EXCL
 
@@ -219,19 +219,16 @@ def link_without_ipv6_address(name: str) -> Message:
     )
 
 
-def port_set(index: int, *, hairpin: bool | None = None, isolated: bool | None = None) -> Message:
-    """Flags of a bridge port."""
+def port_set(name: str, *, hairpin: bool | None = None, isolated: bool | None = None) -> Message:
+    """Flags of the bridge port ``name``; ``hairpin`` lets a frame go back out where it came in."""
     data = b""
     if hairpin is not None:
         data += attribute(_BRPORT_MODE, bytes([hairpin]))
     if isolated is not None:
         data += attribute(_BRPORT_ISOLATED, bytes([isolated]))
-    return Message(
-        _NEWLINK,
-        0,
-        _LINK.pack(AF_BRIDGE, 0, index, 0, 0) + nested(_IFLA_PROTINFO, data),
-        f"bridge port {index}",
-    )
+    info = text(_IFLA_INFO_SLAVE_KIND, "bridge") + nested(_IFLA_INFO_SLAVE_DATA, data)
+    payload = _LINK.pack(0, 0, 0, 0, 0) + text(_IFLA_IFNAME, name) + nested(_IFLA_LINKINFO, info)
+    return Message(_NEWLINK, 0, payload, f"bridge port {name}")
 
 
 def link_del(name: str = "", index: int = 0, *, ok: tuple[int, ...] = ()) -> Message:

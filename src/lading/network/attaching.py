@@ -239,7 +239,8 @@ def _furnish(
         ours = []
         for network, interface, index in zip(joined, attachment.interfaces, indexes, strict=True):
             if network.driver == "bridge":
-                br.plug(networks.host, network, interface, index, namespace)
+                hairpin = bool(attachment.ports)
+                br.plug(networks.host, network, interface, index, namespace, hairpin=hairpin)
             elif network.driver == "macvlan":
                 br.plug_macvlan(networks.host, network, interface, index, namespace)
             else:

@@ -91,22 +91,28 @@ def remove_bridge(host: Netlink, name: str) -> None:
     host.run([rt.link_del(name, ok=(_ENODEV,))])
 
 
-def plug(host: Netlink, network: Network, interface: Interface, bridge: int, namespace: int) -> None:
-    """The host's end: a veth whose peer is born in the namespace of descriptor ``namespace``."""
-    host.run(
-        [
-            rt.veth_add(
-                interface.host_interface,
-                interface.name,
-                peer_netns=namespace,
-                peer_address=ad.parse_mac(interface.mac),
-                master=bridge,
-                mtu=network.mtu,
-            ),
-            rt.link_without_ipv6_address(interface.host_interface),
-            rt.link_set(0, name=interface.host_interface, up=True),
-        ]
-    )
+def plug(
+    host: Netlink, network: Network, interface: Interface, bridge: int, namespace: int, *, hairpin: bool
+) -> None:
+    """The host's end: a veth whose peer is born in the namespace of descriptor ``namespace``.
+
+    ``hairpin`` lets the pod reach itself through its own published ports.
+    """
+    name = interface.host_interface
+    batch = [
+        rt.veth_add(
+            name,
+            interface.name,
+            peer_netns=namespace,
+            peer_address=ad.parse_mac(interface.mac),
+            master=bridge,
+            mtu=network.mtu,
+        ),
+        rt.link_without_ipv6_address(name),
+    ]
+    if hairpin:
+        batch.append(rt.port_set(name, hairpin=True))
+    host.run([*batch, rt.link_set(0, name=name, up=True)])
 
 
 def plug_macvlan(host: Netlink, network: Network, interface: Interface, parent: int, namespace: int) -> None:

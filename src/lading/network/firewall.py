@@ -50,12 +50,12 @@ chain prerouting {
 }
 chain output {
     type nat hook output priority -100; policy accept;
+    ip6 daddr ::1 return
     fib daddr type local jump publish
 }
 chain postrouting {
     type nat hook postrouting priority srcnat; policy accept;
     oifname @bridges ip saddr 127.0.0.0/8 masquerade
-    oifname @bridges ip6 saddr ::1 masquerade
     oifname != @bridges ip saddr @nat4 masquerade
     oifname != @bridges ip6 saddr @nat6 masquerade
     oifname @bridges ct status dnat ip saddr @nat4 masquerade

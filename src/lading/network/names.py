@@ -89,7 +89,7 @@ def _start(roots: Roots) -> None:
     first = os.posix_spawn(
         python,
         [*command, roots.data, roots.run, roots.config, str(roots.uid)],
-        {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "PYTHONDONTWRITEBYTECODE": "1"},
+        {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin"},
         file_actions=[
             (os.POSIX_SPAWN_OPEN, 0, "/dev/null", os.O_RDONLY, 0),
             (os.POSIX_SPAWN_OPEN, 1, log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600),

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import fcntl
 import os
-import sqlite3
 
 from lading.errors import Conflict, Corrupt, Denied, Exhausted, LadingError
 from lading.formats import jsontext
@@ -16,6 +15,7 @@ from lading.network.model import Attachment, Network
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from _sqlite3 import DatabaseError
     from collections.abc import Iterable, Iterator
     from types import TracebackType
 
@@ -59,12 +59,16 @@ class Store:
             raise Denied(f"network records in {directory} are not ours to write") from None
         self.path = directory + "/network.db"
         self._depth = 0
+        # The C half alone: ``sqlite3`` imports datetime for adapters that nobody here uses.
+        import _sqlite3
+
+        self._error = _sqlite3.DatabaseError
         try:
-            self._db = sqlite3.connect(self.path, timeout=30, isolation_level=None, cached_statements=64)
+            self._db = _sqlite3.connect(self.path, timeout=30, isolation_level=None, cached_statements=64)
             self._db.execute("pragma synchronous=normal")
             if self._db.execute("pragma user_version").fetchone()[0] != _VERSION:
                 self._create()
-        except sqlite3.DatabaseError as error:
+        except self._error as error:
             raise _translated(error, self.path) from None
 
     def _create(self) -> None:
@@ -93,7 +97,7 @@ class Store:
             fcntl.flock(self._lock, fcntl.LOCK_EX)
             try:
                 self._db.execute("begin immediate")
-            except sqlite3.DatabaseError as error:
+            except self._error as error:
                 fcntl.flock(self._lock, fcntl.LOCK_UN)
                 raise _translated(error, self.path) from None
         self._depth += 1
@@ -107,7 +111,7 @@ class Store:
             return
         try:
             self._db.execute("rollback" if kind else "commit")
-        except sqlite3.DatabaseError as error:
+        except self._error as error:
             raise _translated(error, self.path) from None
         finally:
             fcntl.flock(self._lock, fcntl.LOCK_UN)
@@ -116,14 +120,14 @@ class Store:
         """Execute one statement and fetch all rows."""
         try:
             return self._db.execute(statement, values).fetchall()
-        except sqlite3.DatabaseError as error:
+        except self._error as error:
             raise _translated(error, self.path) from None
 
     def many(self, statement: str, rows: Iterable[tuple[object, ...]]) -> None:
         """Execute one statement for every row."""
         try:
             self._db.executemany(statement, rows)
-        except sqlite3.DatabaseError as error:
+        except self._error as error:
             raise _translated(error, self.path) from None
 
     # -- meta --------------------------------------------------------------------------------------------------------
@@ -197,7 +201,7 @@ def _attachment(record: str) -> Attachment:
     return Attachment.decode(jsontext.loads(record, what="attachment record"), strict=False)
 
 
-def _translated(error: sqlite3.DatabaseError, path: str) -> LadingError:
+def _translated(error: DatabaseError, path: str) -> LadingError:
     text = str(error)
     if "full" in text:
         return Exhausted(f"{path}: the disk is full", hint="free some space, then repeat the command")
