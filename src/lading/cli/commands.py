@@ -178,13 +178,13 @@ def _images() -> dict[str, Command]:
     rows = (
         _command("images", "List images", "[NAME]", action="images:images", table="tables:images"),
         _command(
-            "pull", "Fetch an image from a registry", "IMAGE", action="images:pull", table="tables:pull"
+            "pull", "Fetch an image from a registry", "IMAGE", action="registries:pull", table="tables:pull"
         ),
         _command(
             "push",
             "Send an image to a registry",
             "IMAGE [DESTINATION]",
-            action="images:push",
+            action="registries:push",
             table="tables:push",
         ),
         _command("tag", "Give an image another name", "IMAGE NAME", action="images:tag"),
@@ -218,10 +218,10 @@ def _images() -> dict[str, Command]:
             "login",
             "Remember a registry's credentials",
             "[REGISTRY]",
-            action="images:login",
+            action="registries:login",
             table="tables:login",
         ),
-        _command("logout", "Forget a registry's credentials", "[REGISTRY]", action="images:logout"),
+        _command("logout", "Forget a registry's credentials", "[REGISTRY]", action="registries:logout"),
     )
     return {c.name: c for c in rows}
 

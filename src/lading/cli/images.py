@@ -6,7 +6,7 @@ import sys
 import time
 
 from lading.cli.output import confirm, each, filters, labels_match, listing, objects
-from lading.errors import InvalidInput, LadingError, NotFound
+from lading.errors import InvalidInput, LadingError, NotFound, Unsupported
 from lading.formats import duration, sizes
 
 TYPE_CHECKING = False
@@ -272,8 +272,50 @@ def save(context: Context, parsed: Parsed) -> int:
         raise InvalidInput("--format oci-dir needs --output DIRECTORY")
     for reference in parsed.args:
         context.images.get(reference)
+    if parsed["format"] == "oci-dir":
+        context.images.save(parsed.args, out, format="oci-dir", platform=parsed["platform"])
+        return 0
     with writing(out) as stream:
-        context.images.save(parsed.args, stream, format=parsed["format"])
+        context.images.save(parsed.args, stream, format=parsed["format"], platform=parsed["platform"])
+    return 0
+
+
+def load(context: Context, parsed: Parsed) -> int:
+    """Read images out of an archive."""
+    path = parsed["input"]
+    if path and path != "-":
+        found = context.images.load(path, platform=parsed["platform"])
+    else:
+        if sys.stdin.isatty():
+            raise InvalidInput("standard input is a terminal", hint="use --input FILE, or redirect it")
+        found = context.images.load(sys.stdin.buffer, platform=parsed["platform"])
+    for image in found:
+        for name in image.names or [image.id]:
+            print(name if parsed["quiet"] else f"Loaded image: {name}")
+    return 0
+
+
+def import_(context: Context, parsed: Parsed) -> int:
+    """Make an image of a tar archive of files, and print its id."""
+    path = parsed.args[0]
+    names = parsed.args[1:]
+    if path.startswith(("http://", "https://")):
+        raise Unsupported(
+            f"{path}: fetching archives is not supported",
+            hint="fetch it with curl, and use - for standard input",
+        )
+    options = {
+        "changes": parsed["change"],
+        "names": names,
+        "message": parsed["message"],
+        "platform": parsed["platform"],
+    }
+    if path == "-":
+        image = context.images.import_(sys.stdin.buffer, **options)
+    else:
+        with open(path, "rb") as stream:
+            image = context.images.import_(stream, **options)
+    print(image.id)
     return 0
 
 
@@ -308,27 +350,3 @@ class writing:  # noqa: N801  (reads as a verb where it is used)
             os.replace(self._temporary, self._path)
         else:
             os.unlink(self._temporary)
-
-
-def login(context: Context, parsed: Parsed) -> int:
-    raise NotImplementedError
-
-
-def logout(context: Context, parsed: Parsed) -> int:
-    raise NotImplementedError
-
-
-def pull(context: Context, parsed: Parsed) -> int:
-    raise NotImplementedError
-
-
-def push(context: Context, parsed: Parsed) -> int:
-    raise NotImplementedError
-
-
-def load(context: Context, parsed: Parsed) -> int:
-    raise NotImplementedError
-
-
-def import_(context: Context, parsed: Parsed) -> int:
-    raise NotImplementedError

@@ -246,9 +246,15 @@ def images() -> list[Flag]:
 def _registry() -> list[Flag]:
     return [
         Flag("quiet", "q", "bool", help="Print only the result"),
-        Flag("plain-http", "", "bool", help="Talk to the registry without encryption", aliases=("insecure",)),
-        Flag("tls-verify", "", "bool", help="Check the registry's certificate", default=True),
-        Flag("cert-dir", "", "str", "DIR", "Certificates (*.crt) and a client's own (*.cert, *.key)"),
+        Flag("insecure", "", "bool", help="Accept plain HTTP and certificates that cannot be verified"),
+        Flag("tls-verify", "", "bool", help="Verify the registry", default=True, hidden=True),
+        Flag(
+            "cert-dir",
+            "",
+            "str",
+            refuse="not supported: put certificates below certs.d of the configuration",
+            hidden=True,
+        ),
         Flag("creds", "", "str", "USER[:PASSWORD]", "Credentials for this once"),
     ]
 
@@ -343,7 +349,7 @@ def login() -> list[Flag]:
         Flag("username", "u", "str", "NAME", "User name"),
         Flag("password", "p", "str", "PASSWORD", "Password (others can see it: prefer --password-stdin)"),
         Flag("password-stdin", "", "bool", help="Read the password from standard input"),
-        Flag("plain-http", "", "bool", help="Talk to the registry without encryption", aliases=("insecure",)),
+        Flag("insecure", "", "bool", help="Accept plain HTTP and certificates that cannot be verified"),
     ]
 
 
