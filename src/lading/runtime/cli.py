@@ -277,7 +277,7 @@ _COMMANDS = frozenset(c.name for c in ROOT.commands)
 
 def state_root(parsed: Parsed) -> str:
     """``--root``, or the one the ``lading`` command uses."""
-    given = parsed.globals["root"]
+    given: str = parsed.globals["root"]
     if given:
         return os.path.abspath(given)
     from lading.roots import Roots

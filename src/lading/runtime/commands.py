@@ -239,9 +239,6 @@ def execute(parsed: Parsed, log: Log) -> int:
     validate.check_process(process, warnings=warnings)
     for warning in warnings:
         log.warn(warning)
-    found = container.state().status
-    if found == "paused" and not parsed["ignore-paused"]:
-        raise Conflict(f"container {container.id} is paused", hint="resume it, or use --ignore-paused")
     detach = parsed["detach"]
     _check_terminal(process.terminal, parsed["console-socket"], detach or bool(parsed["console-socket"]))
     preserve = parsed["preserve-fds"]
@@ -257,6 +254,7 @@ def execute(parsed: Parsed, log: Log) -> int:
         preserve_fds=preserve,
         pid_file=parsed["pid-file"],
         cgroup=_sub_group(parsed["cgroup"]),
+        ignore_paused=parsed["ignore-paused"],
     )
     _send_pidfd(parsed["pidfd-socket"], running.pidfd)
     if detach:

@@ -1,4 +1,5 @@
-"""Containers: :class:`Runtime` makes and finds them, :class:`Container` is one (runtime-spec, runtime.md "Operations")."""
+"""Containers: :class:`Runtime` makes and finds them, :class:`Container` is one (runtime-spec, runtime.md
+"Operations")."""
 
 from __future__ import annotations
 
@@ -53,8 +54,8 @@ class Runtime:
     ) -> Container:
         """Set a container up so that nothing but its command is missing; :meth:`Container.start` runs that.
 
-        The state directory, ``pid_file`` and the process exist when this returns. The process is the caller's child and
-        :attr:`Container.pidfd` refers to it; :attr:`Container.console` as for :meth:`run`.
+        The state directory, ``pid_file`` and the process exist when this returns. The process is the
+        caller's child and :attr:`Container.pidfd` refers to it; :attr:`Container.console` as for :meth:`run`.
 
         ``rootfs``        layers to stack; ``None`` uses ``bundle/root.path`` as runtime-spec has it.
         ``stdio``         descriptors of this process that become 0, 1 and 2; its own by default.
@@ -90,14 +91,16 @@ class Runtime:
         no_pivot: bool = False,
         no_new_keyring: bool = False,
     ) -> Container:
-        """Create and start in one go; the fast way. When this returns the command runs (or has ended already).
+        """Create and start in one go; the fast way. When this returns the command runs (or has ended
+        already).
 
-        The process is the caller's child, to be waited for by :attr:`Container.pidfd` (``Container.wait``); the caller must
-        not reap unknown children (``waitpid(-1)``) while this call is under way. With ``process.terminal`` and no
+        The process is the caller's child, to be waited for by :attr:`Container.pidfd` (``Container.wait``);
+        the caller must not reap unknown children (``waitpid(-1)``) while this call is under way. With
+        ``process.terminal`` and no
         ``console_socket`` the pty's master is :attr:`Container.console`. Arguments as for :meth:`create`.
 
-        Raises :class:`CommandNotFound` (127), :class:`CommandNotExecutable` (126) and every error of setting up;
-        nothing is left behind then.
+        Raises :class:`CommandNotFound` (127), :class:`CommandNotExecutable` (126) and every error of setting
+        up; nothing is left behind then.
         """
         return self._make(
             id,
@@ -170,7 +173,8 @@ class Container:
     """One container.
 
     ``pidfd``    of its first process, -1 when this object was looked up rather than made here.
-    ``console``  master of its terminal, -1 when it has none or a console socket took it. Both are the caller's to close.
+    ``console``  master of its terminal, -1 when it has none or a console socket took it. Both are the
+                 caller's to close.
     """
 
     def __init__(self, runtime: Runtime, record: StateRecord) -> None:
@@ -309,7 +313,8 @@ class Container:
             self._poststop(hooks.poststop)
 
     def _end(self, now: str) -> None:
-        """Make sure that nothing of it runs; with a pid namespace the first process takes all others along."""
+        """Make sure that nothing of it runs; with a pid namespace the first process takes all others
+        along."""
         if now == "paused":
             self.group.thaw()
         if alive(self.record):
@@ -323,7 +328,8 @@ class Container:
         self.group.kill()
 
     def _poststop(self, hooks: list[Hook]) -> None:
-        # runtime-spec: a failing poststop hook is told and the rest still run; the container is gone either way.
+        # runtime-spec: a failing poststop hook is told and the rest still run; the container is gone either
+        # way.
         import sys
 
         from lading.runtime.hooks import run_all
@@ -350,22 +356,27 @@ class Container:
         preserve_fds: int = 0,
         pid_file: str = "",
         no_new_keyring: bool = False,
+        cgroup: str = "",
+        ignore_paused: bool = False,
     ) -> Exec:
         """Run another process inside; the caller reaps it (``Exec.wait``, ``Exec.pidfd``).
 
         ``process.capabilities`` of None means those of the container. With ``process.terminal`` the master is
-        ``Exec.console``, or goes to ``console_socket``. Raises :class:`Conflict` unless the container is running (or
-        created), and as :meth:`Runtime.run`.
+        ``Exec.console``, or goes to ``console_socket``. ``cgroup`` is an existing group below the
+        container's own; with
+        ``ignore_paused`` the process of a paused container is made and waits. Raises :class:`Conflict`
+        unless the container is running (or created), and as :meth:`Runtime.run`.
         """
         from lading.runtime import execute
 
         now = self.status()
-        if now not in ("running", "created"):
+        if now not in ("running", "created") and not (now == "paused" and ignore_paused):
             raise Conflict(f"container {self.id} is {now}, nothing can be executed in it", reason="state")
         if process.capabilities is None and self.spec.process is not None:
             process = process.replace(capabilities=self.spec.process.capabilities)
         linux = self.spec.linux or Linux()
-        job = execute.ExecJob(process, linux, self.state(), self.pid, self.group)
+        group = self.group.below(cgroup) if cgroup else self.group
+        job = execute.ExecJob(process, linux, self.state(), self.pid, group)
         job.stdio = stdio or Stdio()
         job.preserve_fds, job.no_new_keyring = preserve_fds, no_new_keyring
         return execute.run(

@@ -8,6 +8,7 @@ import time
 from lading.errors import Conflict, InvalidInput
 from lading.formats.jsontext import dumps
 from lading.runtime.commands import runtime
+from lading.runtime.store import alive
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -112,13 +113,13 @@ def events(parsed: Parsed, log: Log) -> int:
     poller.register(watch.fileno(), select.POLLIN)
     due = time.monotonic() + interval
     try:
-        while container.alive():
+        while alive(container.record):
             # The end of the container wakes nobody here, so look every half second.
             wait = min(max(0.0, due - time.monotonic()), 0.5)
             if poller.poll(wait * 1000):
                 for _ in range(watch.take()):
                     _print({"type": "oom", "id": container.id})
-            if time.monotonic() >= due and container.alive():
+            if time.monotonic() >= due and alive(container.record):
                 _print(stats_event(container.id, container.stats()))
                 due = time.monotonic() + interval
         for _ in range(watch.take()):

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import os
 
-from lading.errors import Conflict, Denied, InvalidInput, LadingError, Unsupported
+from lading.errors import Conflict, Denied, InvalidInput, LadingError, NotFound, Unsupported
 from lading.kernel.cgroups import Layout, Manager, detect, manager
 from lading.runtime import limits
 
@@ -37,7 +37,7 @@ class CgroupHandle:
     ``manager``  the kernel's side, ``None`` when there is no group.
     """
 
-    __slots__ = ("_pending", "controllers", "manager", "path", "rootless", "unit")
+    __slots__ = ("_outer", "_pending", "controllers", "manager", "path", "rootless", "unit")
 
     def __init__(
         self,
@@ -53,6 +53,7 @@ class CgroupHandle:
         self.unit = unit
         self.rootless = rootless
         self.controllers = controllers
+        self._outer: Manager | None = None
         # systemd makes the group only around a process: what has to be set waits for it.
         self._pending: tuple[Resources | None, dict[str, str], str] | None = None
 
@@ -105,6 +106,23 @@ class CgroupHandle:
             _discard(group)
             raise
 
+    def below(self, name: str) -> CgroupHandle:
+        """An existing group below this one (``exec --cgroup``). Raises :class:`NotFound`, or
+        :class:`InvalidInput`."""
+        group = self._need("a group of its own")
+        tail = os.path.normpath("/" + name.lstrip("/"))
+        if ".." in name.split("/"):
+            raise InvalidInput(f"--cgroup {name!r}: it must lie below the container's own group")
+        if tail == "/":
+            return self
+        inner = manager(self.path + tail, group.layout, self.controllers)
+        if not os.path.isdir(inner.main_directory()):
+            raise NotFound(f"--cgroup {name!r}: there is no such group in the container's own")
+        made = CgroupHandle(inner, path=inner.path, rootless=self.rootless, controllers=self.controllers)
+        if group.version == 1:
+            made._outer = group  # the group below may exist in some trees only
+        return made
+
     # -- processes -------------------------------------------------------------------------------------
 
     def join(self) -> None:
@@ -118,6 +136,8 @@ class CgroupHandle:
         if self._pending is not None:
             self._start_scope(os.getpid())
             return
+        if self._outer is not None:
+            self._outer.join()
         self.manager.join()
 
     def entrances(self) -> list[int]:

@@ -76,14 +76,18 @@ class ManagerV1(Manager):
             inherit_cpuset(cpuset, self.layout.v1["cpuset"].mount)
 
     def join(self) -> None:
-        for directory in self._unique():
+        for directory in self._entered():
             files.write(directory + "/tasks", "0")
 
     def entrances(self) -> list[int]:
-        return [files.open_to_write(directory + "/tasks") for directory in self._unique()]
+        return [files.open_to_write(directory + "/tasks") for directory in self._entered()]
+
+    def _entered(self) -> list[str]:
+        """The directories to enter: a group that the container made may exist in some trees only."""
+        return [directory for directory in self._unique() if os.path.isdir(directory)]
 
     def add(self, pid: int) -> None:
-        for directory in self._unique():
+        for directory in self._entered():
             for attempt in range(5):
                 try:
                     files.write(directory + "/cgroup.procs", str(pid))
