@@ -327,8 +327,12 @@ class HttpPool:
             wire.sendall(head + body)
         else:
             wire.sendall(head)
-            for piece in (body,) if isinstance(body, bytes) else body or ():
-                wire.sendall(piece)
+            try:
+                for piece in (body,) if isinstance(body, bytes) else body or ():
+                    wire.sendall(piece)
+            except ConnectionError:
+                # A server may refuse in the middle of a body: its answer says more than the broken pipe.
+                pass
         wire.deadline = time.monotonic() + HEADER_SECONDS
         answer = http.client.HTTPResponse(wire, method=method)  # type: ignore[arg-type]
         answer.begin()
