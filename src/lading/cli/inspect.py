@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 from lading.cli.translate import plain
+from lading.errors import InvalidInput, NotFound
 from lading.formats import duration
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from lading.cli.context import Context
+    from lading.flags import Parsed
     from lading.formats.pod import Container
     from lading.images import Image
     from lading.node import ContainerRecord, PodRecord
@@ -63,3 +68,82 @@ def _repositories(image: Image) -> list[str]:
 def when(seconds: float) -> str:
     """RFC 3339, or Docker's zero time."""
     return duration.rfc3339(seconds) if seconds else "0001-01-01T00:00:00Z"
+
+
+# -- the commands --------------------------------------------------------------------------------------------------
+
+
+def inspect(context: Context, parsed: Parsed) -> int:
+    """Show objects of any kind in full: containers and pods first, then images, volumes and networks."""
+    return _show(context, parsed, parsed["type"])
+
+
+def containers(context: Context, parsed: Parsed) -> int:
+    """Show containers in full."""
+    return _show(context, parsed, "container")
+
+
+def _show(context: Context, parsed: Parsed, kind: str) -> int:
+    from lading.cli.output import each, objects
+
+    found: list[dict[str, object]] = []
+    status = each(
+        parsed.args, lambda name: found.append(find(context, name, kind, size=parsed["size"])), say=False
+    )
+    if found or not status:
+        objects(found, parsed["format"])
+    return status
+
+
+def find(context: Context, name: str, kind: str = "", *, size: bool = False) -> dict[str, object]:
+    """The object called ``name``, of ``kind`` or of the first kind that has one. Raises :class:`NotFound`."""
+
+    def container() -> dict[str, object]:
+        from lading.cli.inspect_container import container_json
+
+        record = context.node.inspect(name)
+        if not record.single and "/" not in name:
+            if kind == "container":
+                raise NotFound(f"{name} is a pod, not a container", hint=f"its containers are {name}/NAME")
+            return pod()
+        return container_json(context, record, name, size=size)
+
+    def pod() -> dict[str, object]:
+        from lading.cli.inspect_pod import pod_json
+
+        record = context.node.inspect(name)
+        if record.single and kind == "pod":
+            raise NotFound(f"{name} is a container, not a pod")
+        return pod_json(record)
+
+    def image() -> dict[str, object]:
+        return image_json(context.images.get(name))
+
+    def volume() -> dict[str, object]:
+        from lading.cli.volumes import volume_json
+
+        return volume_json(context, context.volumes.get(name))
+
+    def network() -> dict[str, object]:
+        from lading.cli.networks import network_json
+
+        return network_json(context, name)
+
+    lookups: dict[str, Callable[[], dict[str, object]]] = {
+        "container": container,
+        "pod": pod,
+        "image": image,
+        "volume": volume,
+        "network": network,
+    }
+    if kind:
+        return lookups[kind]()
+    for look in (container, image, volume, network):
+        try:
+            return look()
+        except NotFound:
+            continue
+        except InvalidInput as error:
+            if error.reason == "ambiguous":
+                raise
+    raise NotFound(f"nothing is called {name!r}: no container, pod, image, volume or network")

@@ -264,7 +264,7 @@ def exec_(context: Context, parsed: Parsed) -> int:
 
 def inspect(context: Context, parsed: Parsed) -> int:
     """Show pods in full, as Kubernetes shows them."""
-    from lading.cli.inspect import pod_json
+    from lading.cli.inspect_pod import pod_json
 
     found: list[dict[str, object]] = []
     status = each(parsed.args, lambda name: found.append(pod_json(_is_pod(context, name))), say=False)
