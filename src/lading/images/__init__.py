@@ -17,13 +17,20 @@ from lading.images.names import Names
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection
+    import builtins
+    from collections.abc import Callable, Collection, Iterator, Sequence
+    from typing import BinaryIO
 
-    from lading.formats.oci_image import Descriptor
+    from lading.formats.oci_image import Descriptor, RunConfig
+    from lading.images.changes import Change
     from lading.images.content import ContentStore
+    from lading.images.history import HistoryLine
     from lading.images.layers import LayerStore
     from lading.images.leases import Lease
+    from lading.images.maintenance import Finding, Usage
+    from lading.images.pull import PullOptions
     from lading.images.remove import RemoveReport
+    from lading.images.transfer import Progress
 
 __all__ = ["Image", "Images"]
 
@@ -222,3 +229,143 @@ class Images:
         from lading.images.bootstrap import bootstrap
 
         return bootstrap(self, name, include=list(include), progress=progress or (lambda _: None))
+
+    def history(self, image: Image) -> builtins.list[HistoryLine]:
+        """How ``image`` was made, newest first, each step with the size of the layer it made."""
+        from lading.images.history import history
+
+        return history(self, image)
+
+    def prune(self, *, in_use: Collection[str] = (), all: bool = False) -> RemoveReport:
+        """Remove images without a name (with ``all``: every image) that ``in_use`` does not speak of, and all leftovers."""
+        from lading.images.maintenance import prune
+
+        return prune(self, in_use=in_use, all=all)
+
+    def usage(self, *, in_use: Collection[str] = ()) -> Usage:
+        """Bytes on disk."""
+        from lading.images.maintenance import usage
+
+        return usage(self, in_use=in_use)
+
+    def check(self, repair: bool = False, *, verify: bool = True) -> builtins.list[Finding]:
+        """Look for what a crash, a full disk or a broken disk left. ``verify`` reads all content through.
+
+        With ``repair`` leftovers are removed, broken content too, and layers unpacked again from their content.
+        """
+        from lading.images.maintenance import check
+
+        return check(self, repair, verify=verify)
+
+    # --- ways in and out --------------------------------------------------------------------------------------------
+
+    def load(self, source: BinaryIO | str, *, platform: str = "") -> builtins.list[Image]:
+        """Read images out of a docker-archive, an oci-archive (compressed or not) or the directory of an OCI layout.
+
+        ``source``: a stream or a path. ``platform`` picks from an archive for several. Digests stay what they are.
+        Raises :class:`InvalidInput` (``not-an-archive``…), :class:`Corrupt`, :class:`Exhausted`, :class:`NotFound`.
+        """
+        from lading.images.archive_load import load
+
+        return load(self, source, platform=platform)
+
+    def save(
+        self,
+        references: Sequence[str],
+        out: BinaryIO | str,
+        *,
+        format: str = "docker-archive",
+        platform: str = "",
+    ) -> None:
+        """Write images into one archive: ``docker-archive``, ``oci-archive``, or ``oci-dir`` (then ``out`` is a path)."""
+        from lading.images.archive_save import save
+
+        save(self, references, out, format=format, platform=platform)
+
+    def import_(
+        self,
+        source: BinaryIO,
+        *,
+        changes: Sequence[str] = (),
+        names: Collection[str] = (),
+        message: str = "",
+        platform: str = "",
+    ) -> Image:
+        """Make an image of a tar of files (compressed or not). ``changes``: Dockerfile instructions."""
+        from lading.images.make import import_tar
+
+        return import_tar(self, source, changes=changes, names=names, message=message, platform=platform)
+
+    def commit(
+        self,
+        parent: Image,
+        upper: str,
+        *,
+        config: RunConfig | None = None,
+        changes: Sequence[str] = (),
+        author: str = "",
+        message: str = "",
+        created_by: str = "",
+        names: Collection[str] = (),
+    ) -> Image:
+        """Make an image of ``parent`` and a container's writable directory ``upper``.
+
+        ``config`` replaces the parent's, then ``changes`` (Dockerfile instructions) apply.
+        """
+        from lading.images.make import commit
+
+        return commit(
+            self,
+            parent,
+            upper,
+            config=config,
+            changes=changes,
+            author=author,
+            message=message,
+            created_by=created_by,
+            names=names,
+        )
+
+    def changes(self, rootfs: Rootfs) -> Iterator[Change]:
+        """What a container changed against its image: ``A``, ``C`` or ``D`` and a path."""
+        from lading.images.changes import changes
+
+        return changes(rootfs)
+
+    def export(self, rootfs: Rootfs, out: BinaryIO) -> None:
+        """Everything a container sees as one flat tar. Reads its layers; nothing is mounted."""
+        from lading.images.files import disk_error
+        from lading.images.pack import pack_union
+
+        directories = ([rootfs.upper] if rootfs.upper else []) + rootfs.lower
+        try:
+            pack_union(directories, out.write)
+            out.flush()
+        except OSError as error:
+            raise disk_error(error, "cannot export") from None
+
+    def pull(
+        self,
+        reference: str,
+        *,
+        platform: str = "",
+        options: PullOptions | None = None,
+        progress: Progress | None = None,
+    ) -> Image:
+        """Fetch an image from its registry. See :mod:`lading.images.pull`."""
+        from lading.images.pull import pull
+
+        return pull(self, reference, platform=platform, options=options, progress=progress)
+
+    def push(
+        self,
+        reference: str | Image,
+        destination: str = "",
+        *,
+        options: PullOptions | None = None,
+        progress: Progress | None = None,
+    ) -> str:
+        """Send an image to a registry; the digest it has there. See :mod:`lading.images.push`."""
+        from lading.images.push import push
+
+        return push(self, reference, destination, options=options, progress=progress)

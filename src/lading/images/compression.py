@@ -149,9 +149,7 @@ def _zstd() -> tuple[Callable[[], _Decompressor], Callable[[_Decompressor, bytes
 
     def make() -> _Decompressor:
         # A frame may ask for a window of 2 GiB; 128 MiB is what the zstd command allows by default.
-        made: _Decompressor = zstd.ZstdDecompressor(
-            options={zstd.DecompressionParameter.window_log_max: 27}
-        )
+        made: _Decompressor = zstd.ZstdDecompressor(options={zstd.DecompressionParameter.window_log_max: 27})
         return made
 
     return make, _bounded

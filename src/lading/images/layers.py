@@ -182,6 +182,8 @@ class Staging:
             "notes": contents.notes,
         }
         write_atomically(self.path + "/layer.json", jsontext.dumps(record).encode())
+        # The rename below survives a power cut, so the files must: one sync for thousands of them.
+        _sync_file_system(self._fd)
         final = f"{self._store._layers}/{key}"
         try:
             os.rename(self.path, final)
@@ -362,6 +364,15 @@ class LayerSink:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def _sync_file_system(fd: int) -> None:
+    """syncfs(2): what was written to the file system of ``fd`` reaches the disk."""
+    import ctypes
+
+    if ctypes.CDLL(None, use_errno=True).syncfs(fd):
+        number = ctypes.get_errno()
+        raise disk_error(OSError(number, os.strerror(number)), "cannot sync the image store")
 
 
 class _Pipe:

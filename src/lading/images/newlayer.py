@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 
+from lading.errors import Corrupt
 from lading.formats import digest as digests
 from lading.formats.oci_image import OCI_LAYER_GZIP, Descriptor
-from lading.images.files import disk_error, try_lock
+from lading.images.files import disk_error, sync_directory, try_lock
 from lading.images.leases import Lease
 
 TYPE_CHECKING = False
@@ -24,6 +25,77 @@ GZIP_LEVEL = 1  # igzip's levels are 0 to 3; 1 is a third larger than zlib's 6 a
 _GZIP_CHUNK = 1 << 20
 
 
+class BlobWriter:
+    """A blob whose digest is known only at its end (or given, and checked). A context manager: without commit it vanishes."""
+
+    def __init__(self, images: Images, *, lease: Lease, digest: str = "") -> None:
+        self._images = images
+        self._lease = lease
+        self._expected = digest
+        self._algorithm = digest.partition(":")[0] or "sha256"
+        self._hash = digests.hasher(self._algorithm)
+        directory = images.root + "/ingest"
+        self._path = f"{directory}/new.{os.getpid()}-{os.urandom(6).hex()}"
+        self._fd = -1
+        try:
+            os.makedirs(directory, exist_ok=True)
+            self._fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
+            try_lock(self._fd)
+        except OSError as error:
+            raise disk_error(error, f"cannot write below {images.root}") from None
+        self.size = 0
+
+    def write(self, data: bytes | memoryview) -> None:
+        """The next bytes. Raises :class:`Exhausted` when the disk is full."""
+        self._hash.update(data)
+        self.size += len(data)
+        view = memoryview(data)
+        try:
+            while view:
+                view = view[os.write(self._fd, view) :]
+        except OSError as error:
+            raise disk_error(error, "cannot store content") from None
+
+    def commit(self) -> tuple[str, int]:
+        """Make it durable and give it its name: digest and size. Raises :class:`Corrupt` when it is not what was expected."""
+        digest = f"{self._algorithm}:{self._hash.hexdigest()}"
+        if self._expected and digest != self._expected:
+            raise Corrupt(
+                f"content {self._expected}: what arrived has the digest {digest}", reason="digest-mismatch"
+            )
+        self._lease.add(digest)
+        if self._images.content.has(digest):
+            self._drop()
+            return digest, self.size
+        final = self._images.content.path(digest)
+        try:
+            os.fchmod(self._fd, 0o444)
+            os.fsync(self._fd)
+            os.makedirs(os.path.dirname(final), exist_ok=True)
+            os.rename(self._path, final)
+        except OSError as error:
+            raise disk_error(error, f"cannot store {digest}") from None
+        sync_directory(os.path.dirname(final))
+        os.close(self._fd)
+        self._fd = -1
+        return digest, self.size
+
+    def _drop(self) -> None:
+        if self._fd >= 0:
+            try:
+                os.unlink(self._path)
+            except OSError:
+                pass
+            os.close(self._fd)
+            self._fd = -1
+
+    def __enter__(self) -> BlobWriter:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._drop()
+
+
 class LayerWriter:
     """Takes the bytes of an uncompressed tar; :meth:`finish` gives the blob's descriptor and its diff-id.
 
@@ -31,21 +103,10 @@ class LayerWriter:
     """
 
     def __init__(self, images: Images, *, lease: Lease) -> None:
-        self._images = images
-        self._lease = lease
-        directory = images.root + "/ingest"
-        self._path = f"{directory}/new.{os.getpid()}-{os.urandom(6).hex()}"
-        try:
-            os.makedirs(directory, exist_ok=True)
-            self._fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
-            try_lock(self._fd)
-        except OSError as error:
-            raise disk_error(error, f"cannot write below {images.root}") from None
+        self._blob = BlobWriter(images, lease=lease)
         self._plain = digests.hasher("sha256")
-        self._packed = digests.hasher("sha256")
         self._gzip = _gzip()
         self._pending = bytearray()
-        self.size = 0
 
     def write(self, data: bytes) -> None:
         """The next bytes of the tar."""
@@ -57,48 +118,22 @@ class LayerWriter:
         data = bytes(self._pending)
         self._pending.clear()
         self._plain.update(data)
-        self._store(self._gzip.compress(data))
-
-    def _store(self, data: bytes) -> None:
-        self._packed.update(data)
-        self.size += len(data)
-        view = memoryview(data)
-        try:
-            while view:
-                view = view[os.write(self._fd, view) :]
-        except OSError as error:
-            raise disk_error(error, "cannot store a new layer") from None
+        self._blob.write(self._gzip.compress(data))
 
     def finish(self) -> tuple[Descriptor, str]:
-        """Store the blob durably; its descriptor and diff-id. Unpack it with :meth:`LayerStore.unpack` or register."""
+        """Store the blob durably; its descriptor and diff-id. Registering the image unpacks it."""
         self._flush()
-        self._store(self._gzip.flush())
-        digest = f"sha256:{self._packed.hexdigest()}"
-        diff_id = f"sha256:{self._plain.hexdigest()}"
-        self._lease.add(digest)
-        final = self._images.content.path(digest)
-        try:
-            os.fchmod(self._fd, 0o444)
-            os.fsync(self._fd)
-            os.makedirs(os.path.dirname(final), exist_ok=True)
-            os.rename(self._path, final)
-        except OSError as error:
-            raise disk_error(error, "cannot store a new layer") from None
-        os.close(self._fd)
-        self._fd = -1
-        return Descriptor(media_type=OCI_LAYER_GZIP, digest=digest, size=self.size), diff_id
+        self._blob.write(self._gzip.flush())
+        digest, size = self._blob.commit()
+        return Descriptor(
+            media_type=OCI_LAYER_GZIP, digest=digest, size=size
+        ), f"sha256:{self._plain.hexdigest()}"
 
     def __enter__(self) -> LayerWriter:
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self._fd >= 0:
-            try:
-                os.unlink(self._path)
-            except OSError:
-                pass
-            os.close(self._fd)
-            self._fd = -1
+        self._blob.__exit__()
 
 
 def _gzip() -> _Compressor:

@@ -1,0 +1,171 @@
+"""Writing images into archives that everybody reads.
+
+One layout serves all: an OCI image layout, and for ``docker-archive`` Docker's ``manifest.json`` beside it that points at
+the same blobs (as Docker itself writes since version 25). Blobs are written as they were received, each once, so digests
+survive every round trip.
+Source: OCI image-spec, image-layout.md.
+"""
+
+from __future__ import annotations
+
+import os
+
+from lading.errors import InvalidInput
+from lading.formats import jsontext
+from lading.formats.oci_image import OCI_INDEX, Descriptor, Index
+from lading.formats.reference import Reference
+from lading.images.files import disk_error, write_atomically
+from lading.images.oci import MAX_MANIFEST, decode_manifest, format_of
+from lading.images.tarentry import DIRECTORY, Entry
+from lading.images.tarwrite import TarWriter
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import BinaryIO
+
+    from lading.images import Images
+    from lading.images.image import Image
+    from lading.images.leases import Lease
+
+FORMATS = ("docker-archive", "oci-archive", "oci-dir")
+
+
+def save(
+    images: Images, references: Sequence[str], out: BinaryIO | str, *, format: str, platform: str = ""
+) -> None:
+    """See :meth:`Images.save`."""
+    if format not in FORMATS:
+        raise InvalidInput(f"archive format {format!r} is not one of {', '.join(FORMATS)}")
+    if not references:
+        raise InvalidInput("no image to save")
+    with images.lease() as lease:
+        entries, docker = _plan(images, references, platform, lease)
+        blobs = _blobs(images, entries, lease)
+        index = Index(media_type=OCI_INDEX, manifests=entries)
+        small = {
+            "index.json": jsontext.dumps(index.encode(), sort=True).encode(),
+            "oci-layout": b'{"imageLayoutVersion":"1.0.0"}',
+        }
+        if format == "docker-archive":
+            small["manifest.json"] = jsontext.dumps(docker).encode()
+        if isinstance(out, str):
+            if format != "oci-dir":
+                raise InvalidInput(f"{format} is written to a stream, not to a directory")
+            _write_directory(images, out, blobs, small)
+        elif format == "oci-dir":
+            raise InvalidInput("oci-dir is written to a directory", hint="name it with --output")
+        else:
+            _write_archive(images, out, blobs, small)
+
+
+def _plan(
+    images: Images, references: Sequence[str], platform: str, lease: Lease
+) -> tuple[list[Descriptor], list[dict[str, object]]]:
+    """Entries for the layout's index, and Docker's ``manifest.json``."""
+    entries: list[Descriptor] = []
+    docker: dict[str, dict[str, object]] = {}
+    for text in references:
+        image = images.get(text, platform)
+        lease.add(image.digest)
+        reference, target = _named(images, text, image)
+        if platform or not _complete(images, target):
+            target = image.descriptor
+        described = Descriptor(
+            media_type=target.media_type,
+            digest=target.digest,
+            size=target.size,
+            platform=image.platform if target.digest == image.digest else None,
+        )
+        if reference is not None and reference.tag:
+            described.annotations = {
+                "io.containerd.image.name": reference.with_tag(reference.tag).canonical,
+                "org.opencontainers.image.ref.name": reference.with_tag(reference.tag).familiar,
+            }
+        if described not in entries:
+            entries.append(described)
+        item = docker.setdefault(image.digest, _docker_item(images, image))
+        if reference is not None and reference.tag:
+            tags = item["RepoTags"]
+            assert isinstance(tags, list)
+            tag = reference.with_tag(reference.tag).familiar
+            if tag not in tags:
+                tags.append(tag)
+    return entries, list(docker.values())
+
+
+def _named(images: Images, text: str, image: Image) -> tuple[Reference | None, Descriptor]:
+    try:
+        reference = Reference.parse(text)
+    except InvalidInput:
+        return None, image.descriptor
+    named = images.names.get(reference)
+    if named is None:
+        return None, image.descriptor
+    return reference, named.target
+
+
+def _complete(images: Images, target: Descriptor) -> bool:
+    """Whether everything below ``target`` is here: an index that lost platforms is not written as a whole."""
+    return all(
+        images.content.has(d.digest) for d in format_of(target.media_type).references(images.content, target)
+    )
+
+
+def _docker_item(images: Images, image: Image) -> dict[str, object]:
+    data = images.content.read(image.digest, limit=MAX_MANIFEST)
+    manifest = decode_manifest(data, image.digest)
+    return {
+        "Config": _path(manifest.config.digest),
+        "RepoTags": [],
+        "Layers": [_path(layer.digest) for layer in manifest.layers],
+    }
+
+
+def _path(digest: str) -> str:
+    return "blobs/" + digest.replace(":", "/", 1)
+
+
+def _blobs(images: Images, targets: list[Descriptor], lease: Lease) -> list[str]:
+    found: dict[str, None] = {}
+    for target in targets:
+        for descriptor in format_of(target.media_type).references(images.content, target):
+            found[descriptor.digest] = None
+    lease.add(*found)
+    return sorted(found)
+
+
+def _write_archive(images: Images, out: BinaryIO, blobs: list[str], small: dict[str, bytes]) -> None:
+    tar = TarWriter(out.write)
+    try:
+        algorithms = sorted({digest.partition(":")[0] for digest in blobs})
+        for name in ("blobs", *(f"blobs/{a}" for a in algorithms)):
+            tar.add(Entry(name.encode(), DIRECTORY, mode=0o755))
+        for digest in blobs:
+            tar.add(Entry(_path(digest).encode(), mode=0o444, size=images.content.size(digest)))
+            for piece in images.content.chunks(digest):
+                tar.data(piece)
+        for name, data in sorted(small.items()):
+            tar.add(Entry(name.encode(), size=len(data)))
+            tar.data(data)
+        tar.close()
+        out.flush()
+    except OSError as error:
+        raise disk_error(error, "cannot write the archive") from None
+
+
+def _write_directory(images: Images, path: str, blobs: list[str], small: dict[str, bytes]) -> None:
+    try:
+        os.makedirs(path, exist_ok=True)
+        if os.path.exists(path + "/index.json"):
+            raise InvalidInput(f"{path} is an OCI layout already", hint="name a new directory")
+        for digest in blobs:
+            target = f"{path}/{_path(digest)}"
+            os.makedirs(os.path.dirname(target), exist_ok=True)
+            with open(target, "wb") as file:
+                for piece in images.content.chunks(digest):
+                    file.write(piece)
+    except OSError as error:
+        raise disk_error(error, f"cannot write {path}") from None
+    for name, data in sorted(small.items(), reverse=True):
+        write_atomically(f"{path}/{name}", data)

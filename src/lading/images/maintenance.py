@@ -1,0 +1,259 @@
+"""Keeping the store in order: prune, usage, check and repair."""
+
+from __future__ import annotations
+
+import os
+
+from lading.errors import Corrupt, LadingError
+from lading.images import leases
+from lading.images.collect import collect, remove_layer
+from lading.images.files import Lock, remove_tree, try_lock, walk_files
+from lading.images.names import Named
+from lading.images.oci import format_of
+from lading.images.remove import RemoveReport, used
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection
+
+    from lading.images import Images
+
+
+class Usage:
+    """Bytes on disk: ``content`` of blobs, ``layers`` of unpacked files, ``partial`` of interrupted transfers.
+
+    ``images`` counts them, ``active`` those that containers use; ``reclaimable`` is what ``prune --all`` would free.
+    """
+
+    __slots__ = ("active", "content", "images", "layers", "partial", "reclaimable")
+
+    def __init__(self) -> None:
+        self.images = self.active = self.content = self.layers = self.partial = self.reclaimable = 0
+
+
+class Finding:
+    """Something that is not as it should be. ``object`` names it, ``problem`` says what, ``repaired`` whether it was mended."""
+
+    __slots__ = ("object", "problem", "repaired")
+
+    def __init__(self, object: str, problem: str, repaired: bool) -> None:
+        self.object = object
+        self.problem = problem
+        self.repaired = repaired
+
+    def __repr__(self) -> str:
+        return f"Finding({self.object}: {self.problem}{', repaired' if self.repaired else ''})"
+
+
+def prune(images: Images, *, in_use: Collection[str], all: bool) -> RemoveReport:
+    """See :meth:`Images.prune`."""
+    report = RemoveReport()
+    images.lease().close()
+    with Lock(images.root + "/lock", exclusive=True):
+        names: dict[str, list[str]] = {}
+        for reference, named in images.names.list():
+            names.setdefault(named.image, []).append(reference.canonical)
+        for image in images.list():
+            if used(image, in_use) or (names.get(image.digest) and not all):
+                continue
+            for reference, named in list(images.names.list()):
+                if named.image == image.digest:
+                    images.names.remove(reference)
+                    report.untagged.append(reference.familiar)
+            images.resolved.remove(image.digest)
+            report.removed.append(image.id)
+        collect(images, report)
+        for path in _abandoned(images.root + "/ingest"):
+            report.freed += _size(path)
+            os.unlink(path)
+        for path in _abandoned(images.root + "/staging"):
+            remove_tree(path)
+    return report
+
+
+def usage(images: Images, *, in_use: Collection[str] = ()) -> Usage:
+    """See :meth:`Images.usage`."""
+    made = Usage()
+    keep_blobs: set[str] = set()
+    keep_layers: set[str] = set()
+    for image in images.list():
+        made.images += 1
+        if used(image, in_use):
+            made.active += 1
+            keep_layers.update(path.split("/")[-2] for path in image.layers)
+            form = format_of(image.descriptor.media_type)
+            keep_blobs.update(d.digest for d in form.references(images.content, image.descriptor))
+    for digest, size in images.content.list():
+        made.content += size
+        if digest not in keep_blobs:
+            made.reclaimable += size
+    for key in images.layers.list():
+        try:
+            layer = images.layers.by_key(key)
+        except Corrupt:
+            continue
+        if layer is not None:
+            made.layers += layer.size
+            if key not in keep_layers:
+                made.reclaimable += layer.size
+    for path in walk_files(images.root + "/ingest"):
+        made.partial += _size(path)
+    made.reclaimable += made.partial
+    return made
+
+
+def _size(path: str) -> int:
+    try:
+        return os.stat(path).st_size
+    except FileNotFoundError:
+        return 0
+
+
+def _abandoned(directory: str) -> list[str]:
+    """Files and directories on their way whose maker is gone: nobody holds their lock."""
+    found = []
+    try:
+        names = os.listdir(directory)
+    except FileNotFoundError:
+        return []
+    for name in names:
+        path = f"{directory}/{name}"
+        try:
+            fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
+        except OSError:
+            continue
+        try:
+            if try_lock(fd):
+                found.append(path)
+        finally:
+            os.close(fd)
+    return found
+
+
+def check(
+    images: Images, repair: bool, *, verify: bool = True, progress: Callable[[str], None] | None = None
+) -> list[Finding]:
+    """See :meth:`Images.check`."""
+    if not os.path.isdir(images.root):
+        return []
+    findings: list[Finding] = []
+    images.lease().close()
+    with Lock(images.root + "/lock", exclusive=True):
+        _leftovers(images, repair, findings)
+        if verify:
+            _blobs(images, repair, findings, progress or (lambda _: None))
+        broken = _layers(images, repair, findings)
+        missing = _records(images, broken)
+        _names(images, repair, missing, findings)
+    for digest in sorted(missing):
+        _restore(images, repair, digest, findings)
+    return findings
+
+
+def _leftovers(images: Images, repair: bool, findings: list[Finding]) -> None:
+    """What interrupted processes left: staging directories, unnamed files, leases. Resumable transfers are none."""
+    for path in _abandoned(images.root + "/staging"):
+        findings.append(Finding(path, "a layer that was never finished", repair))
+        if repair:
+            remove_tree(path)
+    for path in _abandoned(images.root + "/ingest"):
+        if "." in os.path.basename(path):
+            findings.append(Finding(path, "content that was never finished", repair))
+            if repair:
+                os.unlink(path)
+    for part in ("names", "resolved"):
+        for path in walk_files(f"{images.root}/{part}"):
+            if path.endswith(".tmp"):
+                findings.append(Finding(path, "a record that was never finished", repair))
+                if repair:
+                    os.unlink(path)
+    for path in _abandoned(images.root + "/leases"):
+        findings.append(Finding(path, "a lease of a process that is gone", repair))
+    if repair:
+        leases.held(images.root)
+
+
+def _blobs(images: Images, repair: bool, findings: list[Finding], progress: Callable[[str], None]) -> None:
+    for digest, _ in list(images.content.list()):
+        progress(f"verifying {digest}")
+        if not images.content.verify(digest):
+            findings.append(Finding(digest, "the content does not match its digest", repair))
+            if repair:
+                images.content.remove(digest)
+
+
+def _layers(images: Images, repair: bool, findings: list[Finding]) -> set[str]:
+    """Keys of unpacked layers that are no good; removed when repairing."""
+    bad = set()
+    for key in images.layers.list():
+        try:
+            layer = images.layers.by_key(key)
+            problem = "the record is missing" if layer is None else ""
+            if layer is not None and not os.path.isdir(layer.path):
+                problem = "the files are missing"
+        except Corrupt:
+            problem = "the record is broken"
+        if problem:
+            bad.add(key)
+            findings.append(Finding(f"layer {key}", problem, repair))
+            if repair:
+                remove_layer(images, key)
+    return bad
+
+
+def _records(images: Images, broken: set[str]) -> set[str]:
+    """Digests of recorded images that lack a layer or whose record is unreadable."""
+    bad = set()
+    for digest in images.resolved.list():
+        try:
+            image = images.resolved.get(digest)
+        except Corrupt:
+            bad.add(digest)
+            continue
+        if image is not None and not all(
+            os.path.isdir(path) and path.split("/")[-2] not in broken for path in image.layers
+        ):
+            bad.add(digest)
+    return bad
+
+
+def _names(images: Images, repair: bool, missing: set[str], findings: list[Finding]) -> None:
+    for path, reference in list(images.names.files()):
+        if reference is None:
+            continue
+        try:
+            named: Named | None = images.names.get(reference)
+        except Corrupt:
+            findings.append(Finding(f"name {reference.familiar}", "the record is broken", repair))
+            if repair:
+                os.unlink(path)
+            continue
+        if named is None or named.image in missing:
+            continue
+        if os.path.exists(images.resolved.path(named.image)):
+            continue
+        here = images.content.has(named.image)
+        findings.append(Finding(f"name {reference.familiar}", "its image is not recorded", repair))
+        if repair and here:
+            missing.add(named.image)
+        elif repair:
+            images.names.remove(reference)
+
+
+def _restore(images: Images, repair: bool, digest: str, findings: list[Finding]) -> None:
+    """Unpack an image's missing layers again from its blobs."""
+    from lading.formats.oci_image import OCI_MANIFEST, Descriptor
+
+    mended = False
+    if repair and images.content.has(digest):
+        target = Descriptor(media_type=OCI_MANIFEST, digest=digest, size=images.content.size(digest))
+        try:
+            with images.lease() as lease:
+                images.register(target, [], lease=lease)
+            mended = True
+        except LadingError:
+            pass
+    problem = "unpacked layers or the record are missing"
+    if repair and not mended:
+        problem += " and its content is not complete: pull or load it again"
+    findings.append(Finding(f"image {digest}", problem, mended))

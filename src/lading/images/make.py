@@ -1,0 +1,123 @@
+"""Images made here: out of a plain tar of files, and out of what a container changed."""
+
+from __future__ import annotations
+
+import os
+
+from lading.errors import InvalidInput
+from lading.formats import platform as platforms
+from lading.formats.oci_image import History, ImageConfig, RunConfig
+from lading.images import instructions
+from lading.images.compression import decompress
+from lading.images.limits import Limits
+from lading.images.newlayer import LayerWriter
+from lading.images.oci import MAX_MANIFEST, decode_manifest
+from lading.images.pack import pack_changes
+from lading.images.register import create
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Collection, Sequence
+    from typing import BinaryIO
+
+    from lading.images import Images
+    from lading.images.image import Image
+    from lading.images.pack import Owner
+
+_CHUNK = 1 << 20
+
+
+def now() -> str:
+    """The time of creation, RFC 3339: ``SOURCE_DATE_EPOCH`` when set, for reproducible images.
+
+    Source: reproducible-builds.org, SOURCE_DATE_EPOCH specification.
+    """
+    import time
+
+    text = os.environ.get("SOURCE_DATE_EPOCH", "")
+    if text and not (text.isascii() and text.isdigit() and len(text) < 12):
+        raise InvalidInput(f"SOURCE_DATE_EPOCH={text!r} is not a whole number of seconds")
+    seconds = int(text) if text else int(time.time())
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds))
+
+
+def import_tar(
+    images: Images,
+    source: BinaryIO,
+    *,
+    changes: Sequence[str] = (),
+    names: Collection[str] = (),
+    message: str = "",
+    platform: str = "",
+) -> Image:
+    """See :meth:`Images.import_`."""
+    wanted = platforms.parse(platform)
+    run = instructions.apply(RunConfig(), changes)
+    limits = images.layers.limits or Limits.from_environment()
+    read = getattr(source, "read1", None) or source.read
+
+    def pieces() -> object:
+        while piece := read(_CHUNK):
+            yield piece
+
+    with images.lease() as lease, LayerWriter(images, lease=lease) as layer:
+        total = 0
+        for piece in decompress(pieces(), what="the archive"):  # type: ignore[arg-type]
+            total += len(piece)
+            if total > limits.bytes:
+                from lading.errors import Exhausted
+
+                raise Exhausted(f"the archive holds more than {limits.bytes} bytes", reason="too-large")
+            layer.write(piece)
+        if not total:
+            raise InvalidInput("the archive is empty")
+        descriptor, diff_id = layer.finish()
+        time = now()
+        config = ImageConfig(
+            created=time,
+            os=wanted.os,
+            architecture=wanted.architecture,
+            variant=wanted.variant,
+            config=run,
+            history=[History(created=time, created_by="lading import", comment=message)],
+        )
+        return create(images, config, [descriptor], [diff_id], names, lease=lease)
+
+
+def commit(
+    images: Images,
+    parent: Image,
+    upper: str,
+    *,
+    config: RunConfig | None = None,
+    changes: Sequence[str] = (),
+    author: str = "",
+    message: str = "",
+    created_by: str = "",
+    names: Collection[str] = (),
+    owner: Owner | None = None,
+) -> Image:
+    """See :meth:`Images.commit`."""
+    run = instructions.apply(config if config is not None else parent.config.config, changes)
+    with images.lease() as lease:
+        lease.add(parent.digest)
+        manifest = decode_manifest(images.content.read(parent.digest, limit=MAX_MANIFEST), parent.digest)
+        lease.add(*(layer.digest for layer in manifest.layers))
+        with LayerWriter(images, lease=lease) as layer:
+            pack_changes(upper, layer.write, owner=owner)
+            descriptor, diff_id = layer.finish()
+        time = now()
+        made = parent.config.replace(
+            created=time,
+            author=author or parent.config.author,
+            config=run,
+            history=[
+                *parent.config.history,
+                History(
+                    created=time, author=author, created_by=created_by or "lading commit", comment=message
+                ),
+            ],
+        )
+        return create(
+            images, made, [*manifest.layers, descriptor], [*parent.diff_ids, diff_id], names, lease=lease
+        )

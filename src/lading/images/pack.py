@@ -1,0 +1,231 @@
+"""From directories to tar: a container's changes as a layer, or everything it sees as one flat archive.
+
+Deterministic: names sorted, hard links to the first name, holes kept, and no trace of the machine but what files say.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+
+from lading.errors import LadingError, Unsupported
+from lading.images import union
+from lading.images.files import disk_error
+from lading.images.tarentry import (
+    BLOCK,
+    CHARACTER,
+    DIRECTORY,
+    FIFO,
+    HARDLINK,
+    REGULAR,
+    SYMLINK,
+    Entry,
+    show,
+)
+from lading.images.tarwrite import TarWriter
+from lading.images.unpack import OWNER_XATTR
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    Owner = Callable[[int, int], tuple[int, int]]
+
+_CHUNK = 1 << 20
+_KINDS = {
+    stat.S_IFREG: REGULAR,
+    stat.S_IFDIR: DIRECTORY,
+    stat.S_IFLNK: SYMLINK,
+    stat.S_IFCHR: CHARACTER,
+    stat.S_IFBLK: BLOCK,
+    stat.S_IFIFO: FIFO,
+}
+
+
+def owner_on_disk() -> Owner:
+    """How owners on disk become owners in an archive: themselves for root, the user's own range for anybody else."""
+    uid, gid = os.geteuid(), os.getegid()
+    if uid == 0:
+        return lambda u, g: (u, g)
+    uids, gids = _ranges("/etc/subuid", uid), _ranges("/etc/subgid", uid)
+
+    def inside(number: int, own: int, ranges: list[tuple[int, int]]) -> int:
+        if number == own:
+            return 0
+        first = 1
+        for start, count in ranges:
+            if start <= number < start + count:
+                return first + number - start
+            first += count
+        return 65534
+
+    return lambda u, g: (inside(u, uid, uids), inside(g, gid, gids))
+
+
+def _ranges(path: str, uid: int) -> list[tuple[int, int]]:
+    import pwd
+
+    names = {str(uid)}
+    try:
+        names.add(pwd.getpwuid(uid).pw_name)
+    except KeyError:
+        pass
+    found = []
+    try:
+        with open(path) as file:
+            for line in file:
+                parts = line.strip().split(":")
+                if len(parts) == 3 and parts[0] in names and parts[1].isdigit() and parts[2].isdigit():
+                    found.append((int(parts[1]), int(parts[2])))
+    except OSError:
+        pass
+    return found
+
+
+class Packer:
+    """Writes files of the host into ``tar`` under names of the archive."""
+
+    def __init__(self, tar: TarWriter, *, owner: Owner | None = None) -> None:
+        self._tar = tar
+        self._owner = owner or owner_on_disk()
+        self._links: dict[tuple[int, int], bytes] = {}
+        self.skipped: list[str] = []  # sockets: archives have no form for them
+
+    def add(self, name: bytes, path: bytes, there: os.stat_result) -> None:
+        """Add what is at ``path`` as ``name``. A file that changes meanwhile is kept to the size it had at first."""
+        kind = _KINDS.get(stat.S_IFMT(there.st_mode))
+        if kind is None:
+            self.skipped.append(show(name))
+            return
+        uid, gid = self._owner(there.st_uid, there.st_gid)
+        entry = Entry(name, kind, mode=stat.S_IMODE(there.st_mode), uid=uid, gid=gid, mtime=there.st_mtime_ns)
+        try:
+            if kind != DIRECTORY and there.st_nlink > 1:
+                first = self._links.setdefault((there.st_dev, there.st_ino), name)
+                if first != name:
+                    entry.kind, entry.linkname = HARDLINK, first
+                    self._tar.add(entry)
+                    return
+            self._recorded_owner(entry, path, kind)
+            if kind == SYMLINK:
+                entry.mode = 0o777
+                entry.linkname = os.readlink(path)
+            elif kind in (CHARACTER, BLOCK):
+                entry.device = (os.major(there.st_rdev), os.minor(there.st_rdev))
+            entry.xattrs = union.xattrs(path)
+            if kind == REGULAR:
+                self._file(entry, path)
+            else:
+                self._tar.add(entry)
+        except OSError as error:
+            raise disk_error(error, f"cannot read {show(name)}") from None
+
+    @staticmethod
+    def _recorded_owner(entry: Entry, path: bytes, kind: int) -> None:
+        if kind not in (REGULAR, DIRECTORY):
+            return
+        try:
+            uid, _, gid = os.getxattr(path, OWNER_XATTR, follow_symlinks=False).partition(b":")
+            entry.uid, entry.gid = int(uid), int(gid)
+        except (OSError, ValueError):
+            pass
+
+    def _file(self, entry: Entry, path: bytes) -> None:
+        fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
+        try:
+            there = os.fstat(fd)
+            if not stat.S_ISREG(there.st_mode):
+                raise LadingError(f"{show(entry.name)} changed while it was read", reason="changed")
+            entry.size = entry.stored = there.st_size
+            if there.st_blocks * 512 < there.st_size:
+                entry.sparse = _holes(fd, there.st_size)
+                if entry.sparse is not None:
+                    entry.stored = sum(length for _, length in entry.sparse)
+            self._tar.add(entry)
+            for offset, length in entry.sparse if entry.sparse is not None else ((0, there.st_size),):
+                self._copy(fd, offset, length)
+        finally:
+            os.close(fd)
+
+    def _copy(self, fd: int, offset: int, length: int) -> None:
+        while length:
+            data = os.pread(fd, min(_CHUNK, length), offset)
+            if not data:
+                data = bytes(min(_CHUNK, length))  # it shrank: the archive keeps its promise
+            self._tar.data(data)
+            offset += len(data)
+            length -= len(data)
+
+
+def _holes(fd: int, size: int) -> list[tuple[int, int]] | None:
+    """Where a file has data; None when it has no holes worth the trouble."""
+    parts: list[tuple[int, int]] = []
+    position = 0
+    try:
+        while position < size:
+            try:
+                start = os.lseek(fd, position, os.SEEK_DATA)
+            except OSError as error:
+                if error.errno != errno.ENXIO:
+                    raise
+                break
+            stop = min(os.lseek(fd, start, os.SEEK_HOLE), size)
+            if stop <= start:
+                break
+            parts.append((start, stop - start))
+            position = stop
+    except OSError:
+        return None
+    finally:
+        os.lseek(fd, 0, os.SEEK_SET)
+    return None if parts == [(0, size)] else parts
+
+
+def pack_changes(upper: str, out: Callable[[bytes], object], *, owner: Owner | None = None) -> list[str]:
+    """A container's writable layer as the tar of an image layer: whiteouts in the archive's form. Names left out are returned.
+
+    Source: OCI image-spec, layer.md, "Representing Changes".
+    """
+    tar = TarWriter(out)
+    packer = Packer(tar, owner=owner)
+    root = os.fsencode(upper)
+    pending: list[tuple[bytes, bytes]] = [(b"", root)]
+    while pending:
+        name, path = pending.pop()
+        below = []
+        if name and union.is_opaque(path):
+            tar.add(Entry(name + b"/.wh..wh..opq", mode=0o600))
+        for entry in sorted(os.listdir(path)):
+            here = path + b"/" + entry
+            there = os.lstat(here)
+            inner = name + b"/" + entry if name else entry
+            if entry.startswith(b".wh."):
+                raise Unsupported(
+                    f"{show(inner)}: a file whose name begins with .wh. cannot be in a layer",
+                    hint="rename it in the container",
+                )
+            if union.is_whiteout(there):
+                tar.add(Entry(name + b"/.wh." + entry if name else b".wh." + entry, mode=0o600))
+                continue
+            if stat.S_ISDIR(there.st_mode):
+                union.refuse_redirect(here)
+                below.append((inner, here))
+            else:
+                union.refuse_metacopy(here, there)
+            packer.add(inner, here, there)
+        pending.extend(reversed(below))
+    tar.close()
+    return packer.skipped
+
+
+def pack_union(
+    directories: Sequence[str], out: Callable[[bytes], object], *, owner: Owner | None = None
+) -> list[str]:
+    """Everything the union of ``directories`` (top-most first) shows, as a flat tar. Names left out are returned."""
+    tar = TarWriter(out)
+    packer = Packer(tar, owner=owner)
+    for node in union.walk(directories):
+        packer.add(node.name, node.path, node.there)
+    tar.close()
+    return packer.skipped
