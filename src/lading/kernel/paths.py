@@ -88,8 +88,13 @@ def parent_inside(kernel: Files, root_fd: int, path: str, mode: int = 0o755) -> 
     return make_directory_inside(kernel, root_fd, head, mode), name
 
 
-def make_file_inside(kernel: Files, root_fd: int, path: str, mode: int = 0o644) -> int:
-    """An ``O_PATH`` descriptor of the file at ``path``, made empty when it is missing; an existing one is left alone."""
+def make_file_inside(
+    kernel: Files, root_fd: int, path: str, mode: int = 0o644, *, links: int = _LINKS
+) -> int:
+    """An ``O_PATH`` descriptor of the file at ``path``, made empty when missing; an existing one is left alone.
+
+    A dangling link is followed and what it points to made, inside the root.
+    """
     try:
         return open_inside(kernel, root_fd, path)
     except KernelError as error:
@@ -97,14 +102,16 @@ def make_file_inside(kernel: Files, root_fd: int, path: str, mode: int = 0o644) 
             raise
     directory, name = parent_inside(kernel, root_fd, path)
     try:
-        try:
-            kernel.mknodat(directory, name, stat.S_IFREG | mode)
-        except KernelError as error:
-            if error.errno != _EEXIST:
-                raise
-            # A dangling link: make what it points to, inside the root.
-            made = kernel.openat2(root_fd, path.lstrip("/"), os.O_CREAT | os.O_WRONLY, _INSIDE, mode)
-            kernel.close(made)
+        kernel.mknodat(directory, name, stat.S_IFREG | mode)
+    except KernelError as error:
+        if error.errno != _EEXIST:
+            raise
+        target = _link(kernel, directory, name)
+        if target is not None:
+            if not links:
+                raise KernelError(f"create({path})", 40) from None
+            head = "" if target.startswith("/") else path.rpartition("/")[0] + "/"
+            return make_file_inside(kernel, root_fd, head + target, mode, links=links - 1)
     finally:
         kernel.close(directory)
     return open_inside(kernel, root_fd, path)

@@ -132,7 +132,7 @@ class Masks:
         if self._empty < 0:
             options: list[tuple[str, str | None]] = [("nr_inodes", "1"), ("mode", "755")]
             made = kernel.new_filesystem("tmpfs", "tmpfs", options, MOUNT_ATTR_RDONLY)
-            self._empty = os.dup(made)
+            self._empty = kernel.dup_above(made, 3)
             return made
         # By now it is attached, and what is attached can be copied.
         return kernel.open_tree("", OPEN_TREE_CLONE, dirfd=self._empty)
