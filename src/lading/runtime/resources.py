@@ -286,7 +286,7 @@ def is_rootless() -> bool:
     if os.geteuid() != 0:
         return True
     try:
-        with open("/proc/self/uid_map", encoding="ascii") as file:
+        with open("/proc/self/uid_map", encoding="utf-8") as file:
             return file.read().split() != ["0", "0", "4294967295"]
     except FileNotFoundError:
         return False

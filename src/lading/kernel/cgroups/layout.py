@@ -76,7 +76,7 @@ class Layout:
         if self.unified is None:
             return ()
         try:
-            with open(self.unified.mount + "/cgroup.controllers", encoding="ascii") as file:
+            with open(self.unified.mount + "/cgroup.controllers", encoding="utf-8") as file:
                 return tuple(file.read().split())
         except OSError:
             return ()
