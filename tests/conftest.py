@@ -122,6 +122,7 @@ def _nothing_left_behind(
     base = str(tmp_path_factory.getbasetemp())
     before = leaks.snapshot()
     yield
+    leaks.remove_idle_roots(base)
     left = leaks.left_behind(before, base, parallel="PYTEST_XDIST_WORKER" in os.environ)
     if left:
         leaks.sweep(left, base)

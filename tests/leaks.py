@@ -75,6 +75,34 @@ def left_behind(before: Snapshot, base: str, *, parallel: bool, patience: float 
         time.sleep(0.05)
 
 
+def remove_idle_roots(base: str) -> None:
+    """Remove what a root keeps while no container runs: its bridge, its empty table, its empty cgroup.
+
+    They stay by design, as docker0 does, because making them costs a start ten milliseconds. Here the root itself is
+    about to vanish. A bridge with a port, a table with a published port and a group with a child are left alone, and
+    so are found by the comparison that follows.
+    """
+    for tag in _tags_below(base):
+        short = "ld" + tag.removeprefix("lading-") + "-"
+        busy = False
+        for link in _links():
+            if link.startswith(short):
+                if os.path.isdir(f"/sys/class/net/{link}/brif") and not os.listdir(
+                    f"/sys/class/net/{link}/brif"
+                ):
+                    _output("ip", "link", "delete", link)
+                else:
+                    busy = True
+        text = "" if busy or os.geteuid() != 0 else _output("nft", "list", "table", "inet", tag)
+        if text and not re.search(r"map (?:published|everywhere)\d \{[^}]*elements", text):
+            _output("nft", "delete", "table", "inet", tag)
+        for hierarchy in ("", *os.listdir("/sys/fs/cgroup")):
+            try:
+                os.rmdir(os.path.join("/sys/fs/cgroup", hierarchy, tag))
+            except OSError:
+                continue
+
+
 def sweep(found: list[Leak], base: str) -> None:
     """Make the next module's start clean: end leaked descendants, detach mounts below ``base``. Best effort."""
     for leak in found:
