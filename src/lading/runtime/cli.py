@@ -195,7 +195,10 @@ def main(argv: list[str] | None = None) -> int:
         sys.stdout.flush()
         return status
     except LadingError as error:
-        log.error(str(error))
+        message = str(error)
+        if error.reason == "not-executable" and "permission denied" not in message.lower():
+            message += ": permission denied"  # the words by which engines choose exit status 126
+        log.error(message)
     except BrokenPipeError:
         return 1
     except KeyboardInterrupt:

@@ -1,9 +1,9 @@
 """Another process in a running container (``exec``).
 
-A helper joins the container's control group and namespaces and clones the process with CLONE_PARENT: it is born in
-the container's pid namespace and yet a child of the caller, who reaps it like any child; no subreaper is needed and
-nothing of the caller has entered a namespace. The same gate as for the first process stands before its first
-instruction.
+A helper joins the container's control group and namespaces and clones the process with CLONE_PARENT: it is
+born in the container's pid namespace and yet a child of the caller, who reaps it like any child; no
+subreaper is needed and nothing of the caller has entered a namespace. The same gate as for the first process
+stands before its first instruction.
 """
 
 from __future__ import annotations
@@ -30,7 +30,8 @@ if TYPE_CHECKING:
 class Exec:
     """A process started by ``exec``.
 
-    ``pid`` in the caller's pid namespace; ``pidfd`` and ``console`` (the pty's master, -1 without) are the caller's to close.
+    ``pid`` in the caller's pid namespace; ``pidfd`` and ``console`` (the pty's master, -1 without) are the
+    caller's to close.
     """
 
     __slots__ = ("console", "pid", "pidfd")
@@ -119,7 +120,8 @@ class Entrant:
             security.no_new_privileges(kernel)
             command.load_filter(kernel, job)
         path = command.find_command(process)
-        kernel.close_range(3 + job.preserve_fds)
+        if not job.filter:
+            command.close_descriptors(kernel, job)
         command.execute(kernel, path, process)
 
     def _terminal(self) -> None:
@@ -156,8 +158,8 @@ def run(kernel: Kernel, job: ExecJob, spec: Spec, cache: str, console_socket: st
 def start(kernel: Kernel, job: ExecJob, pid_file: str, on_listener: Callable[[int, int], None]) -> Exec:
     """Start ``job.process`` in the container of ``job.target``.
 
-    Raises :class:`Conflict` when the container is gone, :class:`CommandNotFound`, :class:`CommandNotExecutable` and every
-    error of setting up; the process is then dead and reaped.
+    Raises :class:`Conflict` when the container is gone, :class:`CommandNotFound`,
+    :class:`CommandNotExecutable` and every error of setting up; the process is then dead and reaped.
     """
     command.preload(job.process, False)
     target_fd = kernel.pidfd_open(job.target)

@@ -1,8 +1,9 @@
-"""The life of a container's first process from birth to execve: :class:`Init` is the list of what it does, in order.
+"""The life of a container's first process from birth to execve: :class:`Init` is the list of what it does,
+in order.
 
 The order is most of the security here; ``Init.steps`` is the one place that states it, and a test holds it.
-Everything is done through the :class:`~lading.kernel.Kernel` it is given and by descriptors, never by names that the
-image could have prepared.
+Everything is done through the :class:`~lading.kernel.Kernel` it is given and by descriptors, never by names
+that the image could have prepared.
 """
 
 from __future__ import annotations
@@ -113,7 +114,8 @@ class Init:
         self.kernel.prctl(PR_SET_DUMPABLE, 0)
 
     def join_namespaces(self) -> None:
-        """Those the helper has not joined for us, and our own cgroup namespace, now that we are in our cgroup."""
+        """Those the helper has not joined for us, and our own cgroup namespace, now that we are in our
+        cgroup."""
         plan = self.job.plan
         if not plan.needs_helper:
             if any(name == "mount" for name, _, _ in plan.joins):
@@ -141,7 +143,8 @@ class Init:
     # -- the root
 
     def detach_propagation(self) -> None:
-        """Mounts made here must not reach the host; what the host mounts may reach us if the configuration asks."""
+        """Mounts made here must not reach the host; what the host mounts may reach us if the configuration
+        asks."""
         self.proc_fd = masks.open_proc(self.kernel)
         fd = self.kernel.open("/", O_PATH | os.O_DIRECTORY)
         name = self.linux.rootfs_propagation
@@ -176,7 +179,8 @@ class Init:
             devices.populate(self.kernel, self.root_fd, self.linux.devices, bind="user" in self.job.plan.new)
 
     def hooks_before_pivot(self) -> None:
-        """prestart and createRuntime run in the creator, createContainer here; all before the root changes."""
+        """prestart and createRuntime run in the creator, createContainer here; all before the root
+        changes."""
         hooks = self.job.spec.hooks
         if hooks is None:
             return
@@ -310,7 +314,8 @@ class Init:
 
     def close_descriptors(self) -> None:
         """Whatever the creator had open stays here: all but the standard streams and those asked for."""
-        self.kernel.close_range(3 + self.job.preserve_fds)
+        if not self.job.filter:  # else it was done before the filter
+            command.close_descriptors(self.kernel, self.job)
 
     def wait_for_start(self) -> None:
         """``create``: say that all is ready and sleep until somebody starts us."""
