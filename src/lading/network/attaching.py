@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 
-from lading.errors import Conflict, InvalidInput, LadingError, Unsupported
+from lading.errors import Conflict, InvalidInput, LadingError, NotFound, Unsupported
 from lading.formats import jsontext
 from lading.kernel import netlink_netns as netns
 from lading.kernel.netlink import Netlink
@@ -123,6 +123,8 @@ def _record(
         if store.run("select 1 from attachments where id=?", request.id):
             raise Conflict(f"{request.id[:12]} is attached already", hint="detach it first")
         for position, (want, network) in enumerate(zip(wants, joined, strict=True)):
+            if network.id > 0 and not store.run("select 1 from networks where id=?", network.id):
+                raise NotFound(f"network {network.name} was removed meanwhile")
             interface = Interface(name=f"eth{position}", network=network.name, mtu=network.mtu)
             if network.driver in _BY_US:
                 ipam.lease(store, network, request.id, want, interface)

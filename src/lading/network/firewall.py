@@ -20,6 +20,8 @@ set internal { type ifname; }
 set same { type ifname . ifname; }
 set nat4 { type ipv4_addr; flags interval; }
 set nat6 { type ipv6_addr; flags interval; }
+set names4 { type ipv4_addr; }
+set names6 { type ipv6_addr; }
 map published4 { type ipv4_addr . inet_proto . inet_service : ipv4_addr . inet_service; }
 map published6 { type ipv6_addr . inet_proto . inet_service : ipv6_addr . inet_service; }
 map everywhere4 { type inet_proto . inet_service : ipv4_addr . inet_service; }
@@ -39,6 +41,8 @@ chain forward {
     iifname @closed oifname @bridges drop
 }
 chain publish {
+    iifname @bridges ip daddr @names4 meta l4proto { tcp, udp } th dport 53 return
+    iifname @bridges ip6 daddr @names6 meta l4proto { tcp, udp } th dport 53 return
     dnat ip to ip daddr . meta l4proto . th dport map @published4
     dnat ip to meta l4proto . th dport map @everywhere4
     dnat ip6 to ip6 daddr . meta l4proto . th dport map @published6
@@ -81,6 +85,8 @@ def network_elements(tag: str, network: Network, verb: str) -> str:
         _element(verb, tag, "bridges", f'"{bridge}"'),
         _element(verb, tag, "same", f'"{bridge}" . "{bridge}"'),
     ]
+    for gateway in network.gateways:
+        lines.append(_element(verb, tag, "names6" if ":" in gateway else "names4", gateway))
     if network.internal:
         lines.append(_element(verb, tag, "internal", f'"{bridge}"'))
     else:

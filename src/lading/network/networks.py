@@ -7,7 +7,7 @@ import time
 
 from lading.errors import Conflict, InvalidInput, NotFound, Unsupported
 from lading.kernel.netlink import Netlink
-from lading.kernel.nftables import Nftables, table_exists
+from lading.kernel.nftables import Nftables, RuleError, table_exists
 from lading.network import addresses as ad
 from lading.network import bridge as br
 from lading.network import firewall
@@ -233,14 +233,21 @@ class Networks:
             for row in rows:
                 self.detach(str(row[0]))
             if network.driver == "bridge":
-                if table_exists(self.tag):
-                    others = [n for n in store.networks() if n.driver == "bridge" and n.id != network.id]
-                    if others:
-                        self._rebuild_firewall(others)
-                    else:
-                        self.nft.run(firewall.remove(self.tag))
+                self._remove_rules(network, store)
                 br.remove_bridge(self.host, network.interface)
             store.remove_network(network.id)
+
+    def _remove_rules(self, network: Network, store: Store) -> None:
+        if not table_exists(self.tag):
+            return
+        others = [n for n in store.networks() if n.driver == "bridge" and n.id != network.id]
+        if not others:
+            self.nft.run(firewall.remove(self.tag))
+            return
+        try:
+            self.nft.run(firewall.network_elements(self.tag, network, "delete"))
+        except RuleError:  # an element was gone already, and the transaction with it
+            self._rebuild_firewall(others)
 
     def _refuse_cni(self, name: str) -> None:
         from lading.network.cninetworks import find_network
@@ -278,16 +285,18 @@ class Networks:
                 raise NotFound(f"interface {network.interface} of network {network.name} does not exist")
             return index
         index = br.index_of(network.interface)
-        if index and table_exists(self.tag):
+        if index and self.store.meta(f"ready {network.id}") == str(index) and table_exists(self.tag):
             return index
         with self.store as store:
-            if not br.index_of(network.interface) or not store.meta(f"ready {network.id}"):
-                said = br.make_bridge(self.host, network)
-                for sentence in said:
-                    store.set_meta("changed " + sentence.split(" ", 1)[0], sentence)
-                store.set_meta(f"ready {network.id}", "1")
-            self._rebuild_firewall([n for n in store.networks() if n.driver == "bridge"])
-        return br.index_of(network.interface)
+            for sentence in br.make_bridge(self.host, network):
+                store.set_meta("changed " + sentence.split(" ", 1)[0], sentence)
+            if table_exists(self.tag):
+                self.nft.run(firewall.network_elements(self.tag, network, "add"))
+            else:
+                self._rebuild_firewall([n for n in store.networks() if n.driver == "bridge"])
+            index = br.index_of(network.interface)
+            store.set_meta(f"ready {network.id}", str(index))
+        return index
 
     def _rebuild_firewall(self, networks: Sequence[Network]) -> None:
         from lading.network.attaching import published_ports

@@ -32,6 +32,7 @@ def check(networks: Networks, *, repair: bool, alive: Collection[str] | None) ->
                     networks.detach(attachment.id)
     found.extend(_bridges(networks, repair))
     found.extend(_leaked(networks, repair))
+    found.extend(_resolver(networks, repair))
     return found
 
 
@@ -71,3 +72,20 @@ def _leaked(networks: Networks, repair: bool) -> list[Finding]:
             if repair:
                 host.run([rt.link_del(link.name, ok=(19,))])
     return found
+
+
+def _resolver(networks: Networks, repair: bool) -> list[Finding]:
+    """The resolver process, where attachments count on it."""
+    from lading.network import names, resolv
+
+    joined = {n.name: n for n in networks.list()}
+    needed = any(
+        resolv.needs_resolver(a, [joined[i.network] for i in a.interfaces if i.network in joined])
+        for a in networks.store.attachments()
+    )
+    if not needed or names.refresh(networks.roots):
+        return []
+    if repair:
+        names.ensure_resolver(networks.roots)
+    message = "the resolver of container names does not run"
+    return [Finding(kind="resolver", object=networks.roots.tag, message=message, repaired=repair)]

@@ -171,6 +171,7 @@ class Store:
         for table in ("names", "leases", "cursors"):
             self.run(f"delete from {table} where network=?", number)
         self.run("delete from networks where id=?", number)
+        self.run("delete from meta where key=?", f"ready {number}")
 
     # -- attachments -------------------------------------------------------------------------------------------------
 

@@ -11,7 +11,10 @@ import pytest
 from lading.network import cni
 from lading.network.model import PortMapping
 
-pytestmark = [pytest.mark.root, pytest.mark.skipif(not os.path.exists("/usr/lib/cni/bridge"), reason="CNI plugins missing")]
+pytestmark = [
+    pytest.mark.root,
+    pytest.mark.skipif(not os.path.exists("/usr/lib/cni/bridge"), reason="CNI plugins missing"),
+]
 
 
 @pytest.fixture

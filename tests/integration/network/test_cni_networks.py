@@ -1,0 +1,87 @@
+"""A network of driver ``cni``: found by name, attached by the reference plugins, taken back with the pod."""
+
+from __future__ import annotations
+
+import json
+import os
+
+import pytest
+
+from lading.errors import Conflict, InvalidInput, RemoteError
+from lading.network import AttachRequest, NetworkRequest, PortMapping
+
+pytestmark = [
+    pytest.mark.root,
+    pytest.mark.skipif(not os.path.exists("/usr/lib/cni/bridge"), reason="CNI plugins missing"),
+]
+
+
+def describe(networks, **bridge):
+    directory = networks.roots.config + "/cni/net.d"
+    os.makedirs(directory)
+    plugins = [
+        {
+            "type": "bridge", "bridge": "cnibr", "isGateway": True, "ipMasq": True,
+            "ipam": {
+                "type": "host-local", "subnet": "10.250.0.0/24", "routes": [{"dst": "0.0.0.0/0"}],
+                "dataDir": networks.roots.network + "/host-local",
+            },
+            **bridge,
+        },
+        {"type": "portmap", "capabilities": {"portMappings": True}},
+    ]  # fmt: skip
+    with open(directory + "/10-lan.conflist", "w") as file:
+        json.dump({"cniVersion": "1.0.0", "name": "lan", "plugins": plugins}, file)
+
+
+def on_lan(**fields):
+    return [NetworkRequest(name="lan", **fields)]
+
+
+def test_a_described_network_attaches_publishes_and_lets_go(world):
+    networks = world.networks()
+    describe(networks)
+    assert [n.driver for n in networks.list()] == ["cni"]
+    pod = world.attach(
+        networks,
+        "p" * 64,
+        name="p",
+        networks=on_lan(),
+        ports=[PortMapping(container_port=80, host_port=8080)],
+    )
+    (interface,) = pod.interfaces
+    shown = {k["ifname"]: k for k in world.show(pod, "addr")}["eth0"]
+    assert interface.mac == shown["address"]
+    assert interface.addresses == [
+        f"{a['local']}/{a['prefixlen']}" for a in shown["addr_info"] if a["family"] == "inet"
+    ]
+    world.serve(pod, "0.0.0.0", 80, "cni")
+    assert world.fetch(world.outside, world.host_address, 8080).startswith("cni")
+    assert networks.attachment("p" * 64).address == pod.address
+    with pytest.raises(Conflict, match="remove that file"):
+        networks.remove("lan")
+    networks.detach("p" * 64, namespace=pod.namespace)
+    assert "8080" not in world.run(None, "iptables-save", "-t", "nat")
+    assert not [n for n in os.listdir(networks.roots.network + "/host-local/lan") if n[0].isdigit()]
+    assert os.listdir(networks.roots.network + "/cni") == []
+
+
+def test_a_failing_plugin_leaves_no_record(world):
+    networks = world.networks()
+    describe(networks, ipam={"type": "host-local", "subnet": "nonsense"})
+    with pytest.raises(RemoteError, match="bridge ADD"):
+        networks.attach(AttachRequest(id="x", networks=on_lan()))
+    assert networks.attachment("x") is None
+    with pytest.raises(InvalidInput, match="needs a host port"):
+        networks.attach(AttachRequest(id="x", networks=on_lan(), ports=[PortMapping(container_port=80)]))
+    assert networks.attachment("x") is None
+
+
+def test_a_killed_attachment_is_deleted_by_check(world):
+    networks = world.networks()
+    describe(networks)
+    pod = world.attach(networks, "dead", networks=on_lan())
+    assert pod.address
+    found = networks.check(repair=True, alive=set())
+    assert [(f.kind, f.object) for f in found] == [("lease", "dead")]
+    assert not [n for n in os.listdir(networks.roots.network + "/host-local/lan") if n[0].isdigit()]

@@ -1,0 +1,120 @@
+"""Published ports: reachable from everywhere they should be, and from nowhere else."""
+
+from __future__ import annotations
+
+import socket
+
+import pytest
+
+from lading.errors import Conflict, InvalidInput
+from lading.network import NetworkRequest, PortMapping
+
+pytestmark = pytest.mark.root
+
+
+def publish(container_port=80, **fields):
+    return [PortMapping(container_port=container_port, **fields)]
+
+
+@pytest.mark.parametrize("kind", ["tcp", "udp"])
+def test_a_port_is_reachable_from_localhost_host_outside_and_pods(world, kind):
+    networks = world.networks()
+    pod = world.attach(networks, "server", ports=publish(host_port=8080, protocol=kind))
+    other = world.attach(networks, "client")
+    networks.create("red")
+    stranger = world.attach(networks, "stranger", networks=[NetworkRequest(name="red")])
+    world.serve(pod, "0.0.0.0", 80, "hello", kind)
+    assert world.fetch(None, "127.0.0.1", 8080, kind).startswith("hello")
+    assert world.fetch(None, "127.0.0.5", 8080, kind).startswith("hello")
+    assert world.fetch(None, world.host_address, 8080, kind).startswith("hello")
+    assert world.fetch(world.outside, world.host_address, 8080, kind) == "hello 198.51.100.2"
+    assert world.fetch(other, world.host_address, 8080, kind).startswith("hello")
+    assert world.fetch(stranger, world.host_address, 8080, kind).startswith("hello")
+    if kind == "tcp":
+        assert world.fetch(pod, world.host_address, 8080, kind).startswith("hello")
+    networks.detach("server")
+    assert world.fetch(world.outside, world.host_address, 8080, kind, 1).startswith("failed")
+
+
+def test_a_port_on_one_host_address_is_not_on_the_others(world):
+    networks = world.networks()
+    pod = world.attach(networks, "s", ports=publish(host_port=8080, host_ip="127.0.0.1"))
+    world.serve(pod, "0.0.0.0", 80, "local")
+    assert world.fetch(None, "127.0.0.1", 8080).startswith("local")
+    assert world.fetch(world.outside, world.host_address, 8080, patience=1).startswith("failed")
+    with pytest.raises(InvalidInput, match="not an address of this host"):
+        world.attach(networks, "t", ports=publish(host_port=8081, host_ip="203.0.113.50"))
+
+
+def test_the_same_port_on_two_addresses_is_two_ports(world):
+    networks = world.networks()
+    one = world.attach(networks, "one", ports=publish(host_port=8080, host_ip="127.0.0.1"))
+    two = world.attach(networks, "two", ports=publish(host_port=8080, host_ip=world.host_address))
+    world.serve(one, "0.0.0.0", 80, "one")
+    world.serve(two, "0.0.0.0", 80, "two")
+    assert world.fetch(None, "127.0.0.1", 8080).startswith("one")
+    assert world.fetch(world.outside, world.host_address, 8080).startswith("two")
+
+
+def test_ranges_and_random_ports(world):
+    networks = world.networks()
+    pod = world.attach(
+        networks, "s", ports=[*publish(80, host_port=9000, count=3), *publish(53, protocol="udp")]
+    )
+    assert [(p.host_port, p.container_port) for p in pod.ports[:3]] == [(9000, 80), (9001, 81), (9002, 82)]
+    assert pod.ports[3].host_port > 1023
+    world.serve(pod, "0.0.0.0", 82, "third")
+    assert world.fetch(None, "127.0.0.1", 9002).startswith("third")
+
+
+def test_ipv6_ports_reach_dual_stack_pods(world):
+    networks = world.networks()
+    networks.create("both", ipv6=True)
+    pod = world.attach(networks, "s", networks=[NetworkRequest(name="both")], ports=publish(host_port=8080))
+    assert [p.host_ip for p in pod.ports] == ["0.0.0.0", "::"]
+    world.serve(pod, "::", 80, "six")
+    assert world.fetch(world.outside, "fd00:a::1", 8080) == "six fd00:a::2"
+    assert world.fetch(pod, "fd00:a::1", 8080).startswith("six")
+
+
+def test_a_conflict_names_the_port_and_its_owner(world):
+    networks = world.networks()
+    world.attach(networks, "first", ports=publish(host_port=8080))
+    with pytest.raises(Conflict, match="8080/tcp is published by container first"):
+        world.attach(networks, "second", ports=publish(host_port=8080))
+    with pytest.raises(Conflict, match="8080/tcp is published by container first"):
+        world.attach(networks, "second", ports=publish(host_port=8080, host_ip="127.0.0.1"))
+    assert networks.attachment("second") is None
+    world.attach(networks, "third", ports=publish(host_port=8080, protocol="udp"))
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 8081))
+        listener.listen()
+        with pytest.raises(Conflict, match="8081/tcp is in use by another program"):
+            world.attach(networks, "second", ports=publish(host_port=8081))
+    assert world.attach(networks, "second", ports=publish(host_port=8081)).ports[0].host_port == 8081
+
+
+def test_other_programs_are_kept_off_a_published_port(world):
+    world.attach(world.networks(), "p", ports=publish(host_port=8080))
+    with socket.socket() as intruder, pytest.raises(OSError, match="in use"):
+        intruder.bind(("0.0.0.0", 8080))
+
+
+def test_a_drop_in_the_hosts_forward_chain_still_counts(world):
+    networks = world.networks()
+    pod = world.attach(networks, "p", ports=publish(host_port=8080))
+    world.serve(pod, "0.0.0.0", 80, "hello")
+    assert world.fetch(world.outside, world.host_address, 8080).startswith("hello")
+    world.nft(
+        "add table inet theirs; add chain inet theirs f { type filter hook forward priority 10; };"
+        ' add rule inet theirs f meta l4proto tcp ct original proto-dst 8080 iifname "uplink" drop'
+    )
+    assert world.fetch(world.outside, world.host_address, 8080, patience=1).startswith("failed")
+
+
+def test_without_published_ports_nftables_is_not_loaded(world):
+    networks = world.networks()
+    networks.get("lading")
+    networks.close()
+    world.attach(networks, "p")
+    assert networks._nft is None
