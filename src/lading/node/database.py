@@ -77,7 +77,7 @@ def _module() -> Any:
 
 
 class Database:
-    """One connection. Made on first use, never shared across a fork: see :meth:`forget`."""
+    """One connection. Made on first use, never kept across a fork."""
 
     def __init__(self, path: str) -> None:
         self.path = path
@@ -181,12 +181,6 @@ class Database:
         """A number that changes when another connection has committed something."""
         return int(self.query("PRAGMA data_version")[0][0])
 
-    def forget(self) -> None:
-        """Drop the connection in a forked child without closing it: closing would release the parent's locks."""
-        if self._connection is not None:
-            _kept.append(self._connection)
-            self._connection = None
-
     def close(self) -> None:
         """Close the connection, if it is open."""
         if self._connection is not None:
@@ -206,9 +200,6 @@ class Database:
         if "readonly" in text or "unable to open" in text:
             return Denied(f"records {self.path}: {text}")
         return LadingError(f"records {self.path}: {text}")
-
-
-_kept: list[object] = []
 
 
 def _retry(act: Any) -> Any:

@@ -232,6 +232,21 @@ class Records:
             if action:
                 self._event(record, action, attributes or {}, container)
 
+    def set_state(self, record: PodRecord, container: ContainerRecord, action: str) -> None:
+        """Write a container's state alone: its keeper may write everything else at the same time."""
+        with self.database as db:
+            db.query(
+                "UPDATE containers SET state = ? WHERE id = ? AND pid = ?",
+                (container.state, container.id, container.pid),
+            )
+            self._event(record, action, {}, container)
+
+    def set_pod(self, record: PodRecord, action: str) -> None:
+        """Write a changed Pod."""
+        with self.database as db:
+            db.query("UPDATE pods SET pod = ? WHERE id = ?", (jsontext.dumps(record.pod.encode()), record.id))
+            self._event(record, action, {})
+
     def names_using_volume(self) -> dict[str, list[str]]:
         """Volume name → names of the containers that mount it."""
         users: dict[str, list[str]] = {}

@@ -62,7 +62,7 @@ class Running:
 class PodRunner:
     """One pod in its keeper. ``on_first`` is called once: when the first start worked (None) or failed (why).
 
-    ``on_end`` is called when nothing of the pod runs any more and everything it took has been given back.
+    What is in ``at_end`` is called when nothing of the pod runs any more and everything it took has been given back.
     """
 
     def __init__(
@@ -73,7 +73,6 @@ class PodRunner:
         *,
         stdio: Stdio | None = None,
         on_first: Callable[[LadingError | None], None] | None = None,
-        on_end: Callable[[PodRunner], None] | None = None,
     ) -> None:
         self.shop = shop
         self.loop = loop
@@ -85,8 +84,9 @@ class PodRunner:
         self.error: LadingError | None = None
         self.finished = False
         self.started = False
+        self.size = (0, 0)
         self._on_first = on_first
-        self._on_end = on_end
+        self.at_end: list[Callable[[], None]] = []
         self._timer: Timer | None = None
         self._busy = False
         now = time.monotonic()
@@ -94,10 +94,8 @@ class PodRunner:
         self.running: dict[str, Running] = {}
         units = []
         for (container, kind), made in zip(prepare.containers_of(record.pod), record.containers, strict=True):
-            if record.single:
-                policy = parse_policy(container.extras.restart or "no")
-            else:
-                policy = pod_policy(pod.restart_policy, kind)
+            docker = container.extras.restart or "no"
+            policy = parse_policy(docker) if record.single else pod_policy(pod.restart_policy, kind)
             unit = Unit(container, kind, policy, now, made.restarts)
             units.append(unit)
             self.running[container.name] = Running(unit, container, made)
@@ -250,6 +248,8 @@ class PodRunner:
         made.pid = handle.pid
         made.pid_start = handle.record.start_time
         streams.begin(handle.console)
+        if handle.console >= 0 and self.size != (0, 0):
+            streams.resize(*self.size)
 
     def _streams(self, running: Running) -> Streams:
         container = running.container
@@ -286,6 +286,10 @@ class PodRunner:
             self.record, made, "die", {"exitCode": str(error.exit_status), "error": str(error)}
         )
         self._first(error)
+
+    def on_first(self, call: Callable[[LadingError | None], None]) -> None:
+        """Have ``call`` called when the first start worked or failed."""
+        self._on_first = call
 
     def _first(self, error: LadingError | None) -> None:
         if self._on_first is not None:
@@ -424,8 +428,8 @@ class PodRunner:
             self.shop.records.update(
                 record, "phase", "reason", "message", "keeper_pid", "keeper_start", "keeper_socket"
             )
-        if self._on_end is not None:
-            self._on_end(self)
+        for call in self.at_end:
+            call()
 
 
 def note_network(record: PodRecord, attachment: Attachment) -> None:

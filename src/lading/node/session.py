@@ -6,9 +6,16 @@ keeper holds (``attach``, ``run -t``).
 
 from __future__ import annotations
 
+import os
+
+from lading.node.wire import CHUNK
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import _socket
     from collections.abc import Callable
+
+    from lading.runtime.execute import Exec
 
 STDOUT, STDERR = 1, 2
 
@@ -54,6 +61,155 @@ class Session:
         raise NotImplementedError
 
 
+class SocketSession(Session):
+    """A container's streams through its keeper (:mod:`lading.node.wire`)."""
+
+    def __init__(self, sock: _socket.socket, tty: bool) -> None:
+        self.sock = sock
+        self.tty = tty
+        self.code: int | None = None
+        self._open = True
+
+    def filenos(self) -> list[int]:
+        return [self.sock.fileno()] if self._open else []
+
+    def read(self) -> list[tuple[int, bytes]]:
+        got: list[tuple[int, bytes]] = []
+        while self._open:
+            try:
+                packet = self.sock.recv(CHUNK + 1024, 0x40)  # MSG_DONTWAIT
+            except BlockingIOError:
+                break
+            except OSError:
+                packet = b""
+            kind = packet[:1]
+            if kind == b"1" or kind == b"2":
+                got.append((STDOUT if kind == b"1" else STDERR, packet[1:]))
+            elif kind == b"x":
+                self.code = int(packet[1:])
+                self._open = False
+            elif not packet:
+                self._open = False
+        return got
+
+    def _send(self, packet: bytes) -> None:
+        try:
+            self.sock.send(packet)
+        except OSError:
+            pass
+
+    def write(self, data: bytes) -> None:
+        for start in range(0, len(data), CHUNK):
+            self._send(b"0" + data[start : start + CHUNK])
+
+    def close_stdin(self) -> None:
+        self._send(b"c")
+
+    def resize(self, rows: int, columns: int) -> None:
+        self._send(b"r" + rows.to_bytes(2, "big") + columns.to_bytes(2, "big"))
+
+    def signal(self, number: int) -> None:
+        self._send(b"s%d" % number)
+
+    def wait(self) -> int:
+        import select
+
+        while self._open:
+            select.select(self.filenos(), [], [])
+            self.read()
+        self.sock.close()
+        # The keeper was killed: nobody knows what became of the process.
+        return 255 if self.code is None else self.code
+
+    def close(self) -> None:
+        self._open = False
+        self.sock.close()
+
+
+class ExecSession(Session):
+    """A process that this one is the parent of. ``ends``: descriptors of its stdin, stdout and stderr (-1: none)."""
+
+    def __init__(self, process: Exec, ends: tuple[int, int, int]) -> None:
+        self.process = process
+        self.tty = process.console >= 0
+        self._stdin, stdout, stderr = ends
+        self._sources = {}
+        if self.tty:
+            self._stdin = process.console
+            self._sources[process.console] = STDOUT
+        if stdout >= 0:
+            self._sources[stdout] = STDOUT
+        if stderr >= 0:
+            self._sources[stderr] = STDERR
+        for fd in self._sources:
+            os.set_blocking(fd, False)
+
+    @property
+    def pid(self) -> int:
+        """The process as the host sees it."""
+        return self.process.pid
+
+    def filenos(self) -> list[int]:
+        return list(self._sources)
+
+    def read(self) -> list[tuple[int, bytes]]:
+        got: list[tuple[int, bytes]] = []
+        for fd, stream in list(self._sources.items()):
+            try:
+                data = os.read(fd, CHUNK)
+            except BlockingIOError:
+                continue
+            except OSError:
+                data = b""  # EIO: the terminal's other side has gone
+            if data:
+                got.append((stream, data))
+            else:
+                del self._sources[fd]
+                if fd == self._stdin:
+                    self._stdin = -1
+                os.close(fd)
+        return got
+
+    def write(self, data: bytes) -> None:
+        import select
+
+        while data and self._stdin >= 0:
+            try:
+                data = data[os.write(self._stdin, data) :]
+            except BlockingIOError:
+                select.select([], [self._stdin], [], 1.0)
+            except OSError:
+                self.close_stdin()
+
+    def close_stdin(self) -> None:
+        if self._stdin >= 0 and not self.tty:
+            os.close(self._stdin)
+            self._stdin = -1
+
+    def resize(self, rows: int, columns: int) -> None:
+        if self._stdin >= 0 and self.tty:
+            import fcntl
+            import struct
+            import termios
+
+            fcntl.ioctl(self._stdin, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
+
+    def signal(self, number: int) -> None:
+        try:
+            os.kill(self.process.pid, number)  # our child: its number is not given away before we wait
+        except ProcessLookupError:
+            pass
+
+    def wait(self) -> int:
+        self.close_stdin()
+        return self.process.wait()
+
+    def close(self) -> None:
+        for fd in self._sources:
+            os.close(fd)
+        self._sources.clear()
+
+
 def pump(
     session: Session,
     stdin: int,
@@ -69,4 +225,39 @@ def pump(
     ``keys`` sees what the user types and returns what to pass on and whether to detach; then the result is None.
     ``wake`` is one more descriptor to poll (a signal's wake-up pipe); ``on_wake`` is called when it is readable.
     """
-    raise NotImplementedError
+    import select
+
+    while True:
+        sources = session.filenos()
+        if not sources:
+            return session.wait()
+        watched = sources + [fd for fd in (stdin, wake) if fd >= 0]
+        ready = select.select(watched, [], [])[0]
+        if wake >= 0 and wake in ready and on_wake is not None:
+            on_wake()
+        if stdin >= 0 and stdin in ready:
+            typed = os.read(stdin, CHUNK)
+            leave = False
+            if not typed:
+                stdin = -1
+                session.close_stdin()
+            elif keys is not None:
+                typed, leave = keys(typed)
+            if typed:
+                session.write(typed)
+            if leave:
+                session.close()
+                return None
+        if any(fd in ready for fd in sources):
+            for stream, data in session.read():
+                _write_all(stdout if stream == STDOUT else stderr, data)
+
+
+def _write_all(fd: int, data: bytes) -> None:
+    while data and fd >= 0:
+        try:
+            data = data[os.write(fd, data) :]
+        except BlockingIOError:
+            import select
+
+            select.select([], [fd], [])

@@ -74,10 +74,14 @@ class Shop:
             self._volumes = Volumes(self.roots.volumes)
         return self._volumes
 
-    def after_fork(self) -> None:
-        """Let go of connections that belong to the parent process."""
-        self.records.database.forget()
-        self._networks = None
+    def before_fork(self) -> None:
+        """Close what must not exist twice. SQLite keeps its locks in the process: a child with a copy of an open
+        database could never open it again (https://sqlite.org/howtocorrupt.html, section 2.6).
+        """
+        self.records.database.close()
+        if self._networks is not None:
+            self._networks.close()
+            self._networks = None
 
     # -- where a pod's things lie ----------------------------------------------------------------------------------
 

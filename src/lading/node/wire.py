@@ -1,8 +1,8 @@
 """What keepers and commands say to each other: one packet a message on a Unix SEQPACKET socket.
 
-A packet begins with one byte that says what it is: ``{`` a JSON request or answer; ``0`` bytes for stdin; ``1`` and ``2`` bytes
-of stdout and stderr; ``c`` the end of stdin; ``r`` a terminal size (two 16-bit numbers: rows, columns); ``x`` the exit code (a
-decimal number). Descriptors travel beside a request (unix(7), SCM_RIGHTS).
+A packet begins with one byte that says what it is: ``{`` a JSON request or answer; ``0`` bytes for stdin; ``1`` and ``2``
+bytes of stdout and stderr; ``c`` the end of stdin; ``s`` a signal (a decimal number); ``r`` a terminal size (two 16-bit
+numbers: rows, columns); ``x`` the exit code (a decimal number). Descriptors travel beside a request (unix(7), SCM_RIGHTS).
 """
 
 from __future__ import annotations

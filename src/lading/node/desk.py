@@ -1,0 +1,270 @@
+"""Where a keeper receives commands: one socket, any number of callers, requests for the pods it keeps.
+
+=========  ================================================  =====================================================
+request    fields                                            answer
+=========  ================================================  =====================================================
+run        pod (a Pod as JSON)                               id, name; once its first container has started
+start      id                                                the same
+stop       id, timeout (seconds or null)                     code; once the pod has ended
+wait       id                                                code; once the pod has ended
+remove     id, force                                         nothing; once it is gone
+attach     id, container, stdin                              tty; then the packets of :mod:`lading.node.wire`
+exec       id, container, process (runtime-spec), fds        pid, and the terminal's master when one was asked for;
+                                                             then ``x`` with the exit code
+pods       none                                              ids of the pods kept
+=========  ================================================  =====================================================
+
+Only ``run`` and ``start`` need a keeper that serves many pods; one of a single pod refuses them.
+"""
+
+from __future__ import annotations
+
+import os
+
+from lading.errors import Conflict, InvalidInput, LadingError, NotFound, Unsupported
+from lading.node import wire
+from lading.node.runner import PodRunner
+from lading.node.streams import Client
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import _socket
+    from typing import Any
+
+    from lading.node.loop import Loop
+    from lading.node.runner import Running
+    from lading.node.shop import Shop
+
+_WRITABLE = 4
+
+
+class Desk:
+    """The requests of every caller. ``many``: whether this keeper takes further pods, known by ``socket``."""
+
+    def __init__(
+        self, shop: Shop, loop: Loop, runners: dict[str, PodRunner], *, many: bool = False, socket: str = ""
+    ) -> None:
+        self.shop = shop
+        self.loop = loop
+        self.runners = runners
+        self.many = many
+        self.socket = socket
+
+    def accept(self, listener: _socket.socket) -> None:
+        """Take every caller that waits."""
+        while True:
+            try:
+                sock = wire.accept(listener)
+            except OSError:
+                return
+            self.serve(sock)
+
+    def serve(self, sock: _socket.socket) -> Caller:
+        """Listen to one caller."""
+        caller = Caller(self, sock)
+        self.loop.watch(sock.fileno(), caller.ready)
+        return caller
+
+
+class Caller:
+    """One connection."""
+
+    def __init__(self, desk: Desk, sock: _socket.socket) -> None:
+        self.desk = desk
+        self.sock = sock
+        self.client: Client | None = None
+        self.running: tuple[PodRunner, Running] | None = None
+
+    def ready(self, events: int) -> None:
+        """The socket has something, takes something, or is gone."""
+        if self.sock.fileno() < 0:
+            return
+        if self.client is not None and events & _WRITABLE and self.client.streams is not None:
+            self.client.streams.flush_client(self.client)
+        if not events & ~_WRITABLE:
+            return
+        try:
+            data, fds = wire.receive(self.sock)
+        except BlockingIOError:
+            return
+        except OSError:
+            data, fds = b"", []
+        try:
+            if not data:
+                self.gone()
+            elif data[:1] == b"{":
+                self._request(data, fds)
+            elif self.client is not None:
+                self._input(data)
+        finally:
+            for fd in fds:
+                os.close(fd)
+
+    def gone(self) -> None:
+        """The caller has left, or is asked to."""
+        if self.client is not None and self.client.streams is not None:
+            self.client.streams.leave(self.client)
+            self.client = None
+        if self.sock.fileno() >= 0:
+            self.desk.loop.forget(self.sock.fileno())
+            self.sock.close()
+
+    def attach(self, running: Running, runner: PodRunner, *, stdin: bool) -> None:
+        """Give this caller a container's streams."""
+        self.client = Client(self.sock, stdin)
+        self.running = (runner, running)
+        runner.streams_of(running).attach(self.client)
+
+    def _input(self, data: bytes) -> None:
+        assert self.client is not None
+        streams, kind = self.client.streams, data[:1]
+        if streams is None:
+            return
+        if kind == b"0" and self.client.with_stdin:
+            streams.write(data[1:])
+        elif kind == b"c" and self.client.with_stdin:
+            streams.close_stdin()
+        elif kind == b"s" and data[1:].isdigit() and self.running is not None:
+            self.running[0].signal(self.running[1], int(data[1:]))
+        elif kind == b"r" and len(data) == 5:
+            streams.resize(int.from_bytes(data[1:3], "big"), int.from_bytes(data[3:5], "big"))
+
+    def _answer(self, message: dict[str, object], fds: list[int] | None = None) -> None:
+        if self.sock.fileno() >= 0:
+            try:
+                wire.send(self.sock, message, fds)
+            except OSError:
+                self.gone()
+
+    def _request(self, data: bytes, fds: list[int]) -> None:
+        try:
+            request = wire.message(data, fds)
+            operation = request.get("op")
+            act = getattr(self, f"_do_{operation}", None) if isinstance(operation, str) else None
+            if act is None:
+                raise Unsupported(f"keeper request {operation!r}")
+            act(request, fds)
+        except LadingError as error:
+            self._answer({"error": wire.encode_error(error)})
+        except (KeyError, TypeError, ValueError) as error:
+            self._answer({"error": wire.encode_error(InvalidInput(f"keeper request: {error!r}"))})
+
+    def _runner(self, request: dict[str, Any]) -> PodRunner:
+        runner = self.desk.runners.get(request["id"])
+        if runner is None or runner.finished:
+            raise NotFound(f"this keeper does not keep {request['id'][:12]}", reason="no-keeper")
+        return runner
+
+    def _running(self, runner: PodRunner, request: dict[str, Any]) -> Running:
+        name = request.get("container") or runner.record.container.name
+        if name not in runner.running:
+            raise NotFound(f"pod {runner.record.name} has no container {name!r}")
+        return runner.running[name]
+
+    # -- requests --------------------------------------------------------------------------------------------------
+
+    def _do_pods(self, request: dict[str, Any], fds: list[int]) -> None:
+        self._answer({"ids": list(self.desk.runners)})
+
+    def _do_run(self, request: dict[str, Any], fds: list[int]) -> None:
+        from lading.formats.pod import Pod
+        from lading.node import lifecycle, prepare
+
+        self._must_keep_many()
+        desk = self.desk
+        pod = lifecycle.admitted(Pod.decode(request["pod"], where="pod"))
+        record = prepare.record_of(desk.shop, pod, None)
+        lifecycle.claim(desk.shop, record)
+        record.keeper_socket = desk.socket
+        desk.shop.records.insert(record)
+        self._begin(PodRunner(desk.shop, desk.loop, record, on_first=None), request)
+
+    def _do_start(self, request: dict[str, Any], fds: list[int]) -> None:
+        from lading.node import detached
+
+        self._must_keep_many()
+        desk = self.desk
+        found = desk.shop.records.get(request["id"])
+        if found is None:
+            raise NotFound(f"no such container or pod: {request['id']}")
+        record = detached.take_over(desk.shop, found, desk.socket)
+        self._begin(PodRunner(desk.shop, desk.loop, record), request)
+
+    def _must_keep_many(self) -> None:
+        if not self.desk.many:
+            raise Unsupported("this keeper keeps one pod")
+
+    def _begin(self, runner: PodRunner, request: dict[str, Any]) -> None:
+        runners, record = self.desk.runners, runner.record
+        runners[record.id] = runner
+        runner.at_end.append(lambda: runners.pop(record.id, None) and None)
+        if request.get("wait"):
+            runner.at_end.append(lambda: self._answer({"id": record.id, "code": runner.exit_code}))
+            runner.begin()
+            return
+
+        def first(error: LadingError | None) -> None:
+            if error is not None:
+                self._answer({"error": wire.encode_error(error)})
+            else:
+                self._answer({"id": record.id, "name": record.name})
+
+        runner.on_first(first)
+        runner.begin()
+
+    def _do_stop(self, request: dict[str, Any], fds: list[int]) -> None:
+        runner = self._runner(request)
+        runner.at_end.append(lambda: self._answer({"code": runner.exit_code}))
+        runner.stop(request.get("timeout"))
+
+    def _do_wait(self, request: dict[str, Any], fds: list[int]) -> None:
+        runner = self._runner(request)
+        runner.at_end.append(lambda: self._answer({"code": runner.exit_code}))
+
+    def _do_remove(self, request: dict[str, Any], fds: list[int]) -> None:
+        runner = self.desk.runners.get(request["id"])
+        if runner is not None and not runner.finished:
+            if not request.get("force"):
+                raise Conflict(f"container {runner.record.name} is running", reason="running")
+            runner.record.pod.spec.extras.remove = True
+            runner.at_end.append(lambda: self._answer({}))
+            runner.stop(0.0)
+            return
+        from lading.node import remove
+
+        record = self.desk.shop.records.get(request["id"])
+        if record is not None:
+            remove.collect(self.desk.shop, record, volumes=bool(request.get("volumes")))
+        self._answer({})
+
+    def _do_attach(self, request: dict[str, Any], fds: list[int]) -> None:
+        runner = self._runner(request)
+        running = self._running(runner, request)
+        self._answer({"tty": running.container.tty})
+        self.attach(running, runner, stdin=bool(request.get("stdin")))
+
+    def _do_exec(self, request: dict[str, Any], fds: list[int]) -> None:
+        from lading.formats.oci_runtime import Process
+        from lading.runtime import Stdio
+
+        runner = self._runner(request)
+        running = self._running(runner, request)
+        if running.handle is None:
+            raise Conflict(f"container {running.record.name} is not running", reason="state")
+        ends = [*fds, -1, -1, -1][:3]
+        process = Process.decode(request["process"], where="process")
+        made = running.handle.exec(process, stdio=Stdio(*ends))
+        self._answer({"pid": made.pid}, [made.console] if made.console >= 0 else None)
+        if made.console >= 0:
+            os.close(made.console)
+
+        def ended(_events: int) -> None:
+            self.desk.loop.forget(made.pidfd)
+            code = made.wait()
+            try:
+                self.sock.send(b"x%d" % code)
+            except OSError:
+                pass
+            self.gone()
+
+        self.desk.loop.watch(made.pidfd, ended)

@@ -1,0 +1,234 @@
+"""List, inspect, logs, top, stats, events: reading what is there."""
+
+from __future__ import annotations
+
+import os
+import time
+
+from lading.errors import Conflict
+from lading.node.model import EXITED, PAUSED, RESTARTING, RUNNING
+from lading.node.records import LIVE
+from lading.node.shop import alive
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from lading.kernel.cgroups.stats import Stats
+    from lading.node.model import ContainerRecord, Event, LogLine, PodRecord
+    from lading.node.shop import Shop
+
+
+def refresh(record: PodRecord) -> PodRecord:
+    """Correct what a record says when the keeper that would have is gone. Nothing is written."""
+    for container in record.containers:
+        if container.state not in (RUNNING, PAUSED, RESTARTING):
+            continue
+        if alive(container.pid, container.pid_start):
+            continue
+        if alive(record.keeper_pid, record.keeper_start):
+            continue  # about to be recorded
+        container.state = EXITED
+        if container.pid:
+            container.exit_code = 255
+            container.reason = "KeeperLost"
+            container.message = "its keeper was killed, so nobody learned its exit status"
+            container.pid = container.pid_start = 0
+            container.finished = container.finished or time.time()
+    return record
+
+
+def pods(shop: Shop, *, all: bool) -> list[PodRecord]:
+    """The pods, newest first."""
+    found = [refresh(record) for record in shop.records.list(stages=(LIVE,))]
+    if all:
+        return found
+    return [r for r in found if any(c.state in (RUNNING, PAUSED, RESTARTING) for c in r.containers)]
+
+
+def inspect(shop: Shop, reference: str) -> PodRecord:
+    """One pod, as it is."""
+    return refresh(shop.records.resolve(reference)[0])
+
+
+def _targets(shop: Shop, reference: str) -> tuple[PodRecord, list[ContainerRecord]]:
+    record, container = shop.records.resolve(reference)
+    return record, [container] if container is not None else record.containers
+
+
+def _running(shop: Shop, reference: str) -> tuple[PodRecord, list[ContainerRecord]]:
+    record, targets = _targets(shop, reference)
+    living = [c for c in targets if alive(c.pid, c.pid_start)]
+    if not living:
+        raise Conflict(f"container {reference} is not running", reason="state")
+    return record, living
+
+
+# -- logs ----------------------------------------------------------------------------------------------------------
+
+
+def logs(
+    shop: Shop, reference: str, *, follow: bool, since: float, until: float, tail: int, previous: bool
+) -> Iterator[LogLine]:
+    """Log lines; see :meth:`lading.node.Node.logs`."""
+    from lading.node import logfile
+
+    record, targets = _targets(shop, reference)
+    if previous:
+        targets = [c for c in targets if c.restarts]
+    going = _still_going(shop, record) if follow else None
+    streams = [
+        logfile.read(
+            shop.log_path(record, target),
+            since=since,
+            until=until,
+            tail=tail,
+            follow=going,
+            container=target.name,
+        )
+        for target in targets
+    ]
+    if len(streams) == 1:
+        return streams[0]
+    if follow:
+        return _merge_live(shop, record, targets, since, until, tail)
+    from heapq import merge
+
+    return merge(*streams, key=lambda line: line.stamp)
+
+
+def _still_going(shop: Shop, record: PodRecord):  # type: ignore[no-untyped-def]
+    """A question to ask while following: may there be more? Cheap while nothing in the records changes."""
+    state = {"version": -1, "going": True, "asked": 0.0}
+
+    def going() -> bool:
+        version = shop.records.database.version()
+        now = time.monotonic()
+        if version == state["version"] and now - state["asked"] < 1.0:
+            return bool(state["going"])
+        state["version"], state["asked"] = version, now
+        found = shop.records.get(record.id)
+        # The last lines are written right after the end was recorded: only when the keeper has let go is all there.
+        state["going"] = found is not None and alive(found.keeper_pid, found.keeper_start)
+        if not state["going"] and found is not None:
+            state["going"] = any(alive(c.pid, c.pid_start) for c in found.containers)
+        return bool(state["going"])
+
+    return going
+
+
+def _merge_live(
+    shop: Shop,
+    record: PodRecord,
+    targets: list[ContainerRecord],
+    since: float,
+    until: float,
+    tail: int,
+) -> Iterator[LogLine]:
+    """Several logs followed at once: rounds of what is new in each, sorted by time within a round."""
+    from lading.node import logfile
+
+    going = _still_going(shop, record)
+    last = dict.fromkeys([t.name for t in targets], "")
+    first = True
+    while True:
+        more = going()
+        fresh: list[LogLine] = []
+        for target in targets:
+            seen = last[target.name]
+            after = since if first else (logfile.parse_stamp(seen) or since if seen else since)
+            count = tail if first else -1
+            for line in logfile.read(
+                shop.log_path(record, target), since=after, until=until, tail=count, container=target.name
+            ):
+                if line.stamp > seen:
+                    fresh.append(line)
+        for line in sorted(fresh, key=lambda item: item.stamp):
+            last[line.container] = line.stamp
+            yield line
+        first = False
+        if not more:
+            return
+        time.sleep(0.1)
+
+
+# -- processes and numbers -----------------------------------------------------------------------------------------
+
+
+def top(shop: Shop, reference: str) -> list[dict[str, str]]:
+    """The processes of a running container or pod, from proc(5)."""
+    _, living = _running(shop, reference)
+    tick = os.sysconf("SC_CLK_TCK")
+    boot = time.time() - time.clock_gettime(time.CLOCK_BOOTTIME)
+    rows = []
+    for container in living:
+        for pid in shop.runtime.get(container.id).pids():
+            row = _row(pid, tick, boot)
+            if row is not None:
+                rows.append(row)
+    return rows
+
+
+def _row(pid: int, tick: int, boot: float) -> dict[str, str] | None:
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as stream:
+            head, _, tail = stream.read().rpartition(b")")
+        with open(f"/proc/{pid}/cmdline", "rb") as stream:
+            words = stream.read().rstrip(b"\0").split(b"\0")
+        uid = os.stat(f"/proc/{pid}").st_uid
+    except OSError:
+        return None
+    fields = tail.split()
+    used = (int(fields[11]) + int(fields[12])) / tick
+    started = boot + int(fields[19]) / tick
+    terminal = int(fields[4])
+    elapsed = max(1e-9, time.time() - started)
+    command = (
+        b" ".join(words).decode("utf-8", "replace") or f"[{head.partition(b'(')[2].decode(errors='replace')}]"
+    )
+    return {
+        "UID": _user(uid),
+        "PID": str(pid),
+        "PPID": fields[1].decode(),
+        "C": str(int(100 * used / elapsed)),
+        "STIME": time.strftime("%H:%M", time.localtime(started)),
+        "TTY": f"pts/{terminal & 0xFF | terminal >> 12 & 0xFFF00}" if terminal >> 8 & 0xFFF == 136 else "?",
+        "TIME": f"{int(used) // 3600:02d}:{int(used) // 60 % 60:02d}:{int(used) % 60:02d}",
+        "CMD": command,
+    }
+
+
+def _user(uid: int) -> str:
+    import pwd
+
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return str(uid)
+
+
+def stats(shop: Shop, reference: str) -> list[tuple[str, Stats]]:
+    """What each running container uses."""
+    _, living = _running(shop, reference)
+    return [(container.name, shop.runtime.get(container.id).stats()) for container in living]
+
+
+def events(shop: Shop, *, since: float, until: float, follow: bool) -> Iterator[Event]:
+    """Events from ``since`` on (from now on without one); see :meth:`lading.node.Node.events`."""
+    records = shop.records
+    last = 0
+    if not since and follow:
+        since = time.time()
+    version = -1
+    while True:
+        now = records.database.version()
+        if now != version:
+            version = now
+            for event in records.events(last, since):
+                last = event.number
+                if until and event.time > until:
+                    return
+                yield event
+        if not follow or (until and time.time() > until):
+            return
+        time.sleep(0.1)
