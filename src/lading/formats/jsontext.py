@@ -158,9 +158,19 @@ def dumps(value: object, *, indent: int = 0, sort: bool = False) -> str:
 
     Raises :class:`TypeError` for a value that JSON has no form for; that is a programming error.
     """
+    if not indent and _fast is not None:
+        encode = _fast.make_encoder(None, _no_form, _fast.encode_basestring, None, ":", ",", sort, False, False)
+        try:
+            return "".join(encode(value, 0))
+        except ValueError:
+            pass  # a number without a JSON form: the careful way names it
     parts: list[str] = []
     _write(value, parts.append, "\n" if indent else "", " " * indent, sort)
     return "".join(parts)
+
+
+def _no_form(value: object) -> object:
+    raise TypeError(f"{type(value).__name__} has no JSON form")
 
 
 def _string(text: str) -> str:

@@ -136,7 +136,7 @@ def test_bytes_that_are_not_utf8_are_refused_with_their_place() -> None:
 
 @pytest.mark.parametrize(
     "value",
-    [float("nan"), float("inf"), -float("inf"), {1: 2}, b"x", {"a": object()}, {1, 2}],
+    [float("nan"), float("inf"), -float("inf"), {b"a": 2}, b"x", {"a": object()}, {1, 2}],
 )
 def test_a_value_without_json_form_is_a_programming_error(value: object) -> None:
     with pytest.raises(TypeError):
