@@ -1,0 +1,274 @@
+"""Durations, signals, ports, mounts and environment files: what Docker's users type, read or refused precisely."""
+
+from __future__ import annotations
+
+import pytest
+
+from lading.errors import InvalidInput, LadingError, Unsupported
+from lading.formats import duration, env, mountspec, ports, signals
+from lading.formats.pod import BindMount, TmpfsMount
+
+# -- durations and moments -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [
+        ("30s", 30),
+        ("1m30s", 90),
+        ("500ms", 0.5),
+        ("1.5h", 5400),
+        ("0", 0),
+        ("2h45m", 9900),
+        ("1us", 1e-6),
+        (".5s", 0.5),
+    ],
+)
+def test_a_duration_is_gos(text: str, seconds: float) -> None:
+    assert duration.seconds(text) == seconds
+
+
+@pytest.mark.parametrize("text", ["", "5", "s", "1d", "1.2.3s", "1s2", "one", "1 s", "-1s", "9" * 40 + "h"])
+def test_what_is_no_duration_is_refused(text: str) -> None:
+    with pytest.raises(InvalidInput):
+        duration.seconds(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "moment"),
+    [
+        ("10m", 1_700_000_000 - 600), ("1699999999", 1699999999), ("1699999999.5", 1699999999.5),
+        ("2023-11-14T22:13:20Z", 1_700_000_000), ("2023-11-14T22:13:20.250000001Z", 1_700_000_000.25),
+        ("2023-11-14T23:13:20+01:00", 1_700_000_000),
+    ],
+)  # fmt: skip
+def test_a_moment_is_a_date_a_time_or_a_duration_ago(text: str, moment: float) -> None:
+    assert duration.moment(text, 1_700_000_000) == pytest.approx(moment)
+
+
+@pytest.mark.parametrize("text", ["yesterday", "2023-13-01T00:00:00Z", "12:00", ""])
+def test_what_is_no_moment_is_refused(text: str) -> None:
+    with pytest.raises(InvalidInput):
+        duration.moment(text, 0)
+
+
+def test_durations_are_shown_as_go_and_docker_show_them() -> None:
+    assert [duration.shown(s) for s in (0, 90, 3600, 0.5, 30.25)] == [
+        "0s",
+        "1m30s",
+        "1h0m0s",
+        "500ms",
+        "30.25s",
+    ]
+    ages = (0.5, 1, 59, 61, 3600, 7200, 86400 * 3, 86400 * 20, 86400 * 90, 86400 * 800)
+    assert [duration.ago(a) for a in ages] == [
+        "Less than a second", "1 second", "59 seconds", "About a minute", "About an hour", "2 hours", "3 days", "2 weeks",
+        "3 months", "2 years",
+    ]  # fmt: skip
+    assert duration.rfc3339(1_700_000_000.5) == "2023-11-14T22:13:20.500000000Z"
+
+
+# -- signals -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "number"),
+    [
+        ("KILL", 9),
+        ("SIGKILL", 9),
+        ("sigterm", 15),
+        ("9", 9),
+        ("RTMIN", 34),
+        ("SIGRTMIN+3", 37),
+        ("RTMAX-1", 63),
+        ("IOT", 6),
+    ],
+)
+def test_a_signal_goes_by_name_or_number(text: str, number: int) -> None:
+    assert signals.number(text) == number
+
+
+@pytest.mark.parametrize(
+    "text", ["", "0", "65", "-1", "NOPE", "SIG", "RTMIN+99", "RTMAX+1", "SIG_DFL", "DFL", "1.5"]
+)
+def test_an_unknown_signal_is_refused(text: str) -> None:
+    with pytest.raises(InvalidInput):
+        signals.number(text)
+
+
+def test_a_signal_is_named() -> None:
+    assert [signals.name(n) for n in (15, 9, 34, 37, 6)] == [
+        "SIGTERM",
+        "SIGKILL",
+        "SIGRTMIN",
+        "SIGRTMIN+3",
+        "SIGABRT",
+    ]
+
+
+# -- ports ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("80", [("", 0, 80, "tcp")]),
+        ("8080:80", [("", 8080, 80, "tcp")]),
+        ("8080:80/udp", [("", 8080, 80, "udp")]),
+        ("53:53/UDP", [("", 53, 53, "udp")]),
+        ("127.0.0.1:8080:80", [("127.0.0.1", 8080, 80, "tcp")]),
+        ("127.0.0.1::80", [("127.0.0.1", 0, 80, "tcp")]),
+        ("[::1]:8080:80", [("::1", 8080, 80, "tcp")]),
+        ("[::]::80", [("::", 0, 80, "tcp")]),
+        (":80", [("", 0, 80, "tcp")]),
+        ("0:80", [("", 0, 80, "tcp")]),
+        ("8000-8001:80-81", [("", 8000, 80, "tcp"), ("", 8001, 81, "tcp")]),
+        ("80-81", [("", 0, 80, "tcp"), ("", 0, 81, "tcp")]),
+        ("9:9/sctp", [("", 9, 9, "sctp")]),
+    ],
+)
+def test_a_port_is_published_as_written(text: str, found: list[tuple[str, int, int, str]]) -> None:
+    assert [(p.host_ip, p.host_port, p.port, p.protocol) for p in ports.publish(text)] == found
+
+
+def test_a_range_on_the_host_for_one_port_is_kept_for_choosing() -> None:
+    (one,) = ports.publish("8000-8010:80")
+    assert (one.host_port, one.host_end, one.port) == (8000, 8010, 80)
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("", "missing"), ("0", "'0' is not"), ("65536", "65536"), ("80:", "missing"), ("a:80", "'a'"), ("80:80/icmp", "icmp"),
+        ("1.2.3:80:80", "1.2.3"), ("::1:80:80", "brackets"), ("[::1]80", "HOST_PORT"), ("[1.2.3.4]:1:1", "IPv6"),
+        ("8001-8000:1-2", "backwards"), ("8000-8002:1-2", "differ in length"), ("80/", "protocol"), ("-1:80", "missing"),
+        ("1:2:3:4", "brackets"), ("80:80:80", "IPv4"), ("+80", "+80"), ("8 0", "8 0"),
+    ],
+)  # fmt: skip
+def test_what_is_no_port_is_refused_with_the_reason(text: str, why: str) -> None:
+    with pytest.raises(InvalidInput) as caught:
+        ports.publish(text)
+    assert why in caught.value.message
+
+
+# -- mounts --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "mount"),
+    [
+        ("/data", BindMount(target="/data")),
+        ("data:/data", BindMount(target="/data", volume="data")),
+        ("/srv:/data", BindMount(target="/data", source="/srv", create_source=True)),
+        ("./x:/data:ro", BindMount(target="/data", source="/here/x", read_only=True, create_source=True)),
+        ("../x:/data", BindMount(target="/data", source="/x", create_source=True)),
+        (
+            "/srv:/d:ro,rslave",
+            BindMount(target="/d", source="/srv", read_only=True, propagation="rslave", create_source=True),
+        ),
+        ("v1:/d:nocopy", BindMount(target="/d", volume="v1", copy_up=False)),
+        ("/srv:/d:cached", BindMount(target="/d", source="/srv", create_source=True)),
+        ("/srv:/d:noexec", BindMount(target="/d", source="/srv", options=["noexec"], create_source=True)),
+        ("/a/../b/./c//d:/x/../y", BindMount(target="/y", source="/b/c/d", create_source=True)),
+        ("/data:ro", BindMount(target="/data", read_only=True)),
+    ],
+)
+def test_a_volume_is_mounted_as_written(text: str, mount: BindMount) -> None:
+    assert mountspec.volume(text, cwd="/here") == mount
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("data", "absolute"), (":/x", "expected"), ("a:", "expected"), ("a:b:c:d", "expected"), ("/a:/", "may not be /"),
+        ("/a:b", "absolute"), ("x:/y", "volume name"), ("na me:/y", "volume name"), ("/a:/b:rw,ro", "more than one"),
+        ("/a:/b:what", "unknown"), ("/a:/b:nocopy", "for volumes"), ("vol:/b:shared", "for binds"), ("/a:/b:ro,ro", "more than"),
+        ("~/x:/y", "volume name"), ("/x:", "expected"),
+    ],
+)  # fmt: skip
+def test_what_is_no_volume_is_refused_with_the_reason(text: str, why: str) -> None:
+    with pytest.raises(InvalidInput) as caught:
+        mountspec.volume(text, cwd="/here")
+    assert why in str(caught.value)
+
+
+def test_overlay_and_chown_options_are_refused_by_name() -> None:
+    with pytest.raises(Unsupported, match="'U'"):
+        mountspec.volume("/a:/b:U", cwd="/")
+
+
+@pytest.mark.parametrize(
+    ("text", "mount"),
+    [
+        ("type=bind,source=/a,target=/b", BindMount(target="/b", source="/a")),
+        ("type=bind,src=a,dst=/b,ro", BindMount(target="/b", source="/here/a", read_only=True)),
+        ("type=bind,source=/a,target=/b,readonly=false,bind-propagation=rshared",
+         BindMount(target="/b", source="/a", propagation="rshared")),
+        ("type=bind,source=/a,target=/b,bind-recursive=disabled", BindMount(target="/b", source="/a", recursive=False)),
+        ("source=vol,target=/b,volume-nocopy", BindMount(target="/b", volume="vol", copy_up=False)),
+        ("type=volume,target=/b,volume-driver=tmpfs,volume-opt=o=size=1m",
+         BindMount(target="/b", driver="tmpfs", driver_options={"o": "size=1m"})),
+        ('type=volume,source=vol,target=/b,"volume-opt=o=a,b"',
+         BindMount(target="/b", volume="vol", driver_options={"o": "a,b"})),
+        ("type=tmpfs,target=/t,tmpfs-size=64m,tmpfs-mode=1770", TmpfsMount(path="/t", options=["size=67108864", "mode=1770"])),
+    ],
+)  # fmt: skip
+def test_a_mount_is_read_field_by_field(text: str, mount: object) -> None:
+    assert mountspec.mount(text, cwd="/here") == mount
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("", "unknown"), ("type=bind,target=/b", "source is missing"), ("type=bind,source=/a", "target is missing"),
+        ("type=x,target=/b", "type 'x'"), ("type=bind,source=/a,target=b", "absolute"),
+        ("type=tmpfs,source=a,target=/b", "source"),
+        ("type=tmpfs,target=/b,tmpfs-mode=9", "octal"), ("type=tmpfs,target=/b,tmpfs-size=x", "tmpfs-size"),
+        ("type=bind,source=/a,target=/b,volume-nocopy", "does not go"), ("type=bind,source=/a,target=/b,zzz=1", "zzz"),
+        ("type=bind,source=/a,target=/b,target=/c", "twice"), ("target=/b,readonly=maybe", "true or false"),
+        ('target=/b,"x', "quote"), ("source,target=/b", "wants a value"),
+        ("type=bind,source=/a,target=/b,bind-propagation=no", "'no'"),
+    ],
+)  # fmt: skip
+def test_what_is_no_mount_is_refused_with_the_reason(text: str, why: str) -> None:
+    with pytest.raises(InvalidInput) as caught:
+        mountspec.mount(text, cwd="/")
+    assert why in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "text", ["type=image,source=a,target=/b", "type=npipe,target=/b", "target=/b,volume-subpath=x"]
+)
+def test_mounts_that_are_not_done_are_refused_by_name(text: str) -> None:
+    with pytest.raises(Unsupported):
+        mountspec.mount(text, cwd="/")
+
+
+def test_a_tmpfs_takes_the_options_of_tmpfs() -> None:
+    assert mountspec.tmpfs("/run:size=64m,mode=1777,noexec").options == ["size=64m", "mode=1777", "noexec"]
+    for bad in ("run", "/", "/run:bad", "/run:size=x", "/run:size", "/run:noexec=1"):
+        with pytest.raises(InvalidInput):
+            mountspec.tmpfs(bad)
+
+
+# -- environment ---------------------------------------------------------------------------------------------------
+
+
+def test_an_env_file_is_taken_as_it_stands() -> None:
+    data = b"\xef\xbb\xbf# comment\n\nA=1\nB='q u'\n  C=x \r\nD\nE\nF=a=b\n"
+    found = env.file_pairs(data, {"D": "from here"}, where="f")
+    assert found == [("A", "1"), ("B", "'q u'"), ("C", "x "), ("D", "from here"), ("F", "a=b")]
+
+
+@pytest.mark.parametrize("data", [b"=x\n", b"A B=1\n", b"\xff=1\n", b"A =1\n", b"A=\0\n"])
+def test_a_bad_line_of_an_env_file_is_named(data: bytes) -> None:
+    with pytest.raises(InvalidInput, match=r"f"):
+        env.file_pairs(data, {}, where="f")
+
+
+def test_a_variable_without_value_comes_from_the_caller() -> None:
+    assert env.pair("A", {"A": "1"}) == ("A", "1")
+    assert env.pair("B", {"A": "1"}) is None
+    assert env.pair("A=", {"A": "1"}) == ("A", "")
+    with pytest.raises(LadingError):
+        env.pair("=x", {})
