@@ -8,7 +8,7 @@ class Limits:
 
     ``bytes``    data written, and the apparent size of one sparse file.
     ``entries``  files, directories and everything else.
-    ``path``     bytes of one name (PATH_MAX of Linux).
+    ``path``     bytes of one name: PATH_MAX of Linux less what the store's own directories need.
     ``ratio``    bytes unpacked for each byte received, looked at once ``ratio_after`` bytes have been unpacked: small
                  layers of zeros are legitimate, and gzip alone reaches 1,000.
     ``reserve``  bytes that stay free on the file system.
@@ -21,7 +21,7 @@ class Limits:
         *,
         bytes: int = 64 << 30,
         entries: int = 4_000_000,
-        path: int = 4096,
+        path: int = 3840,
         ratio: int = 250,
         ratio_after: int = 1 << 30,
         reserve: int = 32 << 20,

@@ -161,15 +161,12 @@ def _mend(store: LayerStore, layer: Layer, implicit: list[bytes], below: list[La
 
         def directory(name: bytes) -> bytes:
             """The directory ``name`` in the mending layer, with its parents, each to get the attributes the union gives it."""
-            if not name:
-                return root
-            path = root + b"/" + name
-            if name not in made:
-                directory(name.rpartition(b"/")[0])
-                os.mkdir(path, 0o700)
-                found = _look([layer, *below], name, explicit=True) or _look([layer, *below], name)
-                made[name] = found[0] if found is not None else b""
-            return path
+            for part in _prefixes(name):
+                if part not in made:
+                    os.mkdir(root + b"/" + part, 0o700)
+                    found = _look([layer, *below], part, explicit=True) or _look([layer, *below], part)
+                    made[part] = found[0] if found is not None else b""
+            return root + b"/" + name if name else root
 
         for name in implicit:
             found = _look(below, name, explicit=True)
@@ -213,23 +210,27 @@ def _rearrange(store: LayerStore, layer: Layer, moves: dict[bytes, bytes], key: 
         implicit: set[bytes] = set()
 
         def directory(name: bytes) -> bytes:
-            path = root + b"/" + name if name else root
-            if name and not os.path.isdir(path):
-                directory(name.rpartition(b"/")[0])
-                os.mkdir(path, 0o700)
-                implicit.add(name)
-            return path
+            for part in _prefixes(name):
+                try:
+                    os.mkdir(root + b"/" + part, 0o700)
+                    implicit.add(part)
+                except FileExistsError:
+                    pass
+            return root + b"/" + name if name else root
 
-        for base, directories, files in os.walk(source_root):
-            here = base[len(source_root) + 1 :]
+        pending = [b""]
+        while pending:
+            here = pending.pop()
+            base = source_root + b"/" + here if here else source_root
             target = moved(here)
-            if here not in moves:
-                path = directory(target)
-                if here not in layer.implicit:
-                    explicit[target] = base
-                    implicit.discard(target)
-            for name in [*files, *(d for d in directories if os.path.islink(base + b"/" + d))]:
-                above = directory(target)
+            above = directory(target)
+            if here not in moves and here not in layer.implicit:
+                explicit[target] = base
+                implicit.discard(target)
+            for name in os.listdir(base):
+                if stat.S_ISDIR(os.lstat(base + b"/" + name).st_mode):
+                    pending.append(here + b"/" + name if here else name)
+                    continue
                 place = above + b"/" + name
                 if os.path.lexists(place):
                     os.unlink(place)
@@ -242,6 +243,12 @@ def _rearrange(store: LayerStore, layer: Layer, moves: dict[bytes, bytes], key: 
         contents.implicit = sorted(implicit | ({b""} if b"" in layer.implicit else set()))
         contents.links = [(moved(n), moved(t)) for n, t in layer.links]
         return staging.publish(key, "", contents)
+
+
+def _prefixes(name: bytes) -> list[bytes]:
+    """``a/b/c`` → ``a``, ``a/b``, ``a/b/c``."""
+    parts = name.split(b"/") if name else []
+    return [b"/".join(parts[: n + 1]) for n in range(len(parts))]
 
 
 def copy_directory_attributes(source: bytes, target: bytes) -> None:

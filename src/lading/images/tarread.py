@@ -187,6 +187,11 @@ class TarReader:
             parts or b"GNU.sparse.map" in pax or b"GNU.sparse.major" in pax or b"GNU.sparse.size" in pax
         ):
             self._pax_sparse(entry, pax, parts)
+        if entry.name[-1:] == b"/" and entry.kind == REGULAR:
+            # Archives older than POSIX mark directories so; for a file with data it would be a lie.
+            if entry.size or entry.sparse is not None:
+                raise Corrupt(f"{show(entry.name)}: a file's name ends in a slash", reason="bad-tar")
+            entry.kind = DIRECTORY
         return entry
 
     def _body(self, header: bytes) -> bytes:
@@ -225,10 +230,6 @@ class TarReader:
         elif kind == REGULAR or kind == 0x37 or kind == 0x53:
             size = _number(header[124:136], "size")
             kind = REGULAR
-            if entry.name[-1:] == b"/":
-                if size:
-                    raise Corrupt(f"{show(entry.name)}: a file's name ends in a slash", reason="bad-tar")
-                kind = DIRECTORY
         else:
             raise Unsupported(
                 f"{show(entry.name)}: entries of type {chr(kind)!r} are not supported", reason="tar-type"
@@ -243,8 +244,6 @@ class TarReader:
         for key, value in pax.items():
             if key == b"path":
                 entry.name = value
-                if entry.kind == REGULAR and value[-1:] == b"/":
-                    raise Corrupt(f"{show(value)}: a file's name ends in a slash", reason="bad-tar")
             elif key == b"linkpath":
                 entry.linkname = value
             elif key == b"size":

@@ -28,6 +28,7 @@ from lading.images.tarread import TarReader
 _DIRECTORY_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _CREATE_FLAGS = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _OPEN_DIRECTORIES = 100
+_OPEN_ON_THE_WAY = 16
 _SYMLINK_DEPTH = 40
 _WHITEOUT = b".wh."
 _OPAQUE = b".wh..wh..opq"
@@ -189,6 +190,7 @@ class Extractor:
         todo = path.split(b"/")
         todo.reverse()
         stack: list[tuple[bytes, int]] = [(b"", os.dup(self._root))]
+        closed = 1  # entries of the stack from 1 up to here have lent their descriptor to deeper ones
         followed = 0
         try:
             while todo:
@@ -198,6 +200,9 @@ class Extractor:
                 if part == b"..":
                     if len(stack) > 1:
                         os.close(stack.pop()[1])
+                        if stack[-1][1] < 0:
+                            stack[-1] = (stack[-1][0], self._reopen(stack[-1][0]))
+                            closed = len(stack) - 1
                     continue
                 real, fd = stack[-1]
                 name = real + b"/" + part if real else part
@@ -222,17 +227,24 @@ class Extractor:
                         if followed > _SYMLINK_DEPTH:
                             raise hostile(f"{show(path)}: too many symbolic links on the way") from None
                         if link[:1] == b"/":
-                            while len(stack) > 1:
-                                os.close(stack.pop()[1])
+                            for _, open_fd in stack[closed:]:
+                                os.close(open_fd)
+                            del stack[1:]
+                            closed = 1
                         todo.extend(reversed(link.split(b"/")))
                         if len(todo) > 4096:
                             raise hostile(f"{show(path)}: symbolic links make the name too long") from None
                         continue
                 stack.append((name, child))
+                if len(stack) - closed > _OPEN_ON_THE_WAY:
+                    os.close(stack[closed][1])
+                    stack[closed] = (stack[closed][0], -1)
+                    closed += 1
             real, fd = stack.pop()
         finally:
             for _, open_fd in stack:
-                os.close(open_fd)
+                if open_fd >= 0:
+                    os.close(open_fd)
         if real != path:
             self._aliases[path] = real
         old = self._fds.pop(path, None)
@@ -240,6 +252,17 @@ class Extractor:
             os.close(old)
         self._fds[path] = fd
         return fd, real
+
+    def _reopen(self, name: bytes) -> int:
+        """Step from the root down real directories again."""
+        fd = os.dup(self._root)
+        for part in name.split(b"/"):
+            try:
+                child = os.open(part, _DIRECTORY_FLAGS, dir_fd=fd)
+            finally:
+                os.close(fd)
+            fd = child
+        return fd
 
     def _implicit(self, fd: int, name: bytes, part: bytes) -> int:
         if part[:4] == _WHITEOUT:
