@@ -1,0 +1,144 @@
+"""Namespaces that outlive the containers of a pod that share them: held open by the keeper, made without a process.
+
+The keeper's one thread steps into new IPC and UTS namespaces and back; the descriptors keep them alive. A PID namespace
+cannot be held that way: its first process is a pause process, a child of the keeper that only reaps orphans.
+"""
+
+from __future__ import annotations
+
+import os
+
+from lading.errors import LadingError
+from lading.node import etcfiles, memory
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from lading.kernel import Kernel
+    from lading.node.runner import PodRunner
+    from lading.node.spec import Surroundings
+
+_NEWUTS, _NEWIPC, _NEWPID, _NEWNS = 0x04000000, 0x08000000, 0x20000000, 0x00020000
+_SHM = ".shm"
+_SHM_SIZE = 64 << 20
+_NOBODY = 65534
+
+
+class Holder:
+    """What the containers of one pod share beside the network."""
+
+    def __init__(self, runner: PodRunner) -> None:
+        self.runner = runner
+        self.spaces: dict[str, int] = {}
+        self.pause_pid = 0
+        self.shm = ""
+
+    def open(self) -> None:
+        """Make the namespaces and memory volumes that the pod asks for."""
+        runner = self.runner
+        record, shop = runner.record, runner.shop
+        spec = record.pod.spec
+        flags = {}
+        if not spec.host_ipc and not spec.extras.ipc_mode:
+            flags["ipc"] = _NEWIPC
+        if not spec.host_network and not spec.extras.uts_mode:
+            flags["uts"] = _NEWUTS
+        if flags:
+            self._make(shop.kernel, flags, etcfiles.hostname(record.pod, record.id))
+        if "ipc" in flags:
+            self.shm = memory.mount(shop, record.id, _SHM, f"mode=1777,size={_SHM_SIZE}")
+        fs_group = spec.security_context.fs_group if spec.security_context is not None else None
+        for volume in spec.volumes:
+            if volume.empty_dir is not None and volume.empty_dir.medium == "Memory":
+                options = "mode=1777" if fs_group is None else f"mode=2777,gid={fs_group}"
+                if volume.empty_dir.size_limit is not None:
+                    from lading.formats import quantity
+
+                    options += f",size={quantity.units(volume.empty_dir.size_limit)}"
+                memory.mount(shop, record.id, volume.name, options)
+        if spec.share_process_namespace:
+            self._pause(shop.kernel)
+
+    def _make(self, kernel: Kernel, flags: dict[str, int], hostname: str) -> None:
+        home = {kind: os.open(f"/proc/thread-self/ns/{kind}", os.O_RDONLY | os.O_CLOEXEC) for kind in flags}
+        try:
+            wanted = 0
+            for flag in flags.values():
+                wanted |= flag
+            kernel.unshare(wanted)
+            try:
+                if "uts" in flags:
+                    kernel.sethostname(hostname)
+                for kind in flags:
+                    self.spaces[kind] = os.open(f"/proc/thread-self/ns/{kind}", os.O_RDONLY | os.O_CLOEXEC)
+            finally:
+                for kind, flag in flags.items():
+                    kernel.setns(home[kind], flag)
+        finally:
+            for fd in home.values():
+                os.close(fd)
+
+    def _pause(self, kernel: Kernel) -> None:
+        directory = self.runner.shop.pod_directory(self.runner.record.id)
+        empty = f"{directory}/empty"
+        os.makedirs(empty, 0o755, exist_ok=True)
+        pid = kernel.clone(_NEWPID | _NEWNS)
+        if pid == 0:
+            try:
+                _become_pause(kernel, empty)
+            finally:
+                os._exit(1)
+        self.pause_pid = pid
+        self.spaces["pid"] = os.open(f"/proc/{pid}/ns/pid", os.O_RDONLY | os.O_CLOEXEC)
+
+    def join(self, around: Surroundings) -> None:
+        """Let a container join what is held."""
+        for kind, fd in self.spaces.items():
+            around.joined[kind] = f"/proc/self/fd/{fd}"
+        if self.runner.record.pod.spec.host_network:
+            around.shared.add("uts")
+        around.shm_source = self.shm
+
+    def close(self) -> None:
+        """Let go of everything."""
+        for fd in self.spaces.values():
+            os.close(fd)
+        self.spaces.clear()
+        if self.pause_pid:
+            try:
+                os.kill(self.pause_pid, 9)
+                os.waitpid(self.pause_pid, 0)
+            except (ProcessLookupError, ChildProcessError):
+                pass
+            self.pause_pid = 0
+        memory.unmount_all(self.runner.shop, self.runner.record.id)
+
+
+def _become_pause(kernel: Kernel, empty: str) -> None:
+    """Be pid 1 of a pod: no files, no rights, no descriptors; reap what is orphaned until killed."""
+    import _signal
+
+    for number in range(1, 65):
+        if number not in (9, 17, 19, 32, 33):
+            try:
+                _signal.signal(number, _signal.SIG_IGN)
+            except (OSError, ValueError):
+                continue
+    _signal.signal(17, _signal.SIG_DFL)
+    kernel.prctl(1, 9)  # PR_SET_PDEATHSIG: a pod without its keeper has its containers as the only record
+    os.chroot(empty)
+    os.chdir("/")
+    os.closerange(0, 4096)
+    try:
+        kernel.setgroups([])
+        kernel.setresgid(_NOBODY)
+        kernel.setresuid(_NOBODY)
+        kernel.prctl(4, 0)
+    except LadingError:
+        os._exit(1)
+    while True:
+        _signal.sigwait([17])
+        try:
+            while os.waitpid(-1, 1)[0]:
+                pass
+        except ChildProcessError:
+            pass
