@@ -109,27 +109,23 @@ class Wire:
         self._sock.settimeout(seconds)
 
     def makefile(self, mode: str, *_: object, **__: object) -> io.BufferedReader:
+        """What ``http.client`` reads answers from."""
         return io.BufferedReader(_Reader(self), 65536)
 
     def sendall(self, data: bytes | memoryview) -> None:
+        """Send all of ``data``; a peer that takes nothing for too long is a stall."""
         view = memoryview(data)
         while view:
             self.limit()
             view = view[self._sock.send(view[: 1 << 20]) :]
 
     def recv_into(self, buffer: memoryview) -> int:
+        """Receive what is there."""
         self.limit()
         return self._sock.recv_into(buffer)
 
-    def setsockopt(self, *arguments: int) -> None:
-        self._sock.setsockopt(*arguments)
-
     def close(self) -> None:
         """Let go of the connection; the owner closes the socket."""
-
-    @property
-    def raw(self) -> socket.socket:
-        return self._sock
 
 
 class _Reader(io.RawIOBase):
@@ -289,7 +285,7 @@ class HttpPool:
                 self.give_back(connection, False)
                 self.cancel.check()
                 # A kept connection may have been closed by the server while it was idle: that is no failure.
-                stale = isinstance(error, (ConnectionError, http.client.BadStatusLine))
+                stale = isinstance(error, ConnectionError)
                 if not fresh and stale and (body is None or isinstance(body, bytes)):
                     continue
                 raise self.broken(error, url) from None

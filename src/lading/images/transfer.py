@@ -39,6 +39,7 @@ DONE = "done"
 
 SLOWEST = 1024  # bytes a second; less for SLOW_SECONDS is a stall
 SLOW_SECONDS = 60.0
+STEP = 1 << 16  # bytes that an attempt has to bring to count as progress
 
 
 class Progress:
@@ -135,10 +136,10 @@ class Download:
 
         Raises :class:`Corrupt` (the same wrong content twice), :class:`NotFound`, :class:`RemoteError`, :class:`TimedOut`.
         """
-        barren = 0  # failures in a row without a byte of progress
+        barren = 0  # failures in a row without progress worth the name
         wrong = 0
         source = 0
-        reached = -1
+        reached = 0
         while True:
             remote, url = self._source(source)
             sink = open_sink()
@@ -160,8 +161,8 @@ class Download:
                 source += 1
                 self._again(remote, error)
             except (NotFound, BrokenConnection, TimedOut, RemoteError) as error:
-                moved = sink.offset > reached
-                reached = max(reached, sink.offset)
+                moved = sink.offset >= reached + STEP
+                reached = sink.offset if moved else reached
                 barren = 0 if moved else barren + 1
                 last = source + 1 >= len(self._remotes) + len(self._urls)
                 if not isinstance(error, (BrokenConnection, TimedOut)) or barren >= ATTEMPTS:
