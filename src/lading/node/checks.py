@@ -206,7 +206,7 @@ class Checks:
                 running.record.message = f"{verb} hook failed: {text.strip()[:500]}"
                 runner.shop.records.save(runner.record, running.record)
             if unit.alive:
-                runner.sequence.hook_done(unit, success, time.monotonic())
+                runner.sequence.hook_done(unit, verb, success, time.monotonic())
             runner.turn()
 
         self._handle(running, handler, done)

@@ -38,12 +38,17 @@ class Action:
 
 
 class Unit:
-    """One container in the sequence. ``due`` is when it may start (None: never again)."""
+    """One container in the sequence.
+
+    ``due`` is when it may start (None: never again). ``hook`` is ``wanted`` or ``running`` while its life waits for
+    postStart (in HOOK) or preStop (in ENDING). ``terminated``: the stop signal has been sent.
+    """
 
     __slots__ = (
         "container",
         "due",
         "exit_code",
+        "hook",
         "kill_at",
         "kind",
         "name",
@@ -66,6 +71,7 @@ class Unit:
         self.started_at = now
         self.probes: Probes | None = None
         self.kill_at: float | None = None
+        self.hook = ""
         self.terminated = False
         self.stop_reason = ""
 
@@ -125,9 +131,11 @@ class Sequence:
         unit.kill_at = None
         unit.terminated = False
         unit.stop_reason = ""
-        hook = unit.container.lifecycle
-        if hook is not None and hook.post_start is not None:
+        unit.hook = ""
+        lifecycle = unit.container.lifecycle
+        if lifecycle is not None and lifecycle.post_start is not None:
             unit.state = HOOK
+            unit.hook = "wanted"
         else:
             self._running(unit, now)
 
@@ -137,17 +145,16 @@ class Sequence:
         if container.startup_probe or container.liveness_probe or container.readiness_probe:
             unit.probes = Probes(container, now)
 
-    def hook_done(self, unit: Unit, success: bool, now: float) -> None:
-        """The postStart hook (of a unit in HOOK) or the preStop hook (of one that ends) has finished."""
-        if unit.state == HOOK:
+    def hook_done(self, unit: Unit, verb: str, success: bool, now: float) -> None:
+        """The hook ``verb`` (``post_start``, ``pre_stop``) has finished. A failed preStop changes nothing."""
+        if unit.state == HOOK and verb == "post_start":
+            unit.hook = ""
             if success:
                 self._running(unit, now)
             else:
                 self._end(unit, now, self.grace, "PostStartHookError")
-        elif unit.state == ENDING:
-            unit.terminated = False
-            unit.stop_reason = unit.stop_reason or "stopped"
-            self._hooks_left.discard(unit.name)
+        elif unit.state == ENDING and verb == "pre_stop":
+            unit.hook = ""
 
     def exited(self, unit: Unit, code: int, now: float, *, by_user: bool = False) -> None:
         """Its process has ended (or could not be started) with ``code``. ``by_user``: it was asked to, so no restart."""
@@ -155,7 +162,7 @@ class Sequence:
         unit.exit_code = code
         unit.probes = None
         unit.kill_at = None
-        self._hooks_left.discard(unit.name)
+        unit.hook = ""
         if self.stopping or by_user:
             unit.due = None
             return
@@ -194,12 +201,8 @@ class Sequence:
 
     # -- what to do ------------------------------------------------------------------------------------------------
 
-    _hooks_left: set[str]
-
     def actions(self, now: float) -> list[Action]:
         """Everything to do at ``now``; each thing is said once."""
-        if not hasattr(self, "_hooks_left"):
-            self._hooks_left = set()
         out: list[Action] = []
         if not self.stopping and self.deadline is not None and now >= self.deadline and not self.done:
             self.failed = True
@@ -209,7 +212,11 @@ class Sequence:
         if self.stopping:
             self._wind_down(now)
         for unit in self.units:
-            self._ending(unit, now, out)
+            if unit.state == HOOK and unit.hook == "wanted":
+                unit.hook = "running"
+                out.append(Action("post_start", unit))
+            elif unit.state == ENDING:
+                self._ending(unit, now, out)
         return out
 
     def _advance(self, now: float, out: list[Action]) -> None:
@@ -263,31 +270,28 @@ class Sequence:
         unit.stop_reason = reason
         unit.kill_at = now + grace
         unit.terminated = False
-        hook = unit.container.lifecycle
-        if hook is not None and hook.pre_stop is not None and grace > 0:
-            self._hooks_left.add(unit.name)
-            unit.terminated = None  # type: ignore[assignment]
+        lifecycle = unit.container.lifecycle
+        wanted = lifecycle is not None and lifecycle.pre_stop is not None and grace > 0
+        unit.hook = "wanted" if wanted else ""
 
     def _ending(self, unit: Unit, now: float, out: list[Action]) -> None:
-        if unit.state == STARTING:
-            return
-        if unit.state != ENDING:
-            return
-        if unit.terminated is None:
-            unit.terminated = True  # the hook is under way
+        if unit.hook == "wanted":
+            unit.hook = "running"
             out.append(Action("pre_stop", unit))
-        elif not unit.terminated and unit.name not in self._hooks_left:
+        if not unit.hook and not unit.terminated:
             unit.terminated = True
             out.append(Action("terminate", unit))
-        if unit.kill_at is not None and now >= unit.kill_at:
-            if unit.name in self._hooks_left:
-                # The hook ate the grace period: the process still gets its signal and two seconds, as in Kubernetes.
-                self._hooks_left.discard(unit.name)
-                unit.kill_at = now + EXTRA_GRACE
-                out.append(Action("terminate", unit))
-            else:
-                unit.kill_at = None
-                out.append(Action("kill", unit))
+        if unit.kill_at is None or now < unit.kill_at:
+            return
+        if unit.hook:
+            # The hook ate the grace period: the process still gets its signal and two seconds, as in Kubernetes.
+            unit.hook = ""
+            unit.terminated = True
+            unit.kill_at = now + EXTRA_GRACE
+            out.append(Action("terminate", unit))
+        else:
+            unit.kill_at = None
+            out.append(Action("kill", unit))
 
     def wake(self, now: float) -> float | None:
         """When :meth:`actions` should be asked again if nothing happens before."""
