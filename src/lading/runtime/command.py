@@ -122,12 +122,32 @@ def change_directory(kernel: Kernel, path: str) -> None:
         kernel.chdir(path)
     except KernelError as error:
         raise InvalidInput(f"process.cwd: {path}: {os.strerror(error.errno)}") from None
-    if not kernel.getcwd().startswith("/"):
+    if not _inside_root(kernel):
         raise InvalidInput(
             f"process.cwd: {path} lies outside the container's root",
             hint="the image is hostile (CVE-2024-21626)",
             reason="escape",
         )
+
+
+def _inside_root(kernel: Kernel) -> bool:
+    """Whether the working directory lies below the root."""
+    try:
+        return kernel.getcwd().startswith("/")
+    except KernelError as error:
+        if error.errno not in (1, 38):  # a filter that is loaded already forbids the question
+            raise
+    # Climb instead: outside of the root, ".." ends at the host's root and never meets ours.
+    root = os.stat("/")
+    here, before = ".", None
+    while True:
+        found = os.stat(here)
+        if (found.st_dev, found.st_ino) == (root.st_dev, root.st_ino):
+            return True
+        if (found.st_dev, found.st_ino) == before:
+            return False
+        before = (found.st_dev, found.st_ino)
+        here += "/.."
 
 
 def close_descriptors(kernel: Kernel, job: Job | ExecJob) -> None:

@@ -54,9 +54,31 @@ def load_spec(bundle: str, log: Log) -> Spec:
         spec = validate.parse(read_file(path), what=path)
     except NotFound:
         raise NotFound(f"{path}: no such file", hint="name the bundle's directory with --bundle") from None
-    for warning in validate.check(spec):
+    for warning in [*validate.check(spec), *_drop_bind_data(spec)]:
         log.warn(warning)
     return spec
+
+
+def _drop_bind_data(spec: Spec) -> list[str]:
+    """Data for a file system ("mode=755") on bind mounts: the kernel ignores it, so engines were never told
+    it is wrong.
+
+    Left out, and said; ``Runtime`` itself refuses it.
+    """
+    from lading.runtime.mounts import is_bind
+
+    warnings = []
+    for index, mount in enumerate(spec.mounts):
+        if not is_bind(mount) or not any("=" in option for option in mount.options):
+            continue
+        from lading.runtime.options import Options
+
+        data = [name if value is None else f"{name}={value}" for name, value in Options(mount.options).data]
+        kept = [option for option in mount.options if option not in data]
+        if len(kept) != len(mount.options):
+            mount.options = kept
+            warnings.append(f"mounts[{index}].options: {', '.join(data)}: it means nothing for a bind mount")
+    return warnings
 
 
 def _passed_sockets(spec_process: Process | None, wanted: int) -> int:

@@ -237,7 +237,12 @@ class Container:
         if hooks is not None and hooks.poststart:
             from lading.runtime.hooks import run_all
 
-            run_all(self.runtime.kernel, "poststart", hooks.poststart, self.state())
+            try:
+                run_all(self.runtime.kernel, "poststart", hooks.poststart, self.state())
+            except LadingError:
+                # runtime-spec 1.3, Lifecycle 9: the error stops the container.
+                _signal(self.runtime.kernel, self.pid, _SIGKILL, self.record.start_time)
+                raise
 
     def _release(self) -> None:
         kernel = self.runtime.kernel

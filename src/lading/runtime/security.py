@@ -1,8 +1,9 @@
-"""Turning a process that set up a container into the container's process: limits, labels, identity, capabilities.
+"""Turning a process that set up a container into the container's process: limits, labels, identity,
+capabilities.
 
 The order is the kernel's: limits before the identity is given up, groups before users, the bounding set while
-CAP_SETPCAP is still there, the other sets after setresuid(2), ambient last. A seccomp filter without no_new_privs needs
-CAP_SYS_ADMIN and so comes before the capabilities go; with it, as late as possible.
+CAP_SETPCAP is still there, the other sets after setresuid(2), ambient last. A seccomp filter without
+no_new_privs needs CAP_SYS_ADMIN and so comes before the capabilities go; with it, as late as possible.
 """
 
 from __future__ import annotations
@@ -183,7 +184,7 @@ def become(kernel: Kernel, process: Process, *, setgroups: bool = True) -> None:
     _, have, _ = kernel.capget()
     # What this process does not have itself (a reduced root, a user namespace) it cannot give.
     permitted = sets.permitted & have
-    kernel.capset(sets.effective & permitted, permitted, sets.inheritable & sets.bounding)
+    kernel.capset(sets.effective & permitted, permitted, sets.inheritable & sets.bounding & have)
     kernel.ambient_clear()
     for number in range(len(NAMES)):
         if sets.ambient >> number & 1 and permitted >> number & 1 and sets.inheritable >> number & 1:
