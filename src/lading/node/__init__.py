@@ -36,11 +36,13 @@ __all__ = [
 _HOMES = {"Node": "lading.node.node", "Session": "lading.node.session"}
 
 
-def __getattr__(name: str) -> object:
-    if name not in __all__:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    import sys
+if not TYPE_CHECKING:
 
-    home = _HOMES.get(name, "lading.node.model")
-    __import__(home)
-    return getattr(sys.modules[home], name)
+    def __getattr__(name: str) -> object:
+        if name not in __all__:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        import sys
+
+        home = _HOMES.get(name, "lading.node.model")
+        __import__(home)
+        return getattr(sys.modules[home], name)

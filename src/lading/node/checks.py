@@ -52,9 +52,12 @@ class Task:
         loop = checks.runner.loop
         os.set_blocking(pipe, False)
         loop.watch(pidfd, lambda _events: self._ended())
-        loop.watch(pipe, lambda _events: self._read())
+        loop.watch(pipe, self._readable)
         self.timer = loop.after(timeout, self._timed_out)
         self.late = False
+
+    def _readable(self, _events: int) -> None:
+        self._read()
 
     def _read(self) -> bool:
         try:

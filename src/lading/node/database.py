@@ -55,7 +55,7 @@ def _module() -> Any:
         return sys.modules["_sqlite3"]
     if "functools" not in sys.modules:
         try:
-            from _functools import _lru_cache_wrapper
+            from _functools import _lru_cache_wrapper  # type: ignore[import-not-found]
         except ImportError:
             pass
         else:

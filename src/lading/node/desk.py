@@ -197,7 +197,7 @@ class Caller:
     def _begin(self, runner: PodRunner, request: dict[str, Any]) -> None:
         runners, record = self.desk.runners, runner.record
         runners[record.id] = runner
-        runner.at_end.append(lambda: runners.pop(record.id, None) and None)
+        runner.at_end.append(lambda: _drop(runners, record.id))
         if request.get("wait"):
             runner.at_end.append(lambda: self._answer({"id": record.id, "code": runner.exit_code}))
             runner.begin()
@@ -268,3 +268,7 @@ class Caller:
             self.gone()
 
         self.desk.loop.watch(made.pidfd, ended)
+
+
+def _drop(runners: dict[str, PodRunner], pod_id: str) -> None:
+    runners.pop(pod_id, None)

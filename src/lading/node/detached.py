@@ -33,7 +33,7 @@ _FINISHING = 15.0
 
 def run(shop: Shop, pod: Pod, progress: object, on_created: Callable[[PodRecord], None] | None) -> PodRecord:
     """Create a pod and start it under a keeper of its own."""
-    record = lifecycle.create(shop, pod, progress)
+    record = lifecycle.create(shop, pod, progress, claimed=True)
     if on_created is not None:
         on_created(record)
     _spawn(shop, record)
@@ -48,7 +48,7 @@ def run_session(
     on_created: Callable[[PodRecord], None] | None,
 ) -> tuple[PodRecord, Session]:
     """As :func:`run`, attached from the first byte."""
-    record = lifecycle.create(shop, pod, progress)
+    record = lifecycle.create(shop, pod, progress, claimed=True)
     if on_created is not None:
         on_created(record)
     return _with_session(shop, record, size)
@@ -96,8 +96,10 @@ def is_running(record: PodRecord) -> bool:
     return False
 
 
-def take_over(shop: Shop, record: PodRecord, socket: str = "") -> PodRecord:
+def take_over(shop: Shop, record: PodRecord, socket: str = "", *, heir_of: int = 0) -> PodRecord:
     """Make this process the keeper of an ended or created pod, before anything is started.
+
+    ``heir_of`` is the process that created the pod and waits for this one to keep it.
 
     Raises :class:`Conflict` (reason ``running``) when somebody else was faster.
     """
@@ -109,9 +111,10 @@ def take_over(shop: Shop, record: PodRecord, socket: str = "") -> PodRecord:
                 raise NotFound(f"no such container or pod: {record.name}")
             if is_running(found):
                 raise Conflict(f"container {found.name} is running already", reason="running")
-            kept = alive(found.keeper_pid, found.keeper_start) and found.keeper_pid != os.getpid()
+            kept = alive(found.keeper_pid, found.keeper_start)
+            kept = kept and found.keeper_pid not in (os.getpid(), heir_of)
             if not kept:
-                had_keeper = found.keeper_pid != 0
+                had_keeper = found.keeper_pid not in (0, heir_of)
                 lifecycle.claim(shop, found)
                 if socket:
                     found.keeper_socket = socket
@@ -146,11 +149,22 @@ def take_over(shop: Shop, record: PodRecord, socket: str = "") -> PodRecord:
 # -- the fork ------------------------------------------------------------------------------------------------------
 
 
+def adopt(shop: Shop, record: PodRecord) -> None:
+    """Give a running pod whose keeper was killed a new one. Its streams are lost, and the exit status of what runs now."""
+    _spawn(shop, record, adopting=True)
+
+
 def _spawn(
-    shop: Shop, record: PodRecord, attached: _socket.socket | None = None, size: tuple[int, int] = (0, 0)
+    shop: Shop,
+    record: PodRecord,
+    attached: _socket.socket | None = None,
+    size: tuple[int, int] = (0, 0),
+    *,
+    adopting: bool = False,
 ) -> None:
     """Fork the keeper and wait until it says that the first container runs. Raises what it raised."""
     shop.before_fork()
+    command = os.getpid()
     read, write = os.pipe2(os.O_CLOEXEC)
     middle = os.fork()
     if middle == 0:
@@ -159,7 +173,7 @@ def _spawn(
         try:
             os.setsid()
             if os.fork() == 0:
-                _become_keeper(shop, record, write, attached, size)
+                _become_keeper(shop, record, write, attached, size, command, adopting)
             status = 0
         finally:
             os._exit(status)
@@ -180,10 +194,22 @@ def _spawn(
 
 
 def _become_keeper(
-    shop: Shop, record: PodRecord, tell: int, attached: _socket.socket | None, size: tuple[int, int]
+    shop: Shop,
+    record: PodRecord,
+    tell: int,
+    attached: _socket.socket | None,
+    size: tuple[int, int],
+    command: int,
+    adopting: bool,
 ) -> None:
     try:
-        _keep(shop, record, tell, attached, size)
+        keep = [tell] + ([attached.fileno()] if attached is not None else [])
+        detach_process(keep)
+        if adopting:
+            _keep_adopted(shop, record, tell)
+        else:
+            record = take_over(shop, record, heir_of=command)
+            _keep(shop, record, tell, attached, size)
     except LadingError as error:
         _tell(tell, error)
     except BaseException as error:
@@ -225,7 +251,7 @@ def detach_process(keep: list[int]) -> None:
     os.closerange(low, max(low, int(os.sysconf("SC_OPEN_MAX")) if low > 65536 else 65536))
     os.chdir("/")
     os.umask(0o022)
-    import _signal
+    import _signal  # type: ignore[import-not-found]
 
     for number in (1, 2, 3, 10, 12, 13):
         _signal.signal(number, _signal.SIG_IGN)
@@ -234,9 +260,6 @@ def detach_process(keep: list[int]) -> None:
 def _keep(
     shop: Shop, record: PodRecord, tell: int, attached: _socket.socket | None, size: tuple[int, int]
 ) -> None:
-    keep = [tell] + ([attached.fileno()] if attached is not None else [])
-    detach_process(keep)
-    record = take_over(shop, record)
     loop = Loop()
     runner = PodRunner(shop, loop, record)
     listener = lifecycle.serve(shop, loop, runner)
@@ -257,10 +280,33 @@ def _keep(
     lifecycle.close(listener, record, loop)
 
 
-def _stop_on_term(runner: PodRunner) -> None:
-    import _signal
+def _keep_adopted(shop: Shop, record: PodRecord, tell: int) -> None:
+    with shop.records.database:
+        found = shop.records.get(record.id)
+        if found is None or alive(found.keeper_pid, found.keeper_start):
+            raise Conflict(f"container {record.name} has a keeper again", reason="running")
+        lifecycle.claim(shop, found)
+        shop.records.update(found, "keeper_pid", "keeper_start", "keeper_socket")
+    loop = Loop()
+    runner = PodRunner(shop, loop, found)
+    listener = lifecycle.serve(shop, loop, runner)
+    _stop_on_term(runner)
+    from lading.node import adopting
 
-    _signal.signal(15, lambda _number, _frame: runner.loop.after(0.0, runner.stop) and None)
+    adopting.adopt(runner)
+    _tell(tell, None)
+    slim()
+    loop.run(lambda: runner.finished)
+    lifecycle.close(listener, found, loop)
+
+
+def _stop_on_term(runner: PodRunner) -> None:
+    import _signal  # type: ignore[import-not-found]
+
+    def ended(_number: int, _frame: object) -> None:
+        runner.loop.after(0.0, runner.stop)
+
+    _signal.signal(15, ended)
 
 
 def slim() -> None:

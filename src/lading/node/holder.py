@@ -10,11 +10,13 @@ import os
 
 from lading.errors import LadingError
 from lading.node import etcfiles, memory
+from lading.node.shop import alive, process_start
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from lading.kernel import Kernel
     from lading.node.runner import PodRunner
+    from lading.node.shop import Shop
     from lading.node.spec import Surroundings
 
 _NEWUTS, _NEWIPC, _NEWPID, _NEWNS = 0x04000000, 0x08000000, 0x20000000, 0x00020000
@@ -81,13 +83,22 @@ class Holder:
         directory = self.runner.shop.pod_directory(self.runner.record.id)
         empty = f"{directory}/empty"
         os.makedirs(empty, 0o755, exist_ok=True)
+        ready, go = os.pipe2(os.O_CLOEXEC)
         pid = kernel.clone(_NEWPID | _NEWNS)
         if pid == 0:
             try:
-                _become_pause(kernel, empty)
+                os.close(go)
+                _become_pause(kernel, empty, ready)
             finally:
                 os._exit(1)
+        os.close(ready)
         self.pause_pid = pid
+        # Until it is written down, the pause process dies with us; afterwards repair finds it.
+        note = os.open(f"{directory}/pause", os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+        os.write(note, f"{pid} {process_start(pid)}".encode())
+        os.close(note)
+        os.write(go, b"1")
+        os.close(go)
         self.spaces["pid"] = os.open(f"/proc/{pid}/ns/pid", os.O_RDONLY | os.O_CLOEXEC)
 
     def join(self, around: Surroundings) -> None:
@@ -113,9 +124,19 @@ class Holder:
         memory.unmount_all(self.runner.shop, self.runner.record.id)
 
 
-def _become_pause(kernel: Kernel, empty: str) -> None:
+def recorded_pause(shop: Shop, pod_id: str) -> int:
+    """The pid of a pod's pause process while it lives; 0 otherwise."""
+    try:
+        with open(f"{shop.pod_directory(pod_id)}/pause") as stream:
+            pid, start = stream.read(64).split()
+    except (OSError, ValueError):
+        return 0
+    return int(pid) if alive(int(pid), int(start)) else 0
+
+
+def _become_pause(kernel: Kernel, empty: str, ready: int) -> None:
     """Be pid 1 of a pod: no files, no rights, no descriptors; reap what is orphaned until killed."""
-    import _signal
+    import _signal  # type: ignore[import-not-found]
 
     for number in range(1, 65):
         if number not in (9, 17, 19, 32, 33):
@@ -124,7 +145,10 @@ def _become_pause(kernel: Kernel, empty: str) -> None:
             except (OSError, ValueError):
                 continue
     _signal.signal(17, _signal.SIG_DFL)
-    kernel.prctl(1, 9)  # PR_SET_PDEATHSIG: a pod without its keeper has its containers as the only record
+    kernel.prctl(1, 9)  # PR_SET_PDEATHSIG
+    if not os.read(ready, 1):
+        os._exit(1)
+    kernel.prctl(1, 0)  # recorded: the pod lives on without its keeper
     os.chroot(empty)
     os.chdir("/")
     os.closerange(0, 4096)

@@ -33,9 +33,11 @@ def admitted(pod: Pod) -> Pod:
     return pod
 
 
-def create(shop: Shop, pod: Pod, progress: object = None) -> PodRecord:
-    """Record a new pod; its keeper is nobody yet."""
+def create(shop: Shop, pod: Pod, progress: object = None, *, claimed: bool = False) -> PodRecord:
+    """Record a new pod; its keeper is nobody yet, or with ``claimed`` this process until it has forked one."""
     record = prepare.record_of(shop, admitted(pod), progress)
+    if claimed:
+        claim(shop, record)
     shop.records.insert(record)
     return record
 
@@ -110,7 +112,7 @@ def close(listener: _socket.socket, record: PodRecord, loop: Loop) -> None:
 
 
 def _forward_signals(runner: PodRunner) -> Callable[[], None]:
-    import _signal
+    import _signal  # type: ignore[import-not-found]
 
     def forward(number: int, _frame: object) -> None:
         runner.forward(number)

@@ -86,7 +86,7 @@ def resolve_image(shop: Shop, container: Container, progress: object = None) -> 
         except NotFound:
             if policy == "Never":
                 raise
-    return shop.images.pull(container.image, platform=platform, progress=progress)  # type: ignore[attr-defined,no-any-return]
+    return shop.images.pull(container.image, platform=platform, progress=progress)  # type: ignore[arg-type]
 
 
 def _from_image(container: Container, image: Image) -> None:

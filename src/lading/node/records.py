@@ -37,6 +37,12 @@ def new_id() -> str:
     return os.urandom(32).hex()
 
 
+# Records has a method called ``list``, which hides the type inside the class.
+_Pods = list[PodRecord]
+_Events = list[Event]
+_Names = dict[str, list[str]]
+
+
 class Records:
     """The node's records in ``path``. Safe to use from many processes at once."""
 
@@ -132,7 +138,7 @@ class Records:
         rows = self.database.query(f"SELECT {_POD} FROM pods WHERE id = ?", (pod_id,))
         return self._assemble(rows)[0] if rows else None
 
-    def list(self, *, stages: tuple[str, ...] = (CREATING, LIVE, REMOVING)) -> list[PodRecord]:
+    def list(self, *, stages: tuple[str, ...] = (CREATING, LIVE, REMOVING)) -> _Pods:
         """Every pod in one of ``stages``, newest first."""
         marks = ",".join("?" * len(stages))
         return self._assemble(
@@ -145,10 +151,10 @@ class Records:
         """Pod id → stage, of every pod."""
         return dict(self.database.query("SELECT id, stage FROM pods"))
 
-    def _assemble(self, rows: list[tuple[Any, ...]]) -> list[PodRecord]:
+    def _assemble(self, rows: Any) -> _Pods:
         made = []
         few = len(rows) == 1
-        containers: dict[str, list[ContainerRecord]] = {}
+        containers: dict[str, Any] = {}
         where = " WHERE pod_id = ?" if few else ""
         for row in self.database.query(
             f"SELECT {_CONTAINER} FROM containers{where} ORDER BY place", (rows[0][0],) if few else ()
@@ -247,9 +253,9 @@ class Records:
             db.query("UPDATE pods SET pod = ? WHERE id = ?", (jsontext.dumps(record.pod.encode()), record.id))
             self._event(record, action, {})
 
-    def names_using_volume(self) -> dict[str, list[str]]:
+    def names_using_volume(self) -> _Names:
         """Volume name → names of the containers that mount it."""
-        users: dict[str, list[str]] = {}
+        users: _Names = {}
         rows = self.database.query(
             "SELECT p.name, c.name, c.extra, p.id = c.id FROM containers c JOIN pods p ON p.id = c.pod_id "
             "WHERE c.extra LIKE '%\"volumes\"%'"
@@ -258,6 +264,10 @@ class Records:
             for volume in jsontext.loads(extra).get("volumes", {}).values():
                 users.setdefault(volume, []).append(pod if single else f"{pod}/{name}")
         return users
+
+    def container_ids(self) -> set[str]:
+        """The ids of all containers."""
+        return {row[0] for row in self.database.query("SELECT id FROM containers")}
 
     def image_ids(self) -> set[str]:
         """The images that containers were made of."""
@@ -298,7 +308,7 @@ class Records:
         if number % 500 == 0:
             connection.execute("DELETE FROM events WHERE number <= ?", (number - EVENTS_KEPT,))
 
-    def events(self, after: int = 0, since: float = 0.0) -> list[Event]:
+    def events(self, after: int = 0, since: float = 0.0) -> _Events:
         """Events numbered above ``after`` and not before ``since``, oldest first."""
         rows = self.database.query(
             "SELECT number, time, kind, action, id, name, attributes FROM events WHERE number > ? AND time >= ? "

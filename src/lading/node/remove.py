@@ -48,6 +48,9 @@ def release(shop: Shop, record: PodRecord) -> None:
     networks = shop.networks
     if networks.attachment(record.id) is not None:
         networks.detach(record.id)
-    from lading.node import memory
+    from lading.node import holder, memory
 
+    pause = holder.recorded_pause(shop, record.id)
+    if pause:
+        os.kill(pause, 9)
     memory.unmount_all(shop, record.id)

@@ -216,7 +216,7 @@ class PodRunner:
         with self.shop.records.database:
             self.shop.records.save(self.record, made, "start")
             self._save_phase()
-        self.loop.watch(running.pidfd, lambda _events: self._ended(running))
+        self.loop.watch(running.pidfd, lambda _events: self.ended(running))
         if health and check is not None:
             self.checking.watch_health(running, check)
         self._first(None)
@@ -296,7 +296,7 @@ class PodRunner:
             call, self._on_first = self._on_first, None
             call(error)
 
-    def _ended(self, running: Running) -> None:
+    def ended(self, running: Running) -> None:
         """The container's first process has ended: reap it and write that down before anything else."""
         made = running.record
         pid = made.pid

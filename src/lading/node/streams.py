@@ -12,6 +12,7 @@ from lading.node.wire import CHUNK
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import _socket
+    from collections.abc import Callable
 
     from lading.node.model import Stdio
 
@@ -80,7 +81,13 @@ class Streams:
             self._sources[console] = "stdout"
             self.stdin = console
         for fd in self._sources:
-            self.loop.watch(fd, lambda events, fd=fd: self._ready(fd))  # type: ignore[misc]
+            self.loop.watch(fd, self._watcher(fd))
+
+    def _watcher(self, fd: int) -> Callable[[int], None]:
+        def call(_events: int) -> None:
+            self._ready(fd)
+
+        return call
 
     def _ready(self, fd: int) -> bool:
         try:

@@ -1,0 +1,111 @@
+"""Take a running pod over from a keeper that was killed.
+
+The containers go on; what only their parent could have is lost: the other ends of their pipes, and the exit status of
+the processes that run now. Everything else (namespaces, network, records) is found again by id.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+
+from lading.errors import LadingError
+from lading.node.model import EXITED, MAIN, PAUSED, RUNNING
+from lading.node.sequence import ENDED, STARTING
+from lading.node.shop import alive
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from lading.node.runner import PodRunner, Running
+
+
+def adopt(runner: PodRunner) -> None:
+    """Watch what runs, count what has ended, and go on as the keeper that was killed would have."""
+    shop, record = runner.shop, runner.record
+    _network(runner)
+    if not record.single:
+        _holder(runner)
+    now = time.monotonic()
+    for running in runner.running.values():
+        made = running.record
+        if made.state in (RUNNING, PAUSED) and alive(made.pid, made.pid_start):
+            _watch(runner, running, now)
+        elif made.state in (RUNNING, PAUSED):
+            made.state, made.exit_code, made.reason = EXITED, 255, "KeeperLost"
+            made.finished, made.pid, made.pid_start = time.time(), 0, 0
+            shop.records.save(record, made, "die", {"exitCode": "255"})
+            _forget_state(runner, running)
+            runner.sequence.exited(running.unit, 255, now)
+        elif made.state == EXITED:
+            running.unit.state = ENDED
+            running.unit.exit_code = made.exit_code
+            running.unit.due = None
+    runner.sequence.initialized = any(
+        r.unit.kind == MAIN and r.record.started > 0 for r in runner.running.values()
+    )
+    runner.turn()
+
+
+def _watch(runner: PodRunner, running: Running, now: float) -> None:
+    made = running.record
+    running.handle = runner.shop.runtime.get(made.id)
+    running.spec = running.handle.spec
+    running.pidfd = runner.shop.kernel.pidfd_open(made.pid)
+    running.unit.state = STARTING
+    runner.sequence.started(running.unit, now)
+    running.unit.hook = ""  # its postStart hook ran long ago, or is lost with the keeper
+    if running.unit.state != RUNNING:
+        runner.sequence.hook_done(running.unit, "post_start", True, now)
+    runner.loop.watch(running.pidfd, lambda _events: runner.ended(running))
+    check = running.container.extras.healthcheck
+    if check is not None and check.test and check.test != ["NONE"]:
+        runner.checking.watch_health(running, check)
+
+
+def _forget_state(runner: PodRunner, running: Running) -> None:
+    try:
+        runner.shop.runtime.get(running.record.id).delete(force=True)
+    except LadingError:
+        pass
+
+
+def _network(runner: PodRunner) -> None:
+    """The attachment as recorded, and its namespace through a process that lives in it."""
+    from lading.node import sandbox
+
+    request = sandbox.network_request(runner.record)
+    if request is None:
+        return
+    from lading.network import Attachment
+
+    attachment = runner.shop.networks.attachment(runner.record.id)
+    if attachment is None:
+        attachment = Attachment(id=runner.record.id, mode=request.mode)
+    if request.mode != "host":
+        attachment.namespace = _open_namespace(runner, "net")
+    runner.attachment = attachment
+
+
+def _holder(runner: PodRunner) -> None:
+    from lading.node import holder, memory
+
+    made = holder.Holder(runner)
+    spec = runner.record.pod.spec
+    if not spec.host_ipc and not spec.extras.ipc_mode:
+        made.spaces["ipc"] = _open_namespace(runner, "ipc")
+        made.shm = memory.mount(runner.shop, runner.record.id, ".shm", "mode=1777")
+    if not spec.host_network and not spec.extras.uts_mode:
+        made.spaces["uts"] = _open_namespace(runner, "uts")
+    pause = holder.recorded_pause(runner.shop, runner.record.id)
+    if pause:
+        made.pause_pid = pause
+        made.spaces["pid"] = os.open(f"/proc/{pause}/ns/pid", os.O_RDONLY | os.O_CLOEXEC)
+    runner.holder = made
+
+
+def _open_namespace(runner: PodRunner, kind: str) -> int:
+    for running in runner.running.values():
+        made = running.record
+        if alive(made.pid, made.pid_start):
+            return os.open(f"/proc/{made.pid}/ns/{kind}", os.O_RDONLY | os.O_CLOEXEC)
+    raise LadingError(f"pod {runner.record.name}: nothing of it runs any more", reason="state")

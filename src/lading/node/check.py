@@ -1,0 +1,273 @@
+"""Compare the records with the machine, across all rooms, and finish what a ``kill -9`` interrupted.
+
+What is on the machine is always looked at before the records are: a thing is only taken for lost when the record that
+must have been written before it is not there afterwards. Every repair can be interrupted and done again.
+"""
+
+from __future__ import annotations
+
+import os
+
+from lading.errors import LadingError, NotFound
+from lading.node import ending, memory, remove, tree, wire
+from lading.node.detached import is_running
+from lading.node.looking import refresh
+from lading.node.model import Finding
+from lading.node.records import REMOVING
+from lading.node.restart import parse_policy
+from lading.node.shop import alive
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from lading.node.model import PodRecord
+    from lading.node.shop import Shop
+
+_HEX = frozenset("0123456789abcdef")
+
+
+def check(shop: Shop, *, repair: bool) -> list[Finding]:
+    """Every difference found; with ``repair`` each is put right (``fixed`` says whether that worked)."""
+    checker = _Checker(shop, repair)
+    checker.pods()
+    checker.leftovers()
+    checker.rooms()
+    return checker.findings
+
+
+def _is_id(name: str) -> bool:
+    return len(name) == 64 and _HEX.issuperset(name)
+
+
+class _Checker:
+    def __init__(self, shop: Shop, repair: bool) -> None:
+        self.shop = shop
+        self.repair = repair
+        self.findings: list[Finding] = []
+
+    def _found(self, what: str, where: str, fix: str, act: Callable[[], object]) -> None:
+        finding = Finding(what=what, where=where, fix=fix)
+        self.findings.append(finding)
+        if not self.repair:
+            return
+        try:
+            act()
+            finding.fixed = True
+        except LadingError as error:
+            finding.fix += f" (failed: {error})"
+        except OSError as error:
+            finding.fix += f" (failed: {error.strerror})"
+
+    # -- pods that have a record -----------------------------------------------------------------------------------
+
+    def pods(self) -> None:
+        """Pods whose keeper, creator or remover is gone."""
+        stages = self.shop.records.staged()
+        for record in self.shop.records.list():
+            if stages.get(record.id) == REMOVING:
+                self._half_removed(record)
+            elif not alive(record.keeper_pid, record.keeper_start):
+                self._unkept(record)
+
+    def _half_removed(self, record: PodRecord) -> None:
+        if alive(record.keeper_pid, record.keeper_start):
+            return  # its keeper is at it
+        shop = self.shop
+
+        def finish() -> None:
+            remove.release(shop, record)
+            remove.collect(shop, record, volumes=record.pod.spec.extras.remove)
+
+        self._found("a removal that was interrupted", f"pod {record.name}", "finish it", finish)
+
+    def _unkept(self, record: PodRecord) -> None:
+        if record.keeper_pid == 0:
+            return  # created or ended in good order
+        shop = self.shop
+        where = f"pod {record.name}"
+        if is_running(record):
+            from lading.node import detached
+
+            self._found(
+                "a pod runs and its keeper was killed",
+                where,
+                "give it a new keeper",
+                lambda: detached.adopt(shop, record),
+            )
+            return
+        again = self._restarts(record)
+
+        def settle() -> None:
+            settled = ending.settle(shop, record)
+            if again and not settled.pod.spec.extras.remove:
+                from lading.node import detached
+
+                detached.start(shop, record.id)
+
+        what = "a pod whose keeper was killed"
+        self._found(what, where, "start it again, as it asks" if again else "record its end", settle)
+
+    def _restarts(self, record: PodRecord) -> bool:
+        if record.stopped or record.container.started == 0.0:
+            return False
+        if record.single:
+            policy = parse_policy(record.pod.spec.containers[0].extras.restart or "no")
+            code = refresh(record).container.exit_code
+            return policy.wants(code or 255, record.container.restarts)
+        return record.pod.spec.restart_policy == "Always"
+
+    # -- things without a record -----------------------------------------------------------------------------------
+
+    def leftovers(self) -> None:
+        """Directories, mounts, sockets, runtime states and control groups that no record speaks of."""
+        roots = self.shop.roots
+        runtime = _names(roots.runtime)
+        directories = _names(roots.pods)
+        memories = _names(f"{roots.run}/pods")
+        sockets = _names(roots.keepers)
+        groups = self._groups()
+        stages = self.shop.records.staged()
+        containers = self.shop.records.container_ids()
+        for name in runtime:
+            if _is_id(name) and name not in containers:
+                self._found(
+                    "a container that no record speaks of",
+                    f"{roots.runtime}/{name}",
+                    "end it and remove its state",
+                    lambda name=name: self._drop_runtime(name),  # type: ignore[misc]
+                )
+        for name in directories:
+            if name not in stages:
+                path = f"{roots.pods}/{name}"
+                self._found(
+                    "files of a pod that no record speaks of",
+                    path,
+                    "remove them",
+                    lambda path=path: tree.remove(path),  # type: ignore[misc]
+                )
+        for name in memories:
+            if name not in stages:
+                self._found(
+                    "memory volumes of a pod that no record speaks of",
+                    f"{roots.run}/pods/{name}",
+                    "unmount them",
+                    lambda name=name: memory.unmount_all(self.shop, name),  # type: ignore[misc]
+                )
+        for name in sockets:
+            self._socket(f"{roots.keepers}/{name}")
+        for path, directory in groups.items():
+            identity = path.rpartition("/")[2].removeprefix("pod-")
+            if identity not in containers and identity not in stages:
+                self._found(
+                    "a control group that no record speaks of",
+                    directory,
+                    "end what is in it and remove it",
+                    lambda path=path: self._drop_group(path),  # type: ignore[misc]
+                )
+
+    def _drop_runtime(self, name: str) -> None:
+        try:
+            self.shop.runtime.get(name).delete(force=True)
+        except NotFound:
+            tree.remove(f"{self.shop.roots.runtime}/{name}")
+
+    def _socket(self, path: str) -> None:
+        try:
+            wire.connect(path).close()
+        except NotFound:
+            # Bound and not yet listened on, or gone since: whoever made it a moment ago is not disturbed.
+            try:
+                info = os.lstat(path)
+            except FileNotFoundError:
+                return
+            prefix = path.rpartition("/")[2]
+            rows = self.shop.records.database.query(
+                "SELECT keeper_pid, keeper_start FROM pods WHERE id >= ? AND id < ?", (prefix, prefix + "g")
+            )
+            if any(alive(pid, start) for pid, start in rows):
+                return
+
+            def unlink() -> None:
+                if os.lstat(path).st_ino == info.st_ino:
+                    os.unlink(path)
+
+            self._found("the socket of a keeper that is gone", path, "remove it", unlink)
+
+    def _groups(self) -> dict[str, str]:
+        """Path of each of our groups → one directory of it."""
+        from lading.kernel.cgroups import detect
+
+        layout = detect()
+        hierarchies = list(layout.v1.values()) + ([layout.unified] if layout.unified is not None else [])
+        found: dict[str, str] = {}
+        base = f"/{self.shop.roots.tag}"
+        for hierarchy in hierarchies:
+            directory = hierarchy.directory(base)
+            for name in _names(directory):
+                if _is_id(name):
+                    found.setdefault(f"{base}/{name}", f"{directory}/{name}")
+                elif name.startswith("pod-") and _is_id(name[4:]):
+                    found.setdefault(f"{base}/{name}", f"{directory}/{name}")
+                    for inner in _names(f"{directory}/{name}"):
+                        if _is_id(inner):
+                            found.setdefault(f"{base}/{name}/{inner}", f"{directory}/{name}/{inner}")
+        # The deepest first: a group with children cannot be removed.
+        return dict(sorted(found.items(), key=lambda item: -item[0].count("/")))
+
+    def _drop_group(self, path: str) -> None:
+        from lading.kernel.cgroups import manager
+
+        group = manager(path)
+        group.kill()
+        group.delete()
+
+    # -- the other rooms -------------------------------------------------------------------------------------------
+
+    def rooms(self) -> None:
+        """Networks, images and volumes look after themselves; this gives them what they cannot know."""
+        shop = self.shop
+        kept = {r.id for r in shop.records.list() if r.keeper_pid or is_running(r)}
+        for thing in shop.networks.check(repair=self.repair, alive=kept):
+            self.findings.append(
+                Finding(
+                    what=thing.message,
+                    where=f"{thing.kind} {thing.object}",
+                    fix="released" if thing.repaired else "release it",
+                    fixed=thing.repaired,
+                )
+            )
+        for image in shop.images.check(self.repair, verify=False):
+            self.findings.append(_adopted(image))
+        for volume in shop.volumes.check(self.repair):
+            self.findings.append(_adopted(volume))
+        anonymous = [v.name for v in shop.volumes.list() if v.anonymous]
+        used = shop.records.names_using_volume() if anonymous else {}
+        for name in anonymous:
+            if name not in used:
+                self._found(
+                    "an anonymous volume whose container is gone",
+                    f"volume {name}",
+                    "remove it",
+                    lambda name=name: shop.volumes.remove(name, force=True),  # type: ignore[misc]
+                )
+
+
+def _adopted(thing: object) -> Finding:
+    """A finding of another room in this one's form."""
+    fixed = bool(getattr(thing, "fixed", False) or getattr(thing, "repaired", False))
+    what = getattr(thing, "what", "") or getattr(thing, "problem", "")
+    where = getattr(thing, "where", "") or getattr(thing, "object", "")
+    return Finding(
+        what=str(what),
+        where=str(where),
+        fix=str(getattr(thing, "fix", "") or ("repaired" if fixed else "repair it")),
+        fixed=fixed,
+    )
+
+
+def _names(directory: str) -> list[str]:
+    try:
+        return sorted(os.listdir(directory))
+    except (FileNotFoundError, NotADirectoryError):
+        return []

@@ -1,0 +1,366 @@
+"""Files of a container from outside: cp, diff, commit, export.
+
+The container's root is a descriptor, of the running container's own root or of an overlay that is attached nowhere, and
+every path is resolved inside it by openat2(2): a link in the container, or one swapped in while we look, leads nowhere
+else (CVE-2018-15664, CVE-2019-14271). Nothing of the container is executed or loaded.
+"""
+
+from __future__ import annotations
+
+import os
+import stat as modes
+
+from lading.errors import Conflict, Exhausted, InvalidInput, KernelError, LadingError, NotFound
+from lading.kernel.paths import make_directory_inside, open_inside
+from lading.node.model import RUNNING
+from lading.node.shop import alive
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import tarfile
+    from collections.abc import Iterator
+    from typing import BinaryIO
+
+    from lading.formats.rootfs import Rootfs
+    from lading.images import Image
+    from lading.node.model import ContainerRecord, PodRecord
+    from lading.node.shop import Shop
+
+_CHUNK = 1 << 20
+_O_PATH = os.O_PATH | os.O_CLOEXEC
+_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+_ENOENT, _ENOTDIR, _ENOSPC, _EDQUOT = 2, 20, 28, 122
+_RDONLY_MOUNT = 1
+
+
+def _target(shop: Shop, reference: str) -> tuple[PodRecord, ContainerRecord]:
+    record, container = shop.records.resolve(reference)
+    return record, container or record.container
+
+
+def _rootfs(shop: Shop, record: PodRecord, made: ContainerRecord) -> tuple[Image, Rootfs]:
+    image = shop.images.get(made.image_id)
+    return image, shop.images.rootfs(image, shop.container_directory(record, made))
+
+
+class _Root:
+    """A container's root as a descriptor; close it."""
+
+    def __init__(self, shop: Shop, reference: str, *, write: bool) -> None:
+        self.kernel = shop.kernel
+        self.name = reference
+        record, made = _target(shop, reference)
+        if alive(made.pid, made.pid_start):
+            try:
+                self.fd = os.open(f"/proc/{made.pid}/root", _DIRECTORY)
+                return
+            except OSError:
+                if alive(made.pid, made.pid_start):
+                    raise
+        _, rootfs = _rootfs(shop, record, made)
+        if not rootfs.lower:
+            self.fd = os.open(rootfs.upper, _DIRECTORY)
+            return
+        options: list[tuple[str, str | None]] = [("lowerdir+", layer) for layer in rootfs.lower]
+        if len(rootfs.lower) == 1 or sum(map(len, rootfs.lower)) < 200:
+            options = [("lowerdir", ":".join(rootfs.lower))]
+        options += [("upperdir", rootfs.upper), ("workdir", rootfs.work)]
+        if rootfs.userxattr:
+            options.append(("userxattr", None))
+        self.fd = shop.kernel.new_filesystem("overlay", "overlay", options, 0 if write else _RDONLY_MOUNT)
+
+    def open(self, path: str, flags: int) -> int:
+        """Open below the root. Raises NotFound, KernelError."""
+        try:
+            return open_inside(self.kernel, self.fd, path, flags)
+        except KernelError as error:
+            if error.errno in (_ENOENT, _ENOTDIR):
+                raise NotFound(
+                    f"{self.name}: {path} does not exist in the container", reason="no-path"
+                ) from None
+            raise
+
+    def parent_of(self, path: str) -> tuple[int, str]:
+        """The directory that holds ``path``'s last component, and that component (empty: the root itself)."""
+        clean = [part for part in path.split("/") if part not in ("", ".")]
+        if not clean or clean[-1] == "..":
+            return self.open(path, _O_PATH | os.O_DIRECTORY), ""
+        return self.open("/".join(clean[:-1]), _O_PATH | os.O_DIRECTORY), clean[-1]
+
+    def close(self) -> None:
+        os.close(self.fd)
+
+
+def stat(shop: Shop, reference: str, path: str) -> dict[str, object] | None:
+    """What is at ``path``, its last component not followed."""
+    root = _Root(shop, reference, write=False)
+    try:
+        try:
+            parent, name = root.parent_of(path)
+        except NotFound:
+            return None
+        try:
+            info = os.stat(name, dir_fd=parent, follow_symlinks=False) if name else os.fstat(parent)
+            link = os.readlink(name, dir_fd=parent) if modes.S_ISLNK(info.st_mode) else ""
+        except FileNotFoundError:
+            return None
+        finally:
+            os.close(parent)
+        return {
+            "name": name or "/",
+            "size": info.st_size,
+            "mode": info.st_mode,
+            "mtime": info.st_mtime,
+            "linkTarget": link,
+        }
+    finally:
+        root.close()
+
+
+def out(shop: Shop, reference: str, path: str, stream: BinaryIO) -> None:
+    """Write ``path`` as a tar stream; a directory's contents are below its name (``.`` for a path that ends in ``/.``)."""
+    import tarfile
+
+    root = _Root(shop, reference, write=False)
+    try:
+        parent, name = root.parent_of(path)
+        try:
+            with tarfile.open(fileobj=stream, mode="w|", format=tarfile.PAX_FORMAT) as archive:
+                if not name or path.endswith("/."):
+                    inner = root.open(path, _DIRECTORY)
+                    try:
+                        _add_directory(archive, inner, ".", {})
+                    finally:
+                        os.close(inner)
+                else:
+                    _add(archive, parent, name, name, {})
+        except FileNotFoundError:
+            raise NotFound(f"{reference}: {path} does not exist in the container", reason="no-path") from None
+        finally:
+            os.close(parent)
+    finally:
+        root.close()
+
+
+def _add(
+    archive: tarfile.TarFile, parent: int, name: str, shown: str, links: dict[tuple[int, int], str]
+) -> None:
+    import tarfile
+
+    info = os.stat(name, dir_fd=parent, follow_symlinks=False)
+    if modes.S_ISDIR(info.st_mode):
+        try:
+            fd = os.open(name, _DIRECTORY | os.O_NOFOLLOW, dir_fd=parent)
+        except OSError:
+            return  # replaced while we looked
+        try:
+            _add_directory(archive, fd, shown, links)
+        finally:
+            os.close(fd)
+        return
+    entry = _entry(info, shown)
+    key = (info.st_dev, info.st_ino)
+    if info.st_nlink > 1 and key in links:
+        entry.type, entry.linkname, entry.size = tarfile.LNKTYPE, links[key], 0
+    elif modes.S_ISREG(info.st_mode):
+        fd = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=parent)
+        with open(fd, "rb") as content:
+            entry.size = os.fstat(fd).st_size
+            links[key] = shown
+            archive.addfile(entry, content)
+        return
+    elif modes.S_ISLNK(info.st_mode):
+        entry.type, entry.linkname = tarfile.SYMTYPE, os.readlink(name, dir_fd=parent)
+    elif modes.S_ISCHR(info.st_mode) or modes.S_ISBLK(info.st_mode):
+        entry.type = tarfile.CHRTYPE if modes.S_ISCHR(info.st_mode) else tarfile.BLKTYPE
+        entry.devmajor, entry.devminor = os.major(info.st_rdev), os.minor(info.st_rdev)
+    elif modes.S_ISFIFO(info.st_mode):
+        entry.type = tarfile.FIFOTYPE
+    else:
+        return  # sockets have no form in a tar
+    links[key] = shown
+    archive.addfile(entry)
+
+
+def _add_directory(archive: tarfile.TarFile, fd: int, shown: str, links: dict[tuple[int, int], str]) -> None:
+    import tarfile
+
+    entry = _entry(os.fstat(fd), shown)
+    entry.type = tarfile.DIRTYPE
+    archive.addfile(entry)
+    for name in sorted(os.listdir(fd)):
+        try:
+            _add(archive, fd, name, f"{shown}/{name}", links)
+        except FileNotFoundError:
+            continue  # a running container removes files while we read
+
+
+def _entry(info: os.stat_result, name: str) -> tarfile.TarInfo:
+    import tarfile
+
+    entry = tarfile.TarInfo(name)
+    entry.mode = modes.S_IMODE(info.st_mode)
+    entry.uid, entry.gid = info.st_uid, info.st_gid
+    entry.mtime = int(info.st_mtime)
+    return entry
+
+
+# -- into the container --------------------------------------------------------------------------------------------
+
+
+def into(shop: Shop, reference: str, path: str, stream: BinaryIO, *, archive: bool) -> None:
+    """Unpack a tar stream below the directory ``path``. Raises NotFound, InvalidInput, Exhausted."""
+    import tarfile
+
+    root = _Root(shop, reference, write=True)
+    try:
+        target = root.open(path, _DIRECTORY)
+        try:
+            with tarfile.open(fileobj=stream, mode="r|") as source:
+                for entry in source:
+                    _place(root, target, source, entry, owners=archive)
+        except tarfile.TarError as error:
+            raise InvalidInput(f"cp to {reference}:{path}: not a tar stream: {error}") from None
+        except OSError as error:
+            if error.errno in (_ENOSPC, _EDQUOT):
+                raise Exhausted(f"cp to {reference}:{path}: the disk is full") from None
+            raise LadingError(f"cp to {reference}:{path}: {error.strerror}") from None
+        finally:
+            os.close(target)
+    finally:
+        root.close()
+
+
+def _place(
+    root: _Root, target: int, source: tarfile.TarFile, entry: tarfile.TarInfo, *, owners: bool
+) -> None:
+    parts = [part for part in entry.name.split("/") if part not in ("", ".")]
+    if ".." in parts or entry.name.startswith("/"):
+        raise InvalidInput(f"tar entry {entry.name!r} leads out of its directory", reason="escape")
+    uid, gid = (entry.uid, entry.gid) if owners else (0, 0)
+    if not parts:
+        return
+    parent = make_directory_inside(root.kernel, target, "/".join(parts[:-1]))
+    name = parts[-1]
+    try:
+        if entry.isdir():
+            _place_directory(parent, name, entry.mode & 0o7777, uid, gid)
+            return
+        try:
+            os.unlink(name, dir_fd=parent)
+        except FileNotFoundError:
+            pass
+        except IsADirectoryError:
+            raise InvalidInput(f"cannot replace the directory {entry.name!r} by a file") from None
+        if entry.isreg():
+            content = source.extractfile(entry)
+            assert content is not None
+            fd = os.open(
+                name,
+                os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC,
+                0o600,
+                dir_fd=parent,
+            )
+            with open(fd, "wb") as file:
+                while block := content.read(_CHUNK):
+                    file.write(block)
+                file.flush()
+                os.fchown(fd, uid, gid)
+                os.fchmod(fd, entry.mode & 0o7777)
+                os.utime(fd, (entry.mtime, entry.mtime))
+            return
+        if entry.issym():
+            os.symlink(entry.linkname, name, dir_fd=parent)
+        elif entry.islnk():
+            _link(root, target, parent, name, entry.linkname)
+            return
+        elif entry.ischr() or entry.isblk() or entry.isfifo():
+            kind = modes.S_IFCHR if entry.ischr() else modes.S_IFBLK if entry.isblk() else modes.S_IFIFO
+            os.mknod(
+                name, kind | (entry.mode & 0o7777), os.makedev(entry.devmajor, entry.devminor), dir_fd=parent
+            )
+        else:
+            raise InvalidInput(f"tar entry {entry.name!r} is of a kind that cp does not know")
+        os.chown(name, uid, gid, dir_fd=parent, follow_symlinks=False)
+    finally:
+        os.close(parent)
+
+
+def _place_directory(parent: int, name: str, mode: int, uid: int, gid: int) -> None:
+    try:
+        os.mkdir(name, 0o700, dir_fd=parent)
+    except FileExistsError:
+        info = os.stat(name, dir_fd=parent, follow_symlinks=False)
+        if not modes.S_ISDIR(info.st_mode) and not modes.S_ISLNK(info.st_mode):
+            raise InvalidInput(f"cannot replace the file {name!r} by a directory") from None
+        return
+    fd = os.open(name, _DIRECTORY | os.O_NOFOLLOW, dir_fd=parent)
+    try:
+        os.fchown(fd, uid, gid)
+        os.fchmod(fd, mode)
+    finally:
+        os.close(fd)
+
+
+def _link(root: _Root, target: int, parent: int, name: str, to: str) -> None:
+    parts = [part for part in to.split("/") if part not in ("", ".")]
+    if ".." in parts or not parts:
+        raise InvalidInput(
+            f"tar entry {name!r}: its link target {to!r} leads out of its directory", reason="escape"
+        )
+    where = open_inside(root.kernel, target, "/".join(parts[:-1]), _O_PATH | os.O_DIRECTORY)
+    try:
+        os.link(parts[-1], name, src_dir_fd=where, dst_dir_fd=parent, follow_symlinks=False)
+    finally:
+        os.close(where)
+
+
+# -- as an image ---------------------------------------------------------------------------------------------------
+
+
+def changes(shop: Shop, reference: str) -> Iterator[object]:
+    """Added, changed and deleted paths."""
+    record, made = _target(shop, reference)
+    return shop.images.changes(_rootfs(shop, record, made)[1])
+
+
+def export(shop: Shop, reference: str, stream: BinaryIO) -> None:
+    """The whole root as one tar."""
+    record, made = _target(shop, reference)
+    shop.images.export(_rootfs(shop, record, made)[1], stream)
+
+
+def commit(
+    shop: Shop,
+    reference: str,
+    name: str,
+    *,
+    author: str,
+    message: str,
+    changes: list[str],
+    pause: bool,
+) -> Image:
+    """An image of the container, frozen meanwhile (unless ``pause`` is off) so that no file is half written."""
+    record, made = _target(shop, reference)
+    image, rootfs = _rootfs(shop, record, made)
+    frozen = None
+    if pause and made.state == RUNNING and alive(made.pid, made.pid_start):
+        frozen = shop.runtime.get(made.id)
+        frozen.pause()
+    try:
+        committed = shop.images.commit(
+            image,
+            rootfs.upper,
+            changes=changes,
+            author=author,
+            message=message,
+            names=[name] if name else [],
+        )
+    finally:
+        if frozen is not None:
+            try:
+                frozen.resume()
+            except Conflict:
+                pass  # it died while frozen
+    shop.records.event(record, "commit", {"imageID": committed.id}, made)
+    return committed
