@@ -1,7 +1,8 @@
 """The ``lading`` command: find the command in the table, run it, turn every failure into one line and a status.
 
-Statuses are Docker's: 125 when Lading refuses or fails, 126 and 127 for the container's command, the container's
-own status for ``run`` and ``exec``, 1 for a command that failed on one of several objects, 130 after Ctrl-C.
+Statuses are Docker's: 125 when the command line is wrong or ``run`` fails before the container starts, 126 and 127 for
+the container's command, the container's own status for ``run`` and ``exec``, 1 for any other command that failed
+(on one of several objects, too), 130 after Ctrl-C.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
 BROKEN_PIPE = 141  # what a shell says of a program that SIGPIPE ended
 INTERRUPTED = 130
+FAILED = 1
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -38,7 +40,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _guarded(argv: list[str]) -> int:
     global _spoken
     _spoken = spoken = "lading"
-    debug = False
+    debug = acting = False
     try:
         from lading.cli.commands import ROOT
 
@@ -47,6 +49,7 @@ def _guarded(argv: list[str]) -> int:
         finally:
             debug = "--debug" in argv[:6] or "-D" in argv[:6] or bool(os.environ.get("LADING_DEBUG"))
         _spoken = spoken = " ".join(c.name for c in parsed.path)
+        acting = parsed.command.name != "run" or len(parsed.path) > 2 and parsed.path[1].name == "pod"
         status = _dispatch(parsed)
         sys.stdout.flush()
         return status
@@ -54,7 +57,7 @@ def _guarded(argv: list[str]) -> int:
         if debug:
             _traceback()
         _say(spoken, error)
-        return error.exit_status
+        return FAILED if acting and error.exit_status == LadingError.exit_status else error.exit_status
     except BrokenPipeError:
         _drop_stdout()
         return BROKEN_PIPE
@@ -71,7 +74,7 @@ def _guarded(argv: list[str]) -> int:
             _traceback()
         named = f"{error.filename}: " if error.filename else ""
         _print_error(f"{spoken}: {named}{error.strerror or error}")
-        return LadingError.exit_status
+        return FAILED if acting else LadingError.exit_status
     except Exception as error:
         if debug:
             _traceback()

@@ -212,5 +212,7 @@ def converse(session: Session, *, stdin: bool, keys: str = "", tty: bool, forwar
             raise
     if status is None:
         session.close()
+        if tty:
+            os.write(2, b"\n")  # the cursor stands behind the container's prompt
         return 0
     return status
