@@ -17,6 +17,7 @@ from pathlib import Path
 
 from benchmarks import material
 from benchmarks.harness import Failed, output, version_of, wait_for
+from lading.roots import Roots
 
 CGROUP = "lading-bench"
 """Parent of the peers' cgroups, where they let one choose it; removed at the end."""
@@ -78,6 +79,7 @@ class Bench:
         self._registry: Daemon | None = None
         self._podman_ready = False
         self._lading_ready = False
+        self._tags: set[str] = set()
         self.registry_port = 5055
 
     # -- Lading --------------------------------------------------------------------------------------------------
@@ -85,6 +87,7 @@ class Bench:
     def lading_env(self, root: str = "lading") -> dict[str, str]:
         """An environment with roots of its own: data, run and configuration below ``root``."""
         base = self.state / root
+        self._tags.add(Roots(str(base / "data"), "", "", 0).tag)
         return dict(
             os.environ,
             LADING_ROOT=str(base / "data"),
@@ -235,7 +238,8 @@ class Bench:
                 daemon.stop()
         _unmount_below(self.state)
         shutil.rmtree(self.state, ignore_errors=True)
-        _remove_cgroups(CGROUP)
+        for name in (CGROUP, *self._tags):
+            _remove_cgroups(name)
 
 
 def version_of_docker(env: dict[str, str]) -> str:

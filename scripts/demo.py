@@ -16,6 +16,8 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 
+from lading.roots import Roots
+
 ROOT = Path(__file__).resolve().parent.parent
 WORK = ROOT / ".work" / "demo"
 LADING = Path(sys.executable).parent / "lading"
@@ -169,21 +171,27 @@ def timings() -> None:
         raise StepFailed("the comparison ended with an error")
 
 
+def remove_pods() -> None:
+    """Every pod and container of the demo's roots, running or not."""
+    for kind in (("pod",), ()):
+        listed = subprocess.run(
+            [str(LADING), *kind, "ps", "-aq"], env=environment(), stdin=subprocess.DEVNULL, capture_output=True,
+            text=True, check=False,
+        )  # fmt: skip
+        for identifier in listed.stdout.split():
+            lading(*kind, "rm", "-f", identifier, quiet=True)
+
+
 def clean() -> list[str]:
     """Remove every pod of the demo, then its directories; what Lading itself finds left over."""
     heading("Cleaning up")
     left: list[str] = []
-    listed = subprocess.run(
-        [str(LADING), "ps", "-aq"],
-        env=environment(),
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    for identifier in listed.stdout.split():
-        lading("rm", "-f", identifier, quiet=True)
+    remove_pods()
     lading("check")
+    lading("network", "rm", "bridge", quiet=True)
+    tag = Roots.default(environment()).tag
+    for hierarchy in Path("/sys/fs/cgroup").glob(f"**/{tag}"):
+        hierarchy.rmdir()  # empty, or this fails and says so
     with Path("/proc/self/mountinfo").open() as file:
         left += [f"mount {line.split()[4]}" for line in file if f" {WORK}/" in line]
     shutil.rmtree(WORK, ignore_errors=True)
@@ -197,6 +205,12 @@ def main() -> int:
         return 1
     started = time.monotonic()
     status = 0
+    if WORK.exists():  # of a demo that was killed
+        try:
+            remove_pods()
+        except StepFailed as failure:
+            print(f"demo: {failure}", file=sys.stderr)
+        shutil.rmtree(WORK, ignore_errors=True)
     WORK.mkdir(parents=True, exist_ok=True)
     try:
         for step in (base_images, first_container, web_server, pod, timings):
@@ -208,7 +222,7 @@ def main() -> int:
         status = 130
     try:
         left = clean()
-    except StepFailed as failure:
+    except (StepFailed, OSError) as failure:
         left = [str(failure)]
     if left:
         print("demo: left behind: " + "; ".join(left), file=sys.stderr)
