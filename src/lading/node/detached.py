@@ -301,7 +301,7 @@ def _keep_adopted(shop: Shop, record: PodRecord, tell: int) -> None:
 
 
 def _stop_on_term(runner: PodRunner) -> None:
-    import _signal  # type: ignore[import-not-found]
+    import _signal
 
     def ended(_number: int, _frame: object) -> None:
         runner.loop.after(0.0, runner.stop)

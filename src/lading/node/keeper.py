@@ -50,7 +50,7 @@ def serve(shop: Shop, socket: str) -> None:
 
 
 def _on_term(loop: Loop, runners: dict[str, PodRunner], ending: list[bool]) -> None:
-    import _signal
+    import _signal  # type: ignore[import-not-found]
 
     def stop_all() -> None:
         ending.append(True)

@@ -78,7 +78,7 @@ def connect(path: str, what: str = "keeper") -> _socket.socket:
 
 def pair() -> tuple[_socket.socket, _socket.socket]:
     """Two connected ends."""
-    return _socket.socketpair(_socket.AF_UNIX, _SOCKET)  # type: ignore[return-value]
+    return _socket.socketpair(_socket.AF_UNIX, _SOCKET)
 
 
 def send(sock: _socket.socket, message: dict[str, object], fds: list[int] | None = None) -> None:
