@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import queue
 import threading
 import time
 
@@ -57,15 +58,18 @@ class Progress:
 
 def run_parallel(jobs: Sequence[Callable[[], None]], workers: int, cancel: Cancel) -> None:
     """Run all jobs, at most ``workers`` at once. The first failure, or Ctrl-C, stops all others and is raised."""
-    if len(jobs) <= 1:
-        for job in jobs:
-            job()
-        return
     failures: list[BaseException] = []
     waiting = list(reversed(jobs))
     lock = threading.Lock()
+    ended: queue.SimpleQueue[None] = queue.SimpleQueue()
 
     def work() -> None:
+        try:
+            work_on()
+        finally:
+            ended.put(None)
+
+    def work_on() -> None:
         while True:
             with lock:
                 if not waiting or cancel.set:
@@ -79,16 +83,22 @@ def run_parallel(jobs: Sequence[Callable[[], None]], workers: int, cancel: Cance
                 cancel.pull()
                 return
 
-    threads = [threading.Thread(target=work, daemon=True) for _ in range(min(workers, len(jobs)))]
-    for thread in threads:
-        thread.start()
+    # Never in this thread, and not waited for by join(): on Ctrl-C, Thread.join of Python 3.11 takes a running thread for
+    # a finished one (bpo-45274), and what it was making would be left behind.
+    running = min(workers, len(jobs))
+    for _ in range(running):
+        threading.Thread(target=work, daemon=True).start()
     try:
-        for thread in threads:
-            thread.join()
+        while running:
+            ended.get()
+            running -= 1
     except BaseException:
         cancel.pull()
-        for thread in threads:
-            thread.join(5.0)
+        for _ in range(running):
+            try:
+                ended.get(timeout=5.0)
+            except queue.Empty:
+                break
         raise
     # What failed first is the cause; the others were only told to stop.
     for failure in failures:
