@@ -29,7 +29,19 @@ def collect(shop: Shop, record: PodRecord, *, volumes: bool) -> None:
                     shop.volumes.remove(name, force=True)
                 except LadingError:
                     continue  # in use by another container by now
+    if not record.single:
+        _drop_group(shop, record)
     shop.records.delete(record)
+
+
+def _drop_group(shop: Shop, record: PodRecord) -> None:
+    """The control group of a pod of several, which held its containers' groups."""
+    from lading.kernel.cgroups import manager
+
+    try:
+        manager(shop.cgroup(record, record.containers[0]).rpartition("/")[0]).delete()
+    except LadingError:
+        return  # still busy: `check --repair` finds it, as it is nobody's now
 
 
 def release(shop: Shop, record: PodRecord) -> None:
