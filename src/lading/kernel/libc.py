@@ -91,6 +91,10 @@ _NUMBERS = {
     "mount_setattr": (442, 442),
 }
 
+# Asked once: after personality(PER_LINUX32) the answer is another.
+_MACHINE = os.uname().machine
+if _MACHINE in ("i686", "i586", "i386") and ctypes.sizeof(ctypes.c_void_p) == 8:
+    _MACHINE = "x86_64"
 _GENERIC = ("aarch64", "riscv64", "loongarch64")
 
 _TYPES = {
@@ -108,12 +112,11 @@ _bound: dict[str, tuple[Any, int]] = {}
 
 def number(name: str) -> int:
     """The system call's number on this architecture. Raises :class:`Unsupported` on one we have no table for."""
-    machine = os.uname().machine
-    if machine == "x86_64":
+    if _MACHINE == "x86_64":
         return _NUMBERS[name][0]
-    if machine in _GENERIC:
+    if _MACHINE in _GENERIC:
         return _NUMBERS[name][1]
-    raise Unsupported(f"system call {name}: architecture {machine} is not known")
+    raise Unsupported(f"system call {name}: architecture {_MACHINE} is not known")
 
 
 def _bind(name: str, library: Any = None) -> tuple[Any, int]:

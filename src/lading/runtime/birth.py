@@ -25,13 +25,20 @@ _SIGKILL = 9
 
 
 class Born:
-    """A process that waits for permission: ``pid`` in the caller's pid namespace, ``up`` the caller's channel."""
+    """A process that waits for permission.
 
-    __slots__ = ("gated", "pid", "up")
+    ``pid``         in the caller's pid namespace; ``up`` the caller's channel.
+    ``questions``   how many it will ask before it can execute its command: runtime-side hooks, a seccomp listener.
+    ``wants_gate``  whether this caller is to see it through its execve; ``gated``: whether it does.
+    """
+
+    __slots__ = ("gated", "pid", "questions", "up", "wants_gate")
 
     def __init__(self, pid: int, up: channel.Channel) -> None:
         self.pid = pid
         self.up = up
+        self.questions = 0
+        self.wants_gate = True
         self.gated = False
 
 
@@ -161,37 +168,48 @@ def set_oom_score(kernel: Kernel, pid: int, value: int) -> None:
         raise KernelError(f"process.oomScoreAdj={value}", error.errno, hint=hint) from None
 
 
+def permit(kernel: Kernel, born: Born, permission: bytes) -> None:
+    """Let the process go on. The gate is put up before the last permission, not earlier.
+
+    A traced process stops at every signal, a hook's SIGCHLD for one, and while we wait for its next question nobody would
+    let it go on.
+    """
+    if born.wants_gate and not born.questions:
+        born.gated = gate.seize(kernel, born.pid)
+    born.up.send(permission)
+
+
 def converse(
     kernel: Kernel, born: Born, on_hooks: Callable[[], None], on_listener: Callable[[int], None]
 ) -> None:
-    """Answer the new process until it is ready (``create``) or has executed its command (``run``).
-
-    Raises the error that it reported; the process is then dead and reaped.
-    """
-    while True:
+    """Answer the questions that the new process will ask. Raises the error that it reported instead."""
+    while born.questions:
         message = born.up.receive()
         if message == channel.HOOKS:
             on_hooks()
-            born.up.send(channel.GO)
         elif message[:1] == channel.LISTENER:
             on_listener(int(message[1:]))
-            born.up.send(channel.GO)
-        elif message == channel.READY:
-            return
-        elif message:
-            raise channel.decode_error(message)
         else:
-            return  # closed: executed, stopped at the gate, or dead
+            raise channel.decode_error(message)
+        born.questions -= 1
+        permit(kernel, born, channel.GO)
+
+
+def wait_until_ready(born: Born) -> None:
+    """Wait until a process that will be started later has done all before that. Raises the error that it reported."""
+    message = born.up.receive()
+    if message != channel.READY:
+        raise channel.decode_error(message)
 
 
 def pass_gate(kernel: Kernel, born: Born) -> None:
-    """Wait for the command to be executed. Raises when the process ended without."""
-    if not born.gated:
+    """Wait until the command is executed. Raises the error that the process reported instead."""
+    if born.gated and gate.watch(kernel, born.pid) is None:
         return
-    status = gate.watch(kernel, born.pid)
-    if status is None:
-        return
-    raise channel.decode_error(b"")
+    # It ended; or nothing stops it at the gate, and its end of the pipe closes with its execve.
+    message = born.up.receive()
+    if message or born.gated:
+        raise channel.decode_error(message)
 
 
 def destroy(pid: int) -> None:

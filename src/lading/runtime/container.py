@@ -254,13 +254,12 @@ class Container:
             os.set_blocking(result, True)
             os.write(start, channel.GO)
             os.unlink(f"{directory}/{START}")
+            if gated and gate.watch(kernel, self.pid) is None:
+                return
+            # It ended with an error; or there is no gate, and the pipe closes with its execve.
             message = os.read(result, 65536)
-            if message:
-                if gated:
-                    gate.watch(kernel, self.pid)
+            if message or gated:
                 raise channel.decode_error(message)
-            if gated and gate.watch(kernel, self.pid) is not None:
-                raise channel.decode_error(b"")
         finally:
             os.close(start)
             os.close(result)

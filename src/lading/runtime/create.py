@@ -7,7 +7,8 @@ import time
 
 from lading.errors import InvalidInput, LadingError, Unsupported
 from lading.formats.oci_runtime import Linux, State
-from lading.runtime import birth, channel, filters, gate, init, join, masks, mounts, resources, rootfs
+from lading.kernel.seccomp_flags import FLAG_NEW_LISTENER
+from lading.runtime import birth, channel, filters, init, join, masks, mounts, resources, rootfs
 from lading.runtime.job import Job, Stdio
 from lading.runtime.options import Options
 from lading.runtime.store import StateRecord, start_time
@@ -187,9 +188,9 @@ def _born(
         born = birth.give_birth(kernel, job, init.become)
         state.pid = record.pid = born.pid
         permission = birth.from_outside(kernel, job, born)
-        if not request.hold:
-            born.gated = gate.seize(kernel, born.pid)
-        born.up.send(permission)
+        born.wants_gate = not request.hold
+        born.questions = _questions(job)
+        birth.permit(kernel, born, permission)
         # While the container sets itself up.
         record.start_time = start_time(born.pid)
         runtime.store.write(record)
@@ -202,7 +203,9 @@ def _born(
             lambda: _outer_hooks(kernel, job),
             lambda fd: hand_over_listener(kernel, pid, fd, spec, state),
         )
-        if not request.hold:
+        if request.hold:
+            birth.wait_until_ready(born)
+        else:
             birth.pass_gate(kernel, born)
             _poststart(kernel, job)
         console = -1
@@ -221,6 +224,12 @@ def _born(
             os.close(console_end)
         if born is not None:
             born.up.close()
+
+
+def _questions(job: Job) -> int:
+    hooks = job.spec.hooks
+    outer = hooks is not None and bool(hooks.prestart or hooks.create_runtime)
+    return outer + bool(job.filter_flags & FLAG_NEW_LISTENER)
 
 
 def _prepare(kernel: Kernel, job: Job, cache: str) -> None:

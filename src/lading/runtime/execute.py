@@ -14,7 +14,8 @@ from lading.errors import Conflict, Denied, KernelError
 from lading.kernel.files import O_PATH
 from lading.kernel.namespaces import CLONE_PARENT, FLAGS
 from lading.kernel.process import PR_SET_DUMPABLE
-from lading.runtime import birth, channel, command, console, create, filters, gate, masks, security
+from lading.kernel.seccomp_flags import FLAG_NEW_LISTENER
+from lading.runtime import birth, channel, command, console, create, filters, masks, security
 from lading.runtime.job import Stdio
 from lading.runtime.join import KINDS
 
@@ -189,10 +190,10 @@ def start(kernel: Kernel, job: ExecJob, pid_file: str, on_listener: Callable[[in
     try:
         if job.process.oom_score_adj is not None:
             birth.set_oom_score(kernel, born.pid, job.process.oom_score_adj)
-        born.gated = gate.seize(kernel, born.pid)
         if pid_file:
             birth.write_pid_file(pid_file, born.pid)
-        up.send(channel.GO)
+        born.questions = 1 if job.filter_flags & FLAG_NEW_LISTENER else 0
+        birth.permit(kernel, born, channel.GO)
         birth.converse(kernel, born, _no_hooks, lambda fd: on_listener(born.pid, fd))
         birth.pass_gate(kernel, born)
         return Exec(born.pid, kernel.pidfd_open(born.pid))

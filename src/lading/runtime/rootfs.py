@@ -72,8 +72,9 @@ def assemble(kernel: Kernel, rootfs: Rootfs) -> int:
     try:
         return _overlay(kernel, rootfs)
     except KernelError as error:
-        # Before Linux 6.8 layers cannot be added one by one.
-        if error.errno != 22 or "lowerdir+" not in error.call:
+        # Before Linux 6.8 layers cannot be added one by one. Up to 6.4 overlayfs says so only when the whole is made: its
+        # options were still one string behind the new calls.
+        if error.errno != 22:
             raise
     return _overlay_by_page(kernel, rootfs)
 

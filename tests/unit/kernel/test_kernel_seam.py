@@ -208,5 +208,5 @@ def test_calls_newer_than_the_profile_answer_enosys_and_others_the_default() -> 
 def test_wrong_profiles_are_refused_by_name(
     default: str, architectures: list[str], rule: seccomp.Rule | None
 ) -> None:
-    with pytest.raises(InvalidInput, match="linux.seccomp"):
+    with pytest.raises(InvalidInput, match=r"linux\.seccomp"):
         seccomp.compile_filter(default, None, architectures, [rule] if rule else [])
