@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 _HEAD = """\
 # bash completion for lading: source this file, or put it in /usr/share/bash-completion/completions/lading
 _lading() {
-  local cur=${COMP_WORDS[COMP_CWORD]} path="" word
+  local cur=${COMP_WORDS[COMP_CWORD]} path=lading word
   for word in "${COMP_WORDS[@]:1:COMP_CWORD-1}"; do
     case $word in -*) ;; *) [[ -n ${_lading_words["$path $word"]+x} ]] && path="$path $word" ;; esac
   done
@@ -46,7 +46,7 @@ def completion(context: Context, parsed: Parsed) -> int:
 def script(root: Command) -> str:
     """The whole script."""
     lines = [_HEAD]
-    _add(root, "", lines)
+    _add(root, "lading", lines)
     lines.append("complete -o default -F _lading lading\n")
     return "".join(lines)
 

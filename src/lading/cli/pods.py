@@ -225,7 +225,7 @@ def pod_status(record: PodRecord) -> str:
     if record.phase == "Succeeded":
         return "Completed"
     if record.phase == "Failed":
-        return record.reason or "Error"
+        return record.reason.capitalize() if record.reason == "stopped" else record.reason or "Error"
     if record.stopped and record.state == "exited":
         return "Stopped"
     return record.phase

@@ -1,0 +1,82 @@
+"""Every command explains itself, and the first page shows all of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from lading.cli.commands import ROOT
+from lading.cli.help import GROUPS, overview
+from lading.cli.main import main
+from lading.flags import Command
+
+
+def leaves(command: Command, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Command]]:
+    for child in command.commands:
+        if child.refuse:
+            continue
+        here = (*path, child.name)
+        yield here, child
+        yield from leaves(child, here)
+
+
+ALL = list(leaves(ROOT))
+
+
+@pytest.mark.parametrize("path", [p for p, _ in ALL], ids=" ".join)
+def test_every_command_has_help_that_names_its_options(
+    path: tuple[str, ...], capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = dict(ALL)[path]
+    assert main([*path, "--help"]) == 0
+    shown = capsys.readouterr()
+    assert shown.err == ""
+    assert shown.out.startswith(f"Usage: lading {' '.join(path)}")
+    assert command.summary in shown.out or command.description.split()[0] in shown.out
+    for flag in command.flags:
+        if not flag.hidden and not flag.refuse:
+            assert f"--{flag.name}" in shown.out
+
+
+@pytest.mark.parametrize("path", [p for p, c in ALL if not c.commands], ids=" ".join)
+def test_every_command_has_an_action_that_exists(path: tuple[str, ...]) -> None:
+    import importlib
+
+    module, _, name = dict(ALL)[path].action.partition(":")
+    assert callable(getattr(importlib.import_module(module), name))
+
+
+def test_the_first_page_shows_every_command_once() -> None:
+    page = overview(ROOT)
+    listed = [name for _, names in GROUPS for name in names]
+    assert sorted(listed) == sorted(set(listed))
+    shown = {c.name for c in ROOT.commands if not c.refuse} - {"container", "image"}
+    assert shown == set(listed)
+    assert "lading run --rm busybox echo hello" in page
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"), [("rnu", "run"), ("imags", "images"), ("netwrk", "network"), ("stp", "stop")]
+)
+def test_a_typing_error_gets_the_nearest_command(
+    typed: str, meant: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert main([typed]) == 125
+    assert f"did you mean {meant!r}" in capfd.readouterr().err
+
+
+def test_lading_alone_is_the_first_page_and_a_success(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([]) == 0
+    assert capsys.readouterr().out == overview(ROOT)
+
+
+def test_the_completion_script_is_bash(capsys: pytest.CaptureFixture[str]) -> None:
+    import subprocess
+
+    assert main(["completion", "bash"]) == 0
+    script = capsys.readouterr().out
+    assert subprocess.run(["bash", "-n"], input=script.encode(), check=False).returncode == 0
+    ask = 'COMP_WORDS=(lading net); COMP_CWORD=1; _lading; echo "${COMPREPLY[*]}"'
+    done = subprocess.run(["bash", "-c", script + ask], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["network"]
