@@ -23,6 +23,7 @@ DEEPEST = 100
 _EVENTS = 400_000
 _ALIASES = 2_000
 _NODES = 200_000
+_MERGED = 10_000
 
 _Base: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
@@ -31,6 +32,12 @@ class _Loader(_Base):  # type: ignore[misc]
     """YAML 1.2's core schema on PyYAML's parser."""
 
     yaml_implicit_resolvers: dict[str, list[tuple[str, re.Pattern[str]]]] = {}
+
+    def flatten_mapping(self, node: Any) -> None:
+        """Apply merge keys; what a chain of them may pile up in one mapping is bounded."""
+        super().flatten_mapping(node)
+        if len(node.value) > _MERGED:
+            raise yaml.constructor.ConstructorError(None, None, "merge keys make a mapping too large", None)
 
     def construct_mapping(self, node: Any, deep: bool = False) -> dict[object, object]:
         seen: set[object] = set()

@@ -35,11 +35,11 @@ WRONG: list[tuple[str, int]] = [
         "ps x", "images a b", "info x", "version x", "check x", "events x", "volume ls x", "network ls x", "system df x",
     )],
     *[(f"{c} --nope", 125) for c in (
-        "start x", "stop x", "ps", "logs x", "exec x y", "images", "pull x", "network ls", "volume ls", "pod ps", "check", "info",
+        "start x", "stop x", "ps", "logs x", "images", "pull x", "network ls", "volume ls", "pod ps", "check", "info",
         "events", "stats", "system df", "system prune", "login", "logout", "load", "version", "wait x", "inspect x",
     )],
     ("kill -s NOPE x", 1), ("stop -t x y", 125), ("logs --since whenever x", 1), ("logs --tail x y", 1), ("ps --filter x", 1),
-    ("ps --filter nope=x", 1), ("ps --format {nope}", 1), ("ps --format {{.Names}}", 1), ("images --filter nope=x", 1),
+    ("ps --filter nope=x", 1), ("ps --format {{.Names}}", 1), ("images --filter nope=x", 1),
     ("images --format {nope}", 1), ("update x", 1), ("rename x y", 1), ("bootstrap nothing-here", 1), ("bootstrap Deb!an", 1),
     ("network create bridge", 1), ("network create a/b", 1), ("network create --subnet x net1", 1), ("network rm bridge", 1),
     ("network create --driver nope net1", 1), ("volume create a/b", 1), ("volume create --driver nope vol1", 1),
