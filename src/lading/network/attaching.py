@@ -59,6 +59,8 @@ def attach(networks: Networks, request: AttachRequest) -> Attachment:
         reservation.release()
         raise
     try:
+        if networks.roots.uid:
+            reservation.release()  # a port that is proven free; pasta or slirp4netns is who binds it
         _furnish(networks, attachment, request, joined, indexes)
         attachment.reserved = reservation.detach()
     except BaseException:
@@ -129,6 +131,10 @@ def _record(
             if network.driver in _BY_US:
                 ipam.lease(store, network, request.id, want, interface)
                 interface.mac = _mac(want, interface)
+            if network.driver == "user":
+                from lading.network.rootless import ADDRESS, GATEWAY, PREFIX
+
+                interface.addresses, interface.gateways = [f"{ADDRESS}/{PREFIX}"], [GATEWAY]
             if network.driver == "bridge":
                 interface.host_interface = f"lv{stem}{nonce}{position:x}"
             store.run(
@@ -180,7 +186,7 @@ def _record_ports(
 ) -> None:
     container: dict[int, str] = {}
     for interface, network in zip(attachment.interfaces, joined, strict=True):
-        if network.driver != "bridge" or network.internal:
+        if network.driver not in ("bridge", "user") or network.internal:
             continue
         for address in interface.addresses:
             container.setdefault(6 if ":" in address else 4, address.partition("/")[0])
@@ -238,11 +244,10 @@ def _furnish(
     namespace, inner = _namespace(request)
     attachment.namespace = namespace
     try:
-        ours = []
+        ours: list[Interface] = []
         for network, interface, index in zip(joined, attachment.interfaces, indexes, strict=True):
             if network.driver == "bridge":
-                hairpin = bool(attachment.ports)
-                br.plug(networks.host, network, interface, index, namespace, hairpin=hairpin)
+                _plug(networks, attachment, network, interface, index)
             elif network.driver == "macvlan":
                 br.plug_macvlan(networks.host, network, interface, index, namespace)
             else:
@@ -251,7 +256,9 @@ def _furnish(
         br.configure(inner, ours, loopback=request.namespace < 0)
     finally:
         inner.close()
-    if attachment.ports:
+    if networks.roots.uid:
+        _connect_user(networks, attachment, joined)
+    elif attachment.ports:
         networks.nft.run(firewall.port_elements(networks.tag, attachment.ports, "add"))
     for position, network in enumerate(joined):
         if network.driver == "cni":
@@ -264,7 +271,49 @@ def _furnish(
     if resolv.needs_resolver(attachment, joined):
         from lading.network.names import ensure_resolver
 
-        ensure_resolver(networks.roots)
+        networks.in_place(lambda: ensure_resolver(networks.roots))
+
+
+def _plug(
+    networks: Networks, attachment: Attachment, network: Network, interface: Interface, index: int
+) -> None:
+    hairpin = bool(attachment.ports)
+    networks.in_place(
+        lambda: br.plug(networks.host, network, interface, index, attachment.namespace, hairpin=hairpin)
+    )
+
+
+def _connect_user(networks: Networks, attachment: Attachment, joined: Sequence[Network]) -> None:
+    """An ordinary user's way out: a program for the pod on the default network, forwarded ports on the others."""
+    from lading.network import rootless
+
+    ours = {i.addresses[0].partition("/")[0] for i in attachment.interfaces if i.addresses}
+    direct = False
+    for network, interface in zip(joined, attachment.interfaces, strict=True):
+        if network.driver == "user":
+            direct = any(p.container_ip == rootless.ADDRESS for p in attachment.ports)
+            rootless.start_uplink(
+                networks.roots,
+                _uplink(attachment.id),
+                attachment.namespace,
+                interface.name,
+                attachment.ports if direct else (),
+                changing=False,
+            )
+    if attachment.ports and not direct and ours:
+        commands = firewall.port_elements(networks.tag, _anywhere(attachment.ports), "add")
+        networks.in_place(lambda: networks.nft.run(commands))
+        rootless.forward(networks.roots, "host", [(p, p.host_port) for p in attachment.ports])
+
+
+def _uplink(owner: str) -> str:
+    """The name of a pod's own pasta or slirp4netns; short, for it becomes a Unix socket's path."""
+    return "pod-" + owner[:16]
+
+
+def _anywhere(published: Sequence[PublishedPort]) -> list[PublishedPort]:
+    """The ports as they arrive in the user's own host namespace: always at the uplink's address."""
+    return [p.replace(host_ip="") for p in published]
 
 
 # -- taking off ------------------------------------------------------------------------------------------------------
@@ -275,15 +324,38 @@ def detach(networks: Networks, owner: str, namespace: int) -> None:
     store = networks.store
     rows = [str(row[0]) for row in store.run("select name from interfaces where owner=?", owner)]
     published = published_ports(store, owner)
-    if published:
-        _unpublish(networks, published)
-    br.unplug(networks.host, [name for name in rows if "/" not in name])
+    if networks.roots.uid:
+        _disconnect_user(networks, owner, published, rows)
+    else:
+        if published:
+            _unpublish(networks, published)
+        br.unplug(networks.host, [name for name in rows if "/" not in name])
     if any("/" in name for name in rows):
         from lading.network.cninetworks import detach_cni
 
         detach_cni(networks, owner, namespace)
     with store:
         store.forget(owner)
+        if networks.roots.uid and not store.run("select 1 from interfaces where name not like '%/%' limit 1"):
+            from lading.network.rootless import tear_down
+
+            tear_down(networks.roots)
+
+
+def _disconnect_user(
+    networks: Networks, owner: str, published: Sequence[PublishedPort], interfaces: Sequence[str]
+) -> None:
+    from lading.network import rootless
+
+    rootless.stop_uplink(networks.roots, _uplink(owner))
+    rootless.withdraw(networks.roots, "host", published)
+
+    def there() -> None:
+        if published:
+            _unpublish(networks, _anywhere(published))
+        br.unplug(networks.host, [name for name in interfaces if "/" not in name])
+
+    networks.in_place(there, make=False)
 
 
 def published_ports(store: Store, owner: str = "") -> list[PublishedPort]:

@@ -34,7 +34,7 @@ def socket_path(roots: Roots) -> str:
     return directory(roots) + "/resolver.sock"
 
 
-def refresh(roots: Roots) -> bool:
+def refresh(roots: Roots, word: bytes = b"refresh") -> bool:
     """Ask a running resolver to read the records again and wait until it has. False when none runs.
 
     Raises :class:`LadingError` with the resolver's words when it cannot listen on a gateway.
@@ -48,7 +48,7 @@ def refresh(roots: Roots) -> bool:
     try:
         wire.settimeout(_PATIENCE)
         wire.connect(f"/proc/self/fd/{holder}/resolver.sock")
-        wire.send(b"refresh")
+        wire.send(word)
         answer: bytes = wire.recv(4096)
     except TimeoutError:
         raise TimedOut(
@@ -62,6 +62,11 @@ def refresh(roots: Roots) -> bool:
     if answer.startswith(b"error "):
         raise LadingError(answer[6:].decode("utf-8", "replace"), reason="resolver")
     return answer == b"ok"
+
+
+def stop_resolver(roots: Roots) -> None:
+    """End the resolver at once, if one runs."""
+    refresh(roots, b"stop")
 
 
 def ensure_resolver(roots: Roots) -> None:

@@ -17,10 +17,13 @@ from lading.network.store import Store
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from builtins import list as List  # noqa: N812  (the class has a method of that name)
-    from collections.abc import Collection, Sequence
+    from collections.abc import Callable, Collection, Sequence
+    from typing import TypeVar
 
     from lading.kernel import Kernel
     from lading.roots import Roots
+
+    T = TypeVar("T")
 
 _NAME = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-")
 _RESERVED = ("none", "host", "default", "bridge")
@@ -41,6 +44,7 @@ class Networks:
         self._host: Netlink | None = None
         self._nft: Nftables | None = None
         self._pid = 0
+        self.inside = False
 
     # -- handles -----------------------------------------------------------------------------------------------------
 
@@ -60,6 +64,23 @@ class Networks:
         if self._host is None:
             self._host = Netlink()
         return self._host
+
+    def use_host(self, wire: Netlink | None) -> None:
+        """Speak through ``wire`` from now on (None: open one in the current namespace); closes the one before."""
+        if self._host is not None:
+            self._host.close()
+        self._host = wire
+
+    def in_place(self, work: Callable[[], T], *, make: bool = True) -> T | None:
+        """Run ``work`` where bridges and rules are: here for root, in a namespace of the user's otherwise.
+
+        None when that namespace is not there and ``make`` does not ask for it.
+        """
+        if self.roots.uid == 0:
+            return work()
+        from lading.network.rootless import run_in_place
+
+        return run_in_place(self, work, make)
 
     @property
     def nft(self) -> Nftables:
@@ -117,6 +138,12 @@ class Networks:
             )
         if name in _RESERVED:
             raise InvalidInput(f"network name {name!r} is reserved")
+        if self.roots.uid and name == DEFAULT_NETWORK and driver == "bridge":
+            driver = "user"
+        if self.roots.uid and driver == "macvlan":
+            raise Unsupported(
+                "network driver macvlan for an ordinary user", hint="run as root, or use a bridge network"
+            )
         network = Network(
             name=name,
             driver=driver,
@@ -233,9 +260,12 @@ class Networks:
             for row in rows:
                 self.detach(str(row[0]))
             if network.driver == "bridge":
-                self._remove_rules(network, store)
-                br.remove_bridge(self.host, network.interface)
+                self.in_place(lambda: self._remove_bridge(network, store), make=False)
             store.remove_network(network.id)
+
+    def _remove_bridge(self, network: Network, store: Store) -> None:
+        self._remove_rules(network, store)
+        br.remove_bridge(self.host, network.interface)
 
     def _remove_rules(self, network: Network, store: Store) -> None:
         if not table_exists(self.tag):
@@ -277,13 +307,16 @@ class Networks:
 
     def ensure(self, network: Network) -> int:
         """The bridge's index, the bridge and our table made if they are not there."""
-        if network.driver == "cni":
+        if network.driver in ("cni", "user"):
             return 0
         if network.driver != "bridge":
             index = br.index_of(network.interface)
             if not index:
                 raise NotFound(f"interface {network.interface} of network {network.name} does not exist")
             return index
+        return self.in_place(lambda: self._ensure_bridge(network)) or 0
+
+    def _ensure_bridge(self, network: Network) -> int:
         index = br.index_of(network.interface)
         if index and self.store.meta(f"ready {network.id}") == str(index) and table_exists(self.tag):
             return index
@@ -348,7 +381,7 @@ def _boot() -> str:
 
 
 def _check_options(network: Network) -> None:
-    known = {"bridge": ("masquerade",), "macvlan": ("mode",)}.get(network.driver)
+    known = {"bridge": ("masquerade",), "macvlan": ("mode",), "user": ()}.get(network.driver)
     if known is None:
         raise Unsupported(f"network driver {network.driver!r}", hint="use bridge, macvlan or cni")
     for key in network.options:

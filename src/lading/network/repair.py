@@ -30,15 +30,18 @@ def check(networks: Networks, *, repair: bool, alive: Collection[str] | None) ->
                 )
                 if repair:
                     networks.detach(attachment.id)
-    found.extend(_bridges(networks, repair))
-    found.extend(_leaked(networks, repair))
-    found.extend(_resolver(networks, repair))
+    found.extend(networks.in_place(lambda: _kernel(networks, repair), make=False) or [])
     return found
+
+
+def _kernel(networks: Networks, repair: bool) -> list[Finding]:
+    return [*_bridges(networks, repair), *_leaked(networks, repair), *_resolver(networks, repair)]
 
 
 def _bridges(networks: Networks, repair: bool) -> list[Finding]:
     found = []
-    made = [n for n in networks.list() if n.driver == "bridge"]
+    used = {row[0] for row in networks.store.run("select distinct network from interfaces")}
+    made = [n for n in networks.list() if n.driver == "bridge" and n.id in used]
     for network in made:
         if not br.index_of(network.interface):
             message = f"bridge {network.interface} of network {network.name} is missing"

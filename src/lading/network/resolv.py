@@ -65,6 +65,10 @@ def fill(attachment: Attachment, networks: Sequence[Network]) -> None:
     """
     _servers, attachment.searches, attachment.resolver_options = parse(_read(_HOST))
     ours = [g for n in networks if n.names for g in n.gateways]
+    if not ours and any(n.driver == "user" for n in networks):
+        from lading.network.rootless import RESOLVER
+
+        ours = [RESOLVER]
     attachment.nameservers = (
         ours[:3]
         or upstream()

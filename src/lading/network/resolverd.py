@@ -13,6 +13,7 @@ from lading.network import addresses as ad
 from lading.network import resolv
 from lading.network.names import directory
 from lading.network.resolver import Names, Resolver
+from lading.network.rootless import RESOLVER
 from lading.network.store import Store
 from lading.roots import Roots
 
@@ -27,8 +28,9 @@ LINGER = 1.0
 class RecordedNames(Names):
     """Names as the records have them, seen from the network (or networks) of whoever asks."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, upstreams: Sequence[str] = ()) -> None:
         self._store = store
+        self._upstreams = upstreams
 
     def _networks(self, client: str) -> list[tuple[int, str]]:
         rows = self._store.run(
@@ -69,7 +71,7 @@ class RecordedNames(Names):
         for _number, name in self._networks(client):
             network = self._store.network(name)
             if network is not None and not network.internal:
-                return list(resolv.of_host()["nameservers"])
+                return self._upstreams or list(resolv.of_host()["nameservers"])
         return ()
 
 
@@ -91,7 +93,8 @@ class Service:
     def __init__(self, roots: Roots) -> None:
         self.roots = roots
         self.store = Store(roots.network)
-        self.resolver = Resolver(RecordedNames(self.store))
+        # An ordinary user's resolver is behind slirp4netns or pasta, which pass questions on to the host's servers.
+        self.resolver = Resolver(RecordedNames(self.store, [RESOLVER] if roots.uid else []))
         self.problem = ""
         self._version = -1
         self._idle_since = 0.0
@@ -152,7 +155,10 @@ class Service:
         with client:
             try:
                 client.settimeout(1.0)
-                client.recv(64)
+                if client.recv(64) == b"stop":
+                    os.unlink("resolver.sock")
+                    client.send(b"ok")
+                    os._exit(0)
                 self.refresh()
                 client.send(b"error " + self.problem.encode() if self.problem else b"ok")
             except OSError:

@@ -64,7 +64,9 @@ class Store:
 
         self._error = _sqlite3.DatabaseError
         try:
-            self._db = _sqlite3.connect(self.path, timeout=30, isolation_level=None, cached_statements=64)
+            self._db = _sqlite3.connect(
+                self.path, timeout=30, isolation_level=None, cached_statements=64, check_same_thread=False
+            )
             self._db.execute("pragma synchronous=normal")
             if self._db.execute("pragma user_version").fetchone()[0] != _VERSION:
                 self._create()

@@ -27,7 +27,7 @@ def test_the_default_network_gives_an_address_a_route_and_loopback(world):
     pod = world.attach(networks, "c" * 64, name="web")
     links = {link["ifname"]: link for link in world.show(pod, "addr")}
     assert links["lo"]["operstate"] in ("UNKNOWN", "UP")
-    (shown,) = [a for a in links["eth0"]["addr_info"]]
+    (shown,) = links["eth0"]["addr_info"]
     assert [f"{shown['local']}/{shown['prefixlen']}"] == pod.interfaces[0].addresses
     assert links["eth0"]["address"] == pod.interfaces[0].mac
     (route,) = [r for r in world.show(pod, "route") if r["dst"] == "default"]
