@@ -216,7 +216,7 @@ def _start_pasta(
             command += [flag, "none"]
     door = _Door(base, namespace)
     try:
-        pid = _spawn([*command, "--netns", door.path], base + ".log", {namespace: _KEPT})
+        pid = _spawn([*command, "--no-netns-quit", "--netns", door.path], base + ".log", {namespace: _KEPT})
         _write(base + ".pasta", pid)
         _wait_for_address(pid, namespace, interface, "pasta", base + ".log")
     finally:
@@ -266,6 +266,11 @@ def _wait_for_address(pid: int, namespace: int, interface: str, name: str, log: 
 def forward(roots: Roots, key: str, ports: Sequence[tuple[PublishedPort, int]]) -> None:
     """Have a running slirp4netns forward host ports to ports of its namespace."""
     api = f"{roots.run}/network/{key}.api"
+    deadline = time.monotonic() + _PATIENCE
+    while ports and _read(f"{roots.run}/network/{key}.slirp") and not os.path.exists(api):
+        if time.monotonic() > deadline:
+            raise TimedOut(f"slirp4netns did not open {api}")
+        time.sleep(0.004)  # it opens its socket a moment after the interface is up
     if ports and not os.path.exists(api):
         raise Unsupported(
             "published ports on an ordinary user's own networks need slirp4netns",
