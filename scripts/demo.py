@@ -212,6 +212,9 @@ def main() -> int:
             print(f"demo: {failure}", file=sys.stderr)
         shutil.rmtree(WORK, ignore_errors=True)
     WORK.mkdir(parents=True, exist_ok=True)
+    subprocess.run(
+        [str(LADING), "check", "--repair", "-q"], env=environment(), stdin=subprocess.DEVNULL, check=False
+    )
     try:
         for step in (base_images, first_container, web_server, pod, timings):
             step()

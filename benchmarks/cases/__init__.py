@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from benchmarks.cases.memory import MemoryOwnKeeper
+from benchmarks.cases.memory import MemoryOwnKeeper, MemoryShared
 from benchmarks.cases.network import PodToPod, PublishedPort
 from benchmarks.cases.pull import Pull
 from benchmarks.cases.run import RunBridge, RunNone
@@ -21,6 +21,7 @@ def every(bench: Bench) -> list[Case]:
         Throughput(bench),
         Pull(bench),
         MemoryOwnKeeper(bench),
+        MemoryShared(bench),
         PodToPod(bench),
         PublishedPort(bench),
     ]

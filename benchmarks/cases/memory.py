@@ -7,6 +7,7 @@ not ours.
 from __future__ import annotations
 
 import os
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -103,6 +104,39 @@ class MemoryOwnKeeper(Case):
     def reached(self, results: dict[str, Result]) -> bool | None:
         """Eight megabytes."""
         return bool(results["lading"].samples) and results["lading"].median <= 8
+
+
+class SharedKeeper(Contender):
+    """What each of twenty idle pods adds to one keeper that keeps them all."""
+
+    name = "lading"
+
+    def __init__(self, bench: Bench) -> None:
+        self.bench = bench
+
+    def setup(self) -> None:
+        self.bench.lading_image()
+
+    def sample(self) -> float:
+        command = [sys.executable, "-m", "benchmarks.shared_keeper", "memory", "20", BUSYBOX]
+        return float(output(command, env=self.bench.lading_env()))
+
+
+class MemoryShared(Case):
+    """A container in a keeper that has others too; the peers have no such thing, and are measured above."""
+
+    name = "memory-shared"
+    title = "memory an idle container adds to a shared keeper"
+    unit = "MB"
+    rounds = 3
+    goal = "≤ 0.3 MB"
+
+    def __init__(self, bench: Bench) -> None:
+        super().__init__([SharedKeeper(bench)])
+
+    def reached(self, results: dict[str, Result]) -> bool | None:
+        """0.3 megabytes."""
+        return bool(results["lading"].samples) and results["lading"].median <= 0.3
 
 
 def _done(_output: str) -> None:

@@ -30,7 +30,15 @@ class LadingServer(Contender):
         self.bench.lading_image()
 
     def sample(self) -> float:
-        command = [sys.executable, "-m", "benchmarks.shared_keeper", str(self.total), str(AT_ONCE), BUSYBOX]
+        command = [
+            sys.executable,
+            "-m",
+            "benchmarks.shared_keeper",
+            "throughput",
+            str(self.total),
+            str(AT_ONCE),
+            BUSYBOX,
+        ]
         done = subprocess.run(
             command, env=self.bench.lading_env(), check=False, capture_output=True, text=True, timeout=300
         )
