@@ -15,7 +15,7 @@ from lading.node import lifecycle, wire
 from lading.node.loop import Loop
 from lading.node.model import CREATED, PAUSED, RESTARTING, RUNNING
 from lading.node.runner import PodRunner
-from lading.node.shop import alive
+from lading.node.shop import alive, before_fork
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -149,6 +149,15 @@ def take_over(shop: Shop, record: PodRecord, socket: str = "", *, heir_of: int =
 # -- the fork ------------------------------------------------------------------------------------------------------
 
 
+def _disclaim(shop: Shop, record: PodRecord) -> None:
+    """No keeper came to be: the pod that this command claimed for it is nobody's again."""
+    found = shop.records.get(record.id)
+    if found is not None and found.keeper_pid == os.getpid():
+        found.keeper_pid = found.keeper_start = 0
+        found.keeper_socket = ""
+        shop.records.update(found, "keeper_pid", "keeper_start", "keeper_socket")
+
+
 def adopt(shop: Shop, record: PodRecord) -> None:
     """Give a running pod whose keeper was killed a new one. Its streams are lost, and the exit status of what runs now."""
     _spawn(shop, record, adopting=True)
@@ -163,7 +172,7 @@ def _spawn(
     adopting: bool = False,
 ) -> None:
     """Fork the keeper and wait until it says that the first container runs. Raises what it raised."""
-    shop.before_fork()
+    before_fork()
     command = os.getpid()
     read, write = os.pipe2(os.O_CLOEXEC)
     middle = os.fork()
@@ -183,6 +192,8 @@ def _spawn(
     while block := os.read(read, 65536):
         said += block
     os.close(read)
+    if said != b"{}":
+        _disclaim(shop, record)
     if not said:
         raise LadingError(
             f"container {record.name}: its keeper ended before it started anything",
@@ -263,7 +274,7 @@ def _keep(
     loop = Loop()
     runner = PodRunner(shop, loop, record)
     listener = lifecycle.serve(shop, loop, runner)
-    _stop_on_term(runner)
+    loop.on_signal(15, runner.stop)
     if attached is not None:
         from lading.node.desk import Desk
 
@@ -290,7 +301,7 @@ def _keep_adopted(shop: Shop, record: PodRecord, tell: int) -> None:
     loop = Loop()
     runner = PodRunner(shop, loop, found)
     listener = lifecycle.serve(shop, loop, runner)
-    _stop_on_term(runner)
+    loop.on_signal(15, runner.stop)
     from lading.node import adopting
 
     adopting.adopt(runner)
@@ -298,15 +309,6 @@ def _keep_adopted(shop: Shop, record: PodRecord, tell: int) -> None:
     slim()
     loop.run(lambda: runner.finished)
     lifecycle.close(listener, found, loop)
-
-
-def _stop_on_term(runner: PodRunner) -> None:
-    import _signal
-
-    def ended(_number: int, _frame: object) -> None:
-        runner.loop.after(0.0, runner.stop)
-
-    _signal.signal(15, ended)
 
 
 def slim() -> None:

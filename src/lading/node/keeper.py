@@ -59,11 +59,7 @@ def _on_term(loop: Loop, runners: dict[str, PodRunner], ending: list[bool]) -> N
 
     for number in (1, 2, 13):
         _signal.signal(number, _signal.SIG_IGN)
-    _signal.signal(15, lambda _number, _frame: _later(loop, stop_all))
-
-
-def _later(loop: Loop, call: object) -> None:
-    loop.after(0.0, call)  # type: ignore[arg-type]
+    loop.on_signal(15, stop_all)
 
 
 def main(arguments: list[str]) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import select
 import time
 from _heapq import heappop, heappush
@@ -61,6 +62,22 @@ class Loop:
     def after(self, seconds: float, call: Callable[[], None]) -> Timer:
         """Call ``seconds`` from now."""
         return self.at(time.monotonic() + seconds, call)
+
+    def on_signal(self, number: int, call: Callable[[], None]) -> None:
+        """Call from the loop, between two other calls, after signal ``number`` has arrived.
+
+        A handler alone is not enough: epoll goes on waiting after one (PEP 475), so the signal has to be an event.
+        """
+        import _signal  # type: ignore[import-not-found]
+
+        event = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+
+        def arrived(_events: int) -> None:
+            os.eventfd_read(event)
+            call()
+
+        self.watch(event, arrived)
+        _signal.signal(number, lambda _number, _frame: os.eventfd_write(event, 1))
 
     def turn(self, longest: float = -1.0) -> None:
         """Wait for something (at most ``longest`` seconds) and deal with it."""

@@ -62,6 +62,11 @@ def release(shop: Shop, record: PodRecord) -> None:
         networks.detach(record.id)
     from lading.node import holder, memory
 
+    try:
+        os.unlink(f"{shop.roots.keepers}/{record.id[:32]}")
+    except OSError:
+        pass
+
     pause = holder.recorded_pause(shop, record.id)
     if pause:
         os.kill(pause, 9)

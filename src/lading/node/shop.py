@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from _weakref import ref
 
 from lading.node.records import Records
 
@@ -17,6 +18,21 @@ if TYPE_CHECKING:
     from lading.volumes import Volumes
 
 
+_shops: list[ref[Shop]] = []
+
+
+def before_fork() -> None:
+    """Close, in every shop of this process, what must not exist twice.
+
+    SQLite keeps its locks in the process: a child with a copy of an open database could never open it again
+    (https://sqlite.org/howtocorrupt.html, section 2.6).
+    """
+    for known in _shops:
+        shop = known()
+        if shop is not None:
+            shop.close()
+
+
 class Shop:
     """Records, kernel and the parts of floor 2 below one pair of roots."""
 
@@ -28,6 +44,8 @@ class Shop:
         self._networks: Networks | None = None
         self._runtime: Runtime | None = None
         self._volumes: Volumes | None = None
+        _shops[:] = [known for known in _shops if known() is not None]
+        _shops.append(ref(self))
 
     @property
     def kernel(self) -> Kernel:
@@ -74,14 +92,16 @@ class Shop:
             self._volumes = Volumes(self.roots.volumes)
         return self._volumes
 
-    def before_fork(self) -> None:
-        """Close what must not exist twice. SQLite keeps its locks in the process: a child with a copy of an open
-        database could never open it again (https://sqlite.org/howtocorrupt.html, section 2.6).
-        """
+    def close(self) -> None:
+        """Close the databases and sockets; they are opened again when needed."""
         self.records.database.close()
         if self._networks is not None:
             self._networks.close()
             self._networks = None
+
+    def __del__(self) -> None:
+        # A connection and its statement cache refer to each other: without this it would stay open until a collection.
+        self.close()
 
     # -- where a pod's things lie ----------------------------------------------------------------------------------
 

@@ -1,0 +1,182 @@
+"""Keepers that serve many, keepers that are killed, and what repair makes of it."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from lading.formats.pod import Pod
+from lading.node import Node, wire
+from lading.node.shop import process_start
+from lading.roots import Roots
+
+pytestmark = pytest.mark.root
+Make = Callable[..., Pod]
+#: Random kills; 500 with LADING_KILLS=500.
+KILLS = int(os.environ.get("LADING_KILLS", "12"))
+
+
+def _until(check: Callable[[], bool], seconds: float = 10.0) -> None:
+    end = time.monotonic() + seconds
+    while not check():
+        assert time.monotonic() < end, "it never became true"
+        time.sleep(0.02)
+
+
+def _env(roots: Roots) -> dict[str, str]:
+    return {**os.environ, "LADING_ROOT": roots.data, "LADING_RUN": roots.run, "LADING_CONFIG": roots.config}
+
+
+def _kill_keeper(node: Node, name: str) -> None:
+    record = node.inspect(name)
+    os.kill(record.keeper_pid, signal.SIGKILL)
+    _until(lambda: process_start(record.keeper_pid) != record.keeper_start)
+
+
+@pytest.fixture
+def keeper(roots: Roots) -> Iterator[str]:
+    path = f"{roots.run}/shared.sock"
+    process = subprocess.Popen(
+        [sys.executable, "-m", "lading.node.keeper", "--socket", path], env=_env(roots)
+    )
+    _until(lambda: os.path.exists(path))
+    yield path
+    process.terminate()
+    assert process.wait(20) == 0
+
+
+def test_shared_keeper_runs_many_pods_side_by_side(keeper: str, node: Node, one: Make) -> None:
+    codes: list[int] = []
+
+    def work(number: int) -> None:
+        sock = wire.connect(keeper)
+        for _ in range(3):
+            pod = one("sh", "-c", f"exit {number}", remove=True).encode()
+            codes.append(wire.ask(sock, {"op": "run", "pod": pod, "wait": True})["code"])
+        sock.close()
+
+    threads = [threading.Thread(target=work, args=(n,)) for n in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(codes) == sorted(list(range(6)) * 3)
+    assert node.list(all=True) == []
+
+
+def test_commands_work_on_a_shared_keepers_pod(keeper: str, node: Node, one: Make) -> None:
+    sock = wire.connect(keeper)
+    wire.ask(sock, {"op": "run", "pod": one("sleep", "100", name="kept").encode()})
+    assert node.inspect("kept").state == "running"
+    node.stop("kept", timeout=0.1)
+    assert node.inspect("kept").container.exit_code == 137
+    with pytest.raises(Exception, match="busybox-nope"):
+        bad = one("true")
+        bad.spec.containers[0].image = "busybox-nope"
+        bad.spec.containers[0].image_pull_policy = "Never"
+        wire.ask(sock, {"op": "run", "pod": bad.encode()})
+    sock.close()
+
+
+def test_container_survives_its_keeper_and_repair_adopts_it(node: Node, one: Make) -> None:
+    node.run_detached(one("sleep", "100", name="orphan", mode=""))
+    _kill_keeper(node, "orphan")
+    assert node.inspect("orphan").state == "running"
+    assert [f.what for f in node.check()] != []
+    assert all(f.fixed for f in node.check(repair=True))
+    assert node.check() == []
+    node.kill("orphan", 9)
+    _until(lambda: node.inspect("orphan").state == "exited")
+    made = node.inspect("orphan").container
+    assert (made.exit_code, made.reason) == (255, "KeeperLost")
+
+
+def test_commands_cope_without_the_keeper(node: Node, one: Make) -> None:
+    node.run_detached(one("sleep", "100", name="alone", mode=""))
+    _kill_keeper(node, "alone")
+    node.stop("alone", timeout=0.1)
+    assert node.inspect("alone").state == "exited"
+    node.start("alone")
+    assert node.inspect("alone").state == "running"
+    _kill_keeper(node, "alone")
+    node.remove("alone", force=True)
+    assert node.check() == []
+
+
+def test_repair_resumes_a_restart_policy(node: Node, one: Make) -> None:
+    node.run_detached(one("sleep", "100", name="phoenix", restart="always"))
+    record = node.inspect("phoenix")
+    _kill_keeper(node, "phoenix")
+    os.kill(record.container.pid, signal.SIGKILL)
+    _until(lambda: node.inspect("phoenix").state == "exited")
+    node.check(repair=True)
+    _until(lambda: node.inspect("phoenix").state == "running")
+
+
+def test_things_without_a_record_are_removed(node: Node, roots: Roots) -> None:
+    stray = "ab" * 32
+    os.makedirs(f"{roots.pods}/{stray}/main/upper")
+    os.makedirs(f"{roots.runtime}/{stray}")
+    found = {f.where: f for f in node.check(repair=True)}
+    assert found[f"{roots.pods}/{stray}"].fixed and found[f"{roots.runtime}/{stray}"].fixed
+    assert not os.path.exists(f"{roots.pods}/{stray}") and node.check() == []
+
+
+_VICTIM = """
+import sys
+from lading.node import Node, Stdio
+from lading.roots import Roots
+from lading.formats.pod import *
+node = Node(Roots.default())
+def pod(name, *args, mode=""):
+    made = Pod(spec=PodSpec(containers=[Container(name="main", image="busybox", args=list(args))],
+        restart_policy="Never", extras=PodExtras(container=True, network_mode=mode)))
+    made.metadata.name = name
+    return made
+number = 0
+while True:
+    number += 1
+    node.run(pod("f%d" % number, "true"), Stdio(stdin=-1, stdout=-1, stderr=-1))
+    node.run_detached(pod("d%d" % number, "sleep", "100"))
+    node.stop("d%d" % number, timeout=0)
+    node.start("f%d" % number)
+    node.remove("f%d" % number, force=True)
+    node.remove("d%d" % number, force=True)
+"""
+
+
+@pytest.mark.slow
+def test_random_kills_leave_nothing_that_repair_cannot_finish(node: Node, roots: Roots) -> None:
+    dice = random.Random(KILLS)
+    for round_ in range(KILLS):
+        victim = subprocess.Popen(
+            [sys.executable, "-c", _VICTIM], env=_env(roots), stderr=subprocess.PIPE, start_new_session=True
+        )
+        time.sleep(0.15 + dice.random() * 0.6)
+        assert victim.poll() is None, victim.stderr and victim.stderr.read()
+        victims = [victim.pid]
+        if round_ % 3 == 0:
+            victims += [r.keeper_pid for r in node.list(all=True) if r.keeper_pid > 1]
+        for pid in victims:
+            try:
+                os.kill(pid, signal.SIGKILL)
+            except ProcessLookupError:
+                pass
+        victim.wait()
+        assert victim.stderr is not None
+        victim.stderr.close()
+        time.sleep(0.3)  # a keeper that was being forked comes to its end
+        node.check(repair=True)
+        for record in node.list(all=True):
+            node.remove(record.id, force=True, volumes=True)
+        left = node.check(repair=True)
+        assert node.check() == [], left
+        assert node.list(all=True) == [] and os.listdir(roots.pods) == []
