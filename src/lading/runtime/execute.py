@@ -33,6 +33,9 @@ class Exec:
 
     ``pid`` in the caller's pid namespace; ``pidfd`` and ``console`` (the pty's master, -1 without) are the
     caller's to close.
+
+    A caller that has several must reap them as they end: the container's first process does not finish dying before the
+    last process of its pid namespace is reaped, so waiting for the first alone would wait for ever.
     """
 
     __slots__ = ("console", "pid", "pidfd")

@@ -191,7 +191,7 @@ def test_sysctls_of_own_namespaces_are_set_and_others_refused(box: Any) -> None:
 def test_the_process_is_what_the_configuration_says(box: Any) -> None:
     status, out = box.sh(
         "id -u; id -g; pwd; echo $HOME; cat /proc/self/oom_score_adj; grep -E 'Cap|Groups|NoNew|Umask' /proc/self/status;"
-        "grep 'open files' /proc/self/limits; cat /proc/self/personality; nice",
+        "grep 'open files' /proc/self/limits; cat /proc/self/personality; set -- $(cat /proc/$$/stat); echo ${19}",
         personality=Personality(domain="LINUX32"),
         process_user=User(uid=1000, gid=1001, umask=0o27, additional_gids=[5, 6]),
         process_cwd="/tmp/made/for/it",

@@ -1,0 +1,259 @@
+"""Public escapes, really attempted. Each test names the CVE; docs/security.md says what stands against it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lading.errors import KernelError, LadingError
+from lading.formats.oci_runtime import Mount, Process, User
+from lading.kernel import Kernel
+from lading.runtime import Stdio, gate, masks, mounts
+
+pytestmark = pytest.mark.root
+
+
+def loader(rootfs: Path) -> None:
+    """Give a hostile root a "dynamic loader" of its own: what the kernel maps for our interpreter if it runs again."""
+    interpreter = os.path.realpath(sys.executable)
+    with open(interpreter, "rb") as file:
+        data = file.read(4096)
+    start = data.index(b"/lib")
+    path = data[start : data.index(b"\0", start)].decode()
+    target = rootfs / path.lstrip("/")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copy("/bin/busybox", target)
+
+
+@pytest.mark.parametrize("how", ["direct", "script", "link"])
+@pytest.mark.parametrize("by", ["run", "create", "exec"])
+def test_cve_2019_5736_the_interpreter_is_never_executed_in_the_container(
+    own_box: Any, spec: Any, how: str, by: str
+) -> None:
+    rootfs = Path(own_box.bundle, "rootfs")
+    loader(rootfs)
+    (rootfs / "script").write_text("#!/proc/self/exe\n")
+    (rootfs / "script").chmod(0o755)
+    os.symlink("/proc/self/exe", rootfs / "link")
+    command = {"direct": "/proc/self/exe", "script": "/script", "link": "/link"}[how]
+
+    def attack() -> None:
+        if by == "run":
+            own_box.run(spec(command))
+        elif by == "create":
+            made = own_box.runtime.create(own_box.id(), spec(command), own_box.bundle)
+            made.start()
+        else:
+            own_box.start("sleep", "60").exec(
+                Process(args=[command], cwd="/", user=User()), stdio=Stdio(-1, -1, -1)
+            )
+
+    with pytest.raises(LadingError) as caught:
+        attack()
+    assert caught.value.reason == "escape"
+
+
+def test_cve_2019_5736_without_the_gate_the_attack_would_work(
+    own_box: Any, spec: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The test above can fail: with the gate off, the kernel runs our interpreter's file with the image's loader."""
+    loader(Path(own_box.bundle, "rootfs"))
+    monkeypatch.setattr(gate, "is_ourselves", lambda kernel, pid: False)
+    status, _ = own_box.run(spec("/proc/self/exe"))
+    assert status >= 0  # it was executed: no error of ours
+
+
+def test_the_hosts_interpreter_may_run_by_a_mount_of_the_containers_own(box: Any, spec: Any) -> None:
+    """The same inode is fine when the container was given it: the gate looks at the mount too."""
+    binds = [
+        Mount(destination=path, source=path, options=["rbind", "ro"])
+        for path in (
+            "/usr",
+            "/lib",
+            "/lib64",
+            os.path.dirname(os.path.dirname(os.path.realpath(sys.executable))),
+        )
+        if os.path.isdir(path)
+    ]
+    assert box.run(spec(os.path.realpath(sys.executable), "-c", "print(1+1)", mounts=binds)) == (0, "2\n")
+
+
+def test_a_module_in_the_image_is_never_imported(own_box: Any, spec: Any) -> None:
+    """After the root has changed an import would find the image's file at our module's path."""
+    rootfs = Path(own_box.bundle, "rootfs")
+    source = Path(mounts.__file__).parent
+    for directory in {str(source), os.path.dirname(os.__file__)}:
+        hostile = rootfs / directory.lstrip("/")
+        hostile.mkdir(parents=True)
+        for name in ("traceback", "hooks", "copyup", "fcntl", "struct", "encodings", "linecache"):
+            (hostile / f"{name}.py").write_text("open('/owned', 'w').write('x')\n")
+    assert own_box.run(spec("echo", "fine"))[1] == "fine\n"
+    with pytest.raises(LadingError):
+        own_box.run(spec("no-such-command"))
+    assert not (rootfs / "owned").exists()
+
+
+def test_cve_2021_30465_a_target_swapped_for_a_link_does_not_lead_out(
+    own_box: Any, spec: Any, tmp_path: Path
+) -> None:
+    rootfs = Path(own_box.bundle, "rootfs")
+    host = tmp_path / "host"
+    host.mkdir()
+    (rootfs / "a").mkdir()
+    os.symlink(str(host), rootfs / "b")
+    stop = threading.Event()
+
+    def swap() -> None:
+        while not stop.is_set():
+            exchange(str(rootfs / "a"), str(rootfs / "b"))
+
+    attacker = os.fork()  # a process, so that our own stays single-threaded
+    if attacker == 0:
+        try:
+            swap()
+        finally:
+            os._exit(0)
+    try:
+        config = spec("true", mounts=[Mount(destination="/a/x", type="tmpfs", source="t") for _ in range(3)])
+        for _ in range(15):
+            try:
+                own_box.run(config)
+            except KernelError:
+                pass  # refusing is fine, leading out is not
+            assert list(host.iterdir()) == []
+    finally:
+        os.kill(attacker, 9)
+        os.waitpid(attacker, 0)
+
+
+def exchange(a: str, b: str) -> None:
+    import ctypes
+
+    ctypes.CDLL(None).renameat2(-100, a.encode(), -100, b.encode(), 2)
+
+
+def test_proc_behind_a_link_is_refused(own_box: Any, spec: Any, reason: Any) -> None:
+    """CVE-2019-19921 and its kin: masks would protect nothing if /proc led elsewhere."""
+    rootfs = Path(own_box.bundle, "rootfs")
+    (rootfs / "proc").rmdir()
+    (rootfs / "evil").mkdir()
+    os.symlink("evil", rootfs / "proc")
+    assert reason(lambda: own_box.run(spec("true"))) == "invalid"
+
+
+def test_cve_2022_0492_control_groups_asked_for_read_only_are_so_everywhere(box: Any) -> None:
+    mount = Mount(destination="/sys/fs/cgroup", type="cgroup", source="cgroup", options=["ro"])
+    script = (
+        "n=0; for d in /sys/fs/cgroup/*/; do n=$((n+1)); mkdir $d/x 2>/dev/null && echo BAD $d; "
+        "echo /x 2>/dev/null >$d/release_agent && echo BAD $d; done; test $n -gt 0 && echo looked"
+    )
+    for new in ("pid mount cgroup", "pid mount"):
+        assert box.sh(script, new=new, mounts=[mount]) == (0, "looked\n")
+
+
+@pytest.mark.parametrize("by", ["run", "exec"])
+def test_cve_2024_21626_a_leaked_descriptor_is_no_way_out(own_box: Any, spec: Any, by: str) -> None:
+    leaked = os.open("/", os.O_RDONLY | os.O_DIRECTORY)
+    os.set_inheritable(leaked, True)
+    try:
+        for number in [leaked, *range(3, 12)]:
+            path = f"/proc/self/fd/{number}"
+            with pytest.raises(LadingError):
+                if by == "run":
+                    own_box.run(spec("ls", "/", process_cwd=path))
+                else:
+                    running = own_box.start("sleep", "60")
+                    try:
+                        running.exec(Process(args=["ls"], cwd=path, user=User(), env=["PATH=/bin"]))
+                    finally:
+                        running.delete(force=True)
+            if by == "exec" and number != leaked:
+                break
+        _, out = own_box.sh("ls /proc/self/fd")
+        assert out.split()[:3] == ["0", "1", "2"] and str(leaked) not in out.split()[4:]
+        assert len(out.split()) == 4  # ls has the directory open
+    finally:
+        os.close(leaked)
+
+
+def test_cve_2025_31133_a_replaced_null_device_is_not_what_masks(own_box: Any) -> None:
+    rootfs = Path(own_box.bundle, "rootfs")
+    (rootfs / "target").write_text("secret\n")
+    os.symlink("/proc/sys/kernel/core_pattern", rootfs / "dev/null")
+    _, out = own_box.sh("stat -c '%t:%T' /target; wc -c </target", masked_paths=["/target"])
+    assert out == "1:3\n0\n"
+
+
+def test_cve_2025_31133_an_image_dev_with_links_is_refused_or_contained(own_box: Any, spec: Any) -> None:
+    """No tmpfs on /dev: the image's own directory is used, and its null is a link."""
+    rootfs = Path(own_box.bundle, "rootfs")
+    os.symlink("/proc/sysrq-trigger", rootfs / "dev/null")
+    config = spec("sh", "-c", "stat -c '%t:%T' /dev/null", mounts=[])
+    config.mounts = [m for m in config.mounts if m.type == "proc"]
+    try:
+        _, out = own_box.run(config)
+    except LadingError:
+        return
+    assert out == "1:3\n"
+
+
+def test_cve_2025_52565_a_console_that_is_a_link_is_refused(own_box: Any, spec: Any, tmp_path: Path) -> None:
+    rootfs = Path(own_box.bundle, "rootfs")
+    victim = tmp_path / "victim"
+    victim.write_text("untouched")
+    os.symlink("/target", rootfs / "dev/console")
+    config = spec("true")
+    config.mounts = [m for m in config.mounts if m.destination != "/dev"]
+    config.process.terminal = True
+    with pytest.raises(LadingError):
+        own_box.runtime.run(own_box.id(), config, own_box.bundle)
+    assert not (rootfs / "target").exists()
+
+
+def test_cve_2025_52881_values_are_written_to_a_real_procfs_only(tmp_path: Path) -> None:
+    kernel = Kernel()
+    fake = tmp_path / "proc"
+    (fake / "sys/kernel").mkdir(parents=True)
+    (fake / "sys/kernel/msgmax").write_text("1")
+    fd = os.open(fake, os.O_PATH)
+    with pytest.raises(KernelError):
+        masks.write_proc(kernel, fd, "sys/kernel/msgmax", b"2")
+    os.symlink("/proc/sysrq-trigger", fake / "link")
+    with pytest.raises(KernelError):
+        masks.write_proc(kernel, fd, "link", b"h")
+    os.close(fd)
+    real = masks.open_proc(kernel)
+    with pytest.raises(KernelError):  # "self" is a link: nothing on the way may be one
+        masks.write_proc(kernel, real, "self/oom_score_adj", b"0")
+    os.close(real)
+    assert (fake / "sys/kernel/msgmax").read_text() == "1"
+
+
+def test_cve_2025_52881_a_proc_mounted_over_by_the_image_gets_no_sysctl(own_box: Any, tmp_path: Path) -> None:
+    trap = tmp_path / "trap"
+    trap.write_text("")
+    over = Mount(destination="/proc/sys/kernel/msgmax", source=str(trap), options=["bind"])
+    assert own_box.sh("true", mounts=[over], sysctl={"kernel.msgmax": "777"})[0] == 0
+    assert trap.read_text() == ""
+
+
+def test_the_setting_up_process_cannot_be_inspected(box: Any, spec: Any) -> None:
+    """CVE-2016-9962: a process of the container must not look into one that is entering it."""
+    made = box.runtime.create(box.id(), spec("sleep", "60"), box.bundle)
+    assert os.stat(f"/proc/{made.pid}/environ").st_uid == 0
+    child = os.fork()
+    if child == 0:
+        os.setresuid(12345, 12345, 12345)
+        try:
+            os.readlink(f"/proc/{made.pid}/exe")
+        except PermissionError:
+            os._exit(0)
+        os._exit(1)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    made.delete(force=True)
