@@ -49,11 +49,14 @@ def _guarded(argv: list[str]) -> int:
         finally:
             debug = "--debug" in argv[:6] or "-D" in argv[:6] or bool(os.environ.get("LADING_DEBUG"))
         _spoken = spoken = " ".join(c.name for c in parsed.path)
-        acting = parsed.command.name != "run" or len(parsed.path) > 2 and parsed.path[1].name == "pod"
+        acting = parsed.command.name != "run" or (len(parsed.path) > 2 and parsed.path[1].name == "pod")
         status = _dispatch(parsed)
         sys.stdout.flush()
         return status
     except LadingError as error:
+        if isinstance(error.__context__, BrokenPipeError):  # a floor below met it while writing to us
+            _drop_stdout()
+            return BROKEN_PIPE
         if debug:
             _traceback()
         _say(spoken, error)

@@ -12,6 +12,7 @@ import subprocess
 import termios
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -64,11 +65,14 @@ class Screen:
         return termios.tcgetattr(self.slave) == self.before
 
     def close(self) -> None:
+        if self.master < 0:
+            return
         if self.process.poll() is None:
             self.process.kill()
             self.process.wait()
         os.close(self.master)
         os.close(self.slave)
+        self.master = -1
 
 
 @pytest.fixture
@@ -82,6 +86,17 @@ def screen(lading) -> Iterator[object]:  # type: ignore[no-untyped-def]
     yield start
     for one in made:
         one.close()
+
+
+def _reap_orphans() -> None:
+    """The test process adopts orphans in init's place (tests/conftest.py), so it has to reap them in init's place."""
+    time.sleep(0.3)
+    for child in Path(f"/proc/self/task/{os.getpid()}/children").read_text().split():
+        try:
+            if Path(f"/proc/{child}/stat").read_text().rpartition(")")[2].split()[0] == "Z":
+                os.waitpid(int(child), os.WNOHANG)
+        except (FileNotFoundError, ChildProcessError):
+            continue
 
 
 def test_a_shell_has_the_terminals_size_and_follows_it(screen) -> None:  # type: ignore[no-untyped-def]
@@ -145,6 +160,8 @@ def test_exec_has_a_terminal_and_keys_of_its_own(lading, screen) -> None:  # typ
     two.type(b"\x01x")
     assert two.end() == 0
     assert two.restored()
+    two.close()
+    _reap_orphans()
     lading("rm", "-f", "host1", check=True)
 
 
