@@ -20,6 +20,7 @@ ULIMITS = "core cpu data fsize locks memlock msgqueue nice nofile nproc rss rtpr
 
 
 def limits(options: Mapping[str, Any], container: Container) -> None:
+    """Resource limits, ulimits and the like into ``container``."""
     extras = container.extras
     limits: dict[str, str | int | float] = {}
     if options["cpus"]:

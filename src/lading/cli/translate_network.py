@@ -25,6 +25,7 @@ ANY_PORT = -1
 
 
 def network(options: Mapping[str, Any], spec: PodSpec, container: Container, around: Surroundings) -> None:
+    """Networks, names, name servers and published ports into the pod."""
     mode, networks = _networks(options)
     spec.extras.network_mode = mode
     spec.extras.networks = networks

@@ -25,6 +25,7 @@ def security(container: Container) -> SecurityContext:
 
 
 def rights(options: Mapping[str, Any], spec: PodSpec, container: Container) -> None:
+    """Users, capabilities, security options and devices into pod and container."""
     extras = container.extras
     if options["privileged"]:
         security(container).privileged = True

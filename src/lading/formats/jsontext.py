@@ -159,7 +159,9 @@ def dumps(value: object, *, indent: int = 0, sort: bool = False) -> str:
     Raises :class:`TypeError` for a value that JSON has no form for; that is a programming error.
     """
     if not indent and _fast is not None:
-        encode = _fast.make_encoder(None, _no_form, _fast.encode_basestring, None, ":", ",", sort, False, False)
+        encode = _fast.make_encoder(
+            None, _no_form, _fast.encode_basestring, None, ":", ",", sort, False, False
+        )
         try:
             return "".join(encode(value, 0))
         except ValueError:

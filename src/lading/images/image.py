@@ -70,10 +70,12 @@ class Image:
 
     @property
     def digest(self) -> str:
+        """The digest of its manifest."""
         return self.descriptor.digest
 
     @property
     def names(self) -> list[str]:
+        """Every reference that leads to it now; looked up once."""
         if self._names is None:
             self._names = self._find_names(self.digest)
         return self._names

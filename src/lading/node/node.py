@@ -27,6 +27,9 @@ if TYPE_CHECKING:
     Pods = list[PodRecord]
     Rows = list[dict[str, str]]
     Findings = list[Finding]
+    Usage = list[tuple[PodRecord, int]]
+    AllStats = list[tuple[str, Stats]]
+    Names = list[str]
     OnCreated = Callable[[PodRecord], None]
 
 
@@ -233,7 +236,7 @@ class Node:
 
         return looking.top(self.shop, reference)
 
-    def stats(self, reference: str) -> list[tuple[str, Stats]]:  # type: ignore[valid-type]
+    def stats(self, reference: str) -> AllStats:
         """(container name, ``runtime`` Stats) for each running container."""
         from lading.node import looking
 
@@ -281,7 +284,7 @@ class Node:
         *,
         author: str = "",
         message: str = "",
-        changes: list[str] | None = None,  # type: ignore[valid-type]
+        changes: Names | None = None,
         pause: bool = True,
     ) -> Image:
         """An image of the container's file system."""
@@ -303,11 +306,11 @@ class Node:
         """Digests of the images that some container was made of."""
         return self.shop.records.image_ids()
 
-    def volumes_in_use(self) -> dict[str, list[str]]:  # type: ignore[valid-type]
+    def volumes_in_use(self) -> dict[str, Names]:
         """Volume name → names of the containers that mount it."""
         return self.shop.records.names_using_volume()
 
-    def usage(self) -> list[tuple[PodRecord, int]]:  # type: ignore[valid-type]
+    def usage(self) -> Usage:
         """Every pod with the bytes of its writable layers."""
         from lading.node import tree
 

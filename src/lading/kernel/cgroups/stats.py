@@ -65,6 +65,8 @@ class IoEntry:
 
 
 class HugetlbStats:
+    """Huge pages of one size: bytes used now and at most, and how often the limit stopped somebody."""
+
     def __init__(self, usage: int, max_usage: int, failcnt: int) -> None:
         self.usage = usage
         self.max_usage = max_usage
