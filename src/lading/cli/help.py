@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from lading.flags import Command, help_text
+from lading.flaghelp import help_text
+from lading.flags import Command
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -38,7 +38,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _guarded(argv: list[str]) -> int:
-    global _spoken
+    global _debug, _spoken
     _spoken = spoken = "lading"
     debug = acting = False
     try:
@@ -47,7 +47,7 @@ def _guarded(argv: list[str]) -> int:
         try:
             parsed = parse(ROOT, argv)
         finally:
-            debug = "--debug" in argv[:6] or "-D" in argv[:6] or bool(os.environ.get("LADING_DEBUG"))
+            _debug = debug = "--debug" in argv[:6] or "-D" in argv[:6] or bool(os.environ.get("LADING_DEBUG"))
         _spoken = spoken = " ".join(c.name for c in parsed.path)
         acting = parsed.command.name != "run" or (len(parsed.path) > 2 and parsed.path[1].name == "pod")
         status = _dispatch(parsed)
@@ -113,10 +113,13 @@ def _dispatch(parsed: Parsed) -> int:
 
 
 _spoken = "lading"
+_debug = False
 
 
 def complain(error: LadingError) -> None:
     """Report a failure on one of several objects, and go on."""
+    if _debug:
+        _traceback()
     _say(_spoken, error)
 
 
