@@ -1,10 +1,9 @@
 """The command-line grammar that ``lading`` and ``lading-runtime`` share, as tables.
 
 A command line is declared, never programmed: a tree of :class:`Command` with :class:`Flag` rows.
-:func:`parse` turns arguments into a :class:`Parsed`, :func:`help_text` prints the same table for a person.
-``argparse`` costs 10 ms of a process that lives 40 and guesses abbreviations; this module imports ``os``
-             and has the grammar of pflag, which users of
-Docker and kubectl have in their fingers:
+:func:`parse` turns arguments into a :class:`Parsed`; ``lading.flaghelp`` prints the same table for a person.
+``argparse`` costs 10 ms of a process that lives 40 and guesses abbreviations; this module imports next to nothing and
+has the grammar of pflag, which users of Docker and kubectl have in their fingers:
 
 * ``--name value``, ``--name=value``; for truth values ``--name`` and ``--name=false`` (never ``--name
   false``);
@@ -31,8 +30,6 @@ Example::
 """
 
 from __future__ import annotations
-
-import os
 
 from lading.errors import InvalidInput, Unsupported
 
@@ -262,7 +259,7 @@ class Parsed:
                  for it.
     ``globals``  the flags of the groups above it (an inner group's win over an outer's).
     ``args``     the positional arguments.
-    ``help``     help was asked for: nothing else has been checked; print :func:`help_text` of ``path``.
+    ``help``     help was asked for: nothing else has been checked; print ``flaghelp.help_text`` of ``path``.
     """
 
     __slots__ = ("_given", "args", "globals", "help", "path", "values")
@@ -545,9 +542,6 @@ def _distance(a: str, b: str) -> int:
     return row[-1]
 
 
-# -- help ----------------------------------------------------------------------------------------------
-
-
 def usage_line(path: tuple[Command, ...]) -> str:
     """``lading run [OPTIONS] IMAGE [COMMAND] [ARG...]``"""
     command = path[-1]
@@ -559,80 +553,3 @@ def usage_line(path: tuple[Command, ...]) -> str:
     elif command.arguments:
         words.append(command.arguments)
     return " ".join(words)
-
-
-def terminal_width() -> int:
-    """Columns for help texts: ``$COLUMNS``, else the terminal's, else 100; between 40 and 120."""
-    try:
-        width = int(os.environ.get("COLUMNS") or 0) or os.get_terminal_size(1).columns
-    except (OSError, ValueError):
-        width = 100
-    return max(40, min(width, 120))
-
-
-def help_text(path: tuple[Command, ...], width: int = 0) -> str:
-    """What ``--help`` prints for ``path[-1]``, ending in a newline."""
-    width = width or terminal_width()
-    command = path[-1]
-    parts = [f"Usage: {usage_line(path)}\n"]
-    about = command.description or command.summary
-    if about:
-        parts.append("\n".join("\n".join(_wrap(p, width)) for p in about.split("\n")) + "\n")
-    rows = [(c.name, c.summary) for c in command.commands if not c.hidden and not c.refuse]
-    if rows:
-        parts.append("Commands:\n" + _table(rows, width))
-    rows = [(_flag_words(f), _flag_help(f)) for f in command.flags if not f.hidden and not f.refuse]
-    if rows:
-        parts.append("Options:\n" + _table(rows, width))
-    if command.commands:
-        parts.append(f"See '{_spoken(path)} COMMAND --help' for one command.\n")
-    return "\n".join(parts)
-
-
-def _flag_words(flag: Flag) -> str:
-    short = f"-{flag.short}, " if flag.short else "    "
-    word = flag.value_word()
-    if word and flag.no_value is not None:
-        word = f"[={word}]"
-    elif word:
-        word = " " + word
-    return f"{short}--{flag.name}{word}"
-
-
-def _flag_help(flag: Flag) -> str:
-    text = flag.help
-    if flag.choices:
-        text += f" ({', '.join(flag.choices)})"
-    default = flag.default
-    if default not in (None, "", False, [], ()) and not flag.unset:
-        shown = " ".join(map(str, default)) if isinstance(default, (list, tuple)) else default
-        text += f" (default {shown})"
-    return text
-
-
-def _table(rows: list[tuple[str, str]], width: int) -> str:
-    column = min(max(len(left) for left, _ in rows) + 2, max(width // 3, 16))
-    out = []
-    for left, right in rows:
-        lines = _wrap(right, width - column - 2) or [""]
-        if len(left) + 2 > column:  # a long name stands on a line of its own
-            out.append(f"  {left}")
-            out += [f"  {'':{column}}{line}" for line in lines if line]
-        else:
-            out.append(f"  {left:{column}}{lines[0]}".rstrip())
-            out += [f"  {'':{column}}{line}" for line in lines[1:]]
-    return "\n".join(out) + "\n"
-
-
-def _wrap(text: str, width: int) -> list[str]:
-    lines: list[str] = []
-    line = ""
-    for word in text.split():
-        if line and len(line) + 1 + len(word) > width:
-            lines.append(line)
-            line = word
-        else:
-            line = f"{line} {word}" if line else word
-    if line:
-        lines.append(line)
-    return lines

@@ -11,7 +11,7 @@ import os
 import sys
 
 from lading.errors import LadingError
-from lading.flags import Command, Flag, Parsed, UsageError, help_text, parse
+from lading.flags import Command, Flag, Parsed, UsageError, parse
 
 _NO_CRIU = "checkpoint and restore are not supported"
 
@@ -179,6 +179,8 @@ def main(argv: list[str] | None = None) -> int:
     try:
         parsed = parse(ROOT, words)
         if parsed.help:
+            from lading.flaghelp import help_text
+
             sys.stdout.write(help_text(parsed.path))
             return 0
         if len(parsed.path) == 1:  # --version is all that may stand without a command

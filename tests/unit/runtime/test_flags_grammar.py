@@ -10,7 +10,8 @@ import pytest
 
 from lading import flags
 from lading.errors import Unsupported
-from lading.flags import Command, Flag, UsageError, help_text, parse
+from lading.flaghelp import help_text
+from lading.flags import Command, Flag, UsageError, parse
 
 RUN = Command(
     "run",
