@@ -97,15 +97,12 @@ class Record:
     def encode(self) -> dict[str, Any]:
         """JSON-ready dictionaries with wire names; fields that hold their default are left out."""
         out: dict[str, Any] = {}
-        cls = type(self)
-        keep = cls._keep_empty
-        for name, wire in _wire_names(cls):
-            value = self.__dict__[name]
-            if value is None:
+        own = self.__dict__
+        for name, wire, default in _encoding(type(self)):
+            value = own[name]
+            if value is None or (default is not _ALWAYS and value == default):
                 continue
-            if name not in keep and hasattr(cls, name) and value == getattr(cls, name):
-                continue
-            out[wire] = _encode(value)
+            out[wire] = value if type(value) in _SCALARS else _encode(value)
         return out
 
 
@@ -120,14 +117,21 @@ def _fresh(default: object) -> object:
     return default
 
 
+_SCALARS = (str, int, bool, float)
+
+
 def _encode(value: object) -> Any:
-    if isinstance(value, Record):
-        return value.encode()
-    if type(value) is list:
-        return [_encode(v) for v in value]
-    if type(value) is dict:
-        return {k: _encode(v) for k, v in value.items()}
-    return value
+    kind = type(value)
+    if kind in _SCALARS:
+        return value
+    if kind is list:
+        # A field's list holds one kind of thing; a list of plain values (370 names of system calls) is only copied.
+        if value and type(value[0]) in _SCALARS:  # type: ignore[index]
+            return value.copy()  # type: ignore[attr-defined]
+        return [_encode(v) for v in value]  # type: ignore[attr-defined]
+    if kind is dict:
+        return {k: v if type(v) in _SCALARS else _encode(v) for k, v in value.items()}  # type: ignore[attr-defined]
+    return value.encode() if isinstance(value, Record) else value
 
 
 def camel(name: str) -> str:
@@ -144,6 +148,21 @@ def _wire_names(cls: type[Record]) -> list[tuple[str, str]]:
     if names is None:
         names = _wire_cache[cls] = [(n, cls._wire.get(n) or camel(n)) for n in cls._fields]
     return names
+
+
+_ALWAYS = object()
+_encoding_cache: dict[type, list[tuple[str, str, object]]] = {}
+
+
+def _encoding(cls: type[Record]) -> list[tuple[str, str, object]]:
+    """Attribute, wire name and the value that is left out; ``_ALWAYS`` for a field that is never left out."""
+    rows = _encoding_cache.get(cls)
+    if rows is None:
+        rows = _encoding_cache[cls] = [
+            (name, wire, _ALWAYS if name in cls._keep_empty else getattr(cls, name, _ALWAYS))
+            for name, wire in _wire_names(cls)
+        ]
+    return rows
 
 
 _plan_cache: dict[type, dict[str, tuple[str, object]]] = {}
