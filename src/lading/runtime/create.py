@@ -97,6 +97,8 @@ def check(request: Request, plan: join.Plan) -> None:
                 raise InvalidInput(f"{field} need the container to have its own mount namespace")
     if linux.net_devices and "network" not in own:
         raise InvalidInput("linux.netDevices need the container to have its own network namespace")
+    if linux.net_devices and "user" in own:
+        raise Unsupported("linux.netDevices beside a user namespace")
     if spec.process is not None and spec.process.command_line:
         raise Unsupported("process.commandLine: it is for Windows, use args")
 
@@ -188,6 +190,10 @@ def _born(
         born = birth.give_birth(kernel, job, init.become)
         state.pid = record.pid = born.pid
         permission = birth.from_outside(kernel, job, born)
+        if spec.linux is not None and spec.linux.net_devices:
+            from lading.runtime.netdevices import move
+
+            move(kernel, born.pid, spec.linux.net_devices, plan)
         born.wants_gate = not request.hold
         born.questions = _questions(job)
         birth.permit(kernel, born, permission)

@@ -414,3 +414,35 @@ def test_unsupported_fields_are_refused_by_name(box: Any, spec: Any) -> None:
     config.windows = {}
     with pytest.raises(Unsupported, match="windows"):
         box.run(config)
+
+
+def test_a_network_device_moves_in_with_name_address_and_mtu(box: Any, spec: Any) -> None:
+    from lading.formats.oci_runtime import NetDevice
+    from lading.kernel import netlink_netns
+    from lading.kernel import netlink_route as route
+    from lading.kernel.netlink import Netlink
+
+    def work() -> None:
+        with Netlink() as nl:
+            here = netlink_netns.current()
+            nl.run([route.veth_add("nd0", "nd1", peer_netns=here, mtu=1400)])
+            os.close(here)
+            index = route.Link(nl.ask(route.link_get("nd0"))).index
+            nl.run([route.address_add(index, bytes([10, 9, 8, 7]), 24)])
+
+    home = netlink_netns.current()
+    host, _ = netlink_netns.create(work)  # a stand-in for the host's namespace
+    try:
+        netlink_netns.enter(host)
+        config = spec("sh", "-c", "cat /sys/class/net/inside0/mtu; grep -c 10.9.8.7 /proc/net/fib_trie")
+        config.mounts.append(Mount(destination="/sys", type="sysfs", source="sysfs"))
+        assert config.linux is not None
+        config.linux.net_devices = {"nd0": NetDevice(name="inside0")}
+        status, out = box.run(config)
+        assert status == 0 and out.split()[0] == "1400" and int(out.split()[1]) > 0
+        with pytest.raises(InvalidInput, match="nd0"):
+            box.run(config)
+    finally:
+        netlink_netns.enter(home)
+        os.close(home)
+        os.close(host)
