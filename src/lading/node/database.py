@@ -84,6 +84,11 @@ class Database:
         self._connection: Any = None
         self._depth = 0
 
+    @property
+    def opened(self) -> bool:
+        """Whether a connection is open."""
+        return self._connection is not None
+
     def connection(self) -> Any:
         """The open connection; the file is made when there is none."""
         if self._connection is None:

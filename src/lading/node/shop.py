@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from lading.images import Images
     from lading.kernel import Kernel
     from lading.network import Networks
+    from lading.node.database import Database
     from lading.node.model import ContainerRecord, PodRecord
     from lading.roots import Roots
     from lading.runtime import Runtime
@@ -19,6 +20,16 @@ if TYPE_CHECKING:
 
 
 _shops: list[ref[Shop]] = []
+_orphans: list[tuple[Database, Networks | None]] = []
+
+
+_ORPHANS = 8
+
+
+def _close_orphan(database: Database, networks: Networks | None) -> None:
+    database.close()
+    if networks is not None:
+        networks.close()
 
 
 def before_fork() -> None:
@@ -31,6 +42,8 @@ def before_fork() -> None:
         shop = known()
         if shop is not None:
             shop.close()
+    while _orphans:
+        _close_orphan(*_orphans.pop())
 
 
 class Shop:
@@ -100,8 +113,12 @@ class Shop:
             self._networks = None
 
     def __del__(self) -> None:
-        # A connection and its statement cache refer to each other: without this it would stay open until a collection.
-        self.close()
+        # A connection and its statement cache refer to each other, so it stays open until a collection, which nobody
+        # may count on before a fork. Closing it here would cost every command a checkpoint at its end.
+        if self._networks is not None or self.records.database.opened:
+            _orphans.append((self.records.database, self._networks))
+        if len(_orphans) > _ORPHANS:
+            _close_orphan(*_orphans.pop(0))
 
     # -- where a pod's things lie ----------------------------------------------------------------------------------
 
