@@ -82,15 +82,24 @@ def _state(container: ContainerRecord) -> dict[str, object]:
         "FinishedAt": when(container.finished),
     }
     if container.health:
-        log = container.health_log
+        log = [_probe(entry) for entry in container.health_log if isinstance(entry, dict)]
         made["Health"] = {"Status": container.health, "FailingStreak": _streak(log), "Log": log}
     return made
 
 
-def _streak(log: list[object]) -> int:
+def _probe(entry: dict[str, object]) -> dict[str, object]:
+    return {
+        "Start": when(float(str(entry.get("start", 0)))),
+        "End": when(float(str(entry.get("end", 0)))),
+        "ExitCode": entry.get("exitCode", 0),
+        "Output": entry.get("output", ""),
+    }
+
+
+def _streak(log: list[dict[str, object]]) -> int:
     count = 0
     for entry in reversed(log):
-        if not isinstance(entry, dict) or entry.get("ExitCode", entry.get("exitCode", 0)) == 0:
+        if entry["ExitCode"] == 0:
             break
         count += 1
     return count

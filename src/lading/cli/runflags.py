@@ -153,7 +153,7 @@ def _shared() -> list[Flag]:
             choices=("private", "host"),
         ),
         Flag("cgroup-parent", "", "str", "PATH", "Put it below this cgroup"),
-        Flag("runtime", "", "str", "PATH", "Use a foreign OCI runtime"),
+        Flag("runtime", "", "str", "NAME", "lading: foreign OCI runtimes are not supported"),
         Flag("disable-content-trust", "", "bool", hidden=True, default=True),
         *_refused(),
     ]

@@ -49,8 +49,10 @@ def rights(options: Mapping[str, Any], spec: PodSpec, container: Container) -> N
         extras.sysctls[name.replace("/", ".")] = value
     _namespaces(options, spec, extras)
     extras.cgroup_parent = options["cgroup-parent"]
-    if options["runtime"]:
-        spec.extras.runtime = "" if options["runtime"] in ("lading", "lading-runtime") else options["runtime"]
+    if options["runtime"] not in ("", "lading", "lading-runtime"):
+        raise Unsupported(
+            f"--runtime {options['runtime']}: running containers by a foreign OCI runtime is not supported"
+        )
 
 
 def capability(text: str, flag: str) -> str:
@@ -78,8 +80,14 @@ def _security_option(text: str, extras: ContainerExtras) -> None:
     elif key == "seccomp" and value:
         extras.seccomp = "" if value == "builtin" else value
     elif key == "apparmor" and value:
+        if value != "unconfined":
+            raise Unsupported(
+                f"--security-opt {text}: AppArmor profiles are not supported: containers run unconfined"
+            )
         extras.apparmor = value
     elif key == "label" and value:
+        if value != "disable":
+            raise Unsupported(f"--security-opt {text}: SELinux labels are not supported")
         extras.selinux = [*extras.selinux, value]
     elif key == "systempaths" and value == "unconfined":
         extras.unmask = ["ALL"]

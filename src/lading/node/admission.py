@@ -234,6 +234,8 @@ def _security(spec: PodSpec, context: PodSecurityContext, report: Report) -> Non
         report.one_of(
             f"{path}.fsGroupChangePolicy", context.fs_group_change_policy, ("Always", "OnRootMismatch")
         )
+        if context.fs_group_change_policy == "OnRootMismatch":
+            report.no_effect(f"{path}.fsGroupChangePolicy", "the group is always set")
     if context.se_linux_options is not None or context.se_linux_change_policy:
         report.unsupported(f"{path}.seLinuxOptions", "SELinux labels are not set")
     if context.windows_options is not None:

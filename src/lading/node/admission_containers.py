@@ -472,6 +472,8 @@ def profiles(seccomp: object, apparmor: object, path: str, report: Report) -> No
             report.bad(f"{here}.localhostProfile", f"does not go with type {kind}")
         elif ".." in local.split("/"):
             report.bad(f"{here}.localhostProfile", "may not contain '..'")
+        if field == "appArmorProfile" and kind != "Unconfined":
+            report.unsupported(f"{here}.type", "AppArmor profiles are not set: containers run Unconfined")
 
 
 def _contradictions(pod: Pod, context: SecurityContext, path: str, report: Report) -> None:

@@ -158,7 +158,7 @@ FLAGS: list[tuple[list[str], str, object]] = [
     (["--userns", "host"], "x.userns", "host"),
     (["--cgroupns", "host"], "x.cgroupns", "host"),
     (["--cgroup-parent", "/x"], "x.cgroup_parent", "/x"),
-    (["--runtime", "/usr/bin/crun"], "spec.extras.runtime", "/usr/bin/crun"),
+    (["--runtime", "lading"], "spec.extras.runtime", ""),
 ]
 
 
@@ -186,6 +186,9 @@ def test_what_docker_takes_literally_survives_kubernetes_expansion(text: str) ->
 
 
 MISTAKES: list[tuple[list[str], str]] = [
+    (["--runtime", "/usr/bin/crun"], "not supported"),
+    (["--security-opt", "apparmor=mine"], "not supported"),
+    (["--security-opt", "label=type:x"], "not supported"),
     (["--name", "-x"], "name"), (["--name", "a b"], "name"), (["--name", "x"], "name"), (["--workdir", "x"], "absolute"),
     (["--user", ":5"], "--user"), (["--hostname", "a b"], "--hostname"), (["--env", "=x"], "no name"),
     (["--env-file", "gone"], "No such file"), (["--label", "=x"], "--label"), (["--restart", "sometimes"], "--restart"),

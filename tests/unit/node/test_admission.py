@@ -185,6 +185,8 @@ UNSUPPORTED: list[tuple[str, object, str]] = [
     (f"{C}/resources/limits/nvidia.com~gpu", "1", "spec.containers[0].resources.limits.nvidia.com~gpu"),
     (f"{C}/resources/claims", [{"name": "x"}], "spec.containers[0].resources.claims"),
     (f"{C}/lifecycle/preStop", {"tcpSocket": {"port": 1}}, "spec.containers[0].lifecycle.preStop.tcpSocket"),
+    (f"{C}/securityContext/appArmorProfile", {"type": "RuntimeDefault"},
+     "spec.containers[0].securityContext.appArmorProfile.type"),
     (f"{C}/securityContext/procMount", "Unmasked", "spec.containers[0].securityContext.procMount"),
     (f"{C}/securityContext/seLinuxOptions", {"level": "s0"}, "spec.containers[0].securityContext.seLinuxOptions"),
 ]  # fmt: skip
@@ -227,6 +229,11 @@ def test_a_contradiction_is_found(changes: list[tuple[str, object]], field: str)
         ("spec/serviceAccountName", "x", "spec.serviceAccountName"),
         ("spec/imagePullSecrets", [{"name": "x"}], "spec.imagePullSecrets"),
         ("metadata/namespace", "prod", "metadata.namespace"),
+        (
+            "spec/securityContext/fsGroupChangePolicy",
+            "OnRootMismatch",
+            "spec.securityContext.fsGroupChangePolicy",
+        ),
         ("status", {"phase": "Running"}, "status"),
         (
             f"{C}/resources/limits/ephemeral-storage",
