@@ -66,10 +66,15 @@ class Networks:
         return self._host
 
     def use_host(self, wire: Netlink | None) -> None:
-        """Speak through ``wire`` from now on (None: open one in the current namespace); closes the one before."""
+        """Speak through ``wire`` from now on (None: open one in the current namespace); closes the one before.
+
+        libnftables keeps a socket of the namespace it was opened in too, so its handle goes with it.
+        """
         if self._host is not None:
             self._host.close()
-        self._host = wire
+        if self._nft is not None:
+            self._nft.close()
+        self._host, self._nft = wire, None
 
     def in_place(self, work: Callable[[], T], *, make: bool = True) -> T | None:
         """Run ``work`` where bridges and rules are: here for root, in a namespace of the user's otherwise.
