@@ -73,19 +73,22 @@ def defaults(
             options=[access, "nosuid", "noexec", "nodev", "relatime"],
         ),
     ]
-    if host_ipc:
-        for path in ("/dev/mqueue", "/dev/shm"):
-            mounts.append(
-                Mount(
-                    destination=path, type="bind", source=path, options=["rbind", "nosuid", "noexec", "nodev"]
-                )
-            )
-        return mounts
+    # A fresh mqueue mount shows the IPC namespace it is made in, also when that is the host's, which may mount none.
     mounts.append(
         Mount(
             destination="/dev/mqueue", type="mqueue", source="mqueue", options=["nosuid", "noexec", "nodev"]
         )
     )
+    if host_ipc:
+        mounts.append(
+            Mount(
+                destination="/dev/shm",
+                type="bind",
+                source="/dev/shm",
+                options=["rbind", "nosuid", "noexec", "nodev"],
+            )
+        )
+        return mounts
     if shm_source:
         mounts.append(
             Mount(
