@@ -147,12 +147,23 @@ def from_outside(kernel: Kernel, job: Job, born: Born) -> bytes:
             [(m.container_id, m.host_id, m.size) for m in linux.gid_mappings],
         ):
             permission = channel.GO_WITHOUT_GROUPS
+    elif job.cgroup.rootless and not may_set_groups(kernel, born.pid):
+        permission = channel.GO_WITHOUT_GROUPS  # a user namespace around all of us
     if not job.joins_cgroup_itself:
         job.cgroup.add(born.pid)
     process = job.spec.process
     if process is not None and process.oom_score_adj is not None:
         set_oom_score(kernel, born.pid, process.oom_score_adj)
     return permission
+
+
+def may_set_groups(kernel: Kernel, pid: int) -> bool:
+    """Whether setgroups(2) is possible in the user namespace of ``pid`` (user_namespaces(7))."""
+    fd = kernel.open(f"/proc/{pid}/setgroups", os.O_RDONLY)
+    try:
+        return kernel.read(fd, 16).strip() != b"deny"
+    finally:
+        kernel.close(fd)
 
 
 def set_oom_score(kernel: Kernel, pid: int, value: int) -> None:

@@ -218,7 +218,8 @@ def _help(kernel: Kernel, job: ExecJob, target_fd: int, write_fd: int) -> None:
         kernel.sched_setaffinity(0, security.parse_cpus(affinity.initial, "process.execCPUAffinity.initial"))
     proc_fd = masks.open_proc(kernel)
     kinds = {namespace.type for namespace in job.linux.namespaces}
-    setgroups = "user" not in kinds or _may_set_groups(kernel, job.target)
+    plain = "user" not in kinds and not job.cgroup.rootless
+    setgroups = plain or birth.may_set_groups(kernel, job.target)
     root_fd = -1 if "mount" in kinds else kernel.open(f"/proc/{job.target}/root", O_PATH | os.O_DIRECTORY)
     job.cgroup.join()
     kernel.prctl(PR_SET_DUMPABLE, 0)
@@ -250,11 +251,3 @@ def _help(kernel: Kernel, job: ExecJob, target_fd: int, write_fd: int) -> None:
             job.channel.send(channel.encode_error(error))
         os._exit(1)
     os.write(write_fd, str(pid).encode())
-
-
-def _may_set_groups(kernel: Kernel, pid: int) -> bool:
-    fd = kernel.open(f"/proc/{pid}/setgroups", os.O_RDONLY)
-    try:
-        return kernel.read(fd, 16).strip() != b"deny"
-    finally:
-        kernel.close(fd)

@@ -154,8 +154,12 @@ class Sets:
 def drop_bounding(kernel: Kernel, keep: int) -> None:
     """Leave only ``keep`` in the bounding set."""
     for number in range(len(NAMES)):
-        if not keep >> number & 1 and kernel.bounding_read(number):
-            kernel.bounding_drop(number)
+        if not keep >> number & 1:
+            try:
+                kernel.bounding_drop(number)
+            except KernelError as error:
+                if error.errno != 22:  # an older kernel does not know it
+                    raise
     number = len(NAMES)
     while kernel.bounding_read(number):  # capabilities of a kernel newer than our table
         kernel.bounding_drop(number)

@@ -123,7 +123,7 @@ def test_the_steps_are_taken_in_the_order_that_is_safe(monkeypatch: pytest.Monke
         "umount",  # the old root is gone
         "sethostname",
         "setrlimit",  # limits while we still may
-        "bounding_read",
+        "bounding_drop",
         "setgroups",
         "setresgid",
         "setresuid",
