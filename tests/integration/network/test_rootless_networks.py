@@ -59,7 +59,7 @@ def ask(name): return [NetworkRequest(name=name)]
 def as_user(directory: Path, script: str, *, mounts: bool = True, path: str = "") -> str:
     """Output of ``script`` run as uid 0 of a user namespace with one id."""
     directory.mkdir(exist_ok=True)
-    for parent in [directory, *directory.parents][:4]:
+    for parent in [directory, *directory.parents]:
         if str(parent).startswith("/tmp/"):
             os.chmod(parent, 0o755)
     work, tun = directory / "work", directory / "tun"
