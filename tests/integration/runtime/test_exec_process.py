@@ -109,3 +109,40 @@ def test_nothing_can_be_executed_in_a_stopped_container(box: Any) -> None:
     with pytest.raises(Conflict):
         execute(container, "true")
     container.delete()
+
+
+def test_a_seccomp_listener_is_handed_over_with_the_containers_state(
+    box: Any, spec: Any, tmp_path: Any
+) -> None:
+    import array
+    import json
+    import socket
+
+    from lading.formats.oci_runtime import Seccomp, Syscall
+
+    path = str(tmp_path / "agent")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as agent:
+        agent.bind(path)
+        agent.listen()
+        config = spec("true", process_no_new_privileges=True)
+        config.linux.seccomp = Seccomp(
+            default_action="SCMP_ACT_ALLOW",
+            listener_path=path,
+            listener_metadata="who",
+            syscalls=[Syscall(names=["swapon"], action="SCMP_ACT_NOTIFY")],
+        )
+        container = box.runtime.run(box.id(), config, box.bundle, stdio=Stdio(-1, -1, 2))
+        connection, _ = agent.accept()
+        data, extra, _, _ = connection.recvmsg(65536, socket.CMSG_SPACE(4))
+        connection.close()
+    assert container.wait() == 0
+    told = json.loads(data)
+    (fd,) = array.array("i", extra[0][2])
+    assert "seccomp notify" in os.readlink(f"/proc/self/fd/{fd}")
+    os.close(fd)
+    assert (told["fds"], told["metadata"], told["pid"], told["state"]["id"]) == (
+        ["seccompFd"],
+        "who",
+        container.pid,
+        container.id,
+    )
