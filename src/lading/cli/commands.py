@@ -446,7 +446,7 @@ def _root_flags() -> list[Flag]:
             "",
             "str",
             "LEVEL",
-            "How much keepers write into their own logs",
+            "debug is --debug; at every other level an error is one line",
             choices=("debug", "info", "warn", "error", "fatal"),
         ),
         Flag("version", "v", "bool", help="Print the version and exit"),

@@ -29,14 +29,9 @@ class Context:
     @classmethod
     def of(cls, parsed: Parsed) -> Context:
         """The context that the global flags ask for. ``--root`` and ``--run-root`` also reach child processes."""
-        for flag, variable in (
-            ("root", "LADING_ROOT"),
-            ("run-root", "LADING_RUN"),
-            ("log-level", "LADING_LOG_LEVEL"),
-        ):
+        for flag, variable in (("root", "LADING_ROOT"), ("run-root", "LADING_RUN")):
             if parsed.globals.get(flag):
-                value = parsed.globals[flag]
-                os.environ[variable] = value if flag == "log-level" else os.path.abspath(value)
+                os.environ[variable] = os.path.abspath(parsed.globals[flag])
         return cls(Roots.default(), debug=bool(parsed.globals.get("debug")))
 
     @property

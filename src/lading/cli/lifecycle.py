@@ -19,6 +19,7 @@ def start(context: Context, parsed: Parsed) -> int:
         raise InvalidInput("--attach takes one container")
     from lading.cli import terminal
 
+    terminal.detach_keys(parsed["detach-keys"])
     container = context.node.inspect(parsed.args[0]).pod.spec.containers[0]
     rows, columns = terminal.size()
     _record, session = context.node.start_session(parsed.args[0], rows=rows, columns=columns)

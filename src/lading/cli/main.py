@@ -48,6 +48,7 @@ def _guarded(argv: list[str]) -> int:
             parsed = parse(ROOT, argv)
         finally:
             _debug = debug = "--debug" in argv[:6] or "-D" in argv[:6] or bool(os.environ.get("LADING_DEBUG"))
+        _debug = debug = debug or parsed.globals.get("log-level") == "debug"
         _spoken = spoken = " ".join(c.name for c in parsed.path)
         acting = parsed.command.name != "run" or (len(parsed.path) > 2 and parsed.path[1].name == "pod")
         status = _dispatch(parsed)

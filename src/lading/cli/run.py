@@ -23,6 +23,10 @@ def run(context: Context, parsed: Parsed) -> int:
     detach, tty = parsed["detach"], parsed["tty"]
     if detach and parsed["attach"]:
         raise InvalidInput("--detach and --attach contradict each other")
+    if parsed["detach-keys"]:
+        from lading.cli.terminal import detach_keys
+
+        detach_keys(parsed["detach-keys"])
     pod = _pod(context, parsed)
     note = _cidfile(parsed)
     progress = _progress(parsed)
