@@ -286,7 +286,7 @@ def _keep(
     runner.on_first(lambda error: _tell(tell, error))
     runner.begin()
     if not runner.finished:
-        slim()
+        slim(shop)
     loop.run(lambda: runner.finished)
     lifecycle.close(listener, record, loop)
 
@@ -306,14 +306,16 @@ def _keep_adopted(shop: Shop, record: PodRecord, tell: int) -> None:
 
     adopting.adopt(runner)
     _tell(tell, None)
-    slim()
+    slim(shop)
     loop.run(lambda: runner.finished)
     lifecycle.close(listener, found, loop)
 
 
-def slim() -> None:
-    """Give memory back that only starting needed."""
+def slim(shop: Shop) -> None:
+    """Give memory back that only starting needed: database pages and free heap."""
     import gc
+
+    shop.close()
 
     gc.collect()
     gc.freeze()

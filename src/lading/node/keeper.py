@@ -42,7 +42,7 @@ def serve(shop: Shop, socket: str) -> None:
     # Loaded before the first pod, so that every pod costs only its own.
     from lading.node import adopting, lifecycle, prepare, sandbox, spec  # noqa: F401  isort: skip
 
-    slim()
+    slim(shop)
     loop.run(lambda: bool(ending) and not runners)
     loop.forget(listener.fileno())
     listener.close()

@@ -44,6 +44,20 @@ def _drop_group(shop: Shop, record: PodRecord) -> None:
         return  # still busy: `check --repair` finds it, as it is nobody's now
 
 
+def remove_pod_group(shop: Shop, record: PodRecord) -> None:
+    """Remove the group above the containers of a pod, once they are gone."""
+    if record.single:
+        return
+    from lading.kernel.cgroups import manager
+
+    group = manager(shop.pod_cgroup(record))
+    if group.exists():
+        try:
+            group.delete()
+        except LadingError:
+            pass  # something still runs in it: repair comes back to it
+
+
 def release(shop: Shop, record: PodRecord) -> None:
     """Give back what a pod holds whose keeper is gone: processes, cgroups, runtime state, network, memory mounts."""
     for container in record.containers:
@@ -60,6 +74,7 @@ def release(shop: Shop, record: PodRecord) -> None:
     networks = shop.networks
     if networks.attachment(record.id) is not None:
         networks.detach(record.id)
+    remove_pod_group(shop, record)
     from lading.node import holder, memory
 
     try:

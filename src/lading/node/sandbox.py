@@ -205,6 +205,9 @@ def close_pod(runner: PodRunner) -> None:
     if runner.holder is not None:
         runner.holder.close()
         runner.holder = None
+        from lading.node.remove import remove_pod_group
+
+        remove_pod_group(shop, record)
     attachment = runner.attachment
     if attachment is not None:
         runner.attachment = None

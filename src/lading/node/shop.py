@@ -143,7 +143,12 @@ class Shop:
         parent = record.pod.spec.containers[0].extras.cgroup_parent or f"/{self.roots.tag}"
         if record.single:
             return f"{parent}/{container.id}"
-        return f"{parent}/pod-{record.id}/{container.id}"
+        return f"{self.pod_cgroup(record)}/{container.id}"
+
+    def pod_cgroup(self, record: PodRecord) -> str:
+        """The group above a pod's containers."""
+        parent = record.pod.spec.containers[0].extras.cgroup_parent or f"/{self.roots.tag}"
+        return f"{parent}/pod-{record.id}"
 
 
 def process_start(pid: int) -> int:
