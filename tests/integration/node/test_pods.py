@@ -1,0 +1,176 @@
+"""Pods of several containers against the real kernel."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+
+import pytest
+
+from lading.errors import Conflict
+from lading.formats.pod import Pod
+from lading.node import Node
+from lading.node.model import ContainerRecord
+
+pytestmark = pytest.mark.root
+
+
+def _until(check: Callable[[], bool], seconds: float = 15.0) -> None:
+    end = time.monotonic() + seconds
+    while not check():
+        assert time.monotonic() < end, "it never became true"
+        time.sleep(0.03)
+
+
+def _sh(name: str, script: str, **fields: object) -> dict[str, object]:
+    return {"name": name, "image": "busybox", "command": ["sh", "-c", script], **fields}
+
+
+def _pod(name: str, containers: list[dict[str, object]], **spec: object) -> Pod:
+    return Pod.decode(
+        {
+            "apiVersion": "v1",
+            "kind": "Pod",
+            "metadata": {"name": name},
+            "spec": {
+                "containers": containers,
+                "restartPolicy": "Never",
+                "terminationGracePeriodSeconds": 2,
+                **spec,
+            },
+        }
+    )
+
+
+def _of(node: Node, pod: str, name: str) -> ContainerRecord:
+    return next(c for c in node.inspect(pod).containers if c.name == name)
+
+
+def _lines(node: Node, pod: str) -> list[tuple[str, str]]:
+    return [(line.container, line.text.decode()) for line in node.logs(pod)]
+
+
+def test_init_sidecar_and_main_share_volumes_and_network_and_end_in_order(node: Node) -> None:
+    mount = [{"name": "s", "mountPath": "/s"}, {"name": "m", "mountPath": "/m"}]
+    pod = _pod(
+        "whole",
+        [
+            _sh("web", "cat /s/a; echo page > /s/index; httpd -p 8080 -h /s; echo bye > /dev/termination-log; "
+                "until [ -e /m/done ]; do sleep 0.05; done; exit 3", volumeMounts=mount,
+                readinessProbe={"httpGet": {"port": 8080, "path": "/index"}, "periodSeconds": 1}),
+            _sh("client", "until wget -q -O - localhost:8080/index; do sleep 0.1; done; hostname; df /m | tail -1; "
+                "sleep 1.2; touch /m/done", volumeMounts=mount),
+        ],
+        initContainers=[
+            _sh("first", "echo init > /s/a", volumeMounts=mount),
+            _sh("side", "trap 'echo side ends; exit 0' TERM; while :; do sleep 0.05; done", restartPolicy="Always"),
+        ],
+        volumes=[
+            {"name": "s", "emptyDir": {}},
+            {"name": "m", "emptyDir": {"medium": "Memory", "sizeLimit": "1Mi"}},
+        ],
+    )  # fmt: skip
+    node.run_detached(pod)
+    _until(lambda: _of(node, "whole", "web").ready)
+    assert node.wait("whole") == 3
+    _until(lambda: node.inspect("whole").keeper_pid == 0)
+    record = node.inspect("whole")
+    assert record.phase == "Failed" and _of(node, "whole", "web").message == "bye\n"
+    said = _lines(node, "whole")
+    assert ("web", "init") in said and ("client", "page") in said and ("client", "whole") in said
+    assert said[-1] == ("side", "side ends")
+    assert any(c == "client" and "1024" in text for c, text in said)
+    assert not os.path.exists(node.shop.memory_directory(record.id))
+    node.remove("whole")
+    assert node.check() == []
+
+
+def test_shared_pid_namespace_has_a_pause_process_without_rights(node: Node) -> None:
+    pod = _pod(
+        "shared",
+        [
+            _sh("a", "sleep 100"),
+            _sh("b", "sleep 0.2; cat /proc/1/status | grep -E '^(Uid|CapEff)'; ps | grep -c sleep"),
+        ],
+        shareProcessNamespace=True,
+    )
+    node.run_detached(pod)
+    _until(lambda: _of(node, "shared", "b").state == "exited")
+    text = "\n".join(t for c, t in _lines(node, "shared") if c == "b")
+    assert "65534\t65534" in text and "CapEff:\t0000000000000000" in text
+    node.stop("shared", timeout=0)
+    assert node.inspect("shared").state == "exited"
+
+
+def test_failing_liveness_probe_restarts_and_hooks_run(node: Node) -> None:
+    pod = _pod(
+        "sick",
+        [
+            _sh(
+                "x",
+                "sleep 100",
+                lifecycle={
+                    "postStart": {"exec": {"command": ["touch", "/started"]}},
+                    "preStop": {"exec": {"command": ["sh", "-c", "echo x >> /stopped"]}},
+                },
+                livenessProbe={
+                    "exec": {"command": ["test", "-e", "/stopped"]},
+                    "periodSeconds": 1,
+                    "failureThreshold": 1,
+                },
+            )
+        ],
+        restartPolicy="Always",
+        terminationGracePeriodSeconds=1,
+    )
+    node.run_detached(pod)
+    _until(lambda: _of(node, "sick", "x").restarts == 1 and _of(node, "sick", "x").state == "running")
+    assert (
+        node.path_stat("sick/x", "/started") is not None and node.path_stat("sick/x", "/stopped") is not None
+    )
+    assert "unhealthy" in [e.action for e in node.events(since=1, follow=False)]
+    node.stop("sick", timeout=0)
+
+
+def test_failed_init_container_fails_the_pod_without_starting_the_rest(node: Node) -> None:
+    node.run_detached(_pod("doomed", [_sh("x", "echo never")], initContainers=[_sh("i", "exit 4")]))
+    _until(lambda: node.inspect("doomed").keeper_pid == 0)
+    record = node.inspect("doomed")
+    assert (record.phase, record.reason) == ("Failed", "InitContainerFailed")
+    assert _lines(node, "doomed") == []
+
+
+def test_docker_health_check_tells_its_verdict(node: Node) -> None:
+    pod = Pod.decode(
+        {
+            "metadata": {"name": "checked"},
+            "spec": {
+                "containers": [
+                    {
+                        "name": "main",
+                        "image": "busybox",
+                        "args": ["sh", "-c", "sleep 0.4; touch /ok; sleep 100"],
+                        "x-lading": {
+                            "healthcheck": {
+                                "test": ["CMD-SHELL", "test -e /ok"],
+                                "interval": 0.2,
+                                "retries": 100,
+                            }
+                        },
+                    }
+                ],
+                "restartPolicy": "Never",
+                "x-lading": {"container": True, "networkMode": "none"},
+            },
+        }
+    )
+    node.run_detached(pod)
+    assert node.inspect("checked").container.health == "starting"
+    _until(lambda: node.inspect("checked").container.health == "healthy")
+
+
+def test_pods_name_is_as_exclusive_as_a_containers(node: Node) -> None:
+    node.create(_pod("twin", [_sh("x", "true")]))
+    with pytest.raises(Conflict):
+        node.create(_pod("twin", [_sh("x", "true")]))
