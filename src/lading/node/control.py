@@ -107,6 +107,17 @@ def update(shop: Shop, reference: str, changes: Changes) -> None:
         if value is not None:
             setattr(extras, name, value)
     shop.records.set_pod(record, "update")
+    if changes.restart is not None and alive(record.keeper_pid, record.keeper_start):
+        from lading.node import wire
+
+        try:
+            sock = wire.connect(record.keeper_socket)
+        except NotFound:
+            return  # it is ending: the next one reads the record
+        try:
+            wire.ask(sock, {"op": "policy", "id": record.id, "policy": changes.restart})
+        finally:
+            sock.close()
 
 
 def _resources(changes: Changes) -> Resources | None:

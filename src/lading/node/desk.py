@@ -8,6 +8,7 @@ start      id                                                the same
 stop       id, timeout (seconds or null)                     code; once the pod has ended
 wait       id                                                code; once the pod has ended
 remove     id, force                                         nothing; once it is gone
+policy     id, policy (Docker's restart policy)              nothing
 attach     id, container, stdin                              tty; then the packets of :mod:`lading.node.wire`
 exec       id, container, process (runtime-spec), fds        pid, and the terminal's master when one was asked for;
                                                              then ``x`` with the exit code
@@ -220,6 +221,14 @@ class Caller:
     def _do_wait(self, request: dict[str, Any], fds: list[int]) -> None:
         runner = self._runner(request)
         runner.at_end.append(lambda: self._answer({"code": runner.exit_code}))
+
+    def _do_policy(self, request: dict[str, Any], fds: list[int]) -> None:
+        from lading.node.restart import parse_policy
+
+        runner = self._runner(request)
+        for running in runner.running.values():
+            running.unit.restarts.policy = parse_policy(request["policy"])
+        self._answer({})
 
     def _do_remove(self, request: dict[str, Any], fds: list[int]) -> None:
         runner = self.desk.runners.get(request["id"])

@@ -319,8 +319,13 @@ class PodRunner:
         made.health = ""
         if made.reason != "KeeperLost":
             made.reason = "OOMKilled" if made.oom_killed else ("Completed" if code == 0 else "Error")
-        current = self.shop.records.database.query("SELECT stopped FROM pods WHERE id = ?", (self.record.id,))
+        # What commands may have changed without asking the keeper.
+        current = self.shop.records.database.query(
+            "SELECT stopped, name FROM pods WHERE id = ?", (self.record.id,)
+        )
         by_user = bool(current and current[0][0])
+        if current:
+            self.record.name = current[0][1]
         self.record.stopped = by_user or self.record.stopped
         self.sequence.exited(running.unit, code, time.monotonic(), by_user=by_user)
         again = running.unit.due is not None and not self.sequence.stopping

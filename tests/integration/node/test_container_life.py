@@ -12,7 +12,7 @@ import pytest
 
 from lading.errors import CommandNotFound, Conflict, InvalidInput, NotFound
 from lading.formats.pod import BindMount, Container, EnvVar, Pod
-from lading.node import ExecRequest, Node, Stdio
+from lading.node import Changes, ExecRequest, Node, Stdio
 from lading.node.session import pump
 from lading.roots import Roots
 
@@ -131,6 +131,17 @@ def test_killing_by_hand_ends_an_always_restarting_container(node: Node, one: Ma
     _until(lambda: node.inspect("stubborn").state == "exited")
     time.sleep(0.3)
     assert node.inspect("stubborn").state == "exited"
+
+
+def test_rename_and_update_reach_a_running_container(node: Node, one: Make) -> None:
+    node.run_detached(one("sleep", "100", name="before"))
+    node.rename("before", "after")
+    node.update("after", Changes(memory=64 << 20, restart="always"))
+    first = node.inspect("after").container.pid
+    assert node.stats("after")[0][1].memory.limit == 64 << 20
+    os.kill(first, signal.SIGKILL)
+    _until(lambda: node.inspect("after").container.pid not in (0, first))
+    assert [e.name for e in node.events(since=1, follow=False) if e.action == "die"][-1] == "after"
 
 
 def test_wait_returns_the_exit_code_also_of_a_container_that_removes_itself(node: Node, one: Make) -> None:
