@@ -55,13 +55,38 @@ def make_bind(kernel: Kernel, mount: Mount, options: Options, userns_fd: int = -
         raise InvalidInput(
             f"mount on {mount.destination}: option {options.data[0][0]!r} means nothing for a bind mount"
         )
-    made = kernel.open_tree(mount.source, OPEN_TREE_CLONE | (AT_RECURSIVE if options.recursive else 0))
+    flags = OPEN_TREE_CLONE | (AT_RECURSIVE if options.recursive else 0)
+    if mount.source.startswith("/proc/self/fd/"):
+        here = _in_this_namespace(kernel, mount)
+        made = kernel.open_tree("", flags, dirfd=here)
+        kernel.close(here)
+    else:
+        made = kernel.open_tree(mount.source, flags)
     if userns_fd >= 0:
         kernel.mount_setattr(
             made, set_=MOUNT_ATTR_IDMAP, userns_fd=userns_fd, recursive=options.idmap == "ridmap"
         )
     _attributes(kernel, made, options)
     return made
+
+
+def _in_this_namespace(kernel: Kernel, mount: Mount) -> int:
+    """An ``O_PATH`` descriptor of what the caller's descriptor shows, by our own mounts.
+
+    The caller opened it in another mount namespace, and open_tree(2) clones only mounts of this one (EINVAL). Its name is
+    looked up again here, and only the very same inode is taken: a name that was swapped in between leads nowhere.
+    """
+    given = os.stat(mount.source)
+    root = os.open("/", O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        found = open_inside(kernel, root, os.readlink(mount.source))
+    finally:
+        os.close(root)
+    status = kernel.fstat(found)
+    if (status.st_dev, status.st_ino) != (given.st_dev, given.st_ino):
+        kernel.close(found)
+        raise InvalidInput(f"mount on {mount.destination}: its source was moved while it was mounted")
+    return found
 
 
 def is_bind(mount: Mount) -> bool:

@@ -69,6 +69,33 @@ def test_a_pod_in_the_foreground_ends_with_its_containers_status(lading) -> None
     assert lading.out("pod", "ps", "-q") == ""
 
 
+def test_a_part_of_a_volume_is_mounted_by_its_path(lading) -> None:  # type: ignore[no-untyped-def]
+    pod = {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": "part"},
+        "spec": {
+            "restartPolicy": "Never",
+            "volumes": [{"name": "v", "emptyDir": {}}],
+            "containers": [
+                {
+                    "name": "a",
+                    "image": "busybox",
+                    "env": [{"name": "N", "value": "two"}],
+                    "command": ["sh", "-c", "touch /one/x /two/y; cd /all; find . -type f | sort"],
+                    "volumeMounts": [
+                        {"name": "v", "mountPath": "/one", "subPath": "a/one"},
+                        {"name": "v", "mountPath": "/two", "subPathExpr": "b/$(N)"},
+                        {"name": "v", "mountPath": "/all"},
+                    ],
+                }
+            ],
+        },
+    }
+    done = lading("pod", "run", "--rm", "-", input=json.dumps(pod))
+    assert (done.returncode, done.stdout.split()) == (0, ["./a/one/x", "./b/two/y"]), done.stderr
+
+
 def test_notes_say_what_has_no_effect(lading) -> None:  # type: ignore[no-untyped-def]
     text = TWO.replace("spec:\n", "spec:\n  nodeSelector: {disk: ssd}\n").replace("name: two", "name: noted")
     done = lading("pod", "create", "-", input=text, check=True)
