@@ -8,8 +8,10 @@ that says it needs something `make setup` provides.
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
+import tempfile
 import time
 import xml.etree.ElementTree as ElementTree
 from pathlib import Path
@@ -38,6 +40,7 @@ def run_stage(name: str, extra: list[str]) -> tuple[int, dict[str, int], list[st
             "pytest",
             "-q",
             f"--junitxml={report}",
+            f"--basetemp={base}",
             "--durations=5",
             *STAGES[name],
             *extra,
@@ -46,6 +49,8 @@ def run_stage(name: str, extra: list[str]) -> tuple[int, dict[str, int], list[st
         env=environment,
         stdin=subprocess.DEVNULL,
     )
+    if status == 0:
+        shutil.rmtree(base, ignore_errors=True)
     counts = {"tests": 0, "failures": 0, "errors": 0, "skipped": 0}
     skipped: list[str] = []
     if report.exists():
