@@ -12,7 +12,8 @@ from benchmarks.peers import Bench, which
 SECONDS = 3
 IMAGE = "bench-debian"
 PORT = 5201
-PUBLISHED = 15201
+PUBLISHED = {"lading": 15201, "docker": 15202}
+"""Everybody's server is up for the whole case, each at a port of its own."""
 
 
 class _Iperf(Contender):
@@ -41,14 +42,16 @@ class _Iperf(Contender):
 
     def setup(self) -> None:
         self.load()
-        publish = ["-p", f"127.0.0.1:{PUBLISHED}:{PORT}"] if self.published else []
+        publish = ["-p", f"127.0.0.1:{PUBLISHED[self.name]}:{PORT}"] if self.published else []
         words = ["run", "-d", *self.run_words(), *publish, IMAGE, "iperf3", "-s"]
         self.server = self.tool(*words).strip().splitlines()[-1]
         time.sleep(0.5)
 
     def sample(self) -> float:
         if self.published:
-            text = output(["iperf3", "-c", "127.0.0.1", "-p", str(PUBLISHED), "-t", str(SECONDS), "-J"])
+            text = output(
+                ["iperf3", "-c", "127.0.0.1", "-p", str(PUBLISHED[self.name]), "-t", str(SECONDS), "-J"]
+            )
         else:
             client = ["iperf3", "-c", self.address(), "-t", str(SECONDS), "-J"]
             text = self.tool("run", "--rm", *self.run_words(), IMAGE, *client)
