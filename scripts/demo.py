@@ -188,8 +188,11 @@ def clean() -> list[str]:
     left: list[str] = []
     remove_pods()
     lading("check")
-    lading("network", "rm", "bridge", quiet=True)
+    # The default bridge, its table and an empty control group stay while a root exists, as docker0 does. This root goes.
     tag = Roots.default(environment()).tag
+    for link in Path("/sys/class/net").glob(f"ld{tag.removeprefix('lading-')}-*"):
+        subprocess.run(["ip", "link", "delete", link.name], check=True)
+    subprocess.run(["nft", "delete", "table", "inet", tag], check=False, capture_output=True)
     for hierarchy in Path("/sys/fs/cgroup").glob(f"**/{tag}"):
         hierarchy.rmdir()  # empty, or this fails and says so
     with Path("/proc/self/mountinfo").open() as file:
