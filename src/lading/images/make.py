@@ -112,7 +112,7 @@ def commit(
             author=author or parent.config.author,
             config=run,
             history=[
-                *parent.config.history,
+                *_whole_history(parent),
                 History(
                     created=time, author=author, created_by=created_by or "lading commit", comment=message
                 ),
@@ -121,3 +121,10 @@ def commit(
         return create(
             images, made, [*manifest.layers, descriptor], [*parent.diff_ids, diff_id], names, lease=lease
         )
+
+
+def _whole_history(parent: Image) -> list[History]:
+    """The parent's history with a step for each layer that it does not tell of, so that ours stands beside our layer."""
+    steps = parent.config.history
+    told = sum(not step.empty_layer for step in steps)
+    return [*steps, *(History(comment="not told") for _ in range(len(parent.diff_ids) - told))]

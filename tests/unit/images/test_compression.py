@@ -1,0 +1,95 @@
+"""Streams that decompress, and streams that pretend to."""
+
+from __future__ import annotations
+
+import bz2
+import gzip
+import lzma
+import os
+import zlib
+
+import pytest
+from backports import zstd
+
+from lading.errors import Corrupt
+from lading.images.compression import OUTPUT, decompress, sniff
+
+PACK = {
+    "gzip": gzip.compress,
+    "zstd": zstd.compress,
+    "bzip2": bz2.compress,
+    "xz": lzma.compress,
+    "": lambda d: d,
+}
+DATA = os.urandom(5000) + b"ustar" * 100_000
+
+
+def run(data: bytes, piece: int = 1000) -> bytes:
+    return b"".join(decompress(data[i : i + piece] for i in range(0, len(data), piece)))
+
+
+@pytest.mark.parametrize("kind", PACK)
+@pytest.mark.parametrize("piece", [1, 7, 4096, 1 << 20])
+def test_every_kind_comes_back_whatever_the_pieces(kind, piece):
+    data = DATA[:9000] if piece < 10 else DATA
+    packed = PACK[kind](data)
+    assert sniff(packed) == kind
+    assert run(packed, piece) == data
+
+
+@pytest.mark.parametrize("kind", ["gzip", "zstd", "bzip2", "xz"])
+def test_several_members_are_one_stream(kind):
+    assert run(PACK[kind](b"one") + PACK[kind](b"two"), 5) == b"onetwo"
+
+
+@pytest.mark.parametrize("kind", ["gzip", "zstd", "bzip2", "xz"])
+def test_a_cut_stream_is_truncated(kind):
+    with pytest.raises(Corrupt) as caught:
+        run(PACK[kind](DATA)[:-3])
+    assert caught.value.reason == "truncated"
+
+
+@pytest.mark.parametrize("kind", ["gzip", "bzip2", "xz"])
+def test_zeros_may_pad_the_end(kind):
+    assert run(PACK[kind](DATA) + bytes(777)) == DATA
+
+
+@pytest.mark.parametrize("kind", ["gzip", "zstd", "bzip2", "xz"])
+def test_garbage_after_the_end_is_refused(kind):
+    with pytest.raises(Corrupt) as caught:
+        run(PACK[kind](DATA) + b"garbage")
+    assert caught.value.reason == "bad-compression"
+
+
+@pytest.mark.parametrize(
+    "kind", ["gzip", "bzip2", "xz"]
+)  # zstd frames need carry no checksum: the diff-id finds it
+def test_a_flipped_bit_is_noticed(kind):
+    packed = bytearray(PACK[kind](DATA))
+    packed[len(packed) // 2] ^= 0x10
+    with pytest.raises(Corrupt):
+        run(bytes(packed))
+
+
+@pytest.mark.parametrize("kind", ["gzip", "zstd", "bzip2", "xz"])
+def test_a_bomb_comes_out_in_bounded_pieces(kind):
+    sizes = [len(piece) for piece in decompress([PACK[kind](bytes(20 << 20))])]
+    assert sum(sizes) == 20 << 20
+    assert max(sizes) <= OUTPUT
+
+
+def test_gzip_without_isal_gives_the_same(monkeypatch):
+    import sys
+
+    monkeypatch.setitem(sys.modules, "isal", None)
+    assert run(gzip.compress(DATA) + gzip.compress(b"more") + bytes(9)) == DATA + b"more"
+    with pytest.raises(Corrupt):
+        run(gzip.compress(DATA)[:-1])
+
+
+def test_raw_deflate_is_not_mistaken_for_anything():
+    assert sniff(zlib.compress(b"x")) == ""
+
+
+def test_an_empty_stream_is_empty():
+    assert run(b"") == b""
