@@ -1,0 +1,281 @@
+"""Pushing to, and authenticating at, a registry of our own: what is skipped, mounted, continued, refused."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import random
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from lading.errors import Denied, LadingError, NotFound, RemoteError
+from lading.images import Images
+from lading.images.auth import Credentials
+from lading.images.pull import PullOptions
+from lading.images.remote_login import catalog, login, logout, tags
+from lading.images.transfer import Progress
+
+pytestmark = pytest.mark.root
+
+
+def _support(name: str) -> ModuleType:
+    qualified = f"lading_tests_support_{name}"
+    if qualified not in sys.modules:
+        spec = importlib.util.spec_from_file_location(
+            qualified, Path(__file__).parents[2] / f"support/{name}.py"
+        )
+        assert spec is not None and spec.loader is not None
+        module = sys.modules[qualified] = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+    return sys.modules[qualified]
+
+
+support = _support("registry")
+Fault = support.Fault
+NOISE = random.Random(8).randbytes(1 << 20)
+
+
+@pytest.fixture(autouse=True)
+def _no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in ("remote", "transfer", "push"):
+        monkeypatch.setattr(f"lading.images.{module}.backoff", lambda attempt: 0.001)
+
+
+@pytest.fixture
+def registry() -> Iterator[object]:
+    with support.Registry() as made:
+        yield made
+
+
+@pytest.fixture
+def images(tmp_path: Path) -> Images:
+    return Images(str(tmp_path / "images"))
+
+
+def _options(tmp_path: Path, **more: object) -> PullOptions:
+    return PullOptions(config=str(tmp_path / "config"), environ={"HOME": str(tmp_path)}, stall=2.0, **more)  # type: ignore[arg-type]
+
+
+class Heard(Progress):
+    def __init__(self) -> None:
+        self.states: list[str] = []
+        self.said: list[str] = []
+
+    def layer(self, digest: str, state: str, done: int, total: int) -> None:
+        self.states.append(state)
+
+    def say(self, text: str) -> None:
+        self.said.append(text)
+
+
+def _pulled(registry: object, images: Images, tmp_path: Path, *archives: bytes) -> str:
+    made = registry.image("app", "1", layers=list(archives) or [support.tar({"noise": NOISE})])
+    images.pull(f"{registry.host}/app:1", options=_options(tmp_path))
+    return str(made["digest"])
+
+
+def test_an_image_goes_to_another_registry_byte_for_byte(
+    registry: object, images: Images, tmp_path: Path
+) -> None:
+    digest = _pulled(registry, images, tmp_path, support.tar({"a": b"1"}), support.tar({"b": b"2"}))
+    with support.Registry() as other:
+        heard = Heard()
+        pushed = images.push(
+            f"{registry.host}/app:1", f"{other.host}/copy:2", options=_options(tmp_path), progress=heard
+        )
+        assert pushed == digest
+        assert other.manifests["copy", "2"] == registry.manifests["app", "1"]
+        assert all(other.blobs[d] == registry.blobs[d] for d in other.blobs) and len(other.blobs) == 3
+        assert other.log[-1].method == "PUT" and other.log[-1].path.endswith("/manifests/2")
+        assert other.uploads == {}
+        heard = Heard()
+        images.push(
+            f"{registry.host}/app:1", f"{other.host}/copy:3", options=_options(tmp_path), progress=heard
+        )
+        assert set(heard.states) == {"waiting", "exists"}
+
+
+def test_blobs_are_mounted_from_a_repository_that_has_them(
+    registry: object, images: Images, tmp_path: Path
+) -> None:
+    _pulled(registry, images, tmp_path)
+    heard = Heard()
+    images.push(
+        f"{registry.host}/app:1", f"{registry.host}/second:1", options=_options(tmp_path), progress=heard
+    )
+    assert set(heard.states) == {"waiting", "mounted"}
+    registry.mounts = False
+    images.push(
+        f"{registry.host}/app:1", f"{registry.host}/third:1", options=_options(tmp_path), progress=heard
+    )
+    assert registry.manifests["third", "1"] == registry.manifests["app", "1"]
+
+
+def test_an_index_goes_whole_when_every_platform_is_here_and_one_image_goes_else(
+    registry: object, images: Images, tmp_path: Path
+) -> None:
+    entries = [
+        registry.image("app", layers=[support.tar({"a": a.encode()})], architecture=a)
+        for a in ("amd64", "arm64")
+    ]
+    top = registry.index("app", "multi", *entries)
+    name = f"{registry.host}/app:multi"
+    images.pull(name, platform="linux/amd64", options=_options(tmp_path))
+    with support.Registry() as other:
+        heard = Heard()
+        assert (
+            images.push(name, f"{other.host}/one:1", options=_options(tmp_path), progress=heard)
+            == entries[0]["digest"]
+        )
+        assert any("one platform" in line for line in heard.said)
+        with pytest.raises(NotFound):
+            images.push(name, f"{other.host}/all:1", options=_options(tmp_path, all_platforms=True))
+        images.pull(name, platform="linux/amd64", options=_options(tmp_path, all_platforms=True))
+        assert images.push(name, f"{other.host}/all:1", options=_options(tmp_path)) == top["digest"]
+        assert {d for r, d in other.manifests if r == "all"} >= {"1", *(e["digest"] for e in entries)}
+
+
+def test_a_broken_upload_is_continued_where_the_registry_is(
+    registry: object, images: Images, tmp_path: Path
+) -> None:
+    digest = _pulled(registry, images, tmp_path)
+    with support.Registry() as other:
+        other.faults.append(Fault("PUT /v2/copy/blobs/", "reset", after=300_000))
+        options = _options(tmp_path, parallel=1)
+        assert images.push(f"{registry.host}/app:1", f"{other.host}/copy:1", options=options) == digest
+        # Whichever blob broke: it was asked for, and a large one goes on in chunks.
+        assert other.asked("GET /v2/copy/blobs/uploads/")
+
+
+def test_a_registry_that_stores_something_else_is_caught(
+    registry: object, images: Images, tmp_path: Path
+) -> None:
+    _pulled(registry, images, tmp_path)
+    with support.Registry() as other:
+        wrong = {"Docker-Content-Digest": "sha256:" + "0" * 64}
+        other.faults.append(Fault("PUT /v2/copy/manifests/", "status", value=201, headers=wrong))
+        with pytest.raises(LadingError) as caught:
+            images.push(f"{registry.host}/app:1", f"{other.host}/copy:1", options=_options(tmp_path))
+        assert caught.value.reason == "digest-mismatch"
+
+
+@pytest.mark.parametrize(
+    ("fault", "error", "reason"),
+    [
+        (Fault("POST /v2/copy/blobs/uploads", "status", times=99, value=403), Denied, "denied"),
+        (Fault("POST /v2/copy/blobs/uploads", "status", times=99, value=202), RemoteError, "redirect"),
+        (Fault("PUT /v2/copy/blobs/", "status", times=99, value=500), RemoteError, "status"),
+        (Fault("PUT /v2/copy/blobs/", "reset", times=99), RemoteError, "connection"),
+        (Fault("PUT /v2/copy/manifests/", "status", times=99, value=413), RemoteError, "status"),
+        (Fault("HEAD /v2/copy/blobs/", "status", times=99, value=400), RemoteError, "status"),
+    ],
+    ids=lambda value: (
+        f"{value.kind}-{value.match[:4]}{value.value or ''}".strip() if isinstance(value, Fault) else ""
+    ),
+)
+def test_a_registry_that_refuses_is_one_clear_error(
+    registry: object, images: Images, tmp_path: Path, fault: object, error: type[LadingError], reason: str
+) -> None:
+    _pulled(registry, images, tmp_path)
+    with support.Registry() as other:
+        other.faults.append(Fault(fault.match, fault.kind, fault.times, fault.after, fault.value))
+        with pytest.raises(error) as caught:
+            images.push(f"{registry.host}/app:1", f"{other.host}/copy:1", options=_options(tmp_path))
+        assert caught.value.reason == reason
+        assert "\n" not in str(caught.value)
+        assert ("copy", "1") not in other.manifests
+
+
+# --- authentication ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", ["basic", "token"])
+def test_credentials_are_needed_checked_kept_used_and_forgotten(
+    images: Images, tmp_path: Path, kind: str
+) -> None:
+    with support.Registry(auth=kind) as registry:
+        made = registry.image("team/app", "1")
+        name = f"{registry.host}/team/app:1"
+        options = _options(tmp_path)
+        with pytest.raises(Denied) as caught:
+            images.pull(name, options=options)
+        assert "lading login" in str(caught.value)
+        with pytest.raises(Denied):
+            login(registry.host, "alice", "wrong", options=options)
+        assert not (tmp_path / ".docker/config.json").exists()
+        kept = login(registry.host, "alice", "secret", options=options)
+        assert kept == str(tmp_path / ".docker/config.json")
+        assert images.pull(name, options=options).digest == made["digest"]
+        assert images.push(name, f"{registry.host}/team/other:2", options=options) == made["digest"]
+        assert tags(f"{registry.host}/team/other", options=options) == ["2"]
+        assert logout(registry.host, options=options)
+        with pytest.raises(Denied):
+            images.pull(f"{registry.host}/team/other:2", options=options)
+
+
+def test_anonymous_users_get_a_token_too(images: Images, tmp_path: Path) -> None:
+    with support.Registry(auth="token") as registry:
+        registry.anonymous_pull = True
+        registry.image("app", "1")
+        assert images.pull(f"{registry.host}/app:1", options=_options(tmp_path))
+        assert all("authorization" not in s.headers for s in registry.asked("/token"))
+
+
+def test_an_identity_token_is_traded_for_access(images: Images, tmp_path: Path) -> None:
+    with support.Registry(auth="token") as registry:
+        registry.image("app", "1")
+        good = _options(tmp_path, credentials=Credentials(identity_token="refresh-me"))
+        assert images.pull(f"{registry.host}/app:1", options=good)
+        assert {s.method for s in registry.asked("/token")} == {"POST"}
+        with pytest.raises(Denied):
+            images.pull(
+                f"{registry.host}/app:1",
+                options=_options(tmp_path, credentials=Credentials(identity_token="x")),
+            )
+
+
+def test_a_token_that_expires_on_the_way_is_renewed(images: Images, tmp_path: Path) -> None:
+    with support.Registry(auth="token") as registry:
+        registry.image("app", "1")
+        registry.faults.append(Fault("GET /v2/app/blobs/", "status", value=401, headers={
+            "WWW-Authenticate": f'Bearer realm="{registry.url}/token",service="tests",error="invalid_token"'
+        }))  # fmt: skip
+        options = _options(tmp_path, credentials=Credentials("alice", "secret"))
+        assert images.pull(f"{registry.host}/app:1", options=options)
+        assert len(registry.asked("/token")) == 2
+
+
+@pytest.mark.parametrize(
+    ("header", "reason"),
+    [
+        ("", "unauthorized"),
+        ('Bearer realm="{url}/token",service="x"', "unauthorized"),
+        ('Bearer realm="http://elsewhere.example/token"', "token-realm"),
+        ('Bearer realm="file:///etc/passwd"', "token-realm"),
+        ("Negotiate", "unauthorized"),
+    ],
+)
+def test_a_registry_that_never_lets_in_does_not_loop(
+    registry: object, images: Images, tmp_path: Path, header: str, reason: str
+) -> None:
+    registry.image("app", "1")
+    headers = {"WWW-Authenticate": header.format(url=registry.url)}
+    registry.faults.append(Fault("manifests/", "status", times=99, value=401, headers=headers))
+    with pytest.raises((Denied, RemoteError)) as caught:
+        registry.anonymous_pull = True
+        images.pull(f"{registry.host}/app:1", options=_options(tmp_path))
+    assert caught.value.reason == reason
+    assert len(registry.asked("manifests/")) <= 3
+
+
+def test_lists_go_on_over_their_pages(registry: object, tmp_path: Path) -> None:
+    registry.image("b/app", "1", "2", "3")
+    registry.image("a", "1")
+    registry.page = 1
+    assert tags(f"{registry.host}/b/app", options=_options(tmp_path)) == ["1", "2", "3"]
+    assert catalog(registry.host, options=_options(tmp_path)) == ["a", "b/app"]
+    assert json.loads(registry.manifests["a", "1"][1])
