@@ -61,7 +61,7 @@ def _all_options(text: str) -> bool:
 
 
 def _source(made: BindMount, source: str, cwd: str, whole: str) -> None:
-    if source.startswith("/") or source in (".", "..") or source.startswith(("./", "../")):
+    if source.startswith(("/", "./", "../")) or source in (".", ".."):
         made.source = clean(source if source.startswith("/") else f"{cwd}/{source}")
     else:
         made.volume = volume_name(source, whole)
