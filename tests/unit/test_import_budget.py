@@ -30,7 +30,7 @@ ALLOWED = frozenset(
     # a fraction of a millisecond each, and without them there is no annotation and no system call
     "__future__ types ctypes _ctypes ctypes._endian _struct struct "
     # C modules: no Python code, some tens of microseconds each
-    "time errno fcntl _socket select resource termios math array zlib _json _signal _random _sqlite3 _weakref atexit "
+    "time errno gc fcntl _socket select resource termios math array zlib _json _signal _random _sqlite3 _weakref atexit "
     "binascii _posixsubprocess mmap pwd grp _bisect _heapq _hashlib _sha256 _sha2 _collections _functools _operator itertools "
     "_contextvars _string _blake2 marshal syslog tty".split()
 )

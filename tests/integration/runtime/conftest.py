@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import tempfile
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -58,7 +59,7 @@ def fill(bundle: Path) -> None:
     for name in APPLETS.split():
         os.symlink("busybox", root / "bin" / name)
     for directory in (bundle, *bundle.parents):
-        if "pytest" in str(directory):
+        if Path(tempfile.gettempdir()) in directory.parents:
             directory.chmod(0o755)  # a user namespace's root has to reach it
 
 
