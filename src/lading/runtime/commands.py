@@ -156,28 +156,33 @@ def run(parsed: Parsed, log: Log) -> int:
     _check_terminal(terminal, parsed["console-socket"], detach)
     preserve = _passed_sockets(spec.process, parsed["preserve-fds"])
     _check_descriptors(preserve)
-    if terminal and not detach:
+    signals = None
+    if not detach:
         from lading.runtime import foreground
 
-        assert spec.process is not None
-        foreground.adopt_size(spec.process)
-    container = runtime(parsed).run(
-        parsed.args[0],
-        spec,
-        bundle,
-        stdio=Stdio(0, 1, 2),
-        console_socket=parsed["console-socket"],
-        preserve_fds=preserve,
-        pid_file=parsed["pid-file"],
-        no_pivot=parsed["no-pivot"],
-        no_new_keyring=parsed["no-new-keyring"],
-    )
+        if terminal and spec.process is not None:
+            foreground.adopt_size(spec.process)
+        signals = foreground.Signals()
+    try:
+        container = runtime(parsed).run(
+            parsed.args[0],
+            spec,
+            bundle,
+            stdio=Stdio(0, 1, 2),
+            console_socket=parsed["console-socket"],
+            preserve_fds=preserve,
+            pid_file=parsed["pid-file"],
+            no_pivot=parsed["no-pivot"],
+            no_new_keyring=parsed["no-new-keyring"],
+        )
+    except BaseException:
+        if signals is not None:
+            signals.restore()
+        raise
     _send_pidfd(parsed["pidfd-socket"], container.pidfd)
     if detach:
         return 0
-    from lading.runtime import foreground
-
-    status = foreground.attend(container.pid, container.console)
+    status = foreground.attend(container.pid, container.console, signals)
     if not parsed["keep"]:
         container.delete(force=True)
     return status

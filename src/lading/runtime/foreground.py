@@ -38,30 +38,60 @@ def adopt_size(process: Process) -> None:
         return
 
 
-def attend(pid: int, master: int = -1) -> int:
-    """Forward signals to our child ``pid``, and copy between its terminal ``master`` and our standard
-    streams.
+class Signals:
+    """Forwards signals to one process, from before it exists: those that come too early wait for
+    :meth:`send_to`.
 
-    Returns its exit status, 128 + n when signal n ended it.
+    Without that, a SIGTERM between the start of the container and the first line of :func:`attend` would end
+    the runtime alone and leave the container running.
     """
 
-    def forward(number: int, frame: FrameType | None) -> None:
+    def __init__(self) -> None:
+        self._pid = 0
+        self._early: list[int] = []
+        self._before = {number: _signal.signal(number, self._forward) for number in _FORWARDED}
+
+    def _forward(self, number: int, frame: FrameType | None) -> None:
+        if not self._pid:
+            self._early.append(number)
+            return
         try:
-            os.kill(pid, number)
+            os.kill(self._pid, number)
         except ProcessLookupError:
             pass
 
-    before = {}
-    for number in _FORWARDED:
-        before[number] = _signal.signal(number, forward)
+    def send_to(self, pid: int) -> None:
+        """``pid`` exists now and is our child."""
+        self._pid = pid
+        early, self._early = self._early, []
+        for number in early:
+            self._forward(number, None)
+
+    def restore(self) -> None:
+        """Back to the handlers of before; a signal that reached nobody is then ours."""
+        for number, handler in self._before.items():
+            if handler is not None:
+                _signal.signal(number, handler)
+        early, self._early = self._early, []
+        for number in early:
+            os.kill(os.getpid(), number)
+
+
+def attend(pid: int, master: int = -1, signals: Signals | None = None) -> int:
+    """Forward signals to our child ``pid``, and copy between its terminal ``master`` and our standard
+    streams.
+
+    ``signals`` were caught since before the child was started. Returns its exit status, 128 + n when signal
+    n ended it.
+    """
+    signals = signals or Signals()
+    signals.send_to(pid)
     try:
         if master >= 0:
             _copy_terminal(master)
         status = os.waitpid(pid, 0)[1]
     finally:
-        for number, handler in before.items():
-            if handler is not None:
-                _signal.signal(number, handler)
+        signals.restore()
     return 128 + os.WTERMSIG(status) if os.WIFSIGNALED(status) else os.WEXITSTATUS(status)
 
 
