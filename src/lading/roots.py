@@ -34,7 +34,9 @@ class Roots:
         cls, environ: dict[str, str] | os._Environ[str] = os.environ, uid: int | None = None
     ) -> Roots:
         """The roots for ``uid`` (this process's effective one by default) under ``environ``."""
-        uid = os.geteuid() if uid is None else uid
+        if uid is None:
+            # An ordinary user's commands run as root of a user namespace (node.rootless), which says who they really are.
+            uid = int(environ.get("LADING_ROOTLESS_UID") or os.geteuid())
         if uid == 0:
             data, run, config = "/var/lib/lading", "/run/lading", "/etc/lading"
         else:

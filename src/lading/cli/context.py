@@ -32,7 +32,13 @@ class Context:
         for flag, variable in (("root", "LADING_ROOT"), ("run-root", "LADING_RUN")):
             if parsed.globals.get(flag):
                 os.environ[variable] = os.path.abspath(parsed.globals[flag])
-        return cls(Roots.default(), debug=bool(parsed.globals.get("debug")))
+        roots = Roots.default()
+        if roots.uid and os.geteuid():
+            from lading.kernel import Kernel
+            from lading.node import rootless
+
+            rootless.enter(roots, Kernel())
+        return cls(roots, debug=bool(parsed.globals.get("debug")))
 
     @property
     def node(self) -> Node:

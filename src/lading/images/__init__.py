@@ -14,6 +14,7 @@ from lading.formats.reference import Reference
 from lading.formats.rootfs import Rootfs
 from lading.images.image import Image, ResolvedStore
 from lading.images.names import Names
+from lading.kernel import userns
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -188,7 +189,11 @@ class Images:
 
             raise disk_error(error, f"cannot make the container's root below {directory}") from None
         return Rootfs(
-            lower=image.layers, upper=upper, work=work, userxattr=os.geteuid() != 0, volatile=volatile
+            lower=image.layers,
+            upper=upper,
+            work=work,
+            userxattr=userns.inside() or os.geteuid() != 0,
+            volatile=volatile,
         )
 
     # --- changing ---------------------------------------------------------------------------------------------------

@@ -24,6 +24,7 @@ from lading.images.files import disk_error, remove_at
 from lading.images.limits import Limits
 from lading.images.tarentry import BLOCK, CHARACTER, DIRECTORY, FIFO, HARDLINK, REGULAR, SYMLINK, Entry, show
 from lading.images.tarread import TarReader
+from lading.kernel import userns
 
 _DIRECTORY_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _CREATE_FLAGS = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -69,7 +70,9 @@ class Extractor:
         self._limits = limits or Limits()
         self._uid = os.geteuid()
         self._gid = os.getegid()
-        self._keep_owner = self._uid == 0 if keep_owner is None else keep_owner
+        if keep_owner is None:
+            keep_owner = self._uid == 0 and userns.has_range()
+        self._keep_owner = keep_owner
         self._masked = 0o7000 | _umask()
         self._fds: dict[bytes, int] = {}
         self._dirs: dict[bytes, Entry | None] = {b"": None}

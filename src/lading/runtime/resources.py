@@ -16,6 +16,7 @@ from __future__ import annotations
 import os
 
 from lading.errors import Conflict, Denied, InvalidInput, LadingError, NotFound, Unsupported
+from lading.kernel import userns
 from lading.kernel.cgroups import Layout, Manager, detect, manager
 from lading.runtime import limits
 
@@ -283,13 +284,7 @@ def group_has(group: Manager) -> limits.Has:
 
 def is_rootless() -> bool:
     """Whether this process is not the host's root: another user, or root of a user namespace."""
-    if os.geteuid() != 0:
-        return True
-    try:
-        with open("/proc/self/uid_map", encoding="utf-8") as file:
-            return file.read().split() != ["0", "0", "4294967295"]
-    except FileNotFoundError:
-        return False
+    return os.geteuid() != 0 or userns.inside()
 
 
 def group_path(wanted: str, id: str, layout: Layout, *, rootless: bool = False) -> str:
