@@ -122,6 +122,10 @@ class LayerStore:
             return unpacker.finish()
         finally:
             unpacker.abort()
+            # A generator stopped half-way keeps its file open for as long as somebody holds the traceback.
+            close = getattr(pieces, "close", None)
+            if close is not None:
+                close()
 
     def receive(
         self, content: ContentStore, digest: str, size: int, diff_id: str, *, lease: Lease

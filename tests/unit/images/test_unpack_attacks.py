@@ -1,4 +1,4 @@
-"""Archives that try to get out, to lie, or to fill the disk. Each must fail clearly or stay inside; none may touch its surroundings."""
+"""Archives that try to get out, to lie, or to fill the disk. Each fails clearly or stays inside, and touches nothing else."""
 
 from __future__ import annotations
 
@@ -266,7 +266,9 @@ def test_fuzzed_archives_never_escape_and_never_crash(cage, new_tar):
     """Bounded: a few hundred mutations of a rich archive; every outcome is a result or one of our errors."""
     import random
 
-    rich = new_tar(tarfile.PAX_FORMAT).dir("d").file("d/f", b"x" * 600).symlink("d/s", "../d").link("d/h", "d/f")
+    rich = (
+        new_tar(tarfile.PAX_FORMAT).dir("d").file("d/f", b"x" * 600).symlink("d/s", "../d").link("d/h", "d/f")
+    )
     rich.file("d/s/.wh.gone", b"").file("d/.wh..wh..opq", b"").file("long" * 40, b"y", mtime=1.5)
     good = rich.bytes()
     good = good[: good.rindex(b"y") + 1024]
@@ -281,7 +283,9 @@ def test_fuzzed_archives_never_escape_and_never_crash(cage, new_tar):
                 data[block + 148 : block + 156] = b" " * 8
                 data[block + 148 : block + 156] = b"%06o\0 " % sum(data[block : block + 512])
         try:
-            cage.unpack(bytes(data), Limits(bytes=1 << 24, entries=1000), piece=dice.choice((512, 700, 1 << 16)))
+            cage.unpack(
+                bytes(data), Limits(bytes=1 << 24, entries=1000), piece=dice.choice((512, 700, 1 << 16))
+            )
         except LadingError:
             pass
     cage.assert_unharmed()
