@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from lading.errors import InvalidInput
 from lading.formats.oci_runtime import Mount
+from lading.kernel import userns
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -37,6 +38,11 @@ class Source:
         self.copy_up = copy_up
 
 
+def _tty_group() -> list[str]:
+    """The group of terminals, unless this is a user namespace of a single id, where the kernel refuses any other."""
+    return ["gid=5"] if userns.has_range() else []
+
+
 def defaults(
     container: Container,
     *,
@@ -61,7 +67,7 @@ def defaults(
             destination="/dev/pts",
             type="devpts",
             source="devpts",
-            options=["nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", "gid=5"],
+            options=["nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", *_tty_group()],
         ),
         Mount(
             destination="/sys", type="sysfs", source="sysfs", options=["nosuid", "noexec", "nodev", access]
