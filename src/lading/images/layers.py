@@ -23,7 +23,8 @@ from lading.images.files import Lock, disk_error, read, remove_tree, try_lock, w
 from lading.images.leases import Lease
 from lading.images.limits import Limits
 from lading.images.tarread import TarReader
-from lading.images.unpack import Extractor, Unpacked
+from lading.images.unpack import Extractor
+from lading.images.unpacked import Unpacked
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -24,7 +24,7 @@ from lading.images.tarentry import (
     show,
 )
 from lading.images.tarwrite import TarWriter
-from lading.images.unpack import OWNER_XATTR
+from lading.images.unpacked import OWNER_XATTR
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

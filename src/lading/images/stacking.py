@@ -20,7 +20,7 @@ from lading.errors import Corrupt
 from lading.formats import digest as digests
 from lading.images.tarentry import show
 from lading.images.union import is_opaque, is_whiteout
-from lading.images.unpack import Unpacked, hostile
+from lading.images.unpacked import Unpacked, hostile
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -24,6 +24,7 @@ from lading.images.files import disk_error, remove_at
 from lading.images.limits import Limits
 from lading.images.tarentry import BLOCK, CHARACTER, DIRECTORY, FIFO, HARDLINK, REGULAR, SYMLINK, Entry, show
 from lading.images.tarread import TarReader
+from lading.images.unpacked import OWNER_XATTR, Unpacked, hostile, initial_user_namespace, mark_opaque, umask
 from lading.kernel import userns
 
 _DIRECTORY_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -35,30 +36,6 @@ _WHITEOUT = b".wh."
 _OPAQUE = b".wh..wh..opq"
 _AUFS = b".wh..wh."
 _CHECK_SPACE_EVERY = 32 << 20
-OWNER_XATTR = b"user.lading.owner"
-
-
-class Unpacked:
-    """What one layer turned out to hold.
-
-    ``implicit``  directories made only because an entry needed a parent: their attributes belong to a layer below.
-    ``links``     hard links (name, target) whose target is only in a layer below.
-    ``notes``     what could not be kept as the archive has it, a sentence each.
-    """
-
-    __slots__ = ("entries", "implicit", "links", "notes", "size")
-
-    def __init__(self) -> None:
-        self.entries = 0
-        self.size = 0
-        self.implicit: list[bytes] = []
-        self.links: list[tuple[bytes, bytes]] = []
-        self.notes: list[str] = []
-
-
-def hostile(message: str) -> InvalidInput:
-    """The error for an archive that tries to leave its root or to forge overlay metadata."""
-    return InvalidInput(message, reason="hostile-archive")
 
 
 class Extractor:
@@ -73,7 +50,7 @@ class Extractor:
         if keep_owner is None:
             keep_owner = self._uid == 0 and userns.has_range()
         self._keep_owner = keep_owner
-        self._masked = 0o7000 | _umask()
+        self._masked = 0o7000 | umask()
         self._fds: dict[bytes, int] = {}
         self._dirs: dict[bytes, Entry | None] = {b"": None}
         self._opaque: set[bytes] = set()
@@ -553,7 +530,7 @@ class Extractor:
         """Whether EPERM for ``key`` is a fact of life: user.* on links and nodes, or security.* without privilege."""
         if key.startswith(b"user.") and entry.kind not in (REGULAR, DIRECTORY):
             return True
-        return bool(self._uid) or not _initial_user_namespace()
+        return bool(self._uid) or not initial_user_namespace()
 
     def _finish_directories(self) -> None:
         """Owners, modes, attributes and times of directories, after everything below them has been written."""
@@ -564,7 +541,7 @@ class Extractor:
             if real != name:
                 raise LadingError(f"{show(name)}: the layer changed while it was unpacked")
             if name in self._opaque:
-                _mark_opaque(fd, self._uid)
+                mark_opaque(fd, self._uid)
             if entry is None:
                 os.fchmod(fd, 0o755)
                 os.utime(fd, ns=(0, 0))
@@ -605,40 +582,3 @@ class Extractor:
         except FileNotFoundError:
             return False
         return True
-
-
-def _mark_opaque(fd: int, uid: int) -> None:
-    names = (b"trusted.overlay.opaque", b"user.overlay.opaque") if uid == 0 else (b"user.overlay.opaque",)
-    done = False
-    for name in names:
-        try:
-            os.setxattr(fd, name, b"y")
-            done = True
-        except OSError as error:
-            if error.errno not in (errno.EPERM, errno.ENOTSUP):
-                raise
-    if not done:
-        raise InvalidInput(
-            "the layer hides a directory of the layers below, and this file system keeps no extended attributes for it",
-            hint="put the data root on ext4, xfs, btrfs or a recent tmpfs",
-        )
-
-
-def _initial_user_namespace() -> bool:
-    try:
-        with open("/proc/self/uid_map", "rb") as file:
-            return file.read().split() == [b"0", b"0", b"4294967295"]
-    except OSError:
-        return True
-
-
-def _umask() -> int:
-    """This process's umask, read without changing it: other threads create files too."""
-    try:
-        with open("/proc/self/status", "rb") as file:
-            for line in file:
-                if line.startswith(b"Umask:"):
-                    return int(line.split()[1], 8)
-    except (OSError, ValueError):
-        pass
-    return 0o777

@@ -13,7 +13,8 @@ import pytest
 from lading.images import Images
 from lading.images.limits import Limits
 from lading.images.tarread import TarReader
-from lading.images.unpack import Extractor, Unpacked
+from lading.images.unpack import Extractor
+from lading.images.unpacked import Unpacked
 
 
 class Tar:
