@@ -1,0 +1,148 @@
+"""An ordinary user runs containers: with a range of ids, with a single one, and is told what is not possible."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import shutil
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+import lading
+
+pytestmark = [pytest.mark.root, pytest.mark.peer("newuidmap", "useradd")]
+
+Done = subprocess.CompletedProcess[str]
+Run = Callable[..., Done]
+
+
+def as_user(name: str, home: Path, environment: dict[str, str], *arguments: str) -> Done:
+    """``lading ARGUMENTS`` as the user ``name``, with the system's own interpreter."""
+    command = ["/usr/bin/setpriv", f"--reuid={name}", f"--regid={name}", "--init-groups"]
+    return subprocess.run(
+        [*command, "/usr/bin/python3", "-m", "lading", *arguments],
+        cwd=home,
+        env={"HOME": str(home), "PATH": "/usr/bin:/bin", "PYTHONPATH": str(home / "src"), **environment},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+
+
+def reap() -> None:
+    """Orphans become children of the test run, which has to bury them."""
+    try:
+        while os.waitpid(-1, os.WNOHANG)[0]:
+            pass
+    except ChildProcessError:
+        pass
+
+
+@pytest.fixture(scope="module")
+def user() -> Iterator[tuple[str, Path]]:
+    """A user of the machine made for this module, and a home that he can reach with a copy of the package."""
+    name = f"ldt{os.getpid() % 100000}"
+    home = Path(tempfile.mkdtemp(prefix="ldhome", dir="/tmp"))
+    subprocess.run(["useradd", "-M", "-d", str(home), "-s", "/bin/sh", name], check=True)
+    try:
+        source = Path(lading.__file__).parent
+        shutil.copytree(source, home / "src/lading", ignore=shutil.ignore_patterns("__pycache__"))
+        uid = pwd.getpwnam(name).pw_uid
+        subprocess.run(["chown", "-R", f"{uid}:{uid}", str(home)], check=True)
+        yield name, home
+        deadline = time.monotonic() + 30
+        while subprocess.run(["pgrep", "-u", name], capture_output=True).returncode == 0:
+            reap()
+            assert time.monotonic() < deadline, "the namespaces' holder did not end by itself"
+            time.sleep(0.5)
+    finally:
+        subprocess.run(["userdel", "-f", name], check=True, capture_output=True)
+        shutil.rmtree(home, ignore_errors=True)
+
+
+@pytest.fixture(params=["range", "single"])
+def mode(request: pytest.FixtureRequest) -> str:
+    """``range``: with newuidmap; ``single``: it is out of the user's PATH, which leaves one id."""
+    return str(request.param)
+
+
+@pytest.fixture
+def lading_as(user: tuple[str, Path], mode: str) -> Run:
+    """Run ``lading`` as the user, with roots of the mode's own."""
+    name, home = user
+    roots = home / mode
+    environment = {
+        "LADING_ROOT": f"{roots}/data",
+        "LADING_RUN": f"{roots}/run",
+        "LADING_CONFIG": f"{roots}/config",
+    }
+    if mode == "single":
+        narrow = home / "bin"
+        narrow.mkdir(exist_ok=True)
+        for program in ("busybox", "sh", "dpkg-query", "dpkg"):
+            found = shutil.which(program, path="/usr/bin:/bin")
+            if found and not (narrow / program).exists():
+                (narrow / program).symlink_to(found)
+        environment["PATH"] = str(narrow)
+
+    def run(*arguments: str) -> Done:
+        return as_user(name, home, environment, *arguments)
+
+    if not run("images", "-q").stdout:
+        assert run("bootstrap", "busybox").returncode == 0
+    return run
+
+
+def test_a_container_runs_as_root_of_the_users_namespace(lading_as: Run, mode: str) -> None:
+    done = lading_as(
+        "run", "--rm", "--network", "none", "busybox", "sh", "-c", "id -u; wc -l </proc/self/uid_map"
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.split() == ["0", "2" if mode == "range" else "1"]
+
+
+def test_other_owners_exist_only_with_a_range(lading_as: Run, mode: str) -> None:
+    script = "touch /x && chown 5:5 /x && stat -c %u /x"
+    done = lading_as("run", "--rm", "--network", "none", "busybox", "sh", "-c", script)
+    if mode == "range":
+        assert (done.returncode, done.stdout) == (0, "5\n")
+    else:
+        assert done.returncode == 1
+        assert "Invalid argument" in done.stderr
+
+
+def test_later_commands_reach_a_detached_container(lading_as: Run) -> None:
+    script = "echo up; sleep 60"
+    started = lading_as("run", "-d", "--network", "none", "--name", "web", "busybox", "sh", "-c", script)
+    assert started.returncode == 0, started.stderr
+    try:
+        assert lading_as("ps", "-q").stdout.strip() == started.stdout.strip()[:12]
+        assert lading_as("exec", "web", "echo", "in").stdout == "in\n"
+        assert lading_as("logs", "web").stdout == "up\n"
+        assert lading_as("stop", "-t", "0", "web").returncode == 0
+    finally:
+        assert lading_as("rm", "-f", "web").returncode == 0
+    assert lading_as("ps", "-aq").stdout == ""
+    assert "as recorded" in lading_as("check").stdout
+
+
+def test_a_limit_that_cannot_be_set_is_said(lading_as: Run) -> None:
+    done = lading_as("run", "--rm", "--network", "none", "--memory", "64m", "busybox", "true")
+    assert done.returncode == 125
+    assert "control group" in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+def test_a_run_root_that_somebody_else_prepared_is_refused(user: tuple[str, Path]) -> None:
+    name, home = user
+    trap = home / "trap"
+    trap.mkdir()
+    trap.chmod(0o777)
+    done = as_user(name, home, {"LADING_RUN": str(trap)}, "ps")
+    assert done.returncode != 0
+    assert "does not belong to this user alone" in done.stderr
