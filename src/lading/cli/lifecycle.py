@@ -46,12 +46,10 @@ def _timeout(parsed: Parsed) -> float | None:
 def stop(context: Context, parsed: Parsed) -> int:
     """Stop containers."""
     timeout = _timeout(parsed)
-    first = _signal(parsed)
+    signal = _signal(parsed)
 
     def act(name: str) -> None:
-        if first:
-            context.node.kill(name, first)
-        context.node.stop(name, timeout=timeout)
+        context.node.stop(name, timeout=timeout, signal=signal)
 
     return each(parsed.args, act)
 
@@ -67,12 +65,10 @@ def _signal(parsed: Parsed) -> int:
 def restart(context: Context, parsed: Parsed) -> int:
     """Stop and start containers."""
     timeout = _timeout(parsed)
-    first = _signal(parsed)
+    signal = _signal(parsed)
 
     def act(name: str) -> None:
-        if first:
-            context.node.kill(name, first)
-        context.node.restart(name, timeout=timeout)
+        context.node.restart(name, timeout=timeout, signal=signal)
 
     return each(parsed.args, act)
 

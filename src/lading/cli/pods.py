@@ -257,9 +257,39 @@ def exec_(context: Context, parsed: Parsed) -> int:
 
     record = _is_pod(context, parsed.args[0])
     command: Sequence[str] = parsed.args[1:]
-    if command[0] == "--":
-        command = command[1:]
-    return execute(context, parsed, _container(record, parsed["container"]), list(command))
+    name = parsed["container"]
+    if command[0].startswith("-"):
+        name, command = _after_pod(command, name)
+    return execute(context, parsed, _container(record, name), list(command))
+
+
+def _after_pod(words: Sequence[str], name: str) -> tuple[str, Sequence[str]]:
+    """``-c NAME``, ``--container[=]NAME`` and ``--`` where kubectl has them, after the pod: the container, the command.
+
+    Raises :class:`InvalidInput` for another flag there, which would else be taken for a program.
+    """
+    rest = list(words)
+    while rest and rest[0].startswith("-"):
+        word = rest.pop(0)
+        if word == "--":
+            break
+        flag, equals, value = word.partition("=")
+        if flag.startswith("-c") and not flag.startswith("--"):
+            value = word[2:].removeprefix("=")
+        elif flag != "--container":
+            raise InvalidInput(
+                f"{word} after the pod's name", hint="write flags before it: lading pod exec -it POD"
+            )
+        if not value and not equals:
+            if not rest:
+                raise InvalidInput(f"{word} needs the name of a container")
+            value = rest.pop(0)
+        if not value:
+            raise InvalidInput(f"{word} names no container")
+        name = value
+    if not rest:
+        raise InvalidInput("pod exec needs a command", hint="lading pod exec POD [-c CONTAINER] [--] COMMAND")
+    return name, rest
 
 
 def inspect(context: Context, parsed: Parsed) -> int:

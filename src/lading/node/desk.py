@@ -216,7 +216,7 @@ class Caller:
     def _do_stop(self, request: dict[str, Any], fds: list[int]) -> None:
         runner = self._runner(request)
         runner.at_end.append(lambda: self._answer({"code": runner.exit_code}))
-        runner.stop(request.get("timeout"))
+        runner.stop(request.get("timeout"), int(request.get("signal") or 0))
 
     def _do_wait(self, request: dict[str, Any], fds: list[int]) -> None:
         runner = self._runner(request)

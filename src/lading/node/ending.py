@@ -31,8 +31,13 @@ def _alive_containers(record: PodRecord) -> list[ContainerRecord]:
     return [c for c in record.containers if alive(c.pid, c.pid_start)]
 
 
-def stop(shop: Shop, reference: str, timeout: float | None, *, restart: bool = False) -> PodRecord:
-    """End a pod in good order; nothing to do when it does not run. ``restart``: it will be started again at once."""
+def stop(
+    shop: Shop, reference: str, timeout: float | None, *, restart: bool = False, signal: int = 0
+) -> PodRecord:
+    """End a pod in good order; nothing to do when it does not run.
+
+    ``restart``: it will be started again at once. ``signal`` takes the place of each container's own stop signal.
+    """
     record, _ = shop.records.resolve(reference)
     if timeout is not None and timeout < 0:
         timeout = 10.0**9
@@ -46,8 +51,9 @@ def stop(shop: Shop, reference: str, timeout: float | None, *, restart: bool = F
             from lading.node import control
 
             control.thaw(shop, record, container)
-    if not _ask_keeper(shop, record, {"op": "stop", "id": record.id, "timeout": timeout}):
-        _stop_directly(shop, record, timeout)
+    request = {"op": "stop", "id": record.id, "timeout": timeout, "signal": signal}
+    if not _ask_keeper(shop, record, request):
+        _stop_directly(shop, record, timeout, signal)
     return shop.records.get(record.id) or record
 
 
@@ -70,14 +76,14 @@ def _ask_keeper(shop: Shop, record: PodRecord, request: dict[str, object]) -> bo
         sock.close()
 
 
-def _stop_directly(shop: Shop, record: PodRecord, timeout: float | None) -> None:
+def _stop_directly(shop: Shop, record: PodRecord, timeout: float | None, signal: int = 0) -> None:
     """The keeper is gone: signal the processes ourselves, then give back what it would have."""
     end = time.monotonic() + (
         timeout if timeout is not None else float(record.pod.spec.termination_grace_period_seconds)
     )
     living = _alive_containers(record)
     for container in living:
-        _signal(shop, container, _stop_signal(record, container))
+        _signal(shop, container, signal or _stop_signal(record, container))
     for container in living:
         if not _wait_dead(shop, container, end):
             _signal(shop, container, 9)
@@ -121,8 +127,10 @@ def _stop_signal(record: PodRecord, made: ContainerRecord) -> int:
     from lading.formats import signals
 
     for container in record.pod.spec.containers + record.pod.spec.init_containers:
-        if container.name == made.name and container.extras.stop_signal:
-            return signals.number(container.extras.stop_signal)
+        lifecycle = container.lifecycle
+        name = container.extras.stop_signal or (lifecycle.stop_signal if lifecycle is not None else "")
+        if container.name == made.name and name:
+            return signals.number(name)
     return 15
 
 

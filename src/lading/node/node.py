@@ -130,11 +130,14 @@ class Node:
 
     # -- ending ----------------------------------------------------------------------------------------------------
 
-    def stop(self, reference: str, *, timeout: float | None = None) -> PodRecord:
-        """Ask every container to end (preStop, stop signal), kill after ``timeout`` seconds (default: the pod's own)."""
+    def stop(self, reference: str, *, timeout: float | None = None, signal: int = 0) -> PodRecord:
+        """Ask every container to end (preStop, stop signal), kill after ``timeout`` seconds (default: the pod's own).
+
+        ``signal`` takes the place of the containers' own stop signals.
+        """
         from lading.node import ending
 
-        return ending.stop(self.shop, reference, timeout)
+        return ending.stop(self.shop, reference, timeout, signal=signal)
 
     def kill(self, reference: str, signal: int = 9) -> None:
         """Send a signal to the container, or to every main container of a pod."""
@@ -142,11 +145,11 @@ class Node:
 
         ending.kill(self.shop, reference, signal)
 
-    def restart(self, reference: str, *, timeout: float | None = None) -> PodRecord:
-        """Stop, if it runs, and start."""
+    def restart(self, reference: str, *, timeout: float | None = None, signal: int = 0) -> PodRecord:
+        """Stop (by ``signal``, if given), if it runs, and start."""
         from lading.node import detached, ending
 
-        ending.stop(self.shop, reference, timeout, restart=True)
+        ending.stop(self.shop, reference, timeout, restart=True, signal=signal)
         return detached.start(self.shop, reference)
 
     def remove(self, reference: str, *, force: bool = False, volumes: bool = False) -> PodRecord:

@@ -77,6 +77,7 @@ class PodRunner:
         self.shop = shop
         self.loop = loop
         self.record = record
+        self.stop_with = 0  # the signal a user stops it by, instead of the container's own
         self.stdio = stdio
         self.attachment: Attachment | None = None
         self.holder: Holder | None = None
@@ -173,6 +174,8 @@ class PodRunner:
         return self.checks
 
     def _stop_signal(self, container: Container) -> int:
+        if self.stop_with:
+            return self.stop_with
         lifecycle = container.lifecycle
         name = container.extras.stop_signal or (lifecycle.stop_signal if lifecycle is not None else "")
         if not name:
@@ -387,8 +390,9 @@ class PodRunner:
             if running.unit.kind == MAIN:
                 self.signal(running, number)
 
-    def stop(self, grace: float | None = None) -> None:
-        """A user wants it to end."""
+    def stop(self, grace: float | None = None, signal: int = 0) -> None:
+        """A user wants it to end, by ``signal`` if that is not 0."""
+        self.stop_with = signal
         self.record.stopped = True
         self.shop.records.update(self.record, "stopped")
         self.sequence.stop(time.monotonic(), grace, "stopped")

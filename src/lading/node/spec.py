@@ -90,13 +90,15 @@ def command(container: Container, image: RunConfig, values: dict[str, str]) -> l
 
     Raises :class:`InvalidInput` (reason ``no-command``).
     """
+    own: list[str] = []
     if container.command or container.extras.entrypoint_given:
-        words = [*container.command, *container.args]
+        given = [*container.command, *container.args]
     elif container.args:
-        words = [*image.entrypoint, *container.args]
+        own, given = image.entrypoint, container.args
     else:
         return _some([*image.entrypoint, *image.cmd], container)
-    return _some([environment.expand(word, values) for word in words], container)
+    # What the image says is passed as it stands: only a Pod's words are expanded.
+    return _some([*own, *(environment.expand(word, values) for word in given)], container)
 
 
 def _some(words: list[str], container: Container) -> list[str]:

@@ -216,3 +216,16 @@ def test_pruning_asks_and_takes_what_is_not_running(lading) -> None:  # type: ig
 def test_a_debug_flag_shows_where_an_error_comes_from(lading) -> None:  # type: ignore[no-untyped-def]
     assert "Traceback" in lading("--debug", "inspect", "nothing-here").stderr
     assert os.environ.get("LADING_DEBUG") or "Traceback" not in lading("inspect", "nothing-here").stderr
+
+
+def test_stop_by_another_signal_sends_that_one_alone(lading) -> None:  # type: ignore[no-untyped-def]
+    script = 'trap "echo term" TERM; trap "echo usr1; exit 7" USR1; echo ready; while :; do sleep 0.05; done'
+    lading.out("run", "-d", "--name", "choosy", "busybox", "sh", "-c", script)
+    deadline = time.monotonic() + 10
+    while lading.out("logs", "choosy") != "ready":
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    lading.out("stop", "-s", "USR1", "choosy")
+    assert lading.out("logs", "choosy") == "ready\nusr1"
+    assert lading.out("wait", "choosy") == "7"
+    lading.out("rm", "choosy")

@@ -240,3 +240,10 @@ def test_resolver_of_docker_replaces_and_of_kubernetes_adds() -> None:
         etcfiles.resolv_conf(kubernetes, ["1.1.1.1"], ["net"], [])
         == "search net own\nnameserver 1.1.1.1\nnameserver 9.9.9.9\n"
     )
+
+
+def test_only_the_pods_words_are_expanded() -> None:
+    container = Container(name="c", args=["$(A)"], env=[EnvVar(name="A", value="1")])
+    made = _build(container, RunConfig(entrypoint=["sh", "-c", "echo $(A) $$"]))
+    assert made.process is not None
+    assert made.process.args == ["sh", "-c", "echo $(A) $$", "1"]
