@@ -150,7 +150,7 @@ def _namespaces(options: Mapping[str, Any], spec: PodSpec, extras: ContainerExtr
         raise InvalidInput(f"--uts {uts!r} is not host")
     if uts == "host" and extras.hostname:
         raise InvalidInput("--hostname does not go with --uts host")
-    if userns not in ("", "host", "private"):
+    if userns not in ("", "host"):
         raise Unsupported(f"--userns {userns!r} is not supported", hint="the mode is host")
     spec.extras.ipc_mode = ipc
     spec.extras.pid_mode = "" if pid == "private" else pid

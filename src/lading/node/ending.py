@@ -51,7 +51,7 @@ def stop(
             from lading.node import control
 
             control.thaw(shop, record, container)
-    request = {"op": "stop", "id": record.id, "timeout": timeout, "signal": signal}
+    request: dict[str, object] = {"op": "stop", "id": record.id, "timeout": timeout, "signal": signal}
     if not _ask_keeper(shop, record, request):
         _stop_directly(shop, record, timeout, signal)
     return shop.records.get(record.id) or record

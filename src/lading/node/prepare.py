@@ -12,7 +12,7 @@ import time
 
 from lading.errors import Conflict, InvalidInput, LadingError, NotFound, Unsupported
 from lading.formats.oci_image import RunConfig
-from lading.node import etcfiles, layered, spec, spec_mounts, users
+from lading.node import etcfiles, layered, refused, spec, spec_mounts, users
 from lading.node.model import INIT, MAIN, SIDECAR, ContainerRecord, PodRecord
 from lading.node.records import new_id
 from lading.node.shop import alive
@@ -46,6 +46,7 @@ def containers_of(pod: Pod) -> list[tuple[Container, str]]:
 
 def record_of(shop: Shop, pod: Pod, progress: object) -> PodRecord:
     """The record of a new pod, with every image here (pulled by ``imagePullPolicy``). Raises what resolving raises."""
+    refused.check(pod)
     pod_id = new_id()
     name = pod.metadata.name
     if not name:

@@ -1,0 +1,147 @@
+"""Each field that flags can fill reaches the container, or is refused by name: none is forgotten.
+
+A new field of ContainerExtras or PodExtras fails here until it is said what reads it.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+import lading
+from lading.errors import Unsupported
+from lading.formats.oci_image import RunConfig
+from lading.formats.pod import (
+    Container,
+    ContainerExtras,
+    ObjectMeta,
+    Pod,
+    PodExtras,
+    PodSpec,
+    ResourceRequirements,
+    SecurityContext,
+    TmpfsMount,
+    Ulimit,
+)
+from lading.node import refused, spec
+from lading.node.users import Identity
+
+#: A value of each field that changes the runtime-spec configuration itself.
+IN_THE_SPEC: dict[str, object] = {
+    "tmpfs": [TmpfsMount(path="/t")],
+    "ulimits": [Ulimit(name="nofile", soft=1, hard=2)],
+    "device_cgroup_rules": ["c 1:3 rwm"],
+    "sysctls": {"net.ipv4.ip_forward": "1"},
+    "shm_size": 4096,
+    "memory_swap": 2 << 30,
+    "memory_reservation": 1 << 20,
+    "memory_swappiness": 3,
+    "pids_limit": 7,
+    "cpu_shares": 77,
+    "cpu_period": 50000,
+    "cpu_quota": 5000,
+    "cpuset_cpus": "0",
+    "cpuset_mems": "0",
+    "blkio_weight": 99,
+    "oom_score_adj": 5,
+    "oom_kill_disable": True,
+    "entrypoint_given": True,
+    "read_only_tmpfs": True,
+    "no_new_privileges": True,
+    "unmask": ["ALL"],
+    "cgroupns": "host",
+}
+#: What is read before the spec is built, or by the keeper: the file of lading.node that reads it.
+READ_BY = {
+    "user": "prepare.py",
+    "group_add": "prepare.py",
+    "hostname": "etcfiles.py",
+    "mounts": "prepare.py",
+    "devices": "hostdevices.py",
+    "init": "prepare.py",
+    "stop_signal": "runner.py",
+    "healthcheck": "runner.py",
+    "restart": "runner.py",
+    "seccomp": "prepare.py",
+    "cgroup_parent": "shop.py",
+    "platform": "prepare.py",
+    "open_stdin": "runner.py",
+}
+#: Facts about the container that inspect shows, and that nothing has to act on.
+SHOWN = {"labels": "labels", "stop_timeout": "spec.terminationGracePeriodSeconds is what acts"}
+#: Values that something not built would have to act on.
+REFUSED: dict[str, object] = {
+    "apparmor": "docker-default",
+    "selinux": ["type:svirt_lxc_t"],
+    "userns": "private",
+}
+#: Values of those that ask for what is so anyway.
+HARMLESS: dict[str, object] = {"apparmor": "unconfined", "selinux": ["disable"], "userns": "host"}
+
+POD_READ_BY = {
+    "networks": "sandbox.py",
+    "network_mode": "sandbox.py",
+    "pid_mode": "sandbox.py",
+    "ipc_mode": "sandbox.py",
+    "uts_mode": "sandbox.py",
+    "publish_all": "sandbox.py",
+    "remove": "runner.py",
+    "container": "model.py",
+}
+
+
+def _pod(**extras: object) -> Pod:
+    container = Container(
+        name="c",
+        args=["x"],
+        extras=ContainerExtras(**extras),
+        resources=ResourceRequirements(limits={"memory": "1Gi"}),
+        security_context=SecurityContext(read_only_root_filesystem=True),
+    )
+    return Pod(metadata=ObjectMeta(name="p"), spec=PodSpec(containers=[container]))
+
+
+def _built(**extras: object) -> object:
+    pod = _pod(**extras)
+    around = spec.Surroundings(Identity(0, 0, [], "/root", "root"), "box", "/lading/x", "/pods/x")
+    return spec.build(pod, pod.spec.containers[0], RunConfig(entrypoint=["sh"]), around).encode()
+
+
+def _reads(module: str, field: str) -> bool:
+    path = Path(lading.__file__).parent / "node" / module
+    return f"extras.{field}" in path.read_text(encoding="utf-8")
+
+
+def test_every_field_of_a_container_is_accounted_for() -> None:
+    assert set(ContainerExtras._fields) == set(IN_THE_SPEC) | set(READ_BY) | set(SHOWN) | set(REFUSED)
+
+
+def test_every_field_of_a_pod_is_accounted_for() -> None:
+    assert set(PodExtras._fields) == {*POD_READ_BY, "runtime"}
+
+
+@pytest.mark.parametrize("field", IN_THE_SPEC)
+def test_it_changes_the_spec(field: str) -> None:
+    assert _built(**{field: IN_THE_SPEC[field]}) != _built()
+
+
+@pytest.mark.parametrize(("field", "module"), [*READ_BY.items(), *POD_READ_BY.items()])
+def test_the_node_reads_it(field: str, module: str) -> None:
+    assert _reads(module, field)
+
+
+@pytest.mark.parametrize("field", REFUSED)
+def test_it_is_refused_by_name(field: str) -> None:
+    with pytest.raises(
+        Unsupported, match=field.replace("apparmor", "AppArmor").replace("selinux", "SELinux")
+    ):
+        refused.check(_pod(**{field: REFUSED[field]}))
+    refused.check(_pod(**{field: HARMLESS[field]}))
+
+
+def test_a_foreign_runtime_is_refused_by_name() -> None:
+    pod = _pod()
+    pod.spec.extras.runtime = "/usr/bin/runc"
+    with pytest.raises(Unsupported, match="/usr/bin/runc"):
+        refused.check(pod)
