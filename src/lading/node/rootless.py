@@ -270,11 +270,16 @@ def _others() -> bool:
     for pid in os.listdir("/proc"):
         if pid.isdigit() and pid != me:
             try:
-                if os.readlink(f"/proc/{pid}/ns/user") == own:
+                if os.readlink(f"/proc/{pid}/ns/user") == own and not _is_zombie(pid):
                     return True
             except OSError:
                 continue
     return False
+
+
+def _is_zombie(pid: str) -> bool:
+    with open(f"/proc/{pid}/stat", "rb") as file:
+        return file.read().rpartition(b")")[2].split()[0] in (b"Z", b"X")
 
 
 def info() -> dict[str, object]:
