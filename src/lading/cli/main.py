@@ -110,7 +110,13 @@ def _dispatch(parsed: Parsed) -> int:
     module, _, name = command.action.partition(":")
     __import__(module)
     action: Callable[[Context, Parsed], int | None] = getattr(sys.modules[module], name)
-    return action(Context.of(parsed), parsed) or 0
+    context = Context.of(parsed)
+    status = action(context, parsed) or 0
+    if os.path.exists(context.roots.network + "/untold"):
+        from lading.cli.hostchanges import tell
+
+        tell(context.roots)
+    return status
 
 
 _spoken = "lading"

@@ -13,6 +13,9 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+#: Which shape of table ``_TABLE`` is. Raise it with every change there: a table of another shape is then built anew.
+SCHEMA = "1"
+
 _TABLE = """\
 set bridges { type ifname; }
 set closed { type ifname; }

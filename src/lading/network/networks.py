@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     T = TypeVar("T")
 
 _NAME = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-")
+#: Below the network directory: what was changed about the host and no command has said yet, a sentence a line.
+UNTOLD = "untold"
 _RESERVED = ("none", "host", "default", "bridge")
 
 
@@ -323,23 +325,32 @@ class Networks:
 
     def _ensure_bridge(self, network: Network) -> int:
         index = br.index_of(network.interface)
-        if index and self.store.meta(f"ready {network.id}") == str(index) and table_exists(self.tag):
+        ready = f"{index} schema {firewall.SCHEMA}"
+        if index and self.store.meta(f"ready {network.id}") == ready and table_exists(self.tag):
             return index
         with self.store as store:
             for sentence in br.make_bridge(self.host, network):
                 store.set_meta("changed " + sentence.split(" ", 1)[0], sentence)
-            if table_exists(self.tag):
+                if not self.roots.uid:
+                    self._untold(sentence)
+            if store.meta("schema") == firewall.SCHEMA and table_exists(self.tag):
                 self.nft.run(firewall.network_elements(self.tag, network, "add"))
             else:
                 self._rebuild_firewall([n for n in store.networks() if n.driver == "bridge"])
             index = br.index_of(network.interface)
-            store.set_meta(f"ready {network.id}", str(index))
+            store.set_meta(f"ready {network.id}", f"{index} schema {firewall.SCHEMA}")
         return index
 
     def _rebuild_firewall(self, networks: Sequence[Network]) -> None:
         from lading.network.attaching import published_ports
 
         self.nft.run(firewall.table(self.tag, networks, published_ports(self.store)))
+        self.store.set_meta("schema", firewall.SCHEMA)
+
+    def _untold(self, sentence: str) -> None:
+        """Leave a sentence for the next command to say; the process that makes a bridge may have nobody to tell."""
+        with open(self.roots.network + "/" + UNTOLD, "a", encoding="utf-8") as stream:
+            stream.write(sentence + "\n")
 
     def host_changes(self) -> List[str]:
         """What was changed about the host beyond our own interfaces and table (``ip_forward``), as sentences."""

@@ -306,3 +306,35 @@ def test_killed_at_any_instant_check_finishes_it(world):
     while any(k["ifname"].startswith("lv") for k in world.show(None, "link")) and time.monotonic() < deadline:
         time.sleep(0.05)
     assert not [k["ifname"] for k in world.show(None, "link") if k["ifname"].startswith("lv")]
+
+
+def test_a_table_of_an_older_shape_is_built_anew_from_the_records(world):
+    networks = world.networks()
+    first = world.attach(networks, "one", ports=[PortMapping(container_port=80, host_port=8080)])
+    network = networks.get("lading")
+    tag = networks.tag
+    world.run(None, "nft", "delete", "table", "inet", tag)
+    world.run(None, "nft", "add", "table", "inet", tag)
+    world.run(None, "nft", f"add set inet {tag} bridges {{ type ifname; }}")
+    networks.store.set_meta("schema", "0")
+    networks.store.set_meta(f"ready {network.id}", "0")
+    second = world.attach(networks, "two")
+    world.serve(first, "0.0.0.0", 80, "one")
+    assert world.fetch(second, first.address, 80) == f"one {second.address}"
+    rules = world.run(None, "nft", "list", "table", "inet", tag)
+    assert "8080" in str(rules) and networks.store.meta("schema") != "0"
+
+
+def test_what_was_changed_about_the_host_is_said_once(world, capfd):
+    from lading.cli.hostchanges import tell
+
+    Path("/proc/sys/net/ipv4/ip_forward").write_text("0")
+    networks = world.networks()
+    world.attach(networks, "one")
+    tell(networks.roots)
+    assert capfd.readouterr().err == (
+        "lading: note: net.ipv4.ip_forward was 0 and is now 1, so that containers reach other machines\n"
+    )
+    tell(networks.roots)
+    assert capfd.readouterr().err == ""
+    assert len(networks.host_changes()) == 1

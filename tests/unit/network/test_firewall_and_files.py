@@ -71,3 +71,10 @@ def test_files_follow_the_attachment_and_what_the_caller_names():
     text = hosts(attachment, [HostEntry(ip="host-gateway", hostnames=["host.internal"])])
     assert text.startswith("127.0.0.1\tlocalhost\n")
     assert text.endswith("10.0.0.1\thost.internal\n10.0.0.2\tx web\n")
+
+
+def test_a_changed_table_needs_another_schema_number():
+    import hashlib
+
+    shape = hashlib.sha256(firewall._TABLE.encode()).hexdigest()[:16]
+    assert (firewall.SCHEMA, shape) == ("1", "e5c3b0860fff963c"), "raise SCHEMA, then write the new pair here"
