@@ -39,7 +39,8 @@ def write(kernel: Kernel, pid: int, uids: Map, gids: Map) -> bool:
     Raises :class:`Denied` when neither this process nor ``newuidmap`` may map those ids.
     """
     if os.geteuid() != 0 and _is_own(uids, os.geteuid()) and _is_own(gids, os.getegid()):
-        return _without_power(kernel, pid, uids, gids)  # the uid alone would be granted, and then the gid refused
+        # The uid alone would be granted directly, and then the gid refused.
+        return _without_power(kernel, pid, uids, gids)
     try:
         _put(kernel, f"/proc/{pid}/uid_map", uids)
     except KernelError as error:
