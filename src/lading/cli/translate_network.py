@@ -37,6 +37,10 @@ def network(options: Mapping[str, Any], spec: PodSpec, container: Container, aro
             f"--publish does not go with --network {mode}",
             hint="publish on the container that owns the network",
         )
+    if options["hostname"] and mode.startswith("container:"):
+        raise InvalidInput(
+            f"--hostname does not go with --network {mode}", hint="it has the name of the container it joins"
+        )
     _ports(options, container, around)
     _names(options, spec, mode)
 

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 FILES = ("hosts", "hostname", "resolv.conf")
 _MESSAGE_LIMIT = 4096
+#: How many containers may join one another's network in a row.
+_CHAIN = 40
 _LOG_LINES, _LOG_BYTES = 80, 2048
 
 
@@ -141,6 +143,8 @@ def join(runner: PodRunner, running: Running, around: Surroundings) -> None:
         else:
             pid = prepare.other_process(shop, mode.partition(":")[2], "network")
             around.joined["network"] = f"/proc/{pid}/ns/net"
+            if runner.record.single:  # a manifest's pod has a hostname and hostAliases of its own
+                _share_files(shop, mode.partition(":")[2], around)
     elif attachment.mode == "host":
         around.shared.add("network")
     else:
@@ -160,6 +164,22 @@ def join(runner: PodRunner, running: Running, around: Surroundings) -> None:
     if runner.holder is not None:
         runner.holder.join(around)
         around.mounts.append(_message_mount(runner, running))
+
+
+def _share_files(shop: Shop, reference: str, around: Surroundings) -> None:
+    """The name and the generated files of the container whose network is joined, as Docker does.
+
+    That one may itself have joined another's: the files are those of the pod that the namespace was made for.
+    """
+    for _ in range(_CHAIN):
+        record, _container = shop.records.resolve(reference)
+        mode = record.pod.spec.extras.network_mode
+        if record.pod.spec.host_network or not mode.startswith("container:"):
+            around.hostname = etcfiles.hostname(record.pod, record.id)
+            around.directory = shop.pod_directory(record.id)
+            return
+        reference = mode.partition(":")[2]
+    raise InvalidInput(f"network container:{reference}: too many containers join one another's network")
 
 
 def _message_file(runner: PodRunner, running: Running) -> str:

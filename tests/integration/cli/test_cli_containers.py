@@ -229,3 +229,17 @@ def test_stop_by_another_signal_sends_that_one_alone(lading) -> None:  # type: i
     assert lading.out("logs", "choosy") == "ready\nusr1"
     assert lading.out("wait", "choosy") == "7"
     lading.out("rm", "choosy")
+
+
+def test_who_joins_a_containers_network_has_its_names(lading) -> None:  # type: ignore[no-untyped-def]
+    names = ("--hostname", "box", "--add-host", "db:10.9.8.7")
+    lading.out("run", "-d", "--name", "owner", *names, "busybox", "sleep", "600")
+    script = "hostname; hostname -i; cat /etc/hosts /etc/resolv.conf /etc/hostname"
+    own = lading.out("exec", "owner", "sh", "-c", script)
+    assert own.startswith("box\n10.") and "10.9.8.7\tdb" in own
+    joined = ("run", "--rm", "--network", "container:owner", "busybox", "sh", "-c", script)
+    assert lading.out(*joined) == own
+    lading.out("run", "-d", "--name", "second", "--network", "container:owner", "busybox", "sleep", "600")
+    third = ("run", "--rm", "--network", "container:second", "busybox", "sh", "-c", script)
+    assert lading.out(*third) == own
+    lading.out("rm", "-f", "second", "owner")

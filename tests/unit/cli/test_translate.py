@@ -218,7 +218,8 @@ MISTAKES: list[tuple[list[str], str]] = [
     (["--device", "/dev/a:/dev/b:x"], "made of"), (["--device", "vendor.com/gpu=all"], "CDI"),
     (["--device-cgroup-rule", "x"], "--device-cgroup-rule"), (["--sysctl", "x"], "NAME=VALUE"), (["--ipc", "x"], "--ipc"),
     (["--pid", "x"], "--pid"), (["--uts", "x"], "--uts"), (["--uts", "host", "--hostname", "x"], "--hostname"),
-    (["--userns", "keep-id"], "--userns"),
+    (["--userns", "keep-id"], "--userns"), (["--userns", "private"], "--userns"),
+    (["--network", "container:a", "--hostname", "x"], "--hostname"),
 ]  # fmt: skip
 
 
