@@ -312,10 +312,12 @@ class Images:
         message: str = "",
         created_by: str = "",
         names: Collection[str] = (),
+        lower: Sequence[str] = (),
     ) -> Image:
         """Make an image of ``parent`` and a container's writable directory ``upper``.
 
         ``config`` replaces the parent's, then ``changes`` (Dockerfile instructions) apply.
+        ``lower``: the layers below ``upper``, so that mount points of the runtime's stay out.
         """
         from lading.images.make import commit
 
@@ -329,6 +331,7 @@ class Images:
             message=message,
             created_by=created_by,
             names=names,
+            lower=lower,
         )
 
     def changes(self, rootfs: Rootfs) -> Iterator[Change]:

@@ -9,7 +9,7 @@ from lading.images import union
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from lading.formats.rootfs import Rootfs
 
@@ -27,9 +27,67 @@ class Change:
         return f"Change({self.kind} {self.path})"
 
 
+#: What the runtime makes to mount over it. Left empty and unknown to the image, nobody else made it.
+MOUNT_POINTS = frozenset((b"/etc/hosts", b"/etc/hostname", b"/etc/resolv.conf", b"/dev", b"/proc", b"/sys"))
+
+
+def _only_mounted(name: bytes, path: bytes, there: os.stat_result, below: list[bytes]) -> bool:
+    """Whether ``path`` in the writable layer is there only because the runtime mounts something at or below ``name``.
+
+    ``below`` are the directories under the one that holds it. A directory counts when it differs from the image's in
+    its time alone and holds nothing but such mount points.
+    """
+    if stat.S_ISREG(there.st_mode):
+        if name not in MOUNT_POINTS or there.st_size:
+            return False
+        return union.child(b"", below, name.rpartition(b"/")[2]) is None
+    if not stat.S_ISDIR(there.st_mode) or union.is_opaque(path):
+        return False
+    known = union.child(b"", below, name.rpartition(b"/")[2])
+    entries = os.listdir(path)
+    if known is None:
+        if not (entries or name in MOUNT_POINTS):
+            return False
+    elif not entries or not _same(known, path, there, times=False):
+        return False
+    inner = [] if known is None else known.paths
+    return all(
+        _only_mounted(name + b"/" + entry, path + b"/" + entry, os.lstat(path + b"/" + entry), inner)
+        for entry in entries
+    )
+
+
+def mounted_over(upper: str, lower: Sequence[str]) -> set[bytes]:
+    """Names in the writable layer ``upper`` that only the runtime made; what is below such a directory goes with it.
+
+    None without layers below: what is there then is the image itself.
+    """
+    if not lower:
+        return set()
+    found: set[bytes] = set()
+    root, below = os.fsencode(upper), union.roots(lower)
+    for name in {b"/" + entry for entry in os.listdir(root)} | MOUNT_POINTS:
+        above = name.rpartition(b"/")[0]
+        try:
+            there = os.lstat(root + name)
+        except (FileNotFoundError, NotADirectoryError):
+            continue
+        if above and not stat.S_ISDIR(os.lstat(root + above).st_mode):
+            continue  # a link of the container's: nothing of ours
+        parent = union.find(below, above[1:]) if above else None
+        inside = below if not above else parent.paths if parent is not None else []
+        if _only_mounted(name, root + name, there, inside):
+            found.add(name)
+    return found
+
+
 def changes(rootfs: Rootfs) -> Iterator[Change]:
-    """Changes in the order of a walk, directories before what is in them. Reads the layers; nothing is mounted."""
+    """Changes in the order of a walk, directories before what is in them. Reads the layers; nothing is mounted.
+
+    As Docker's, the list passes over what only the runtime made: :data:`MOUNT_POINTS`.
+    """
     lower = union.roots(rootfs.lower)
+    hidden = mounted_over(rootfs.upper, rootfs.lower)
     pending: list[tuple[bytes, bytes, list[bytes]]] = [(b"", os.fsencode(rootfs.upper), lower)]
     while pending:
         name, path, below = pending.pop()
@@ -38,6 +96,8 @@ def changes(rootfs: Rootfs) -> Iterator[Change]:
             here = path + b"/" + entry
             there = os.lstat(here)
             full = name + b"/" + entry
+            if full in hidden:
+                continue
             known = union.child(b"", below, entry)
             text = os.fsdecode(full)
             if union.is_whiteout(there):
@@ -58,7 +118,7 @@ def changes(rootfs: Rootfs) -> Iterator[Change]:
         pending.extend(reversed(inner))
 
 
-def _same(known: union.Node, path: bytes, there: os.stat_result) -> bool:
+def _same(known: union.Node, path: bytes, there: os.stat_result, *, times: bool = True) -> bool:
     """Whether a directory in the writable layer is there only because something below it changed."""
     old = known.there
     if not stat.S_ISDIR(there.st_mode) or not stat.S_ISDIR(old.st_mode):
@@ -66,4 +126,6 @@ def _same(known: union.Node, path: bytes, there: os.stat_result) -> bool:
     if (there.st_mode, there.st_uid, there.st_gid) != (old.st_mode, old.st_uid, old.st_gid):
         return False
     # Docker lists a directory as changed when a name in it came or went: its time then differs.
-    return there.st_mtime_ns == old.st_mtime_ns and union.xattrs(path) == union.xattrs(known.path)
+    return (not times or there.st_mtime_ns == old.st_mtime_ns) and union.xattrs(path) == union.xattrs(
+        known.path
+    )

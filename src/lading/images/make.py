@@ -96,6 +96,7 @@ def commit(
     created_by: str = "",
     names: Collection[str] = (),
     owner: Owner | None = None,
+    lower: Sequence[str] = (),
 ) -> Image:
     """See :meth:`Images.commit`."""
     run = instructions.apply(config if config is not None else parent.config.config, changes)
@@ -104,7 +105,7 @@ def commit(
         manifest = decode_manifest(images.content.read(parent.digest, limit=MAX_MANIFEST), parent.digest)
         lease.add(*(layer.digest for layer in manifest.layers))
         with LayerWriter(images, lease=lease) as layer:
-            pack_changes(upper, layer.write, owner=owner)
+            pack_changes(upper, layer.write, owner=owner, lower=lower)
             descriptor, diff_id = layer.finish()
         time = now()
         made = parent.config.replace(

@@ -11,6 +11,7 @@ import stat
 
 from lading.errors import LadingError, Unsupported
 from lading.images import union
+from lading.images.changes import mounted_over
 from lading.images.files import disk_error
 from lading.images.tarentry import (
     BLOCK,
@@ -182,14 +183,19 @@ def _holes(fd: int, size: int) -> list[tuple[int, int]] | None:
     return None if parts == [(0, size)] else parts
 
 
-def pack_changes(upper: str, out: Callable[[bytes], object], *, owner: Owner | None = None) -> list[str]:
+def pack_changes(
+    upper: str, out: Callable[[bytes], object], *, owner: Owner | None = None, lower: Sequence[str] = ()
+) -> list[str]:
     """A container's writable layer as the tar of an image layer: whiteouts in the archive's form. Names left out are returned.
+
+    ``lower`` are the layers below it: mount points that only the runtime made then stay out.
 
     Source: OCI image-spec, layer.md, "Representing Changes".
     """
     tar = TarWriter(out)
     packer = Packer(tar, owner=owner)
     root = os.fsencode(upper)
+    hidden = mounted_over(upper, lower)
     pending: list[tuple[bytes, bytes]] = [(b"", root)]
     while pending:
         name, path = pending.pop()
@@ -200,6 +206,8 @@ def pack_changes(upper: str, out: Callable[[bytes], object], *, owner: Owner | N
             here = path + b"/" + entry
             there = os.lstat(here)
             inner = name + b"/" + entry if name else entry
+            if b"/" + inner in hidden:
+                continue
             if entry.startswith(b".wh."):
                 raise Unsupported(
                     f"{show(inner)}: a file whose name begins with .wh. cannot be in a layer",

@@ -355,6 +355,7 @@ def commit(
             author=author,
             message=message,
             names=[name] if name else [],
+            lower=rootfs.lower,
         )
     finally:
         if frozen is not None:

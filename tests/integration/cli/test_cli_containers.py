@@ -243,3 +243,14 @@ def test_who_joins_a_containers_network_has_its_names(lading) -> None:  # type: 
     third = ("run", "--rm", "--network", "container:second", "busybox", "sh", "-c", script)
     assert lading.out(*third) == own
     lading.out("rm", "-f", "second", "owner")
+
+
+def test_mount_points_of_the_runtimes_are_no_changes(lading) -> None:  # type: ignore[no-untyped-def]
+    lading.out("run", "--name", "untouched", "busybox", "true")
+    assert lading.out("diff", "untouched") == ""
+    lading.out("run", "--name", "touched", "busybox", "sh", "-c", "mkdir -p /etc && echo x > /etc/mine")
+    assert [line for line in lading.out("diff", "touched").splitlines() if "/etc/" in line] == ["A /etc/mine"]
+    lading.out("commit", "touched", "with-mine")
+    shown = lading.out("run", "--rm", "--network", "none", "with-mine", "cat", "/etc/mine")
+    assert shown == "x"
+    lading.out("rm", "untouched", "touched")
