@@ -21,7 +21,11 @@ from lading.node import probing
 
 
 def serve(answer):
-    """A server that reads once, then sends each of ``answer`` and closes; (port, what it received)."""
+    """A server that reads once, sends each of ``answer`` and ends its side; (port, what it received).
+
+    It closes only after the probe has: a close over unread data (the probe's acknowledgement of SETTINGS) is a reset, which
+    may overtake the answer.
+    """
     listener = socket.create_server(("127.0.0.1", 0))
     received = []
 
@@ -31,6 +35,12 @@ def serve(answer):
             received.append(connection.recv(65536))
             for part in answer:
                 connection.sendall(part)
+            try:
+                connection.shutdown(socket.SHUT_WR)
+                while connection.recv(65536):
+                    pass
+            except OSError:
+                pass  # the probe went first
         listener.close()
 
     threading.Thread(target=run, daemon=True).start()
