@@ -175,14 +175,17 @@ def start_uplink(
 
     ``changing`` uplinks take ports later too (:func:`forward`), which only slirp4netns can.
     """
-    names = ("slirp4netns", "pasta") if changing else ("pasta", "slirp4netns")
+    names = [n for n in (("slirp4netns", "pasta") if changing else ("pasta", "slirp4netns")) if program(n)]
     for name in names:
-        path = program(name)
-        if path:
-            if name == "pasta":
-                _start_pasta(path, roots, key, namespace, interface, ports)
-            else:
-                _start_slirp(path, roots, key, namespace, interface, ports)
+        start = _start_pasta if name == "pasta" else _start_slirp
+        try:
+            start(program(name), roots, key, namespace, interface, ports)
+        except LadingError as error:
+            # pasta copies a host's addresses and so needs a host with a way out; slirp4netns also works offline.
+            if error.reason != "uplink" or name == names[-1]:
+                raise
+            stop_uplink(roots, key)
+        else:
             return
     raise _missing()
 

@@ -209,12 +209,13 @@ def wait(shop: Shop, reference: str, condition: str) -> int:
             return _last_code(shop, record, name, code)
         refresh(found)
         now = next(c for c in found.containers if c.name == name)
-        over = now.state in (EXITED, CREATED) if condition != "next-exit" else _exited_since(now, restarts)
+        ended = (EXITED,) if _pending(found) else (EXITED, CREATED)
+        over = now.state in ended if condition != "next-exit" else _exited_since(now, restarts)
         code = now.exit_code
         if over and condition != "removed":
             if condition != "next-exit" and found.single is False and container is None:
-                rest = [c for c in found.containers if c.kind == MAIN and c.state in _LIVE]
-                over = not rest
+                unended = (*_LIVE, CREATED) if _pending(found) else _LIVE
+                over = not any(c.kind == MAIN and c.state in unended for c in found.containers)
                 code = next((c.exit_code for c in found.containers if c.kind == MAIN and c.exit_code), 0)
             if over:
                 return code
@@ -224,6 +225,11 @@ def wait(shop: Shop, reference: str, condition: str) -> int:
         else:
             time.sleep(pause)
             pause = min(0.05, pause * 1.5)
+
+
+def _pending(record: PodRecord) -> bool:
+    """Whether containers that are only created will still start: their keeper is at the ones before them."""
+    return record.phase in ("Pending", "Running") and alive(record.keeper_pid, record.keeper_start)
 
 
 def _exited_since(now: ContainerRecord, before: tuple[int, float, float]) -> bool:

@@ -96,6 +96,22 @@ def test_a_part_of_a_volume_is_mounted_by_its_path(lading) -> None:  # type: ign
     assert (done.returncode, done.stdout.split()) == (0, ["./a/one/x", "./b/two/y"]), done.stderr
 
 
+def test_waiting_includes_containers_that_are_still_to_start(lading) -> None:  # type: ignore[no-untyped-def]
+    pod = {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": "slow"},
+        "spec": {
+            "restartPolicy": "Never",
+            "initContainers": [{"name": "first", "image": "busybox", "command": ["sleep", "1"]}],
+            "containers": [{"name": "a", "image": "busybox", "command": ["sh", "-c", "exit 3"]}],
+        },
+    }
+    lading("pod", "run", "-", input=json.dumps(pod), check=True)
+    assert lading.out("pod", "wait", "slow") == "3"
+    lading("pod", "rm", "slow", check=True)
+
+
 def test_notes_say_what_has_no_effect(lading) -> None:  # type: ignore[no-untyped-def]
     text = TWO.replace("spec:\n", "spec:\n  nodeSelector: {disk: ssd}\n").replace("name: two", "name: noted")
     done = lading("pod", "create", "-", input=text, check=True)
