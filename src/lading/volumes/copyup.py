@@ -102,8 +102,10 @@ def _assemble(kernel: Kernel, rootfs: Rootfs) -> int:
         os.chdir(parent)
         names = ":".join(os.path.relpath(layer, parent) for layer in rootfs.lower)
         data = f"lowerdir={names}" + (",userxattr" if rootfs.userxattr else "")
-        kernel.mount("overlay", "/", "overlay", mounts.MS_RDONLY, data)
-        return os.open("/", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        # Over a layer, never over "/": that name keeps meaning the host's root, whatever is mounted on it.
+        anchor = rootfs.lower[0]
+        kernel.mount("overlay", anchor, "overlay", mounts.MS_RDONLY, data)
+        return os.open(anchor, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
 
 
 class _Links:

@@ -6,6 +6,7 @@ import os
 
 import pytest
 
+from lading.errors import KernelError
 from lading.formats.rootfs import Rootfs
 from lading.kernel import Kernel
 from lading.volumes.copyup import copy_up
@@ -64,3 +65,25 @@ def test_nothing_is_mounted_on_the_host_afterwards(layers):
     copy_up(Kernel(), rootfs, "/data", target)
     with open("/proc/self/mounts") as file:
         assert file.read() == before
+
+
+class OldKernel(Kernel):
+    """A kernel whose overlayfs cannot take layers one by one, as before Linux 6.5."""
+
+    def fsconfig_string(self, fd, key, value):
+        if key == "lowerdir+":
+            raise KernelError("fsconfig(lowerdir+)", 22)
+        super().fsconfig_string(fd, key, value)
+
+
+def test_many_layers_on_an_old_kernel_give_the_images_files_and_never_the_hosts(tmp_path):
+    lower = []
+    for number in range(8):
+        layer = tmp_path / f"layer-with-a-rather-long-name-{number}"
+        (layer / "etc").mkdir(parents=True)
+        (layer / "etc" / f"file{number}").write_text(str(number))
+        lower.append(str(layer))
+    target = tmp_path / "target"
+    target.mkdir()
+    assert copy_up(OldKernel(), Rootfs(lower=lower), "/etc", str(target))
+    assert sorted(os.listdir(target)) == [f"file{n}" for n in range(8)]
