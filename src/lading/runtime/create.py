@@ -86,7 +86,8 @@ def check(request: Request, plan: join.Plan) -> None:
         raise InvalidInput("hostname needs the container to have its own uts namespace")
     if spec.domainname and "uts" not in own:
         raise InvalidInput("domainname needs the container to have its own uts namespace")
-    if "mount" not in own:
+    # A joined mount namespace keeps the root that it has: nothing is mounted or masked there.
+    if "mount" not in plan.new:
         for field, value in (
             ("mounts", spec.mounts),
             ("linux.maskedPaths", linux.masked_paths),
@@ -94,7 +95,7 @@ def check(request: Request, plan: join.Plan) -> None:
             ("linux.devices", linux.devices),
         ):
             if value:
-                raise InvalidInput(f"{field} need the container to have its own mount namespace")
+                raise InvalidInput(f"{field} need the container to have a new mount namespace of its own")
     if linux.net_devices and "network" not in own:
         raise InvalidInput("linux.netDevices need the container to have its own network namespace")
     if linux.net_devices and "user" in own:

@@ -416,6 +416,22 @@ def test_unsupported_fields_are_refused_by_name(box: Any, spec: Any) -> None:
         box.run(config)
 
 
+@pytest.mark.parametrize("field", ["mounts", "maskedPaths", "readonlyPaths", "devices"])
+def test_what_a_joined_mount_namespace_would_skip_is_refused(box: Any, spec: Any, field: str) -> None:
+    config = spec("true", new="pid")
+    config.linux.namespaces.append(Namespace(type="mount", path="/proc/self/ns/mnt"))
+    if field != "mounts":
+        config.mounts = []
+    if field == "devices":
+        config.linux.devices = [Device(type="c", path="/dev/null", major=1, minor=3)]
+    elif field == "maskedPaths":
+        config.linux.masked_paths = ["/proc/kcore"]
+    elif field == "readonlyPaths":
+        config.linux.readonly_paths = ["/proc/sys"]
+    with pytest.raises(InvalidInput, match=f"{field} need"):
+        box.run(config)
+
+
 def test_a_network_device_moves_in_with_name_address_and_mtu(box: Any, spec: Any) -> None:
     from lading.formats.oci_runtime import NetDevice
     from lading.kernel import netlink_netns
