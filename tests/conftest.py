@@ -145,6 +145,7 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     before = session.stash.get(_SESSION_START, None)
     if before is None or not _ran_integration(session):
         return
+    leaks.remove_idle_parent_groups()
     left = leaks.left_behind(before, "", parallel=False)
     if left:
         print("\nthe run as a whole left behind:", file=sys.stderr)

@@ -103,6 +103,19 @@ def remove_idle_roots(base: str) -> None:
                 continue
 
 
+def remove_idle_parent_groups() -> None:
+    """The runtime keeps ``/lading``, the parent of its containers' groups, between containers. One that is idle is no leak.
+
+    A group with a child or a process cannot be removed and stays to be found.
+    """
+    for found in _cgroups():
+        if os.path.basename(found) == "lading":
+            try:
+                os.rmdir(found)
+            except OSError:
+                pass
+
+
 def sweep(found: list[Leak], base: str) -> None:
     """Make the next module's start clean: end leaked descendants, detach mounts below ``base``. Best effort."""
     for leak in found:
