@@ -224,7 +224,7 @@ def diff(context: Context, parsed: Parsed) -> int:
 
 def export(context: Context, parsed: Parsed) -> int:
     """Write a container's file system as a tar archive."""
-    from lading.cli.images import writing
+    from lading.cli.outfile import writing
 
     context.node.inspect(parsed.args[0])
     with writing(parsed["output"]) as stream:

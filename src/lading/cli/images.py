@@ -5,13 +5,14 @@ from __future__ import annotations
 import sys
 import time
 
+from lading.cli.outfile import writing
 from lading.cli.output import confirm, each, filters, labels_match, listing, objects
 from lading.errors import InvalidInput, LadingError, NotFound, Unsupported
 from lading.formats import duration, sizes
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, BinaryIO
+    from typing import Any
 
     from lading.cli.context import Context
     from lading.flags import Parsed
@@ -71,7 +72,7 @@ def _row(image: Image, name: str, now: float, *, full: bool) -> dict[str, object
         "tag": tag,
         "name": name or NONE,
         "id": image.id if full else image.short_id,
-        "digest": image.digest,
+        "digest": image.targets.get(name, image.digest),
         "created": image.created,
         "created_at": image.created,
         "created_since": f"{duration.ago(now - created)} ago" if created is not None else "N/A",
@@ -96,20 +97,26 @@ def _moment(text: str, now: float) -> float | None:
     if not text:
         return None
     try:
-        return duration.moment(text, now)
+        moment = duration.moment(text, now)
     except InvalidInput:
         return None
+    # Reproducible builds write the epoch or Go's zero time where they mean "no time".
+    return moment if moment > 0 else None
 
 
 def _matches(name: str, pattern: str) -> bool:
+    """Whether a reference pattern fits: the whole name, or its repository. As Docker's, ``*`` ends at a slash."""
     import fnmatch
 
-    repository, tag = split_name(name)
     if not name:
         return False
-    if "@" not in pattern and ":" not in pattern.rpartition("/")[2]:
-        return fnmatch.fnmatchcase(repository, pattern)
-    return fnmatch.fnmatchcase(f"{repository}:{tag}", pattern) or name == pattern
+    repository, tag = split_name(name)
+    wanted = pattern.split("/")
+    for text in (repository, f"{repository}:{tag}", name):
+        parts = text.split("/")
+        if len(parts) == len(wanted) and all(map(fnmatch.fnmatchcase, parts, wanted)):
+            return True
+    return False
 
 
 def _matching(context: Context, found: list[Image], wanted: dict[str, list[str]]) -> list[Image]:
@@ -317,36 +324,3 @@ def import_(context: Context, parsed: Parsed) -> int:
             image = context.images.import_(stream, **options)
     print(image.id)
     return 0
-
-
-class writing:  # noqa: N801  (reads as a verb where it is used)
-    """A binary stream to a new file, which is removed when writing fails; standard output when ``path`` is empty."""
-
-    def __init__(self, path: str) -> None:
-        self._path = path
-        self._temporary = ""
-
-    def __enter__(self) -> BinaryIO:
-        import os
-
-        if not self._path or self._path == "-":
-            if os.isatty(1):
-                raise InvalidInput("standard output is a terminal", hint="use --output FILE, or redirect it")
-            return sys.stdout.buffer
-        if os.path.isdir(self._path):
-            raise InvalidInput(f"--output {self._path}: is a directory")
-        self._temporary = f"{self._path}.{os.getpid()}.part"
-        self._stream: BinaryIO = open(self._temporary, "xb")
-        return self._stream
-
-    def __exit__(self, kind: object, *_: object) -> None:
-        import os
-
-        if not self._temporary:
-            sys.stdout.buffer.flush()
-            return
-        self._stream.close()
-        if kind is None:
-            os.replace(self._temporary, self._path)
-        else:
-            os.unlink(self._temporary)

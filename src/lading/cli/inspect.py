@@ -43,9 +43,7 @@ def image_json(image: Image) -> dict[str, object]:
     return {
         "Id": image.id,
         "RepoTags": [n for n in image.names if "@" not in n],
-        "RepoDigests": [
-            f"{n.partition('@')[0]}@{image.digest}" if "@" not in n else n for n in _repositories(image)
-        ],
+        "RepoDigests": _repository_digests(image),
         "Digest": image.digest,
         "Created": config.created,
         "Author": config.author,
@@ -59,10 +57,11 @@ def image_json(image: Image) -> dict[str, object]:
     }
 
 
-def _repositories(image: Image) -> list[str]:
+def _repository_digests(image: Image) -> list[str]:
+    """``repository@digest`` of all it was pulled as: the index's digest where its name stands for one, as Docker shows it."""
     from lading.cli.images import split_name
 
-    return sorted({split_name(name)[0] for name in image.names})
+    return sorted({f"{split_name(name)[0]}@{digest}" for name, digest in image.targets.items()})
 
 
 def when(seconds: float) -> str:

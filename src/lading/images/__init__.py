@@ -140,19 +140,19 @@ class Images:
             )
         return next(iter(found.values()), None)
 
-    def _names_of(self, digest: str) -> list[str]:
-        return [r.familiar for r, named in self.names.list() if named.image == digest]
+    def _names_of(self, digest: str) -> dict[str, str]:
+        return {r.familiar: named.target.digest for r, named in self.names.list() if named.image == digest}
 
     def list(self) -> list[Image]:
         """Every local image, newest first; one with several names once, with all of them."""
-        names: dict[str, list[str]] = {}
+        names: dict[str, dict[str, str]] = {}
         for reference, named in self.names.list():
-            names.setdefault(named.image, []).append(reference.familiar)
+            names.setdefault(named.image, {})[reference.familiar] = named.target.digest
         images = []
         for digest in self.resolved.list():
             image = self.resolved.get(digest)
             if image is not None:
-                image._names = names.get(digest, [])
+                image._names = names.get(digest, {})
                 images.append(image)
         images.sort(key=lambda i: i.created, reverse=True)
         return images

@@ -9,6 +9,7 @@ from lading.errors import NotFound
 from lading.formats import platform as platforms
 from lading.formats.oci_image import History, ImageConfig, RunConfig
 from lading.formats.reference import Reference
+from lading.images.make import rfc3339, source_date
 from lading.images.newlayer import LayerWriter
 from lading.images.register import create
 from lading.images.tarentry import DIRECTORY, HARDLINK, REGULAR, SYMLINK, Entry
@@ -50,7 +51,8 @@ def bootstrap_busybox(images: Images, reference: Reference, progress: Callable[[
     path, applets = _binary(progress)
     with open(path, "rb") as file:
         binary = file.read()
-    time = int(os.environ.get("SOURCE_DATE_EPOCH", "0") or 0)
+    # The package's own time: the same package gives the same image, and one that says how old it is.
+    time = source_date(int(os.stat(path).st_mtime))
     with images.lease() as lease, LayerWriter(images, lease=lease) as layer:
         tar = TarWriter(layer.write)
         _write(tar, binary, applets, time * 1_000_000_000)
@@ -58,12 +60,12 @@ def bootstrap_busybox(images: Images, reference: Reference, progress: Callable[[
         descriptor, diff_id = layer.finish()
         host = platforms.host()
         config = ImageConfig(
-            created=_rfc3339(time),
+            created=rfc3339(time),
             os=host.os,
             architecture=host.architecture,
             variant=host.variant,
             config=RunConfig(env=[PATH], cmd=["sh"]),
-            history=[History(created=_rfc3339(time), created_by="lading bootstrap busybox")],
+            history=[History(created=rfc3339(time), created_by="lading bootstrap busybox")],
         )
         return create(images, config, [descriptor], [diff_id], [reference.canonical], lease=lease)
 
@@ -118,9 +120,3 @@ def _applets(path: str) -> list[str]:
         for name in made.stdout.split()
         if name.replace("-", "").replace("_", "").replace("[", "").isalnum() or name in ("[", "[[")
     ]
-
-
-def _rfc3339(seconds: int) -> str:
-    import time
-
-    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds))

@@ -54,7 +54,7 @@ class Image:
         diff_ids: list[str],
         size: int,
         owner: tuple[int, int, int],
-        find_names: Callable[[str], list[str]],
+        find_names: Callable[[str], dict[str, str]],
     ) -> None:
         self.id = id
         self.descriptor = descriptor
@@ -66,7 +66,7 @@ class Image:
         self.owner = owner  # mode, uid and gid of the root directory
         self.platform = Platform(os=config.os, architecture=config.architecture, variant=config.variant)
         self._find_names = find_names
-        self._names: list[str] | None = None
+        self._names: dict[str, str] | None = None
 
     @property
     def digest(self) -> str:
@@ -76,6 +76,11 @@ class Image:
     @property
     def names(self) -> list[str]:
         """Every reference that leads to it now; looked up once."""
+        return list(self.targets)
+
+    @property
+    def targets(self) -> dict[str, str]:
+        """Each of its names with the digest that the name stands for: its index's, where it came out of one, or its own."""
         if self._names is None:
             self._names = self._find_names(self.digest)
         return self._names
@@ -97,7 +102,7 @@ class Image:
 class ResolvedStore:
     """Records of unpacked images below ``root`` (the image store's directory)."""
 
-    def __init__(self, root: str, find_names: Callable[[str], list[str]]) -> None:
+    def __init__(self, root: str, find_names: Callable[[str], dict[str, str]]) -> None:
         self._directory = root + "/resolved"
         self._layers = root + "/layers"
         self._find_names = find_names

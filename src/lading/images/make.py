@@ -28,16 +28,27 @@ _CHUNK = 1 << 20
 
 
 def now() -> str:
-    """The time of creation, RFC 3339: ``SOURCE_DATE_EPOCH`` when set, for reproducible images.
+    """The time of creation, RFC 3339: ``SOURCE_DATE_EPOCH`` when set, for reproducible images."""
+    import time
+
+    return rfc3339(source_date(int(time.time())))
+
+
+def source_date(otherwise: int) -> int:
+    """``SOURCE_DATE_EPOCH`` in seconds, or ``otherwise`` where it is not set. Raises :class:`InvalidInput`.
 
     Source: reproducible-builds.org, SOURCE_DATE_EPOCH specification.
     """
-    import time
-
     text = os.environ.get("SOURCE_DATE_EPOCH", "")
     if text and not (text.isascii() and text.isdigit() and len(text) < 12):
         raise InvalidInput(f"SOURCE_DATE_EPOCH={text!r} is not a whole number of seconds")
-    seconds = int(text) if text else int(time.time())
+    return int(text) if text else otherwise
+
+
+def rfc3339(seconds: int) -> str:
+    """Seconds since 1970 as images write times."""
+    import time
+
     return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds))
 
 

@@ -1,0 +1,113 @@
+"""Where ``--output`` writes: a new file that appears whole or not at all, or through whatever stands there already.
+
+Only a regular file is replaced by a rename. A device, a FIFO, a socket's end or one of our own descriptors
+(``/dev/stdout``) is written *through*: a rename would put a file in its place, and ``-o /dev/null`` would take the
+machine's null device away.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+import sys
+
+from lading.errors import InvalidInput, LadingError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import BinaryIO
+
+_OWN = re.compile(r"/proc/(?:self|thread-self|\d+)(?:/task/\d+)?/fd/(\d+)")
+_LINKS = 40
+
+
+class writing:  # noqa: N801  (reads as a verb where it is used)
+    """A binary stream to ``path``; standard output when that is empty or ``-``. A failure leaves no file behind."""
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        self._temporary = ""
+        self._stream: BinaryIO | None = None
+
+    def __enter__(self) -> BinaryIO:
+        if not self._path or self._path == "-":
+            return _standard_output()
+        place, descriptor = _resolve(self._path)
+        if descriptor == 1:
+            return _standard_output()
+        try:
+            if descriptor >= 0:
+                self._stream = os.fdopen(os.dup(descriptor), "wb")
+            elif _written_through(place):
+                # Neither O_CREAT nor O_TRUNC: it is there, and it is not a file.
+                self._stream = os.fdopen(os.open(place, os.O_WRONLY | os.O_NOCTTY | os.O_CLOEXEC), "wb")
+            else:
+                if os.path.isdir(place):
+                    raise InvalidInput(f"--output {self._path}: is a directory")
+                temporary = f"{place}.{os.getpid()}.part"
+                self._stream = open(temporary, "xb")
+                self._temporary, self._path = temporary, place
+        except OSError as error:
+            raise _unwritable(self._path, error) from None
+        return self._stream
+
+    def __exit__(self, kind: object, *_: object) -> None:
+        if self._stream is None:
+            if kind is None:
+                sys.stdout.buffer.flush()
+            return
+        done = False
+        try:
+            try:
+                self._stream.close()
+            except OSError:
+                # The last bytes did not fit. A failure on the way is the one to tell.
+                if kind is None:
+                    raise
+            if kind is None and self._temporary:
+                if _written_through(self._path):
+                    raise InvalidInput(f"--output {self._path}: became something else than a file meanwhile")
+                os.replace(self._temporary, self._path)
+                done = True
+        except OSError as error:
+            raise _unwritable(self._path, error) from None
+        finally:
+            if self._temporary and not done:
+                os.unlink(self._temporary)
+
+
+def _standard_output() -> BinaryIO:
+    if os.isatty(1):
+        raise InvalidInput("standard output is a terminal", hint="use --output FILE, or redirect it")
+    return sys.stdout.buffer
+
+
+def _resolve(path: str) -> tuple[str, int]:
+    """What the links at ``path`` lead to, and our descriptor where they name one (else -1).
+
+    A link that is followed keeps its name: what it points at is replaced, as ``cp`` and a shell's ``>`` do.
+    """
+    place = path
+    for _ in range(_LINKS):
+        directory = os.path.realpath(os.path.dirname(place) or ".")
+        place = os.path.join(directory, os.path.basename(place))
+        own = _OWN.fullmatch(place)
+        if own is not None and directory.startswith((f"/proc/{os.getpid()}/", "/proc/self/")):
+            return place, int(own[1])
+        if own is not None or not os.path.islink(place):
+            return place, -1
+        place = os.path.join(directory, os.readlink(place))
+    raise InvalidInput(f"--output {path}: too many levels of symbolic links")
+
+
+def _written_through(place: str) -> bool:
+    try:
+        there = os.stat(place)
+    except OSError:
+        return False
+    return not (stat.S_ISREG(there.st_mode) or stat.S_ISDIR(there.st_mode))
+
+
+def _unwritable(path: str, error: OSError) -> LadingError:
+    return LadingError(f"--output {path}: {error.strerror or error}", reason="io")

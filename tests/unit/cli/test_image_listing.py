@@ -1,0 +1,75 @@
+"""What ``images`` and ``inspect`` say of images: digests of indexes, times that are none, and Docker's name patterns."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import pytest
+
+from lading.cli import images as face
+from lading.cli.inspect import image_json
+from lading.formats import jsontext
+from lading.formats.oci_image import OCI_INDEX, Descriptor, ImageConfig, Index, RunConfig
+from lading.images import Image, Images
+from lading.images.newlayer import LayerWriter
+from lading.images.register import create
+from lading.images.tarentry import Entry
+from lading.images.tarwrite import TarWriter
+
+
+def _image(store: Images, created: str, *names: str) -> Image:
+    with store.lease() as lease, LayerWriter(store, lease=lease) as layer:
+        tar = TarWriter(layer.write)
+        tar.add(Entry(b"file", size=4))
+        tar.data(b"data")
+        tar.close()
+        descriptor, diff_id = layer.finish()
+        config = ImageConfig(created=created, os="linux", architecture="amd64", config=RunConfig())
+        return create(store, config, [descriptor], [diff_id], names, lease=lease)
+
+
+def _row(image: Image, name: str) -> dict[str, object]:
+    return face._row(image, name, time.time(), full=False)
+
+
+def test_what_came_by_an_index_shows_the_indexs_digest(tmp_path: Path) -> None:
+    store = Images(str(tmp_path))
+    image = _image(store, "", "quay.io/own/app:1")
+    data = jsontext.dumps(Index(media_type=OCI_INDEX, manifests=[image.descriptor]).encode()).encode()
+    with store.lease() as lease:
+        digest = store.content.put(data, lease=lease)
+        target = Descriptor(media_type=OCI_INDEX, digest=digest, size=len(data))
+        store.register(target, ["quay.io/other/app:2"], lease=lease)
+    image = store.get("quay.io/other/app:2")
+    assert image_json(image)["RepoDigests"] == [
+        f"quay.io/other/app@{digest}",
+        f"quay.io/own/app@{image.digest}",
+    ]
+    (listed,) = store.list()
+    assert _row(listed, "quay.io/other/app:2")["digest"] == digest
+    assert _row(listed, "quay.io/own/app:1")["digest"] == image.digest
+    assert store.get(f"quay.io/other/app@{digest}").id == image.id
+
+
+@pytest.mark.parametrize("created", ["", "1970-01-01T00:00:00Z", "0001-01-01T00:00:00Z"])
+def test_a_time_that_means_none_is_not_shown_as_decades(tmp_path: Path, created: str) -> None:
+    assert _row(_image(Images(str(tmp_path)), created, "a:1"), "a:1")["created_since"] == "N/A"
+
+
+@pytest.mark.parametrize(
+    ("name", "pattern", "fits"),
+    [
+        ("busybox:latest", "busybox", True),
+        ("busybox:latest", "busy*:late*", True),
+        ("busybox:latest", "*", True),
+        ("busybox:latest", "busybox:1", False),
+        ("quay.io/own/app:1", "*", False),  # a star ends at a slash, as in Docker's filter
+        ("quay.io/own/app:1", "quay.io/*/app", True),
+        ("localhost:5000/app:1", "localhost:5000/app", True),
+        ("localhost:5000/app:1", "localhost:5000/app:[0-9]", True),
+        ("", "*", False),
+    ],
+)
+def test_reference_patterns_are_dockers(name: str, pattern: str, fits: bool) -> None:
+    assert face._matches(name, pattern) is fits
