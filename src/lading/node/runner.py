@@ -233,16 +233,18 @@ class PodRunner:
         sandbox.join(self, running, ready.around)
         running.spec = spec.build(self.record.pod, container, ready.run_config, ready.around)
         streams = self.streams_of(running)
+        from lading.runtime import RunRequest
         from lading.runtime import Stdio as RuntimeStdio
 
         try:
-            handle = shop.runtime.run(
+            request = RunRequest(
                 made.id,
                 running.spec,
                 shop.container_directory(self.record, made),
                 rootfs=ready.rootfs,
                 stdio=RuntimeStdio(*streams.open()),
             )
+            handle = shop.runtime.run(request)
         except BaseException:
             streams.drain()
             raise

@@ -11,6 +11,7 @@ from lading.formats.jsontext import dumps
 from lading.runtime.cli import state_root
 from lading.runtime.container import Runtime
 from lading.runtime.job import Stdio
+from lading.runtime.request import RunRequest
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -109,15 +110,13 @@ def _check_descriptors(count: int) -> None:
             raise InvalidInput(f"--preserve-fds: descriptor {fd} is not open") from None
 
 
-def create(parsed: Parsed, log: Log) -> int:
-    """``create ID``"""
-    bundle = os.path.abspath(parsed["bundle"] or ".")
-    spec = load_spec(bundle, log)
+def _request(parsed: Parsed, spec: Spec, bundle: str, *, detached: bool) -> RunRequest:
+    """What the flags that ``create`` and ``run`` share ask for."""
     terminal = spec.process is not None and spec.process.terminal
-    _check_terminal(terminal, parsed["console-socket"], True)
+    _check_terminal(terminal, parsed["console-socket"], detached)
     preserve = _passed_sockets(spec.process, parsed["preserve-fds"])
     _check_descriptors(preserve)
-    container = runtime(parsed).create(
+    return RunRequest(
         parsed.args[0],
         spec,
         bundle,
@@ -128,6 +127,13 @@ def create(parsed: Parsed, log: Log) -> int:
         no_pivot=parsed["no-pivot"],
         no_new_keyring=parsed["no-new-keyring"],
     )
+
+
+def create(parsed: Parsed, log: Log) -> int:
+    """``create ID``"""
+    bundle = os.path.abspath(parsed["bundle"] or ".")
+    spec = load_spec(bundle, log)
+    container = runtime(parsed).create(_request(parsed, spec, bundle, detached=True))
     _send_pidfd(parsed["pidfd-socket"], container.pidfd)
     return 0
 
@@ -152,29 +158,16 @@ def run(parsed: Parsed, log: Log) -> int:
     bundle = os.path.abspath(parsed["bundle"] or ".")
     spec = load_spec(bundle, log)
     detach = parsed["detach"]
-    terminal = spec.process is not None and spec.process.terminal
-    _check_terminal(terminal, parsed["console-socket"], detach)
-    preserve = _passed_sockets(spec.process, parsed["preserve-fds"])
-    _check_descriptors(preserve)
+    request = _request(parsed, spec, bundle, detached=detach)
     signals = None
     if not detach:
         from lading.runtime import foreground
 
-        if terminal and spec.process is not None:
+        if spec.process is not None and spec.process.terminal:
             foreground.adopt_size(spec.process)
         signals = foreground.Signals()
     try:
-        container = runtime(parsed).run(
-            parsed.args[0],
-            spec,
-            bundle,
-            stdio=Stdio(0, 1, 2),
-            console_socket=parsed["console-socket"],
-            preserve_fds=preserve,
-            pid_file=parsed["pid-file"],
-            no_pivot=parsed["no-pivot"],
-            no_new_keyring=parsed["no-new-keyring"],
-        )
+        container = runtime(parsed).run(request)
     except BaseException:
         if signals is not None:
             signals.restore()

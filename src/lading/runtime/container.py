@@ -9,14 +9,14 @@ from lading.errors import Conflict, InvalidInput, LadingError, NotFound
 from lading.formats.oci_runtime import Linux, Spec, State
 from lading.kernel import Kernel
 from lading.runtime import channel, create, gate, resources
-from lading.runtime.create import OCI_VERSION, RESULT, START, Request
+from lading.runtime.create import OCI_VERSION, RESULT, START
 from lading.runtime.job import Stdio
+from lading.runtime.request import RunRequest
 from lading.runtime.store import StateRecord, Store, alive, status
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from lading.formats.oci_runtime import Hook, Process, Resources
-    from lading.formats.rootfs import Rootfs
     from lading.kernel.cgroups.stats import Stats
     from lading.runtime.execute import Exec
     from lading.runtime.resources import CgroupHandle
@@ -38,83 +38,30 @@ class Runtime:
         self.root = self.store.root
         self.filter_cache = self.root + "/@seccomp"  # no container id has an @
 
-    def create(
-        self,
-        id: str,
-        spec: Spec,
-        bundle: str,
-        *,
-        rootfs: Rootfs | None = None,
-        stdio: Stdio | None = None,
-        console_socket: str = "",
-        preserve_fds: int = 0,
-        pid_file: str = "",
-        no_pivot: bool = False,
-        no_new_keyring: bool = False,
-    ) -> Container:
+    def create(self, request: RunRequest) -> Container:
         """Set a container up so that nothing but its command is missing; :meth:`Container.start` runs that.
 
-        The state directory, ``pid_file`` and the process exist when this returns. The process is the
+        The state directory, the pid file and the process exist when this returns. The process is the
         caller's child and :attr:`Container.pidfd` refers to it; :attr:`Container.console` as for :meth:`run`.
-
-        ``rootfs``        layers to stack; ``None`` uses ``bundle/root.path`` as runtime-spec has it.
-        ``stdio``         descriptors of this process that become 0, 1 and 2; its own by default.
-        ``preserve_fds``  how many descriptors from 3 on the command keeps.
 
         Raises :class:`Conflict` for an id in use, and every error of setting up; nothing is left behind then.
         """
-        return self._make(
-            id,
-            spec,
-            bundle,
-            rootfs,
-            stdio,
-            console_socket,
-            preserve_fds,
-            pid_file,
-            no_pivot,
-            no_new_keyring,
-            True,
-        )
+        request.hold = True
+        return self._make(request)
 
-    def run(
-        self,
-        id: str,
-        spec: Spec,
-        bundle: str,
-        *,
-        rootfs: Rootfs | None = None,
-        stdio: Stdio | None = None,
-        console_socket: str = "",
-        preserve_fds: int = 0,
-        pid_file: str = "",
-        no_pivot: bool = False,
-        no_new_keyring: bool = False,
-    ) -> Container:
+    def run(self, request: RunRequest) -> Container:
         """Create and start in one go; the fast way. When this returns the command runs (or has ended
         already).
 
         The process is the caller's child, to be waited for by :attr:`Container.pidfd` (``Container.wait``);
         the caller must not reap unknown children (``waitpid(-1)``) while this call is under way. With
-        ``process.terminal`` and no
-        ``console_socket`` the pty's master is :attr:`Container.console`. Arguments as for :meth:`create`.
+        ``process.terminal`` and no console socket the pty's master is :attr:`Container.console`.
 
         Raises :class:`CommandNotFound` (127), :class:`CommandNotExecutable` (126) and every error of setting
         up; nothing is left behind then.
         """
-        return self._make(
-            id,
-            spec,
-            bundle,
-            rootfs,
-            stdio,
-            console_socket,
-            preserve_fds,
-            pid_file,
-            no_pivot,
-            no_new_keyring,
-            False,
-        )
+        request.hold = False
+        return self._make(request)
 
     def get(self, id: str) -> Container:
         """The container called ``id``. Raises :class:`NotFound`."""
@@ -139,33 +86,11 @@ class Runtime:
         wanted = spec.linux.cgroups_path if spec.linux is not None else ""
         return {"path": resources.group_path(wanted, id, detect(), rootless=rootless), "rootless": rootless}
 
-    def _make(
-        self,
-        id: str,
-        spec: Spec,
-        bundle: str,
-        rootfs: Rootfs | None,
-        stdio: Stdio | None,
-        console_socket: str,
-        preserve_fds: int,
-        pid_file: str,
-        no_pivot: bool,
-        no_new_keyring: bool,
-        hold: bool,
-    ) -> Container:
-        request = Request(id, spec, bundle)
-        request.rootfs = rootfs
-        request.stdio = stdio or Stdio()
-        request.console_socket = console_socket
-        request.preserve_fds = preserve_fds
-        request.pid_file = pid_file
-        request.no_pivot = no_pivot
-        request.no_new_keyring = no_new_keyring
-        request.hold = hold
+    def _make(self, request: RunRequest) -> Container:
         made = create.make(self, request)
         container = Container(self, made.record)
         container.pidfd, container.console = made.pidfd, made.console
-        container._spec = spec
+        container._spec = request.spec
         return container
 
 
@@ -448,4 +373,4 @@ def _wait_gone(pidfd: int) -> None:
         pass
 
 
-__all__ = ["Container", "Runtime", "Stdio"]
+__all__ = ["Container", "RunRequest", "Runtime", "Stdio"]

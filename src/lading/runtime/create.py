@@ -9,52 +9,21 @@ from lading.errors import InvalidInput, LadingError, Unsupported
 from lading.formats.oci_runtime import Linux, State
 from lading.kernel.seccomp_flags import FLAG_NEW_LISTENER
 from lading.runtime import birth, channel, filters, init, join, masks, mounts, resources, rootfs
-from lading.runtime.job import Job, Stdio
+from lading.runtime.job import Job
 from lading.runtime.options import Options
 from lading.runtime.store import StateRecord, start_time
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from lading.formats.oci_runtime import IDMapping, Spec
-    from lading.formats.rootfs import Rootfs
     from lading.kernel import Kernel
     from lading.runtime.container import Runtime
     from lading.runtime.execute import ExecJob
+    from lading.runtime.request import RunRequest
     from lading.runtime.resources import CgroupHandle
 
 OCI_VERSION = "1.2.0"
 START, RESULT = "start.fifo", "result.fifo"
-
-
-class Request:
-    """What the caller of ``create`` or ``run`` asked for; see :meth:`lading.runtime.Runtime.create`."""
-
-    __slots__ = (
-        "bundle",
-        "console_socket",
-        "hold",
-        "id",
-        "no_new_keyring",
-        "no_pivot",
-        "pid_file",
-        "preserve_fds",
-        "rootfs",
-        "spec",
-        "stdio",
-    )
-
-    def __init__(self, id: str, spec: Spec, bundle: str) -> None:
-        self.id = id
-        self.spec = spec
-        self.bundle = os.path.abspath(bundle)
-        self.rootfs: Rootfs | None = None
-        self.stdio = Stdio()
-        self.console_socket = ""
-        self.preserve_fds = 0
-        self.pid_file = ""
-        self.no_pivot = False
-        self.no_new_keyring = False
-        self.hold = False  # stop before the command: ``create``
 
 
 class Made:
@@ -68,7 +37,7 @@ class Made:
         self.console = console
 
 
-def check(request: Request, plan: join.Plan) -> None:
+def check(request: RunRequest, plan: join.Plan) -> None:
     """Fields that this runtime or this machine cannot honour, by name, before anything is made."""
     spec = request.spec
     for name in ("solaris", "windows", "vm", "zos"):
@@ -104,7 +73,7 @@ def check(request: Request, plan: join.Plan) -> None:
         raise Unsupported("process.commandLine: it is for Windows, use args")
 
 
-def make(runtime: Runtime, request: Request) -> Made:
+def make(runtime: Runtime, request: RunRequest) -> Made:
     """Make the container, up to its command (``hold``) or past it. Nothing is left behind on failure."""
     kernel, store, spec = runtime.kernel, runtime.store, request.spec
     plan = join.plan(kernel, spec.linux or Linux())
@@ -122,7 +91,7 @@ def make(runtime: Runtime, request: Request) -> Made:
     return made
 
 
-def _recorded(runtime: Runtime, request: Request, plan: join.Plan, anchor: str) -> Made:
+def _recorded(runtime: Runtime, request: RunRequest, plan: join.Plan, anchor: str) -> Made:
     spec = request.spec
     rootless = resources.is_rootless()
     me = os.getpid()
@@ -159,7 +128,7 @@ def _drop_group(group: CgroupHandle) -> None:
 
 def _born(
     runtime: Runtime,
-    request: Request,
+    request: RunRequest,
     plan: join.Plan,
     anchor: str,
     record: StateRecord,
@@ -173,13 +142,7 @@ def _born(
         bundle=request.bundle,
         annotations=spec.annotations,
     )
-    job = Job(spec, request.bundle, state, plan, group)
-    job.rootfs, job.anchor, job.stdio = request.rootfs, anchor, request.stdio
-    job.preserve_fds, job.no_pivot, job.no_new_keyring = (
-        request.preserve_fds,
-        request.no_pivot,
-        request.no_new_keyring,
-    )
+    job = Job(request, state, plan, group, anchor)
     console_end = -1
     born = None
     try:

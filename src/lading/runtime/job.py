@@ -4,10 +4,10 @@ from __future__ import annotations
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from lading.formats.oci_runtime import Spec, State
-    from lading.formats.rootfs import Rootfs
+    from lading.formats.oci_runtime import State
     from lading.runtime.channel import Channel
     from lading.runtime.join import Plan
+    from lading.runtime.request import RunRequest
     from lading.runtime.resources import CgroupHandle
 
 
@@ -50,21 +50,23 @@ class Job:
         "stdio",
     )
 
-    def __init__(self, spec: Spec, bundle: str, state: State, plan: Plan, cgroup: CgroupHandle) -> None:
-        self.spec = spec
-        self.bundle = bundle
+    def __init__(
+        self, request: RunRequest, state: State, plan: Plan, cgroup: CgroupHandle, anchor: str
+    ) -> None:
+        self.spec = request.spec
+        self.bundle = request.bundle
+        self.rootfs = request.rootfs
+        self.stdio = request.stdio
+        self.preserve_fds = request.preserve_fds
+        self.no_pivot = request.no_pivot
+        self.no_new_keyring = request.no_new_keyring
         self.state = state
         self.plan = plan
         self.cgroup = cgroup
-        self.rootfs: Rootfs | None = None
-        self.anchor = bundle  # a directory to attach layers over, in the container's own mount namespace
+        self.anchor = anchor  # a directory to attach layers over, in the container's own mount namespace
         self.channel: Channel
         self.start: Channel | None = None  # ``create``: what ``start`` speaks through
-        self.stdio = Stdio()
         self.console_fd = -1
-        self.preserve_fds = 0
-        self.no_pivot = False
-        self.no_new_keyring = False
         self.filter = b""  # compiled seccomp program
         self.filter_flags = 0
         #: Index in ``spec.mounts`` → a detached mount made with the creator's power.

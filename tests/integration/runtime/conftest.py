@@ -15,7 +15,7 @@ import pytest
 from lading.errors import LadingError
 from lading.formats.oci_runtime import Capabilities, Linux, Mount, Namespace, Process, Root, Spec, User
 from lading.kernel.capabilities import NAMES
-from lading.runtime import Container, Runtime, Stdio
+from lading.runtime import Container, RunRequest, Runtime, Stdio
 
 ALL = list(NAMES)
 APPLETS = (
@@ -93,8 +93,9 @@ class Box:
         """Run to the end: exit status and all output."""
         out = os.memfd_create("out")
         try:
+            bundle = more.pop("bundle", self.bundle)
             container = self.runtime.run(
-                self.id(), spec, more.pop("bundle", self.bundle), stdio=Stdio(-1, out, out), **more
+                RunRequest(self.id(), spec, bundle, stdio=Stdio(-1, out, out), **more)
             )
             status = container.wait()
             container.delete()
@@ -108,7 +109,8 @@ class Box:
 
     def start(self, *args: str, **more: Any) -> Container:
         """Start something that goes on."""
-        return self.runtime.run(self.id(), make_spec(*args, **more), self.bundle, stdio=Stdio(-1, -1, 2))
+        spec = make_spec(*args, **more)
+        return self.runtime.run(RunRequest(self.id(), spec, self.bundle, stdio=Stdio(-1, -1, 2)))
 
     def clear(self) -> None:
         for container in self.runtime.list():

@@ -14,7 +14,7 @@ import pytest
 from lading.errors import KernelError, LadingError
 from lading.formats.oci_runtime import Mount, Process, User
 from lading.kernel import Kernel
-from lading.runtime import Stdio, gate, masks, mounts
+from lading.runtime import RunRequest, Stdio, gate, masks, mounts
 
 pytestmark = pytest.mark.root
 
@@ -47,7 +47,7 @@ def test_cve_2019_5736_the_interpreter_is_never_executed_in_the_container(
         if by == "run":
             own_box.run(spec(command))
         elif by == "create":
-            made = own_box.runtime.create(own_box.id(), spec(command), own_box.bundle)
+            made = own_box.runtime.create(RunRequest(own_box.id(), spec(command), own_box.bundle))
             made.start()
         else:
             own_box.start("sleep", "60").exec(
@@ -212,7 +212,7 @@ def test_cve_2025_52565_a_console_that_is_a_link_is_refused(own_box: Any, spec: 
     config.mounts = [m for m in config.mounts if m.destination != "/dev"]
     config.process.terminal = True
     with pytest.raises(LadingError):
-        own_box.runtime.run(own_box.id(), config, own_box.bundle)
+        own_box.runtime.run(RunRequest(own_box.id(), config, own_box.bundle))
     assert not (rootfs / "target").exists()
 
 
@@ -245,7 +245,7 @@ def test_cve_2025_52881_a_proc_mounted_over_by_the_image_gets_no_sysctl(own_box:
 
 def test_the_setting_up_process_cannot_be_inspected(box: Any, spec: Any) -> None:
     """CVE-2016-9962: a process of the container must not look into one that is entering it."""
-    made = box.runtime.create(box.id(), spec("sleep", "60"), box.bundle)
+    made = box.runtime.create(RunRequest(box.id(), spec("sleep", "60"), box.bundle))
     assert os.stat(f"/proc/{made.pid}/environ").st_uid == 0
     child = os.fork()
     if child == 0:

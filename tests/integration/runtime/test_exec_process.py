@@ -10,7 +10,7 @@ import pytest
 from lading.errors import Conflict
 from lading.formats.oci_runtime import Box as Size
 from lading.formats.oci_runtime import Capabilities, IDMapping, Process, Rlimit, User
-from lading.runtime import Stdio
+from lading.runtime import RunRequest, Stdio
 
 pytestmark = pytest.mark.root
 IDS = [IDMapping(container_id=0, host_id=100000, size=65536)]
@@ -131,7 +131,7 @@ def test_a_seccomp_listener_is_handed_over_with_the_containers_state(
             listener_metadata="who",
             syscalls=[Syscall(names=["swapon"], action="SCMP_ACT_NOTIFY")],
         )
-        container = box.runtime.run(box.id(), config, box.bundle, stdio=Stdio(-1, -1, 2))
+        container = box.runtime.run(RunRequest(box.id(), config, box.bundle, stdio=Stdio(-1, -1, 2)))
         connection, _ = agent.accept()
         data, extra, _, _ = connection.recvmsg(65536, socket.CMSG_SPACE(4))
         connection.close()

@@ -28,6 +28,7 @@ from lading.formats.oci_runtime import (
     User,
 )
 from lading.formats.rootfs import Rootfs
+from lading.runtime import RunRequest
 
 pytestmark = pytest.mark.root
 IDS = [IDMapping(container_id=0, host_id=100000, size=65536)]
@@ -306,7 +307,7 @@ def test_commands_that_cannot_run_are_told_apart_and_leave_nothing(box: Any, spe
 
 def test_create_waits_start_releases_and_each_state_is_told(box: Any, spec: Any, tmp_path: Path) -> None:
     pid_file = tmp_path / "pid"
-    made = box.runtime.create(box.id(), spec("sleep", "60"), box.bundle, pid_file=str(pid_file))
+    made = box.runtime.create(RunRequest(box.id(), spec("sleep", "60"), box.bundle, pid_file=str(pid_file)))
     assert int(pid_file.read_text()) == made.pid
     found = box.runtime.get(made.id)
     assert found.state().status == "created"
@@ -333,7 +334,7 @@ def test_create_waits_start_releases_and_each_state_is_told(box: Any, spec: Any,
 
 
 def test_start_by_another_process_passes_the_gate(box: Any, spec: Any) -> None:
-    made = box.runtime.create(box.id(), spec("sh", "-c", "exit 5"), box.bundle)
+    made = box.runtime.create(RunRequest(box.id(), spec("sh", "-c", "exit 5"), box.bundle))
     child = os.fork()
     if child == 0:
         try:
@@ -347,20 +348,23 @@ def test_start_by_another_process_passes_the_gate(box: Any, spec: Any) -> None:
 
 
 def test_a_missing_command_is_an_error_of_create_already(box: Any, spec: Any, reason: Any) -> None:
-    assert reason(lambda: box.runtime.create(box.id(), spec("no-such"), box.bundle)) == "command-not-found"
+    assert (
+        reason(lambda: box.runtime.create(RunRequest(box.id(), spec("no-such"), box.bundle)))
+        == "command-not-found"
+    )
 
 
 def test_create_without_a_process_is_allowed_and_start_then_fails(box: Any, spec: Any, reason: Any) -> None:
     config = spec("true")
     config.process = None
-    made = box.runtime.create(box.id(), config, box.bundle)
+    made = box.runtime.create(RunRequest(box.id(), config, box.bundle))
     assert reason(made.start) == "invalid"
     made.delete()
 
 
 def test_an_id_in_use_is_refused(box: Any, spec: Any, reason: Any) -> None:
     first = box.start("sleep", "60")
-    assert reason(lambda: box.runtime.run(first.id, spec("true"), box.bundle)) == "exists"
+    assert reason(lambda: box.runtime.run(RunRequest(first.id, spec("true"), box.bundle))) == "exists"
     assert box.runtime.get(first.id).state().status == "running"
 
 
@@ -374,7 +378,7 @@ def test_a_creator_that_dies_takes_the_unfinished_container_along(box: Any, spec
         create.birth.converse = lambda *_: os.kill(os.getpid(), 9)  # type: ignore[assignment]
         config = spec("sleep", "60")
         config.hooks = Hooks(create_runtime=[Hook(path="/bin/true")])
-        box.runtime.run(id, config, box.bundle)
+        box.runtime.run(RunRequest(id, config, box.bundle))
         os._exit(1)
     os.waitpid(child, 0)
     container = box.runtime.get(id)
@@ -393,7 +397,7 @@ def test_a_terminal_is_the_containers_own(box: Any, spec: Any) -> None:
     )
     config.process.terminal = True
     config.process.console_size = Size(height=33, width=77)
-    container = box.runtime.run(box.id(), config, box.bundle)
+    container = box.runtime.run(RunRequest(box.id(), config, box.bundle))
     out = b""
     while True:
         try:

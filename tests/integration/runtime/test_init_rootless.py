@@ -15,14 +15,14 @@ pytestmark = pytest.mark.root
 PROGRAM = """
 import os, sys
 from lading.formats.oci_runtime import *
-from lading.runtime import Runtime, Stdio
+from lading.runtime import RunRequest, Runtime, Stdio
 spec = Spec(
     oci_version="1.2.0", root=Root(path="rootfs"),
     process=Process(args=["sh", "-c", "id -u; echo x >/dev/null && echo null"], cwd="/", env=["PATH=/bin"]),
     mounts=[Mount(destination="/proc", type="proc", source="proc"), Mount(destination="/dev", type="tmpfs", source="t")],
     linux=Linux(namespaces=[Namespace(type=k) for k in ("pid", "mount", "uts", "ipc", "network")]),
 )
-container = Runtime(sys.argv[1]).run("rootless", spec, sys.argv[2])
+container = Runtime(sys.argv[1]).run(RunRequest("rootless", spec, sys.argv[2]))
 execed = container.exec(Process(args=["true"], cwd="/", env=["PATH=/bin"])) if len(sys.argv) > 3 else None
 status = container.wait()
 container.delete()

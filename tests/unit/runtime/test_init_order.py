@@ -24,6 +24,7 @@ from lading.runtime import channel, command, gate, join, masks, rootfs, security
 from lading.runtime.init import Init
 from lading.runtime.job import Job
 from lading.runtime.options import Options
+from lading.runtime.request import RunRequest
 
 PROC = {"fs_type": masks.PROC_SUPER_MAGIC}
 
@@ -62,12 +63,12 @@ def proc_root(monkeypatch: pytest.MonkeyPatch) -> None:
 def make(kernel: FakeKernel, spec: Spec) -> Init:
     plan = join.plan(kernel, spec.linux or Linux())
     job = Job(
-        spec,
-        "/bundle",
+        RunRequest("x", spec, "/bundle"),
         State(oci_version="1.2.0", id="x", status="creating", bundle="/bundle"),
         plan,
-        Group(kernel),
-    )  # type: ignore[arg-type]
+        Group(kernel),  # type: ignore[arg-type]
+        "/bundle",
+    )
     job.channel = Line()  # type: ignore[assignment]
     return Init(kernel, job)
 

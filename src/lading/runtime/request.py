@@ -1,0 +1,64 @@
+"""What the caller of ``create`` or ``run`` asks for, in one record."""
+
+from __future__ import annotations
+
+import os
+
+from lading.runtime.job import Stdio
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from lading.formats.oci_runtime import Spec
+    from lading.formats.rootfs import Rootfs
+
+
+class RunRequest:
+    """One container to make.
+
+    ``rootfs``          layers to stack; ``None`` uses ``bundle/root.path`` as runtime-spec has it.
+    ``stdio``           descriptors of this process that become 0, 1 and 2; its own by default.
+    ``console_socket``  where the terminal's master is sent; without it that is :attr:`Container.console`.
+    ``preserve_fds``    how many descriptors from 3 on the command keeps.
+    ``pid_file``        written before the call returns.
+    ``hold``            stop before the command; :meth:`lading.runtime.Runtime.create` sets it.
+    """
+
+    __slots__ = (
+        "bundle",
+        "console_socket",
+        "hold",
+        "id",
+        "no_new_keyring",
+        "no_pivot",
+        "pid_file",
+        "preserve_fds",
+        "rootfs",
+        "spec",
+        "stdio",
+    )
+
+    def __init__(
+        self,
+        id: str,
+        spec: Spec,
+        bundle: str,
+        *,
+        rootfs: Rootfs | None = None,
+        stdio: Stdio | None = None,
+        console_socket: str = "",
+        preserve_fds: int = 0,
+        pid_file: str = "",
+        no_pivot: bool = False,
+        no_new_keyring: bool = False,
+    ) -> None:
+        self.id = id
+        self.spec = spec
+        self.bundle = os.path.abspath(bundle)
+        self.rootfs = rootfs
+        self.stdio = stdio or Stdio()
+        self.console_socket = console_socket
+        self.preserve_fds = preserve_fds
+        self.pid_file = pid_file
+        self.no_pivot = no_pivot
+        self.no_new_keyring = no_new_keyring
+        self.hold = False
