@@ -7,6 +7,7 @@ alone reaps it.
 
 from __future__ import annotations
 
+import gc
 import os
 
 from lading.errors import KernelError
@@ -69,6 +70,7 @@ def _single_threaded() -> bool:
 
 
 def _child(kernel: Kernel, job: Job, up: channel.Channel, main: Callable[[Kernel, Job], object]) -> None:
+    gc.disable()  # a collection would touch, and so copy, every page that it shares with the creator
     try:
         up.close()
         main(kernel, job)

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 _DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _SIG_DFL = 0
 _SIG_SETMASK = 2
+_aside: list[object] = []
 
 
 def preload(process: Process | None, hooks: bool) -> None:
@@ -50,9 +51,11 @@ def forbid_imports() -> None:
     the power this process still has. A module that is missing now is an error; :func:`preload` is the place
     to mend it.
     """
-    sys.meta_path[:] = [f for f in sys.meta_path if getattr(f, "__name__", "") == "BuiltinImporter"]
-    sys.path.clear()
-    sys.path_importer_cache.clear()
+    finders = [f for f in sys.meta_path if getattr(f, "__name__", "") == "BuiltinImporter"]
+    # Every search goes through meta_path. What is put aside is kept, not cleared: taking it to pieces would copy a
+    # hundred pages that this process still shares with its creator, for memory that execve frees anyway.
+    _aside.extend((sys.meta_path, sys.path, sys.path_importer_cache))
+    sys.meta_path, sys.path, sys.path_importer_cache = finders, [], {}
 
 
 def join_keyring(kernel: Kernel, id: str) -> None:
