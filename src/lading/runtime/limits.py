@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from lading.formats.oci_runtime import CPU, BlockIO, Memory, Resources, ThrottleDevice
-    from lading.kernel.bpf import DeviceRule
     from lading.kernel.cgroups import Setting
+    from lading.kernel.devicerules import DeviceRule
 
     Has = Callable[[str, str], bool]
 
@@ -382,7 +382,7 @@ _ALWAYS = (
 def device_rules(resources: Resources | None) -> list[DeviceRule]:
     """``linux.resources.devices`` and behind them what every container needs. Raises
     :class:`InvalidInput`."""
-    from lading.kernel.bpf import DeviceRule
+    from lading.kernel.devicerules import DeviceRule
 
     rules: list[DeviceRule] = []
     for index, given in enumerate(resources.devices if resources else ()):

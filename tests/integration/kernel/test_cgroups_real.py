@@ -11,8 +11,9 @@ from collections.abc import Iterator
 import pytest
 
 from lading.errors import Conflict, KernelError
-from lading.kernel.bpf import DeviceRule, assemble, load
+from lading.kernel.bpf import assemble, load
 from lading.kernel.cgroups import Manager, detect, manager
+from lading.kernel.devicerules import DeviceRule
 
 pytestmark = pytest.mark.root
 

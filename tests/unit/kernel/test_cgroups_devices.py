@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lading.errors import InvalidInput, Unsupported
-from lading.kernel.bpf import DeviceRule, assemble, effective
+from lading.kernel.bpf import assemble
+from lading.kernel.devicerules import DeviceRule, effective
 
 
 def run(program: bytes, kind: str, major: int, minor: int, access: str) -> bool:

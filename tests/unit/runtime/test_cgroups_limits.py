@@ -122,7 +122,7 @@ def test_what_cannot_be_is_refused_with_its_field(
 
 
 def test_every_container_may_use_the_default_devices_and_nothing_else() -> None:
-    from lading.kernel.bpf import effective
+    from lading.kernel.devicerules import effective
 
     everything, exceptions = effective(limits.device_rules(None))
     lines = {e.line() for e in exceptions}

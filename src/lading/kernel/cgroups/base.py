@@ -13,10 +13,10 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from lading.kernel.bpf import DeviceRule
     from lading.kernel.cgroups.layout import Layout
     from lading.kernel.cgroups.oom import OomWatch
     from lading.kernel.cgroups.stats import Stats
+    from lading.kernel.devicerules import DeviceRule
 
 #: Controller, file, value: ``("memory", "memory.max", "1048576")``.
 Setting = tuple[str, str, str]

@@ -4,9 +4,13 @@ value."""
 from __future__ import annotations
 
 import os
-from errno import EACCES, EBUSY, EINTR, EINVAL, ENODEV, ENOENT, EPERM, EROFS
+from errno import EACCES, EBUSY, EINVAL, ENODEV, ENOENT, EPERM, EROFS
 
 from lading.errors import Denied, KernelError, NotFound, Unsupported
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 
 def write(path: str, value: str) -> None:
@@ -15,16 +19,20 @@ def write(path: str, value: str) -> None:
     Raises :class:`Denied` (EACCES, EPERM, EROFS), :class:`Unsupported` when the file does not exist, and
     :class:`KernelError` for a value the kernel refuses.
     """
-    fd = open_to_write(path, value)
+    write_each(path, (value,))
+
+
+def write_each(path: str, values: Sequence[str]) -> None:
+    """Write ``values`` in order, each in one ``write(2)``. Raises as :func:`write` does."""
+    if not values:
+        return
+    fd = open_to_write(path, values[0])
+    value = ""
     try:
-        while True:
-            try:
-                os.write(fd, value.encode())
-                return
-            except OSError as error:
-                if error.errno == EINTR:
-                    continue
-                raise failure(path, value, error) from None
+        for value in values:
+            os.write(fd, value.encode())
+    except OSError as error:
+        raise failure(path, value, error) from None
     finally:
         os.close(fd)
 

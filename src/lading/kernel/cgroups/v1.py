@@ -15,9 +15,9 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from lading.kernel.bpf import DeviceRule
     from lading.kernel.cgroups.oom import OomWatch
     from lading.kernel.cgroups.stats import Stats
+    from lading.kernel.devicerules import DeviceRule
 
 #: Whose processes stand for the group's, best first.
 _MAIN = ("freezer", "pids", "devices", "memory", "cpu", "cpuacct", "blkio", "cpuset")
@@ -76,8 +76,13 @@ class ManagerV1(Manager):
             inherit_cpuset(cpuset, self.layout.v1["cpuset"].mount)
 
     def join(self) -> None:
-        for directory in self._entered():
-            files.write(directory + "/tasks", "0")
+        for directory in self._unique():
+            try:
+                files.write(directory + "/tasks", "0")
+            except Unsupported:
+                if os.path.isdir(directory):
+                    raise
+                # A group that the container made may exist in some trees only.
 
     def entrances(self) -> list[int]:
         return [files.open_to_write(directory + "/tasks") for directory in self._entered()]
@@ -120,7 +125,7 @@ class ManagerV1(Manager):
             files.write(self.file(controller, name), value)
 
     def allow_devices(self, rules: Sequence[DeviceRule]) -> None:
-        from lading.kernel.bpf import DeviceRule, effective
+        from lading.kernel.devicerules import DeviceRule, effective
 
         directory = self._directories.get("devices")
         if directory is None:
@@ -141,9 +146,7 @@ class ManagerV1(Manager):
             current: set[str] = set()
         else:
             current = set(listed)
-        for line in wanted:
-            if line not in current:
-                files.write(directory + "/devices.allow", line)
+        files.write_each(directory + "/devices.allow", [line for line in wanted if line not in current])
         for line in sorted(current - set(wanted)):
             keep = next(
                 (r for r in exceptions if r.line().rpartition(" ")[0] == line.rpartition(" ")[0]), None
@@ -183,6 +186,8 @@ class ManagerV1(Manager):
         return directory is not None and _state(directory) in ("FROZEN", "FREEZING")
 
     def kill(self) -> None:
+        if not self.pids():
+            return  # and nobody is there to fork
         if "freezer" not in self._directories or not os.path.isdir(self._directories["freezer"]):
             self._kill_by_loop()
             return

@@ -16,9 +16,9 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from lading.kernel.bpf import DeviceRule
     from lading.kernel.cgroups.oom import OomWatch
     from lading.kernel.cgroups.stats import Stats
+    from lading.kernel.devicerules import DeviceRule
 
 
 class ManagerV2(Manager):
