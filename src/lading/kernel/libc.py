@@ -32,6 +32,7 @@ _SIGNATURES = {
     "prlimit64": "iipp",
     "fstatfs": "ip",
     "statx": "isiIp",
+    "sched_setaffinity": "iLp",
     # by number
     "pivot_root": "ss",
     "open_tree": "isI",

@@ -90,6 +90,11 @@ class Processes:
         except OSError as error:
             raise KernelError(f"sched_setaffinity({sorted(cpus)})", error.errno or 0) from None
 
+    def use_all_processors(self) -> None:
+        """sched_setaffinity(2) of this process to every processor that its cpuset(7) allows."""
+        mask = b"\xff" * 128
+        call("sched_setaffinity", 0, len(mask), buffer(mask))
+
     def set_mempolicy(self, mode: int, nodes: int) -> None:
         """set_mempolicy(2); ``nodes`` is a bit set of NUMA nodes."""
         mask = nodes.to_bytes(128, "little")

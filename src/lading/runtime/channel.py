@@ -86,9 +86,9 @@ def pair() -> tuple[Channel, Channel]:
 
 def exec_error(path: str, errno: int) -> LadingError:
     """execve's errno as the error a user understands: not found is 127, everything else 126."""
-    text = os.strerror(errno)
+    text = os.strerror(errno).lower()  # runc's words, by which engines choose an exit status
     if errno in (2, 20):  # ENOENT, ENOTDIR
-        return CommandNotFound(f"exec {path!r}: {text}")
+        return CommandNotFound(f"exec {path}: {text}")
     if errno == 8:
-        return CommandNotExecutable(f"exec {path!r}: {text}", hint="a script needs an interpreter line (#!)")
-    return CommandNotExecutable(f"exec {path!r}: {text}")
+        return CommandNotExecutable(f"exec {path}: {text}", hint="a script needs an interpreter line (#!)")
+    return CommandNotExecutable(f"exec {path}: {text}")

@@ -25,8 +25,13 @@ _NO_KEYRING = Flag("no-new-keyring", "", "bool", help="Keep the caller's session
 _NO_SUBREAPER = Flag("no-subreaper", "", "bool", hidden=True)
 
 
+_CONFIG = Flag(
+    "config", "f", "str", "FILE", "The configuration (default: config.json in the bundle); crun's flag"
+)
+
+
 def _create() -> tuple[Flag, ...]:
-    return _BUNDLE, _CONSOLE, _PIDFD, _PID_FILE, _NO_PIVOT, _NO_KEYRING, _PRESERVE
+    return _BUNDLE, _CONFIG, _CONSOLE, _PIDFD, _PID_FILE, _NO_PIVOT, _NO_KEYRING, _PRESERVE
 
 
 def _run() -> tuple[Flag, ...]:
@@ -54,7 +59,7 @@ def _exec() -> tuple[Flag, ...]:
         Flag("no-new-privs", "", "bool", help="Set no_new_privs"),
         Flag("process-label", "", "str", "LABEL", "SELinux label"),
         Flag("apparmor", "", "str", "PROFILE", "AppArmor profile"),
-        Flag("cgroup", "", "list", "GROUP", "A group below the container's"),
+        Flag("cgroup", "", "list", "GROUP", "A group below the container's own, [CONTROLLER,…:]PATH"),
         Flag("ignore-paused", "", "bool", help="Also in a paused container (the process then waits)"),
         _PRESERVE,
         _NO_SUBREAPER,
@@ -65,11 +70,14 @@ def _update() -> tuple[Flag, ...]:
     def number(name: str, metavar: str, help: str) -> Flag:
         return Flag(name, "", "int", metavar, help, unset=True)
 
+    def size(name: str, help: str) -> Flag:
+        return Flag(name, "", "str", "BYTES", help)
+
     return (
         Flag("resources", "r", "str", "FILE", "OCI resources as JSON; - is the standard input"),
-        number("memory", "BYTES", "Memory limit"),
-        number("memory-reservation", "BYTES", "Soft memory limit"),
-        number("memory-swap", "BYTES", "Limit of memory and swap together, -1 for none"),
+        size("memory", "Memory limit, 512M for example"),
+        size("memory-reservation", "Soft memory limit"),
+        size("memory-swap", "Limit of memory and swap together, -1 for none"),
         number("cpu-period", "MICROSECONDS", "CFS period"),
         number("cpu-quota", "MICROSECONDS", "CFS quota"),
         number("cpu-burst", "MICROSECONDS", "CFS burst"),
@@ -81,8 +89,8 @@ def _update() -> tuple[Flag, ...]:
         Flag("cpuset-mems", "", "str", "LIST", "Memory nodes"),
         number("pids-limit", "N", "Greatest number of tasks, -1 for none"),
         number("blkio-weight", "WEIGHT", "Block device weight, 10 … 1000"),
-        number("kernel-memory", "BYTES", "Kernel memory limit (cgroup v1)"),
-        number("kernel-memory-tcp", "BYTES", "TCP buffer limit (cgroup v1)"),
+        size("kernel-memory", "Kernel memory limit (cgroup v1)"),
+        size("kernel-memory-tcp", "TCP buffer limit (cgroup v1)"),
         Flag("l3-cache-schema", "", refuse="Intel RDT cannot be changed later"),
         Flag("mem-bw-schema", "", refuse="Intel RDT cannot be changed later"),
     )
@@ -100,6 +108,15 @@ ROOT = Command(
         Flag("log-format", "", "str", "FORMAT", "Form of the log", default="text", choices=("text", "json")),
         Flag("debug", "", "bool", help="Log more"),
         Flag("systemd-cgroup", "", "bool", help="Make control groups through systemd"),
+        Flag(
+            "cgroup-manager",
+            "",
+            "str",
+            "MANAGER",
+            "The same in crun's words",
+            default="cgroupfs",
+            choices=("cgroupfs", "systemd", "disabled"),
+        ),
         Flag("rootless", "", "str", "MODE", "true, false or auto", default="auto", no_value="true"),
         Flag("criu", "", "str", hidden=True),
         Flag("version", "v", "bool", help="Print the version"),
@@ -190,6 +207,8 @@ def main(argv: list[str] | None = None) -> int:
         log.debug_wanted = bool(parsed.globals["debug"])
         if parsed.globals["rootless"] not in ("true", "false", "auto", "1", "0"):
             raise UsageError(f"--rootless: {parsed.globals['rootless']!r} is not true, false or auto")
+        if log.debug_wanted:
+            log.debug(f"{command} {' '.join(parsed.args)}".rstrip())
         module, _, name = parsed.command.action.partition(":")
         from importlib import import_module
 
@@ -256,6 +275,13 @@ class Log:
         self._line("warning", message)
         if not self.path:
             sys.stderr.write(f"lading-runtime: warning: {message}\n")
+
+    def debug(self, message: str) -> None:
+        """What is being done, with ``--debug``."""
+        if self.debug_wanted:
+            self._line("debug", message)
+            if not self.path:
+                sys.stderr.write(f"level=debug msg={message}\n")
 
     def _line(self, level: str, message: str) -> None:
         if not self.path:

@@ -85,6 +85,15 @@ def place_streams(kernel: Kernel, stdio: Stdio) -> None:
         kernel.dup2(fd, index)
 
 
+def use_all_processors(kernel: Kernel) -> None:
+    """Forget to which processors our caller was bound: a container may use those of its control group (cpuset(7))."""
+    try:
+        kernel.use_all_processors()
+    except KernelError as error:
+        if error.errno not in (1, 38):  # an outer filter forbids it: then it stays as it is
+            raise
+
+
 def limit_process(kernel: Kernel, process: Process, linux: Linux) -> None:
     """Personality, scheduling, memory policy, rlimits."""
     persona = linux.personality
@@ -107,24 +116,50 @@ def become_user(kernel: Kernel, process: Process, setgroups: bool) -> None:
     user = process.user
     if user.uid:
         for fd in (0, 1, 2):
-            try:
-                kernel.fchown(fd, user.uid, -1)
-            except KernelError as error:
-                if error.errno not in (1, 22, 30, 9):  # not ours, not mapped, read-only, closed
-                    raise
+            _give_stream(kernel, fd, user.uid)
     security.become(kernel, process, setgroups=setgroups)
     if user.umask is not None:
         kernel.umask(user.umask)
 
 
-def change_directory(kernel: Kernel, path: str) -> None:
-    """chdir(2) and the check that a leaked descriptor did not lead us out of the root (CVE-2024-21626)."""
+def _give_stream(kernel: Kernel, fd: int, uid: int) -> None:
+    """Give one standard stream to ``uid``, unless it is a null device: that is everybody's, and may be the host's own."""
+    try:
+        found = kernel.fstat(fd)
+        if found.st_mode & 0o170000 == 0o020000 and found.st_rdev == os.makedev(1, 3):
+            return
+        kernel.fchown(fd, uid, -1)
+    except KernelError as error:
+        if error.errno not in (1, 22, 30, 9):  # not ours, not mapped, read-only, closed
+            raise
+
+
+def enter_directory(kernel: Kernel, path: str) -> bool:
+    """chdir(2) while we are still root: a user may be given a working directory that it could not enter itself.
+
+    False when root may not enter it either (a FUSE mount of the user's, NFS): the user is to try.
+    """
     if not path.startswith("/"):
         raise InvalidInput(f"process.cwd: {path!r} is not absolute")
     try:
         kernel.chdir(path)
     except KernelError as error:
+        if error.errno == 13:
+            return False
         raise InvalidInput(f"process.cwd: {path}: {os.strerror(error.errno)}") from None
+    return True
+
+
+def settle_in_directory(kernel: Kernel, path: str, entered: bool) -> None:
+    """What :func:`enter_directory` left to the user; and the check that a leaked descriptor led nobody out of the root.
+
+    The check is CVE-2024-21626's.
+    """
+    if not entered:
+        try:
+            kernel.chdir(path)
+        except KernelError as error:
+            raise InvalidInput(f"process.cwd: {path}: {os.strerror(error.errno)}") from None
     if not _inside_root(kernel):
         raise InvalidInput(
             f"process.cwd: {path} lies outside the container's root",
@@ -161,6 +196,34 @@ def close_descriptors(kernel: Kernel, job: Job | ExecJob) -> None:
     behind it is close-on-exec from the start.
     """
     kernel.close_range(3 + job.preserve_fds)
+
+
+def close_all_but(kernel: Kernel, first: int, kept: tuple[int, ...]) -> None:
+    """Really close everything from ``first`` on but the descriptors ``kept``.
+
+    A created container may wait for days: it must not hold its creator's pipes, locks and directories meanwhile.
+    """
+    at = first
+    for fd in sorted(kept):
+        if fd > at:
+            kernel.close_range(at, fd - 1, 0)
+        at = max(at, fd + 1)
+    kernel.close_range(at, flags=0)
+
+
+def end_on_signals() -> None:
+    """Let the usual signals end a created container that was not started yet.
+
+    It is the first process of its pid namespace, and the kernel delivers to that one only what it handles.
+    """
+    import _signal
+
+    for number in (1, 2, 3, 10, 12, 14, 15):  # HUP INT QUIT USR1 USR2 ALRM TERM
+        _signal.signal(number, _end)
+
+
+def _end(number: int, frame: object) -> None:
+    os._exit(128 + number)
 
 
 def load_filter(kernel: Kernel, job: Job | ExecJob) -> None:
@@ -236,14 +299,19 @@ def find_command(process: Process) -> str:
             if error.errno not in (2, 20):
                 problem = error.errno or 0
             continue
-        if found.st_mode & 0o170000 != 0o040000 and os.access(path, os.X_OK):
+        if found.st_mode & 0o170000 != 0o040000 and _executable(path):
             return path
         problem = 21 if found.st_mode & 0o170000 == 0o040000 else 13
     if problem:
-        raise CommandNotExecutable(f"exec {name!r}: {os.strerror(problem)}")
+        raise CommandNotExecutable(f"exec {name}: {os.strerror(problem).lower()}")
     if "/" in name:
-        raise CommandNotFound(f"exec {name!r}: no such file or directory")
-    raise CommandNotFound(f"exec {name!r}: executable file not found in $PATH")
+        raise CommandNotFound(f"exec {name}: no such file or directory")
+    raise CommandNotFound(f"exec {name}: executable file not found in $PATH")
+
+
+def _executable(path: str) -> bool:
+    """access(2) asks for the real user without capabilities; one who was given CAP_DAC_OVERRIDE needs the other question."""
+    return os.access(path, os.X_OK) or os.access(path, os.X_OK, effective_ids=True)
 
 
 def execute(kernel: Kernel, path: str, process: Process) -> None:

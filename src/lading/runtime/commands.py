@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 def runtime(parsed: Parsed) -> Runtime:
     """The runtime that the global flags describe."""
-    manager = "systemd" if parsed.globals["systemd-cgroup"] else "cgroupfs"
+    manager = "systemd" if parsed.globals["systemd-cgroup"] else parsed.globals["cgroup-manager"]
     return Runtime(state_root(parsed), cgroup_manager=manager)
 
 
@@ -46,11 +46,11 @@ def read_file(path: str) -> bytes:
         os.close(fd)
 
 
-def load_spec(bundle: str, log: Log) -> Spec:
-    """``config.json`` of ``bundle``, checked; warnings go to the log."""
+def load_spec(bundle: str, log: Log, config: str = "") -> Spec:
+    """``config.json`` of ``bundle``, or ``config``, checked; warnings go to the log."""
     from lading.runtime import validate
 
-    path = bundle + "/config.json"
+    path = os.path.join(bundle, config or "config.json")
     try:
         spec = validate.parse(read_file(path), what=path)
     except NotFound:
@@ -132,7 +132,7 @@ def _request(parsed: Parsed, spec: Spec, bundle: str, *, detached: bool) -> RunR
 def create(parsed: Parsed, log: Log) -> int:
     """``create ID``"""
     bundle = os.path.abspath(parsed["bundle"] or ".")
-    spec = load_spec(bundle, log)
+    spec = load_spec(bundle, log, parsed["config"])
     container = runtime(parsed).create(_request(parsed, spec, bundle, detached=True))
     _send_pidfd(parsed["pidfd-socket"], container.pidfd)
     return 0
@@ -156,7 +156,7 @@ def start(parsed: Parsed, log: Log) -> int:
 def run(parsed: Parsed, log: Log) -> int:
     """``run ID``: in the foreground the exit status is the container's."""
     bundle = os.path.abspath(parsed["bundle"] or ".")
-    spec = load_spec(bundle, log)
+    spec = load_spec(bundle, log, parsed["config"])
     detach = parsed["detach"]
     request = _request(parsed, spec, bundle, detached=detach)
     signals = None
@@ -227,7 +227,8 @@ def kill(parsed: Parsed, log: Log) -> int:
     """``kill ID [SIGNAL]``"""
     from lading.formats import signals
 
-    number = signals.number(parsed.args[1]) if len(parsed.args) > 1 else 15
+    given = parsed.args[1] if len(parsed.args) > 1 else "TERM"
+    number = 0 if given == "0" else signals.number(given)  # 0: kill(2)'s question whether it is there
     runtime(parsed).get(parsed.args[0]).kill(number, all=parsed["all"])
     return 0
 
@@ -273,23 +274,13 @@ def execute(parsed: Parsed, log: Log) -> int:
         console_socket=parsed["console-socket"],
         preserve_fds=preserve,
         pid_file=parsed["pid-file"],
-        cgroup=_sub_group(parsed["cgroup"]),
+        cgroup=parsed["cgroup"],
         ignore_paused=parsed["ignore-paused"],
     )
     _send_pidfd(parsed["pidfd-socket"], running.pidfd)
     if detach:
         return 0
     return foreground.attend(running.pid, running.console)
-
-
-def _sub_group(given: list[str]) -> str:
-    """``--cgroup [CONTROLLER:]GROUP``: the one group below the container's; v1's per-controller form is
-    refused."""
-    if not given:
-        return ""
-    if len(given) > 1 or (":" in given[0] and not given[0].startswith(":")):
-        raise InvalidInput("--cgroup: one group for all controllers, please")
-    return given[0].lstrip(":")
 
 
 def _process(parsed: Parsed, container: Container) -> Process:

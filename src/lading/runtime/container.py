@@ -16,6 +16,8 @@ from lading.runtime.store import StateRecord, Store, alive, status
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from lading.formats.oci_runtime import Hook, Process, Resources
     from lading.kernel.cgroups.stats import Stats
     from lading.runtime.execute import Exec
@@ -163,7 +165,13 @@ class Container:
             from lading.runtime.hooks import run_all
 
             try:
-                run_all(self.runtime.kernel, "poststart", hooks.poststart, self.state())
+                run_all(
+                    self.runtime.kernel,
+                    "poststart",
+                    hooks.poststart,
+                    self.state(),
+                    directory=self.record.bundle,
+                )
             except LadingError:
                 # runtime-spec 1.3, Lifecycle 9: the error stops the container.
                 _signal(self.runtime.kernel, self.pid, _SIGKILL, self.record.start_time)
@@ -214,12 +222,21 @@ class Container:
             for pid in self.group.pids():
                 _signal(kernel, pid, signal)
             return
+        if signal == _SIGKILL and not self._owns_pids() and self.group.pids():
+            # The end of its first process would end nobody else there, and may be long past.
+            self.group.thaw()
+            self.group.kill()
+            return
         now = self.status()
         if now not in ("created", "running", "paused"):
-            raise Conflict(f"container {self.id} is {now}, there is nothing to signal", reason="state")
+            raise Conflict(f"container {self.id} is {now}: container not running", reason="state")
         _signal(kernel, self.pid, signal, self.record.start_time)
         if signal == _SIGKILL and now == "paused":
             self.group.thaw()  # v1: a frozen process dies only when it moves again
+
+    def _owns_pids(self) -> bool:
+        linux = self.spec.linux
+        return linux is not None and any(n.type == "pid" and not n.path for n in linux.namespaces)
 
     def delete(self, force: bool = False) -> None:
         """Forget a stopped (or merely created) container and run its poststop hooks.
@@ -272,7 +289,7 @@ class Container:
         )
         for hook in hooks:
             try:
-                run_all(self.runtime.kernel, "poststop", [hook], state)
+                run_all(self.runtime.kernel, "poststop", [hook], state, directory=self.record.bundle)
             except LadingError as error:
                 print(f"warning: {error}", file=sys.stderr)
 
@@ -285,22 +302,23 @@ class Container:
         preserve_fds: int = 0,
         pid_file: str = "",
         no_new_keyring: bool = False,
-        cgroup: str = "",
+        cgroup: Sequence[str] = (),
         ignore_paused: bool = False,
     ) -> Exec:
         """Run another process inside; the caller reaps it (``Exec.wait``, ``Exec.pidfd``).
 
         ``process.capabilities`` of None means those of the container. With ``process.terminal`` the master is
-        ``Exec.console``, or goes to ``console_socket``. ``cgroup`` is an existing group below the
-        container's own; with
-        ``ignore_paused`` the process of a paused container is made and waits. Raises :class:`Conflict`
-        unless the container is running (or created), and as :meth:`Runtime.run`.
+        ``Exec.console``, or goes to ``console_socket``. ``cgroup`` names existing groups below the container's
+        own, for some controllers (``cpu,memory:sub``) or all; with ``ignore_paused`` the process of a paused
+        container is made and waits. Raises :class:`Conflict` unless the container is running (or created), and
+        as :meth:`Runtime.run`.
         """
         from lading.runtime import execute
 
         now = self.status()
         if now not in ("running", "created") and not (now == "paused" and ignore_paused):
-            raise Conflict(f"container {self.id} is {now}, nothing can be executed in it", reason="state")
+            what = "cannot exec in a paused container" if now == "paused" else "nothing can be executed in it"
+            raise Conflict(f"container {self.id} is {now}: {what}", reason="state")
         if process.capabilities is None and self.spec.process is not None:
             process = process.replace(capabilities=self.spec.process.capabilities)
         linux = self.spec.linux or Linux()

@@ -228,6 +228,10 @@ def _idmapped(kernel: Kernel, job: Job, index: int, options: Options) -> int:
 
     mount = job.spec.mounts[index]
     linux = job.spec.linux or Linux()
+    if not mount.uid_mappings and not linux.uid_mappings:
+        for name, _, fd in job.plan.joins:
+            if name == "user":  # the mapping of the user namespace that is joined
+                return mounts.make_bind(kernel, mount, options, fd)
     uids = _ids(mount.uid_mappings or linux.uid_mappings)
     gids = _ids(mount.gid_mappings or linux.gid_mappings)
     if not uids or not gids:
@@ -278,8 +282,8 @@ def _outer_hooks(kernel: Kernel, job: Job) -> None:
 
     hooks = job.spec.hooks
     if hooks is not None:
-        run_all(kernel, "prestart", hooks.prestart, job.state)
-        run_all(kernel, "createRuntime", hooks.create_runtime, job.state)
+        run_all(kernel, "prestart", hooks.prestart, job.state, directory=job.bundle)
+        run_all(kernel, "createRuntime", hooks.create_runtime, job.state, directory=job.bundle)
 
 
 def _poststart(kernel: Kernel, job: Job) -> None:
@@ -287,7 +291,8 @@ def _poststart(kernel: Kernel, job: Job) -> None:
     if hooks is not None and hooks.poststart:
         from lading.runtime.hooks import run_all
 
-        run_all(kernel, "poststart", hooks.poststart, job.state.replace(status="running"))
+        running = job.state.replace(status="running")
+        run_all(kernel, "poststart", hooks.poststart, running, directory=job.bundle)
 
 
 def hand_over_listener(kernel: Kernel, pid: int, fd: int, spec: Spec, state: State) -> None:

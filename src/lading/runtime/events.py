@@ -116,9 +116,10 @@ def events(parsed: Parsed, log: Log) -> int:
         while alive(container.record):
             # The end of the container wakes nobody here, so look every half second.
             wait = min(max(0.0, due - time.monotonic()), 0.5)
-            if poller.poll(wait * 1000):
-                for _ in range(watch.take()):
-                    _print({"type": "oom", "id": container.id})
+            poller.poll(wait * 1000)
+            # Asked every time: v1 notifies before the kill is counted, and not again after it.
+            for _ in range(watch.take()):
+                _print({"type": "oom", "id": container.id})
             if time.monotonic() >= due and alive(container.record):
                 _print(stats_event(container.id, container.stats()))
                 due = time.monotonic() + interval

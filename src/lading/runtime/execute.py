@@ -114,12 +114,16 @@ class Entrant:
         affinity = process.exec_cpu_affinity
         if affinity is not None and affinity.final:
             kernel.sched_setaffinity(0, security.parse_cpus(affinity.final, "process.execCPUAffinity.final"))
+        elif affinity is None or not affinity.initial:
+            command.use_all_processors(kernel)
         command.limit_process(kernel, process, job.linux)
         security.set_label(kernel, self.proc_fd, process)
         if not process.no_new_privileges:
             command.load_filter(kernel, job)
+        cwd = process.cwd or "/"
+        entered = command.enter_directory(kernel, cwd)
         command.become_user(kernel, process, self.setgroups)
-        command.change_directory(kernel, process.cwd or "/")
+        command.settle_in_directory(kernel, cwd, entered)
         if process.no_new_privileges:
             security.no_new_privileges(kernel)
             command.load_filter(kernel, job)

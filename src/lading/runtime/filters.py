@@ -35,8 +35,6 @@ def prepare(profile: Seccomp, cache: str) -> tuple[bytes, int]:
         flags |= FLAG_NEW_LISTENER
         # TSYNC and a listener exclude each other, and one thread needs no synchronising.
         flags &= ~FLAGS["SECCOMP_FILTER_FLAG_TSYNC"]
-    elif profile.listener_path:
-        raise InvalidInput(f"linux.seccomp.listenerPath without a rule of action {NOTIFY}")
     return _compiled(profile, cache), flags
 
 
@@ -117,6 +115,8 @@ def send_listener(path: str, listener: int, text: bytes) -> None:
         sock.connect(path)
         sock.sendmsg([text], [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, listener.to_bytes(4, "little"))])
     except OSError as error:
-        raise InvalidInput(f"linux.seccomp.listenerPath {path}: {error.strerror}") from None
+        raise InvalidInput(
+            f"linux.seccomp.listenerPath {path}: failed to connect with seccomp agent: {error.strerror}"
+        ) from None
     finally:
         sock.close()

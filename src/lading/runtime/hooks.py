@@ -20,18 +20,39 @@ class HookFailed(LadingError):
     reason = "hook"
 
 
-def run_all(kernel: Kernel, kind: str, hooks: list[Hook], state: State) -> None:
-    """Run ``hooks`` in their order; the first failure stops the list. ``kind`` names the list in errors."""
+def run_all(
+    kernel: Kernel,
+    kind: str,
+    hooks: list[Hook],
+    state: State,
+    *,
+    directory: str = "",
+    inherited: dict[bytes, bytes] | None = None,
+) -> None:
+    """Run ``hooks`` in their order; the first failure stops the list. ``kind`` names the list in errors.
+
+    ``directory``  where they start, this process's own by default; ``inherited`` is the environment of those that name
+    none. Neither is in runtime-spec: they are what runc does and hooks rely on.
+    """
     if not hooks:
         return
     from lading.formats.jsontext import dumps
 
     text = dumps(state.encode()).encode()
     for index, hook in enumerate(hooks):
-        run(kernel, f"{kind} hook #{index} ({hook.path})", hook, text)
+        run(
+            kernel, f"error running {kind} hook #{index}: {hook.path}", hook, text, directory, inherited or {}
+        )
 
 
-def run(kernel: Kernel, name: str, hook: Hook, text: bytes) -> None:
+def run(
+    kernel: Kernel,
+    name: str,
+    hook: Hook,
+    text: bytes,
+    directory: str = "",
+    inherited: dict[bytes, bytes] | None = None,
+) -> None:
     """Run one hook with ``text`` on its stdin. Raises :class:`HookFailed` and :class:`TimedOut` (after killing it)."""
     # A memfd, not a pipe: nobody has to stand there and write while the hook decides whether to read.
     state_fd = os.memfd_create("state", os.MFD_CLOEXEC)
@@ -40,7 +61,7 @@ def run(kernel: Kernel, name: str, hook: Hook, text: bytes) -> None:
     error_read, error_write = os.pipe()
     pid = kernel.fork()
     if pid == 0:
-        _become_hook(hook, state_fd, error_write)
+        _become_hook(hook, state_fd, error_write, directory, inherited or {})
     os.close(error_write)
     os.close(state_fd)
     try:
@@ -60,14 +81,18 @@ def run(kernel: Kernel, name: str, hook: Hook, text: bytes) -> None:
         raise HookFailed(f"{name}: exit status {code}")
 
 
-def _become_hook(hook: Hook, state_fd: int, error_fd: int) -> None:
+def _become_hook(
+    hook: Hook, state_fd: int, error_fd: int, directory: str, inherited: dict[bytes, bytes]
+) -> None:
     try:
         os.setsid()
         os.dup2(state_fd, 0)
-        env = {}
+        if directory:
+            os.chdir(directory)
+        env = {} if hook.env else dict(inherited)
         for pair in hook.env:
             key, _, value = pair.partition("=")
-            env[key] = value
+            env[os.fsencode(key)] = os.fsencode(value)
         os.execve(hook.path, hook.args or [hook.path], env)
     except BaseException as error:
         text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)

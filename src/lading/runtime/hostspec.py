@@ -66,10 +66,14 @@ def template(*, rootless: bool = False, uid: int = 0, gid: int = 0) -> dict[str,
             "options": ["nosuid", "noexec", "nodev", "relatime", "ro"],
         },
     ]
-    namespaces = ["pid", "network", "ipc", "uts", "mount", "cgroup"]
+    from lading.kernel.cgroups import detect
+
+    # On v1 a cgroup namespace shows the container little that is right: every tree has a root of its own.
+    own_view = ["cgroup"] if detect().mode == "v2" else []
+    namespaces = ["pid", "network", "ipc", "uts", "mount", *own_view]
     linux: dict[str, Any] = {"resources": {"devices": [{"allow": False, "access": "rwm"}]}}
     if rootless:
-        namespaces = ["pid", "ipc", "uts", "mount", "cgroup", "user"]
+        namespaces = ["pid", "ipc", "uts", "mount", *own_view, "user"]
         linux = {
             "uidMappings": [{"containerID": 0, "hostID": uid, "size": 1}],
             "gidMappings": [{"containerID": 0, "hostID": gid, "size": 1}],
@@ -95,10 +99,7 @@ def template(*, rootless: bool = False, uid: int = 0, gid: int = 0) -> dict[str,
             "args": ["sh"],
             "env": ["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "TERM=xterm"],
             "cwd": "/",
-            "capabilities": {
-                kind: list(_CAPABILITIES) for kind in ("bounding", "effective", "permitted", "ambient")
-            }
-            | {"inheritable": list(_CAPABILITIES)},
+            "capabilities": {kind: list(_CAPABILITIES) for kind in ("bounding", "effective", "permitted")},
             "rlimits": [{"type": "RLIMIT_NOFILE", "hard": 1024, "soft": 1024}],
             "noNewPrivileges": True,
         },

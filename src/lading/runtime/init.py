@@ -40,8 +40,10 @@ class Init:
         self.root_fd = -1
         self.proc_fd = -1
         self.slave = -1
+        self.readonly_later: list[int] = []
         self.path = ""
         self.setgroups = True
+        self.entered = False  # the working directory
 
     def steps(self) -> list[Callable[[], None]]:
         """Everything up to the command, in order."""
@@ -76,8 +78,9 @@ class Init:
                 self.limit,
                 self.label,
                 self.filter_early,
+                self.enter_directory,
                 self.become_user,
-                self.change_directory,
+                self.settle_in_directory,
                 self.filter_late,
                 self.find_command,
             ]
@@ -102,6 +105,7 @@ class Init:
         """Before anything that costs memory or makes a process; the host's own tree is still in sight."""
         if self.job.joins_cgroup_itself:
             self.job.cgroup.join()
+        command.use_all_processors(self.kernel)
 
     def become_root_of_user_namespace(self) -> None:
         """With the maps written, be uid 0 of the new user namespace rather than an unmapped nobody."""
@@ -169,8 +173,14 @@ class Init:
                 cgroupfs.add(self.kernel, self.root_fd, mount, self.job.cgroup, "cgroup" in self.job.plan.new)
                 continue
             source = self.job.sources.get(index, -1)
+            later = mount.type == "tmpfs" and "ro" in mount.options
+            if later:  # further mounts, devices and the console may have to be made in it
+                mount = mount.replace(options=[option for option in mount.options if option != "ro"])
             made = mounts.add(self.kernel, self.root_fd, mount, label=self.linux.mount_label, source=source)
-            self.kernel.close(made)
+            if later:
+                self.readonly_later.append(made)
+            else:
+                self.kernel.close(made)
 
     def make_devices(self) -> None:
         """``/dev``."""
@@ -191,7 +201,13 @@ class Init:
         if hooks.create_container:
             from lading.runtime.hooks import run_all
 
-            run_all(self.kernel, "createContainer", hooks.create_container, self.job.state)
+            run_all(
+                self.kernel,
+                "createContainer",
+                hooks.create_container,
+                self.job.state,
+                directory=f"/proc/self/fd/{self.root_fd}" if self.root_fd >= 0 else self.job.bundle,
+            )
 
     def open_console(self) -> None:
         """A pty of the container's own devpts; its master goes to whoever asked."""
@@ -205,6 +221,9 @@ class Init:
 
     def protect_paths(self) -> None:
         """Masks and read-only paths, while the host's null device is still in sight; then the root itself."""
+        for fd in self.readonly_later:
+            self.kernel.mount_setattr(fd, set_=MOUNT_ATTR_RDONLY)
+            self.kernel.close(fd)
         for path in self.linux.readonly_paths:
             masks.make_readonly(self.kernel, self.root_fd, path)
         if self.linux.masked_paths:
@@ -290,15 +309,20 @@ class Init:
         if not self.process.no_new_privileges:
             command.load_filter(self.kernel, self.job)
 
+    def enter_directory(self) -> None:
+        """The working directory, as root if need be."""
+        assert self.process is not None
+        self.entered = command.enter_directory(self.kernel, self.process.cwd or "/")
+
     def become_user(self) -> None:
         """User, groups, capabilities, umask."""
         assert self.process is not None
         command.become_user(self.kernel, self.process, self.setgroups)
 
-    def change_directory(self) -> None:
-        """The working directory, which must lie inside the root."""
+    def settle_in_directory(self) -> None:
+        """The working directory must lie inside the root."""
         assert self.process is not None
-        command.change_directory(self.kernel, self.process.cwd or "/")
+        command.settle_in_directory(self.kernel, self.process.cwd or "/", self.entered)
 
     def filter_late(self) -> None:
         """With no_new_privs the filter comes as late as possible."""
@@ -322,8 +346,12 @@ class Init:
         start = self.job.start
         if start is None:
             return
-        self.job.channel.send(channel.READY)
-        self.job.channel.close()
+        command.end_on_signals()
+        up = self.job.channel
+        kept = (start.read_fd, start.write_fd, up.read_fd, up.write_fd)
+        command.close_all_but(self.kernel, 3 + self.job.preserve_fds, kept)
+        up.send(channel.READY)
+        up.close()
         self.job.channel = start
         if start.receive() != channel.GO:
             os._exit(1)
@@ -334,7 +362,8 @@ class Init:
         if hooks is not None and hooks.start_container:
             from lading.runtime.hooks import run_all
 
-            run_all(self.kernel, "startContainer", hooks.start_container, self.job.state)
+            inherited = command.environment(self.process) if self.process is not None else {}
+            run_all(self.kernel, "startContainer", hooks.start_container, self.job.state, inherited=inherited)
 
     def execute(self) -> None:
         """The last call."""

@@ -117,11 +117,11 @@ def wanted(parsed: Parsed) -> Resources:
         text = _standard_input() if source == "-" else read_file(source)
         return Resources.decode(loads(text, what=source), where="resources", strict=False)
     memory = Memory(
-        limit=parsed["memory"],
-        reservation=parsed["memory-reservation"],
-        swap=parsed["memory-swap"],
-        kernel=parsed["kernel-memory"],
-        kernel_tcp=parsed["kernel-memory-tcp"],
+        limit=_size(parsed, "memory"),
+        reservation=_size(parsed, "memory-reservation"),
+        swap=_size(parsed, "memory-swap"),
+        kernel=_size(parsed, "kernel-memory"),
+        kernel_tcp=_size(parsed, "kernel-memory-tcp"),
     )
     cpu = CPU(
         shares=parsed["cpu-share"],
@@ -146,6 +146,15 @@ def wanted(parsed: Parsed) -> Resources:
     if made == Resources():
         raise InvalidInput("update: nothing to change was named", hint="see 'lading-runtime update --help'")
     return made
+
+
+def _size(parsed: Parsed, name: str) -> int | None:
+    from lading.formats import sizes
+
+    text: str = parsed[name]
+    if not text:
+        return None
+    return -1 if text == "-1" else sizes.parse(text, what="--" + name)
 
 
 def _standard_input() -> bytes:

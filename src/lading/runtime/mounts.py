@@ -135,7 +135,9 @@ def _insist_on_directory(kernel: Kernel, root_fd: int, destination: str) -> None
     try:
         kernel.close(kernel.open(name, O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW, dirfd=parent))
     except KernelError:
-        raise InvalidInput(f"mount on {destination}: it must be a plain directory, not a link") from None
+        raise InvalidInput(
+            f"mount on {destination}: it must be mounted on ordinary directory, no link"
+        ) from None
     finally:
         kernel.close(parent)
 

@@ -22,6 +22,7 @@ from lading.runtime import limits
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from typing import Any
 
     from lading.formats.oci_runtime import Resources, Spec
@@ -38,7 +39,7 @@ class CgroupHandle:
     ``manager``  the kernel's side, ``None`` when there is no group.
     """
 
-    __slots__ = ("_outer", "_pending", "controllers", "manager", "path", "rootless", "unit")
+    __slots__ = ("_inner", "_pending", "controllers", "manager", "path", "rootless", "unit")
 
     def __init__(
         self,
@@ -54,7 +55,7 @@ class CgroupHandle:
         self.unit = unit
         self.rootless = rootless
         self.controllers = controllers
-        self._outer: Manager | None = None
+        self._inner: list[Manager] = []
         # systemd makes the group only around a process: what has to be set waits for it.
         self._pending: tuple[Resources | None, dict[str, str], str] | None = None
 
@@ -107,21 +108,35 @@ class CgroupHandle:
             _discard(group)
             raise
 
-    def below(self, name: str) -> CgroupHandle:
-        """An existing group below this one (``exec --cgroup``). Raises :class:`NotFound`, or
-        :class:`InvalidInput`."""
+    def below(self, names: Sequence[str]) -> CgroupHandle:
+        """Existing groups below this one (``exec --cgroup``), each for some controllers (``cpu,memory:sub``) or for all.
+
+        Raises :class:`NotFound` and :class:`InvalidInput`.
+        """
         group = self._need("a group of its own")
-        tail = os.path.normpath("/" + name.lstrip("/"))
-        if ".." in name.split("/"):
-            raise InvalidInput(f"--cgroup {name!r}: it must lie below the container's own group")
-        if tail == "/":
-            return self
-        inner = manager(self.path + tail, group.layout, self.controllers)
-        if not os.path.isdir(inner.main_directory()):
-            raise NotFound(f"--cgroup {name!r}: there is no such group in the container's own")
-        made = CgroupHandle(inner, path=inner.path, rootless=self.rootless, controllers=self.controllers)
-        if group.version == 1:
-            made._outer = group  # the group below may exist in some trees only
+        made = CgroupHandle(group, path=self.path, rootless=self.rootless, controllers=self.controllers)
+        for name in names:
+            kinds, colon, path = name.rpartition(":")
+            if colon and group.version == 2 and kinds:
+                raise InvalidInput(
+                    f"--cgroup {name}: controllers have one tree on cgroup v2, name the path alone"
+                )
+            if ".." in path.split("/"):
+                raise InvalidInput(f"--cgroup: {path} is not a sub cgroup path")
+            known = group.directories()
+            wanted = tuple(kinds.split(",")) if kinds else self.controllers
+            unknown = [kind for kind in kinds.split(",") if kind and kind not in known]
+            if unknown:
+                raise InvalidInput(f"--cgroup {name}: unknown controller {unknown[0]}")
+            tail = os.path.normpath("/" + path.lstrip("/"))
+            inner = manager(self.path + tail.rstrip("/"), group.layout, wanted)
+            missing = [d for d in inner.directories().values() if not os.path.isdir(d)]
+            # On v1 a path alone may exist in some trees only; the others then keep the container's own group.
+            if missing and (kinds or not inner.exists()):
+                raise NotFound(
+                    f"--cgroup: adding pid {os.getpid()} to {missing[0]}/cgroup.procs: no such file or directory"
+                )
+            made._inner.append(inner)
         return made
 
     # -- processes -------------------------------------------------------------------------------------
@@ -137,9 +152,10 @@ class CgroupHandle:
         if self._pending is not None:
             self._start_scope(os.getpid())
             return
-        if self._outer is not None:
-            self._outer.join()
-        self.manager.join()
+        if self.manager.version == 1 or not self._inner:
+            self.manager.join()  # on v1 a group below may exist in some trees only
+        for inner in self._inner:
+            inner.join()
 
     def entrances(self) -> list[int]:
         """Descriptors for a process to come, which calls :func:`enter` with them; the caller closes its own
@@ -352,6 +368,12 @@ def plan(
         handle = CgroupHandle(manager(path, layout), path=path, unit=unit, rootless=rootless)
         handle._pending = (resources, spec.annotations, slice_)
         return handle
+    if cgroup_manager == "disabled":
+        if limits.asks_for_limits(resources):
+            raise InvalidInput(
+                "linux.resources: limits need a control group, and control groups are disabled"
+            )
+        return CgroupHandle(None, rootless=rootless)
     if cgroup_manager != "cgroupfs":
         raise InvalidInput(f"cgroup manager {cgroup_manager!r} is neither cgroupfs nor systemd")
     path = group_path(wanted, id, layout, rootless=rootless)

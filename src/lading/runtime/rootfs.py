@@ -12,6 +12,7 @@ from lading.kernel.mounts import (
     MOUNT_ATTR_RDONLY,
     MS_MOVE,
     MS_PRIVATE,
+    MS_RDONLY,
     MS_REC,
     MS_SLAVE,
     OPEN_TREE_CLONE,
@@ -117,6 +118,32 @@ def _overlay_by_page(kernel: Kernel, rootfs: Rootfs) -> int:
     return kernel.open_tree(anchor, OPEN_TREE_CLONE)
 
 
+def _let_go_of_windows(kernel: Kernel, root_fd: int) -> None:
+    kernel.mount("", "/", "", MS_SLAVE | MS_REC)  # the host must not hear of it
+    inside = os.readlink(f"/proc/self/fd/{root_fd}").rstrip("/") + "/"
+    with open("/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape") as file:
+        rows = [line.split() for line in file]
+    points = []
+    for row in rows:
+        kind = row[row.index("-") + 1]
+        point = row[4]
+        for code, letter in (("\\040", " "), ("\\011", "\t"), ("\\012", "\n"), ("\\134", "\\")):
+            point = point.replace(code, letter)
+        if kind in ("proc", "sysfs") and not f"{point}/".startswith(inside):
+            points.append(point)
+    for point in reversed(points):
+        try:
+            kernel.umount(point, MNT_DETACH)
+        except KernelError as error:
+            if error.errno not in (
+                2,
+                22,
+            ):  # gone with the one above it; locked by a user namespace: covered instead
+                raise
+            if error.errno == 22:
+                kernel.mount("tmpfs", point, "tmpfs", MS_RDONLY)
+
+
 def pivot(kernel: Kernel, root_fd: int) -> None:
     """Make ``root_fd`` the root of this namespace and let the old one go (pivot_root(2), the ``(".", ".")`` form)."""
     old = kernel.open("/", os.O_DIRECTORY | O_PATH)
@@ -131,7 +158,12 @@ def pivot(kernel: Kernel, root_fd: int) -> None:
 
 
 def move(kernel: Kernel, root_fd: int) -> None:
-    """The way without pivot_root, for a root on an initramfs: move the mount over ``/`` and chroot."""
+    """The way without pivot_root, for a root on an initramfs: move the mount over ``/`` and chroot.
+
+    The host's tree stays below. Its procfs and sysfs are let go first: in a new user namespace one may mount those only if a
+    mount without masks is there already (mount_namespaces(7), ``mount_too_revealing``), and the host's would be that.
+    """
+    _let_go_of_windows(kernel, root_fd)
     kernel.fchdir(root_fd)
     kernel.mount(".", "/", "", MS_MOVE)
     kernel.chroot(".")

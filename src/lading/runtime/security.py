@@ -190,8 +190,9 @@ def become(kernel: Kernel, process: Process, *, setgroups: bool = True) -> None:
     permitted = sets.permitted & have
     kernel.capset(sets.effective & permitted, permitted, sets.inheritable & sets.bounding & have)
     kernel.ambient_clear()
+    ambient = sets.ambient & permitted & sets.inheritable & sets.bounding & have
     for number in range(len(NAMES)):
-        if sets.ambient >> number & 1 and permitted >> number & 1 and sets.inheritable >> number & 1:
+        if ambient >> number & 1:
             kernel.ambient_raise(number)
 
 

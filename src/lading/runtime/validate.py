@@ -81,8 +81,18 @@ def check(spec: Spec, *, root_given: bool = False) -> list[str]:
         _hooks(spec.hooks)
     if spec.process is not None:
         check_process(spec.process, warnings=warnings)
-    _linux(spec, spec.linux or Linux())
+    linux = spec.linux or Linux()
+    _linux(spec, linux)
+    if linux.seccomp is not None and linux.seccomp.listener_path and not notifies(linux.seccomp):
+        warnings.append(
+            "linux.seccomp.listenerPath: no rule has the action SCMP_ACT_NOTIFY, nobody will connect"
+        )
     return warnings
+
+
+def notifies(filter: Seccomp) -> bool:
+    """Whether some call is to be decided by an agent."""
+    return any(call.action == "SCMP_ACT_NOTIFY" for call in filter.syscalls)
 
 
 def _version(text: str) -> None:
@@ -178,6 +188,11 @@ def _capabilities(process: Process, at: str, warnings: list[str]) -> None:
                 warnings.append(
                     f"{at}.capabilities.{kind}: {name!r} is not a capability of Linux and is left out"
                 )
+    sets = process.capabilities
+    for name in sets.ambient:
+        # capabilities(7): a capability is ambient only while it is both permitted and inheritable.
+        if name in NAMES and not (name in sets.inheritable and name in sets.permitted):
+            warnings.append(f"can't raise ambient capability {name}: it is not inheritable and permitted too")
 
 
 def _hooks(hooks: Hooks) -> None:
@@ -291,24 +306,21 @@ def _seccomp(filter: Seccomp) -> None:
         _one_of(name, ARCHITECTURES, at + ".architectures", "SCMP_ARCH_")
     for name in filter.flags:
         _one_of(name, FILTER_FLAGS, at + ".flags", "SECCOMP_FILTER_FLAG_")
-    notifies = False
     for index, call in enumerate(filter.syscalls):
         here = f"{at}.syscalls[{index}]"
         if not call.names:
             raise InvalidInput(f"{here}.names: it is empty")
         _one_of(call.action, ACTIONS, here + ".action", "SCMP_ACT_")
         _errno(call.action, call.errno_ret, here + ".errnoRet")
-        if call.action == "SCMP_ACT_NOTIFY":
-            notifies = True
-            if "write" in call.names:
-                raise InvalidInput(
-                    f"{here}: write cannot be notified, the runtime needs it to hand the listener over"
-                )
+        if call.action == "SCMP_ACT_NOTIFY" and "write" in call.names:
+            raise InvalidInput(
+                f"{here}: SCMP_ACT_NOTIFY cannot be used for the write syscall, which hands the listener over"
+            )
         for argument in call.args:
             _one_of(argument.op, OPERATORS, here + ".args.op", "SCMP_CMP_")
             if not 0 <= argument.index <= 5:
                 raise InvalidInput(f"{here}.args.index: {argument.index} is not between 0 and 5")
-    if notifies and not filter.listener_path:
+    if notifies(filter) and not filter.listener_path:
         raise InvalidInput(f"{at}.listenerPath: SCMP_ACT_NOTIFY needs it")
     if filter.listener_path:
         _text(filter.listener_path, at + ".listenerPath", absolute=True)

@@ -281,5 +281,5 @@ def test_a_group_below_the_container_s_can_be_chosen_for_exec(cli: Cli) -> None:
         pytest.skip("on v2 processes live only in leaves")
     os.mkdir(group.main_directory() + "/sub")
     shown = cli("exec", "--cgroup", "sub", "a", "cat", "/proc/self/cgroup").stdout
-    assert "freezer:/sub\n" in shown and "/.." not in shown
+    assert f"freezer:/{cli.parent}/a/sub\n" in shown
     assert cli("exec", "--cgroup", "none", "a", "true").returncode == 255

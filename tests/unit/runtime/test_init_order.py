@@ -309,7 +309,7 @@ def test_a_bug_in_the_child_names_its_place_and_fits_one_write() -> None:
 
 def test_cwd_outside_the_root_is_an_escape() -> None:
     with pytest.raises(InvalidInput) as caught:
-        command.change_directory(FakeKernel({"getcwd": "(unreachable)/etc"}), "/proc/self/fd/7")
+        command.settle_in_directory(FakeKernel({"getcwd": "(unreachable)/etc"}), "/proc/self/fd/7", True)
     assert caught.value.reason == "escape"
 
 

@@ -216,13 +216,13 @@ def refuse_used(path: str, directory: str, frozen: bool) -> None:
         pids = files.pids_of(below)
         if pids:
             raise Conflict(
-                f"control group {path} is not empty: process {pids[0]} is in {below}",
+                f"container's cgroup is not empty: process {pids[0]} is in {below}",
                 hint="name another group, or stop what runs there",
                 reason="cgroup-in-use",
             )
     if frozen:
         raise Conflict(
-            f"control group {path} is frozen",
+            f"container's cgroup unexpectedly frozen: {path}",
             hint="name another group, or thaw it",
             reason="cgroup-frozen",
         )

@@ -23,6 +23,10 @@ if TYPE_CHECKING:
 _MAIN = ("freezer", "pids", "devices", "memory", "cpu", "cpuacct", "blkio", "cpuset")
 
 
+#: Limits of which the kernel judges two together.
+_PAIRED = ("limit_in_bytes", "_period_us", "cfs_quota_us", "rt_runtime_us")
+
+
 class ManagerV1(Manager):
     """v1 and hybrid. On hybrid, controllers that only the v2 tree has (``hugetlb``) are used there."""
 
@@ -112,13 +116,9 @@ class ManagerV1(Manager):
             try:
                 files.write(path, value)
             except KernelError as error:
-                # memory ≤ memory+swap must hold after each write, so the two depend on each other's old
-                # values: what was refused is tried again behind the rest.
-                if (
-                    error.errno != EINVAL
-                    or not name.startswith("memory.")
-                    or not name.endswith("limit_in_bytes")
-                ):
+                # memory ≤ memory+swap must hold after each write, and quota/period ≤ the parent's: they depend
+                # on each other's old values, so what was refused is tried again behind the rest.
+                if error.errno != EINVAL or not name.endswith(_PAIRED):
                     raise
                 later.append((controller, name, value))
         for controller, name, value in later:
