@@ -17,7 +17,7 @@ import pytest
 
 from lading.formats.oci_runtime import ExecCPUAffinity, Hook, Hooks, Mount, Process, User
 from lading.kernel.cgroups import detect
-from lading.runtime import Stdio
+from lading.runtime import RunRequest, Stdio
 
 pytestmark = pytest.mark.root
 
@@ -60,7 +60,7 @@ def test_a_user_may_be_given_a_directory_that_it_could_not_enter(own_box: Any) -
 def test_a_created_container_holds_nothing_of_its_creator_open(box: Any, spec: Any) -> None:
     read, write = os.pipe()
     os.set_inheritable(write, True)
-    made = box.runtime.create(box.id(), spec("true"), box.bundle, stdio=Stdio(-1, -1, -1))
+    made = box.runtime.create(RunRequest(box.id(), spec("true"), box.bundle, stdio=Stdio(-1, -1, -1)))
     os.close(write)
     assert os.read(read, 1) == b""  # the end is here: nobody else has the pipe
     os.close(read)
@@ -72,7 +72,7 @@ def test_a_created_container_holds_nothing_of_its_creator_open(box: Any, spec: A
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_a_signal_ends_a_container_that_was_only_created(box: Any, spec: Any, number: int) -> None:
-    made = box.runtime.create(box.id(), spec("true"), box.bundle, stdio=Stdio(-1, -1, -1))
+    made = box.runtime.create(RunRequest(box.id(), spec("true"), box.bundle, stdio=Stdio(-1, -1, -1)))
     made.kill(number)
     assert made.wait() == 128 + number
     assert made.status() == "stopped"
