@@ -269,7 +269,7 @@ def _network() -> list[Command]:
             "Disconnect a container from a network",
             "NETWORK CONTAINER",
             action="networks:disconnect",
-            table="tables:force_only",
+            table="tables:network_disconnect",
         ),
         _command("prune", "Remove unused networks", action="networks:prune", table="tables:prune_simple"),
     ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from lading.cli.output import confirm, each, filters, labels_match, listing, objects
 from lading.cli.volumes import pairs
-from lading.errors import Conflict, InvalidInput, Unsupported
+from lading.errors import Conflict, InvalidInput, NotFound, Unsupported
 from lading.formats import duration
 from lading.network import DEFAULT_NETWORK
 
@@ -176,7 +176,6 @@ def inspect(context: Context, parsed: Parsed) -> int:
 
 def rm(context: Context, parsed: Parsed) -> int:
     """Remove networks."""
-    from lading.errors import NotFound
 
     def act(name: str) -> None:
         if name in _BUILT_IN or inner_name(name) == DEFAULT_NETWORK:
@@ -220,17 +219,17 @@ def prune_unused(context: Context) -> list[str]:
 
 
 def connect(context: Context, parsed: Parsed) -> int:
-    """Connecting a container that exists is not done."""
-    context.node.inspect(parsed.args[1])
-    raise Unsupported(
-        "connecting a container that exists is not supported",
-        hint="name every network when it is made: lading run --network A --network B",
-    )
+    """Connect a container, running or not, to a network."""
+    from lading.cli.translate_network import connection
+
+    context.node.connect(parsed.args[1], connection(parsed.args[0], parsed.values))
+    return 0
 
 
 def disconnect(context: Context, parsed: Parsed) -> int:
-    """Disconnecting a container is not done."""
-    context.node.inspect(parsed.args[1])
-    raise Unsupported(
-        "disconnecting a container is not supported", hint="make it again with the networks it should have"
-    )
+    """Take a container off a network."""
+    name = parsed.args[0]
+    if name not in _BUILT_IN:
+        context.networks.get(inner_name(name))
+    context.node.disconnect(parsed.args[1], name, force=parsed["force"])
+    return 0

@@ -398,6 +398,23 @@ def network_connect() -> list[Flag]:
         Flag("alias", "", "list", "NAME", "One more name on the network"),
         Flag("ip", "", "str", "ADDRESS", "IPv4 address"),
         Flag("ip6", "", "str", "ADDRESS", "IPv6 address"),
+        Flag("mac-address", "", "str", "ADDRESS", "MAC address"),
+        Flag("gw-priority", "", "str", "NUMBER", "The network of the highest gives the default route"),
+        Flag(
+            "link",
+            "",
+            "list",
+            refuse="links are not supported: containers find each other by name",
+            hidden=True,
+        ),
+        Flag("link-local-ip", "", "list", refuse="link-local addresses are not supported", hidden=True),
+        Flag("driver-opt", "", "list", refuse="options of one connection are not supported", hidden=True),
+    ]
+
+
+def network_disconnect() -> list[Flag]:
+    return [
+        Flag("force", "f", "bool", help="Also where the container's keeper is gone: repair carries it out")
     ]
 
 

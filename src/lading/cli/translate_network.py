@@ -91,8 +91,27 @@ def network_requests(texts: Sequence[str]) -> tuple[str, list[NetworkRequest]]:
     return _networks({"network": texts, "network-alias": [], "ip": "", "ip6": "", "mac-address": ""})
 
 
+def connection(name: str, options: Mapping[str, Any]) -> NetworkRequest:
+    """The request of ``network connect``."""
+    return NetworkRequest(
+        name=name,
+        aliases=options["alias"],
+        ipv4=_address(options["ip"], "--ip", 4),
+        ipv6=_address(options["ip6"], "--ip6", 6),
+        mac=_mac(options["mac-address"]),
+        gateway_priority=_priority(options["gw-priority"]),
+    )
+
+
+def _priority(text: str) -> int:
+    digits = text[1:] if text[:1] in ("-", "+") else text
+    if text and not (digits.isascii() and digits.isdigit() and len(digits) < 10):
+        raise InvalidInput(f"gw-priority {text!r} is not a whole number")
+    return int(text or "0")
+
+
 def _request(text: str) -> NetworkRequest:
-    """``NAME``, or Docker's ``name=NAME,alias=A,ip=…,ip6=…,mac-address=…``."""
+    """``NAME``, or Docker's ``name=NAME,alias=A,ip=…,ip6=…,mac-address=…,gw-priority=…``."""
     if "=" not in text:
         if not text:
             raise InvalidInput("--network is empty")
@@ -112,7 +131,9 @@ def _request(text: str) -> NetworkRequest:
             request.ipv6 = _address(value, "--network ip6", 6)
         elif key == "mac-address":
             request.mac = _mac(value)
-        elif key in ("driver-opt", "gw-priority", "link-local-ip"):
+        elif key == "gw-priority":
+            request.gateway_priority = _priority(value)
+        elif key in ("driver-opt", "link-local-ip"):
             raise Unsupported(f"--network {text!r}: {key} is not supported")
         else:
             raise InvalidInput(f"--network {text!r}: field {key!r} is unknown")

@@ -472,17 +472,24 @@ class DNSConfig(Record):
 
 
 class NetworkRequest(Record):
-    """One network a pod joins: its name, and what the pod is called and numbered there."""
+    """One network a pod joins: its name, and what the pod is called and numbered there.
+
+    The highest ``gateway_priority`` gives the default route.
+    """
 
     name: str
     aliases: list[str] = []
     ipv4: str = ""
     ipv6: str = ""
     mac: str = ""
+    gateway_priority: int = 0
 
 
 class PodExtras(Record):
-    """``networks`` empty means the default bridge. ``network_mode``: "", ``none``, ``host``, ``container:ID``, ``ns:PATH``."""
+    """``networks`` empty means the default bridge.
+
+    ``network_mode``: "", ``none``, ``host``, ``container:ID``, ``ns:PATH``, or ``disconnected`` (off its last network).
+    """
 
     networks: list[NetworkRequest] = []
     network_mode: str = ""

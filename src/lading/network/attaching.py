@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import os
 
-from lading.errors import Conflict, InvalidInput, LadingError, NotFound, Unsupported
+from lading.errors import Conflict, InvalidInput, NotFound, Unsupported
 from lading.formats import jsontext
 from lading.kernel import netlink_netns as netns
 from lading.kernel.netlink import Netlink
 from lading.network import addresses as ad
 from lading.network import bridge as br
-from lading.network import firewall, ipam, ports, resolv
+from lading.network import ipam, ports, publishing, resolv
 from lading.network.model import (
     DEFAULT_NETWORK,
     Attachment,
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from lading.network.store import Store
 
 _STEM = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789")
-_BY_US = ("bridge", "macvlan")
+BY_US = ("bridge", "macvlan")
 
 
 def attach(networks: Networks, request: AttachRequest) -> Attachment:
@@ -44,7 +44,7 @@ def attach(networks: Networks, request: AttachRequest) -> Attachment:
         return Attachment(id=request.id, name=request.name, mode="host", **resolv.of_host())
     if request.mode == "none":
         _refuse(request, "none")
-        return _attach_none(request)
+        return _made(networks, Attachment(id=request.id, name=request.name, mode="none"), request, (), ())
     if request.mode:
         raise Unsupported(f"network mode {request.mode!r}", hint="open the namespace and pass its descriptor")
     wants = request.networks or [NetworkRequest(name=DEFAULT_NETWORK)]
@@ -61,13 +61,10 @@ def attach(networks: Networks, request: AttachRequest) -> Attachment:
     try:
         if networks.roots.uid:
             reservation.release()  # a port that is proven free; pasta or slirp4netns is who binds it
-        _furnish(networks, attachment, request, joined, indexes)
+        _made(networks, attachment, request, joined, indexes)
         attachment.reserved = reservation.detach()
     except BaseException:
         reservation.release()
-        detach(networks, request.id, attachment.namespace)
-        if request.namespace < 0 and attachment.namespace >= 0:
-            os.close(attachment.namespace)
         raise
     return attachment
 
@@ -79,18 +76,23 @@ def _refuse(request: AttachRequest, mode: str) -> None:
         raise InvalidInput(f"network mode {mode} and network {request.networks[0].name} exclude each other")
 
 
-def _attach_none(request: AttachRequest) -> Attachment:
-    """Loopback alone. Nothing of it is on the host, so nothing is recorded."""
-    namespace, inner = _namespace(request)
+def _made(
+    networks: Networks,
+    attachment: Attachment,
+    request: AttachRequest,
+    joined: Sequence[Network],
+    indexes: Sequence[int],
+) -> Attachment:
+    """Carry ``attachment`` out. After a failure its namespace is closed, unless it was the caller's."""
     try:
-        br.configure(inner, ())
+        _furnish(networks, attachment, request, joined, indexes)
     except BaseException:
-        if request.namespace < 0:
-            os.close(namespace)
+        if joined:
+            detach(networks, request.id, attachment.namespace)
+        if request.namespace < 0 and attachment.namespace >= 0:
+            os.close(attachment.namespace)
         raise
-    finally:
-        inner.close()
-    return Attachment(id=request.id, name=request.name, mode="none", namespace=namespace)
+    return attachment
 
 
 def _namespace(request: AttachRequest) -> tuple[int, Netlink]:
@@ -119,43 +121,52 @@ def _record(
     reservation: ports.Reservation,
 ) -> Attachment:
     attachment = Attachment(id=request.id, name=request.name)
-    stem = "".join(c for c in request.id if c in _STEM)[:6]
     nonce = os.urandom(3).hex()
     with store:
         if store.run("select 1 from attachments where id=?", request.id):
             raise Conflict(f"{request.id[:12]} is attached already", hint="detach it first")
         for position, (want, network) in enumerate(zip(wants, joined, strict=True)):
-            if network.id > 0 and not store.run("select 1 from networks where id=?", network.id):
-                raise NotFound(f"network {network.name} was removed meanwhile")
-            interface = Interface(name=f"eth{position}", network=network.name, mtu=network.mtu)
-            if network.driver in _BY_US:
-                ipam.lease(store, network, request.id, want, interface)
-                interface.mac = _mac(want, interface)
-            if network.driver == "user":
-                from lading.network.rootless import ADDRESS, GATEWAY, PREFIX
-
-                interface.addresses, interface.gateways = [f"{ADDRESS}/{PREFIX}"], [GATEWAY]
-            if network.driver == "bridge":
-                interface.host_interface = f"lv{stem}{nonce}{position:x}"
-            store.run(
-                "insert into interfaces values (?, ?, ?, ?)",
-                interface.host_interface or f"{request.id}/{interface.name}",
-                request.id,
-                network.id,
-                interface.mac,
-            )
-            if network.names:
-                _record_names(store, request, want, network, interface)
+            interface = take(store, request, want, network, f"eth{position}", nonce)
             attachment.interfaces.append(interface)
         if request.ports and joined[0].driver != "cni":
-            _record_ports(store, request, joined, attachment, reservation)
+            publishing.record(store, request, joined, attachment, reservation)
         resolv.fill(attachment, joined)
-        _hosts(attachment, request)
-        _save(store, attachment)
+        name_hosts(attachment, request)
+        save(store, attachment)
     return attachment
 
 
-def _save(store: Store, attachment: Attachment) -> None:
+def take(
+    store: Store, request: AttachRequest, want: NetworkRequest, network: Network, name: str, nonce: str
+) -> Interface:
+    """Decide the interface ``name`` on ``network`` and record it, its addresses and names. Inside a transaction."""
+    if network.id > 0 and not store.run("select 1 from networks where id=?", network.id):
+        raise NotFound(f"network {network.name} was removed meanwhile")
+    interface = Interface(name=name, network=network.name, mtu=network.mtu, priority=want.gateway_priority)
+    if network.driver in BY_US:
+        ipam.lease(store, network, request.id, want, interface)
+        interface.mac = _mac(want, interface)
+    if network.driver == "user":
+        from lading.network.rootless import ADDRESS, GATEWAY, PREFIX
+
+        interface.addresses, interface.gateways = [f"{ADDRESS}/{PREFIX}"], [GATEWAY]
+    if network.driver == "bridge":
+        stem = "".join(c for c in request.id if c in _STEM)[:6]
+        interface.host_interface = f"lv{stem}{nonce}{name[3:]}"[:15]
+    store.run(
+        "insert into interfaces values (?, ?, ?, ?)",
+        interface.host_interface or f"{request.id}/{interface.name}",
+        request.id,
+        network.id,
+        interface.mac,
+    )
+    if network.names:
+        _record_names(store, request, want, network, interface)
+    return interface
+
+
+def save(store: Store, attachment: Attachment) -> None:
+    """Write an attachment's record."""
     record = jsontext.dumps(attachment.replace(namespace=-1, reserved=[]).encode())
     store.run("insert or replace into attachments values (?, ?, ?)", attachment.id, os.getpid(), record)
 
@@ -177,43 +188,6 @@ def _record_names(
     )
 
 
-def _record_ports(
-    store: Store,
-    request: AttachRequest,
-    joined: Sequence[Network],
-    attachment: Attachment,
-    reservation: ports.Reservation,
-) -> None:
-    container: dict[int, str] = {}
-    for interface, network in zip(attachment.interfaces, joined, strict=True):
-        if network.driver not in ("bridge", "user") or network.internal:
-            continue
-        for address in interface.addresses:
-            container.setdefault(6 if ":" in address else 4, address.partition("/")[0])
-    if not container:
-        raise InvalidInput(
-            f"{request.id[:12]} publishes ports but is on no bridge network that has a way out"
-        )
-
-    def taken(protocol: str, port: int, host_ip: str) -> str:
-        wild = "::" if ":" in host_ip else "0.0.0.0"
-        rows = store.run("select owner, host_ip from ports where protocol=? and host_port=?", protocol, port)
-        for owner, other in rows:
-            same_family = (":" in str(other)) == (":" in host_ip)
-            if same_family and (host_ip in (other, wild) or other == wild):
-                return f"container {str(owner)[:12]}"
-        return ""
-
-    attachment.ports = ports.publish(request.ports, container, taken, reservation)
-    store.many(
-        "insert into ports values (?, ?, ?, ?, ?, ?)",
-        [
-            (p.protocol, p.host_port, p.host_ip, request.id, p.container_ip, p.container_port)
-            for p in attachment.ports
-        ],
-    )
-
-
 def _mac(want: NetworkRequest, interface: Interface) -> str:
     if want.mac:
         return ad.parse_mac(want.mac).hex(":")
@@ -222,7 +196,8 @@ def _mac(want: NetworkRequest, interface: Interface) -> str:
     return (b"\x0a" + os.urandom(5)).hex(":")
 
 
-def _hosts(attachment: Attachment, request: AttachRequest) -> None:
+def name_hosts(attachment: Attachment, request: AttachRequest) -> None:
+    """What the pod's own ``/etc/hosts`` says of it."""
     names = [n for n in dict.fromkeys((request.hostname or request.id[:12], request.name)) if n]
     attachment.hosts = [
         HostEntry(ip=address.partition("/")[0], hostnames=names)
@@ -246,37 +221,37 @@ def _furnish(
     try:
         ours: list[Interface] = []
         for network, interface, index in zip(joined, attachment.interfaces, indexes, strict=True):
-            if network.driver == "bridge":
-                _plug(networks, attachment, network, interface, index)
-            elif network.driver == "macvlan":
-                br.plug_macvlan(networks.host, network, interface, index, namespace)
-            else:
-                continue
-            ours.append(interface)
+            if network.driver in BY_US:
+                plug(networks, attachment, network, interface, index)
+                ours.append(interface)
         br.configure(inner, ours, loopback=request.namespace < 0)
     finally:
         inner.close()
     if networks.roots.uid:
         _connect_user(networks, attachment, joined)
     elif attachment.ports:
-        networks.nft.run(firewall.port_elements(networks.tag, attachment.ports, "add"))
+        publishing.publish(networks, attachment.ports)
     for position, network in enumerate(joined):
         if network.driver == "cni":
             from lading.network.cninetworks import attach_cni
 
             attach_cni(networks, network, attachment, position, request)
-            _hosts(attachment, request)
+            name_hosts(attachment, request)
             with networks.store as store:
-                _save(store, attachment)
+                save(store, attachment)
     if resolv.needs_resolver(attachment, joined):
         from lading.network.names import ensure_resolver
 
         networks.in_place(lambda: ensure_resolver(networks.roots))
 
 
-def _plug(
+def plug(
     networks: Networks, attachment: Attachment, network: Network, interface: Interface, index: int
 ) -> None:
+    """Make the interface on its network; its other end is born in the attachment's namespace."""
+    if network.driver == "macvlan":
+        br.plug_macvlan(networks.host, network, interface, index, attachment.namespace)
+        return
     hairpin = bool(attachment.ports)
     networks.in_place(
         lambda: br.plug(networks.host, network, interface, index, attachment.namespace, hairpin=hairpin)
@@ -294,26 +269,21 @@ def _connect_user(networks: Networks, attachment: Attachment, joined: Sequence[N
             direct = any(p.container_ip == rootless.ADDRESS for p in attachment.ports)
             rootless.start_uplink(
                 networks.roots,
-                _uplink(attachment.id),
+                uplink_name(attachment.id),
                 attachment.namespace,
                 interface.name,
                 attachment.ports if direct else (),
                 changing=False,
             )
     if attachment.ports and not direct and ours:
-        commands = firewall.port_elements(networks.tag, _anywhere(attachment.ports), "add")
-        networks.in_place(lambda: networks.nft.run(commands))
+        everywhere = publishing.anywhere(attachment.ports)
+        networks.in_place(lambda: publishing.publish(networks, everywhere))
         rootless.forward(networks.roots, "host", [(p, p.host_port) for p in attachment.ports])
 
 
-def _uplink(owner: str) -> str:
+def uplink_name(owner: str) -> str:
     """The name of a pod's own pasta or slirp4netns; short, for it becomes a Unix socket's path."""
     return "pod-" + owner[:16]
-
-
-def _anywhere(published: Sequence[PublishedPort]) -> list[PublishedPort]:
-    """The ports as they arrive in the user's own host namespace: always at the uplink's address."""
-    return [p.replace(host_ip="") for p in published]
 
 
 # -- taking off ------------------------------------------------------------------------------------------------------
@@ -323,12 +293,12 @@ def detach(networks: Networks, owner: str, namespace: int) -> None:
     """See :meth:`lading.network.Networks.detach`."""
     store = networks.store
     rows = [str(row[0]) for row in store.run("select name from interfaces where owner=?", owner)]
-    published = published_ports(store, owner)
+    published = publishing.recorded(store, owner)
     if networks.roots.uid:
         _disconnect_user(networks, owner, published, rows)
     else:
         if published:
-            _unpublish(networks, published)
+            publishing.unpublish(networks, published)
         br.unplug(networks.host, [name for name in rows if "/" not in name])
     if any("/" in name for name in rows):
         from lading.network.cninetworks import detach_cni
@@ -336,10 +306,16 @@ def detach(networks: Networks, owner: str, namespace: int) -> None:
         detach_cni(networks, owner, namespace)
     with store:
         store.forget(owner)
-        if networks.roots.uid and not store.run("select 1 from interfaces where name not like '%/%' limit 1"):
-            from lading.network.rootless import tear_down
+        leave_user_host(networks)
 
-            tear_down(networks.roots)
+
+def leave_user_host(networks: Networks) -> None:
+    """Take an ordinary user's own host namespace away once nothing stands in it. Inside a transaction."""
+    rows = networks.store.run("select 1 from interfaces where name not like '%/%' limit 1")
+    if networks.roots.uid and not rows:
+        from lading.network.rootless import tear_down
+
+        tear_down(networks.roots)
 
 
 def _disconnect_user(
@@ -347,43 +323,12 @@ def _disconnect_user(
 ) -> None:
     from lading.network import rootless
 
-    rootless.stop_uplink(networks.roots, _uplink(owner))
+    rootless.stop_uplink(networks.roots, uplink_name(owner))
     rootless.withdraw(networks.roots, "host", published)
 
     def there() -> None:
         if published:
-            _unpublish(networks, _anywhere(published))
+            publishing.unpublish(networks, publishing.anywhere(published))
         br.unplug(networks.host, [name for name in interfaces if "/" not in name])
 
     networks.in_place(there, make=False)
-
-
-def published_ports(store: Store, owner: str = "") -> list[PublishedPort]:
-    """The recorded ports of one owner, or of all."""
-    rows = store.run(
-        "select protocol, host_ip, host_port, container_ip, container_port from ports where ?1='' or owner=?1",
-        owner,
-    )
-    return [
-        PublishedPort(
-            protocol=str(row[0]),
-            host_ip=str(row[1]),
-            host_port=int(str(row[2])),
-            container_ip=str(row[3]),
-            container_port=int(str(row[4])),
-        )
-        for row in rows
-    ]
-
-
-def _unpublish(networks: Networks, published: Sequence[PublishedPort]) -> None:
-    try:
-        networks.nft.run(firewall.port_elements(networks.tag, published, "delete"))
-    except LadingError:
-        # All in one transaction, so one element that is gone already keeps the others: take them one by one.
-        for port in published:
-            try:
-                networks.nft.run(firewall.port_elements(networks.tag, [port], "delete"))
-            except LadingError as error:
-                if error.reason != "not-found":
-                    raise

@@ -14,6 +14,7 @@ from lading.kernel import netlink_route as rt
 from lading.kernel.netlink import Message, Netlink
 from lading.network import addresses as ad
 from lading.network.model import Interface, Network
+from lading.network.routing import default_routes
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -132,7 +133,7 @@ def plug_macvlan(host: Netlink, network: Network, interface: Interface, parent: 
 
 
 def configure(inner: Netlink, interfaces: Sequence[Interface], *, loopback: bool = True) -> None:
-    """The pod's end: everything up, addresses on, default routes through the first gateways of each family."""
+    """The pod's end: everything up, addresses on, and a default route of each family."""
     batch = [rt.link_set(1, up=True)] if loopback else []
     for interface in interfaces:
         if not any(":" in a for a in interface.addresses):
@@ -141,17 +142,15 @@ def configure(inner: Netlink, interfaces: Sequence[Interface], *, loopback: bool
     if batch:
         inner.run(batch)
     batch = []
-    routed: set[int] = set()
+    routes = default_routes(interfaces)
     for interface in interfaces:
         index = rt.Link(inner.ask(rt.link_get(interface.name))).index
         for address in interface.addresses:
             text, _, prefix = address.partition("/")
             batch.append(rt.address_add(index, ad.pack(text), int(prefix)))
-        for gateway in interface.gateways:
-            packed = ad.pack(gateway)
-            if len(packed) not in routed:
-                routed.add(len(packed))
-                batch.append(rt.route_add(b"", 0, gateway=packed, index=index))
+        for name, gateway in routes.values():
+            if name == interface.name:
+                batch.append(rt.route_add(b"", 0, gateway=ad.pack(gateway), index=index))
     if batch:
         inner.run(batch)
 

@@ -119,8 +119,8 @@ def _spelt_out(mappings: Sequence[PortMapping]) -> list[PortMapping]:
     return made
 
 
-def detach_cni(networks: Networks, owner: str, namespace: int) -> None:
-    """DEL for every recorded CNI interface of ``owner``, with the configuration that ADD used."""
+def detach_cni(networks: Networks, owner: str, namespace: int, interface: str = "") -> None:
+    """DEL for every recorded CNI interface of ``owner``, or one of them, with the configuration that ADD used."""
     cache = _cache(networks)
     path = f"/proc/{os.getpid()}/fd/{namespace}" if namespace >= 0 else ""
     try:
@@ -130,6 +130,8 @@ def detach_cni(networks: Networks, owner: str, namespace: int) -> None:
     for name in sorted(names):
         parts = name.removesuffix(".json").split("!")
         if len(parts) != 3 or not name.endswith(".json") or parts[1] != owner:
+            continue
+        if interface and parts[2] != interface:
             continue
         with open(f"{cache}/{name}", "rb") as file:
             record = loads(file.read(), what=name)

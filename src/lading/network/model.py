@@ -94,7 +94,7 @@ class AttachRequest(Record):
 
 
 class Interface(Record):
-    """An interface in the pod's namespace. ``addresses`` carry their prefix length."""
+    """An interface in the pod's namespace. ``addresses`` carry their prefix length; ``priority`` for the default route."""
 
     name: str
     network: str
@@ -103,6 +103,7 @@ class Interface(Record):
     gateways: list[str] = []
     host_interface: str = ""
     mtu: int = 0
+    priority: int = 0
 
 
 class HostEntry(Record):

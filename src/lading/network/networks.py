@@ -173,7 +173,10 @@ class Networks:
         try:
             self.ensure(made)
         except BaseException:
-            self.remove(name, force=True)
+            try:
+                self.remove(name, force=True)
+            except NotFound:
+                pass  # removed by somebody else, which is what failed
             raise
         return made
 
@@ -329,6 +332,8 @@ class Networks:
         if index and self.store.meta(f"ready {network.id}") == ready and table_exists(self.tag):
             return index
         with self.store as store:
+            if not store.run("select 1 from networks where id=?", network.id):
+                raise NotFound(f"network {network.name} was removed meanwhile")
             for sentence in br.make_bridge(self.host, network):
                 store.set_meta("changed " + sentence.split(" ", 1)[0], sentence)
                 if not self.roots.uid:
@@ -342,9 +347,9 @@ class Networks:
         return index
 
     def _rebuild_firewall(self, networks: Sequence[Network]) -> None:
-        from lading.network.attaching import published_ports
+        from lading.network.publishing import recorded
 
-        self.nft.run(firewall.table(self.tag, networks, published_ports(self.store)))
+        self.nft.run(firewall.table(self.tag, networks, recorded(self.store)))
         self.store.set_meta("schema", firewall.SCHEMA)
 
     def _untold(self, sentence: str) -> None:
@@ -368,6 +373,16 @@ class Networks:
         from lading.network.attaching import attach
 
         return attach(self, request)
+
+    def adjust(self, request: AttachRequest, held: Sequence[int] = ()) -> Attachment:
+        """Let a pod that lives join and leave networks until it is on those of ``request``, and finish what a kill left.
+
+        ``request.namespace`` is the pod's namespace; ``held`` are the descriptors that keep its published ports: those of
+        ports that it loses are closed, and ``reserved`` of the result replaces them. A failure changes nothing.
+        """
+        from lading.network.joining import adjust
+
+        return adjust(self, request, held)
 
     def attachment(self, owner: str) -> Attachment | None:
         """What is recorded for an id; its ``namespace`` is -1."""

@@ -107,6 +107,47 @@ def _explained(error: OSError, protocol: str, host_ip: str, port: int) -> Except
     return KernelError(f"bind {where}", error.errno or 0)
 
 
+def missing(
+    mappings: Sequence[PortMapping], container: dict[int, str], published: Sequence[PublishedPort]
+) -> list[PortMapping]:
+    """What ``mappings`` ask for and ``published`` lacks, one port and host address each.
+
+    Only what the families of ``container`` can carry; a port that the network chose keeps its number in the other family.
+    """
+    made = []
+    for mapping in mappings:
+        if mapping.host_ip and ad.parse_address(mapping.host_ip)[0] not in container:
+            continue
+        for host_ip in _host_addresses(mapping, container):
+            for step in range(mapping.count):
+                port = mapping.container_port + step
+                wanted = mapping.host_port + step if mapping.host_port else 0
+                same = [
+                    p for p in published
+                    if p.protocol == mapping.protocol and p.container_port == port and wanted in (0, p.host_port)
+                ]  # fmt: skip
+                if not any(p.host_ip == host_ip for p in same):
+                    number = wanted or next((p.host_port for p in same), 0)
+                    made.append(
+                        mapping.replace(container_port=port, host_port=number, host_ip=host_ip, count=1)
+                    )
+    return made
+
+
+def keep_only(held: Sequence[int], published: Sequence[PublishedPort]) -> list[int]:
+    """Close the descriptors of :meth:`Reservation.detach` whose port is not ``published`` any more; the others."""
+    wanted = {(p.host_ip, p.host_port) for p in published}
+    kept = []
+    for fd in held:
+        probe = _RawSocket(fileno=fd)
+        address = probe.getsockname()
+        if (address[0], address[1]) in wanted:
+            kept.append(probe.detach())
+        else:
+            probe.close()
+    return kept
+
+
 def publish(
     mappings: Sequence[PortMapping],
     container: dict[int, str],

@@ -84,6 +84,9 @@ def _network(runner: PodRunner) -> None:
     if request.mode != "host":
         attachment.namespace = _open_namespace(runner, "net")
     runner.attachment = attachment
+    from lading.node import connecting
+
+    connecting.follow(runner)  # what a keeper killed while it connected or disconnected left half done
 
 
 def _holder(runner: PodRunner) -> None:

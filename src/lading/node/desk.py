@@ -9,6 +9,8 @@ stop       id, timeout (seconds or null)                     code; once the pod 
 wait       id                                                code; once the pod has ended
 remove     id, force                                         nothing; once it is gone
 policy     id, policy (Docker's restart policy)              nothing
+connect    id, network (a NetworkRequest)                    nothing; once it is on that network
+disconnect id, network (a name)                              nothing; once it is off it
 attach     id, container, stdin                              tty; then the packets of :mod:`lading.node.wire`
 exec       id, container, process (runtime-spec), fds        pid, and the terminal's master when one was asked for;
                                                              then ``x`` with the exit code
@@ -229,6 +231,14 @@ class Caller:
         for running in runner.running.values():
             running.unit.restarts.policy = parse_policy(request["policy"])
         self._answer({})
+
+    def _do_connect(self, request: dict[str, Any], fds: list[int]) -> None:
+        from lading.node import connecting
+
+        connecting.in_keeper(self._runner(request), request)
+        self._answer({})
+
+    _do_disconnect = _do_connect
 
     def _do_remove(self, request: dict[str, Any], fds: list[int]) -> None:
         runner = self.desk.runners.get(request["id"])

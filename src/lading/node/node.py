@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from typing import BinaryIO
 
-    from lading.formats.pod import Pod
+    from lading.formats.pod import NetworkRequest, Pod
     from lading.images import Image, Images
     from lading.kernel import Kernel
     from lading.kernel.cgroups.stats import Stats
@@ -195,6 +195,18 @@ class Node:
         from lading.node import control
 
         control.update(self.shop, reference, changes)
+
+    def connect(self, reference: str, want: NetworkRequest) -> None:
+        """Connect a pod, running or not, to one more network. Raises :class:`Conflict` (reason ``connected``)."""
+        from lading.node import connecting
+
+        connecting.connect(self.shop, reference, want)
+
+    def disconnect(self, reference: str, network: str, *, force: bool = False) -> None:
+        """Take a pod off a network. Raises :class:`NotFound` (reason ``not-connected``)."""
+        from lading.node import connecting
+
+        connecting.disconnect(self.shop, reference, network, force=force)
 
     def exec(self, reference: str, request: ExecRequest, stdio: Stdio | None = None) -> Session:
         """Start a process in a running container. With ``stdio`` (and no tty) it inherits those descriptors directly."""

@@ -60,7 +60,9 @@ def network_request(record: PodRecord) -> AttachRequest | None:
     from lading.network import AttachRequest, PortMapping
 
     ports = []
-    if mode != "host":
+    if mode == "disconnected":
+        mode = "none"  # it was taken off its last network; its ports wait for the next
+    elif mode != "host":
         for container in pod.spec.containers + pod.spec.init_containers:
             for port in container.ports:
                 if port.host_port == 0 and not extras.publish_all:
@@ -88,21 +90,23 @@ def network_request(record: PodRecord) -> AttachRequest | None:
 
 
 def _write_files(runner: PodRunner, directory: str) -> None:
-    record, attachment = runner.record, runner.attachment
-    pod = record.pod
-    name = etcfiles.hostname(pod, record.id)
+    name = etcfiles.hostname(runner.record.pod, runner.record.id)
     _write(f"{directory}/hostname", name + "\n")
+    for file, text in file_texts(runner.record, runner.attachment).items():
+        _write(f"{directory}/{file}", text)
+
+
+def file_texts(record: PodRecord, attachment: Attachment | None) -> dict[str, str]:
+    """The generated files that depend on the network: ``hosts`` and ``resolv.conf``."""
+    pod = record.pod
     if attachment is None or attachment.mode == "host":
-        _write(
-            f"{directory}/hosts",
-            _host_file("/etc/hosts") + etcfiles.hosts(pod, []).partition("allrouters\n")[2],
-        )
+        hosts = _host_file("/etc/hosts") + etcfiles.hosts(pod, []).partition("allrouters\n")[2]
     else:
         entries = [(entry.ip, entry.hostnames) for entry in attachment.hosts]
         gateway = ""
         for interface in attachment.interfaces:
             gateway = gateway or (interface.gateways[0] if interface.gateways else "")
-        _write(f"{directory}/hosts", etcfiles.hosts(pod, entries, gateway))
+        hosts = etcfiles.hosts(pod, entries, gateway)
     servers: list[str] = []
     searches: list[str] = []
     options: list[str] = []
@@ -110,7 +114,7 @@ def _write_files(runner: PodRunner, directory: str) -> None:
         servers, searches = attachment.nameservers, attachment.searches
         options = attachment.resolver_options
     host = "" if servers else _host_file("/etc/resolv.conf")
-    _write(f"{directory}/resolv.conf", etcfiles.resolv_conf(pod, servers, searches, options, host))
+    return {"hosts": hosts, "resolv.conf": etcfiles.resolv_conf(pod, servers, searches, options, host)}
 
 
 def _host_file(path: str) -> str:

@@ -1,0 +1,122 @@
+"""Published ports in the records and in our table: which of a pod's addresses they lead to, made and taken back."""
+
+from __future__ import annotations
+
+from lading.errors import InvalidInput, LadingError
+from lading.network import firewall, ports, routing
+from lading.network.model import Attachment, AttachRequest, Network, PublishedPort
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from lading.network.networks import Networks
+    from lading.network.store import Store
+
+
+def recorded(store: Store, owner: str = "") -> list[PublishedPort]:
+    """The recorded ports of one owner, or of all."""
+    rows = store.run(
+        "select protocol, host_ip, host_port, container_ip, container_port from ports where ?1='' or owner=?1",
+        owner,
+    )
+    return [
+        PublishedPort(
+            protocol=str(row[0]),
+            host_ip=str(row[1]),
+            host_port=int(str(row[2])),
+            container_ip=str(row[3]),
+            container_port=int(str(row[4])),
+        )
+        for row in rows
+    ]
+
+
+def carriers(attachment: Attachment, joined: Sequence[Network]) -> dict[int, str]:
+    """Family (4, 6) → the pod's address that published ports lead to: on the network of its default route, if it can."""
+    drivers = {n.name: n for n in joined}
+    found: dict[int, str] = {}
+    for interface in routing.ranked(attachment.interfaces):
+        network = drivers.get(interface.network)
+        if network is None or network.driver not in ("bridge", "user") or network.internal:
+            continue
+        for address in interface.addresses:
+            found.setdefault(6 if ":" in address else 4, address.partition("/")[0])
+    return found
+
+
+def record(
+    store: Store,
+    request: AttachRequest,
+    joined: Sequence[Network],
+    attachment: Attachment,
+    reservation: ports.Reservation,
+) -> None:
+    """Decide a new attachment's ports and write them down. Inside a transaction."""
+    container = carriers(attachment, joined)
+    if not container:
+        raise InvalidInput(
+            f"{request.id[:12]} publishes ports but is on no bridge network that has a way out"
+        )
+    attachment.ports = ports.publish(request.ports, container, taken_by(store), reservation)
+    write(store, request.id, attachment.ports)
+
+
+def write(store: Store, owner: str, published: Sequence[PublishedPort]) -> None:
+    """Write ports down for ``owner``; one that is recorded gets a new container address."""
+    store.many(
+        "insert or replace into ports values (?, ?, ?, ?, ?, ?)",
+        [(p.protocol, p.host_port, p.host_ip, owner, p.container_ip, p.container_port) for p in published],
+    )
+
+
+def taken_by(store: Store) -> Callable[[str, int, str], str]:
+    """A function that names who has ``(protocol, port, host address)`` by the records; empty text for nobody."""
+
+    def taken(protocol: str, port: int, host_ip: str) -> str:
+        wild = "::" if ":" in host_ip else "0.0.0.0"
+        rows = store.run("select owner, host_ip from ports where protocol=? and host_port=?", protocol, port)
+        for owner, other in rows:
+            same_family = (":" in str(other)) == (":" in host_ip)
+            if same_family and (host_ip in (other, wild) or other == wild):
+                return f"container {str(owner)[:12]}"
+        return ""
+
+    return taken
+
+
+def anywhere(published: Sequence[PublishedPort]) -> list[PublishedPort]:
+    """The ports as they arrive in an ordinary user's own host namespace: always at the uplink's address."""
+    return [p.replace(host_ip="") for p in published]
+
+
+def publish(networks: Networks, published: Sequence[PublishedPort]) -> None:
+    """Put ports into our table. Where the host is: in place."""
+    networks.nft.run(firewall.port_elements(networks.tag, published, "add"))
+
+
+def unpublish(networks: Networks, published: Sequence[PublishedPort]) -> None:
+    """Take ports out of our table, there or not. Where the host is: in place."""
+    try:
+        networks.nft.run(firewall.port_elements(networks.tag, published, "delete"))
+    except LadingError:
+        # All in one transaction, so one element that is gone already keeps the others: take them one by one.
+        for port in published:
+            try:
+                networks.nft.run(firewall.port_elements(networks.tag, [port], "delete"))
+            except LadingError as error:
+                if error.reason != "not-found":
+                    raise
+
+
+def move(networks: Networks, before: Sequence[PublishedPort], after: Sequence[PublishedPort]) -> None:
+    """Let ports lead elsewhere in one transaction, so that no connection falls between. Where the host is."""
+    tag = networks.tag
+    old, new = firewall.port_elements(tag, before, "delete"), firewall.port_elements(tag, after, "add")
+    try:
+        if old or new:
+            networks.nft.run(old + new)
+    except LadingError:
+        unpublish(networks, [*before, *after])
+        if after:
+            publish(networks, after)

@@ -1,0 +1,50 @@
+"""Which interface gives the default route, and which ports a pod lacks: pure decisions."""
+
+from __future__ import annotations
+
+from lading.network.model import Interface, PortMapping, PublishedPort
+from lading.network.ports import missing
+from lading.network.routing import default_routes, ranked
+
+
+def interface(network: str, *gateways: str, priority: int = 0) -> Interface:
+    return Interface(name="on-" + network, network=network, gateways=list(gateways), priority=priority)
+
+
+def test_the_name_that_comes_first_gives_the_default_route_and_the_default_network_is_bridge() -> None:
+    found = ranked([interface("zoo"), interface("lading"), interface("air")])
+    assert [i.network for i in found] == ["air", "lading", "zoo"]
+
+
+def test_a_priority_comes_before_a_name_and_each_family_has_its_own_route() -> None:
+    four = interface("aaa", "10.0.0.1", priority=-1)
+    both = interface("bbb", "10.1.0.1", "fd00::1")
+    assert default_routes([four, both]) == {4: ("on-bbb", "10.1.0.1"), 6: ("on-bbb", "fd00::1")}
+    four.priority = 7
+    assert default_routes([four, both]) == {4: ("on-aaa", "10.0.0.1"), 6: ("on-bbb", "fd00::1")}
+    assert default_routes([interface("inner")]) == {}
+
+
+def published(host_ip: str, host_port: int = 8080, port: int = 80) -> PublishedPort:
+    return PublishedPort(
+        protocol="tcp", host_ip=host_ip, host_port=host_port, container_ip="x", container_port=port
+    )
+
+
+def test_a_new_family_gets_the_number_that_the_other_has() -> None:
+    wants = [PortMapping(container_port=80)]
+    (found,) = missing(wants, {4: "10.0.0.2", 6: "fd00::2"}, [published("0.0.0.0", 40000)])
+    assert (found.host_ip, found.host_port) == ("::", 40000)
+    assert missing(wants, {4: "10.0.0.2"}, [published("0.0.0.0", 40000)]) == []
+
+
+def test_a_range_lacks_only_what_is_not_there_and_a_family_without_address_waits() -> None:
+    wants = [
+        PortMapping(container_port=80, host_port=8080, count=3),
+        PortMapping(container_port=9, host_port=9, host_ip="::1"),
+    ]
+    found = missing(wants, {4: "10.0.0.2"}, [published("0.0.0.0", 8081, 81)])
+    assert [(p.host_ip, p.host_port, p.container_port) for p in found] == [
+        ("0.0.0.0", 8080, 80),
+        ("0.0.0.0", 8082, 82),
+    ]
