@@ -110,6 +110,7 @@ def info(context: Context, parsed: Parsed) -> int:
         "cpus": os.cpu_count() or 1,
         "memory": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
         "hostname": os.uname().nodename,
+        "storage": _storage(context),
         "root": roots.data,
         "run_root": roots.run,
         "config": roots.config,
@@ -125,6 +126,12 @@ def info(context: Context, parsed: Parsed) -> int:
             value = "yes" if value else "no"
         print(f"{key.replace('_', ' ').capitalize() + ':':<22}{value}")
     return 0
+
+
+def _storage(context: Context) -> str:
+    """``overlay``, or ``copy`` with the reason in brackets."""
+    chosen = context.images.storage()
+    return f"{chosen.kind} ({chosen.reason})" if chosen.reason else chosen.kind
 
 
 def _cgroup_version() -> str:

@@ -12,11 +12,13 @@ class Rootfs(Record):
     ``upper``   the writable directory (the container's own changes); empty for a read-only root without one.
     ``work``    overlayfs work directory on the file system of ``upper``.
     ``userxattr``  overlay metadata lives in ``user.overlay.*`` (rootless).
+    ``base``    of a plain root that began as a private copy of an image: the layers to compare it with, top-most first.
     ``volatile``   skip overlayfs syncs; only for containers that are removed when they end.
     """
 
     lower: list[str] = []
     upper: str = ""
     work: str = ""
+    base: list[str] = []
     userxattr: bool = False
     volatile: bool = False

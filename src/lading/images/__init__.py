@@ -31,7 +31,9 @@ if TYPE_CHECKING:
     from lading.images.maintenance import Finding, Usage
     from lading.images.pull import PullOptions
     from lading.images.remove import RemoveReport
+    from lading.images.storage import Choice
     from lading.images.transfer import Progress
+    from lading.kernel import Kernel
 
 __all__ = ["Image", "Images"]
 
@@ -41,13 +43,14 @@ _HEX = frozenset("0123456789abcdef")
 class Images:
     """The image store below ``root`` (:attr:`lading.roots.Roots.images`). Any number of processes may use it at once."""
 
-    def __init__(self, root: str, kernel: object = None) -> None:
+    def __init__(self, root: str, kernel: Kernel | None = None) -> None:
         self.root = root
         self.kernel = kernel
         self.names = Names(root)
         self.resolved = ResolvedStore(root, self._names_of)
         self._content: ContentStore | None = None
         self._layers: LayerStore | None = None
+        self._storage: Choice | None = None
 
     # --- parts ------------------------------------------------------------------------------------------------------
 
@@ -162,9 +165,18 @@ class Images:
     def rootfs(self, image: Image, directory: str, *, volatile: bool = False) -> Rootfs:
         """Prepare a writable layer for a container of ``image`` below ``directory`` (made if absent): ``upper`` and ``work``.
 
-        The caller records ``directory`` before, and removes it after. Mounting is the runtime's, inside the container.
+        Where overlayfs cannot be used it is a private copy of the image instead (:mod:`lading.images.storage`). The caller
+        records ``directory`` before, and removes it after. Mounting is the runtime's, inside the container.
         """
         upper, work = directory + "/upper", directory + "/work"
+        userxattr = userns.inside() or os.geteuid() != 0
+        # A container stays what it began as, whatever is chosen for new ones.
+        if os.path.isdir(directory + "/copy") or (
+            not os.path.isdir(upper) and self.storage(userxattr=userxattr).kind == "copy"
+        ):
+            from lading.images import copied
+
+            return copied.rootfs(image, directory, volatile=volatile)
         try:
             os.makedirs(directory, mode=0o711, exist_ok=True)
             mode, uid, gid = image.owner
@@ -192,9 +204,22 @@ class Images:
             lower=image.layers,
             upper=upper,
             work=work,
-            userxattr=userns.inside() or os.geteuid() != 0,
+            userxattr=userxattr,
             volatile=volatile,
         )
+
+    def storage(self, *, userxattr: bool | None = None) -> Choice:
+        """How the roots of new containers are made: ``overlay`` or ``copy``, and why.
+
+        Raises :class:`InvalidInput` for an unknown ``LADING_STORAGE``, :class:`Unsupported` where it asks for too much.
+        """
+        from lading.images.storage import choose
+
+        if self._storage is None:
+            if userxattr is None:
+                userxattr = userns.inside() or os.geteuid() != 0
+            self._storage = choose(self.root, self.kernel, userxattr=userxattr)
+        return self._storage
 
     # --- changing ---------------------------------------------------------------------------------------------------
 
@@ -313,25 +338,26 @@ class Images:
         created_by: str = "",
         names: Collection[str] = (),
         lower: Sequence[str] = (),
+        base: Sequence[str] = (),
     ) -> Image:
         """Make an image of ``parent`` and a container's writable directory ``upper``.
 
         ``config`` replaces the parent's, then ``changes`` (Dockerfile instructions) apply.
         ``lower``: the layers below ``upper``, so that mount points of the runtime's stay out.
+        ``base``: the layers that ``upper`` is a copy of, when it is one (:class:`Rootfs`).
         """
         from lading.images.make import commit
 
         return commit(
             self,
             parent,
-            upper,
             config=config,
             changes=changes,
             author=author,
             message=message,
             created_by=created_by,
             names=names,
-            lower=lower,
+            rootfs=Rootfs(upper=upper, lower=list(lower), base=list(base)),
         )
 
     def changes(self, rootfs: Rootfs) -> Iterator[Change]:

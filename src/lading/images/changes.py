@@ -48,7 +48,7 @@ def _only_mounted(name: bytes, path: bytes, there: os.stat_result, below: list[b
     if known is None:
         if not (entries or name in MOUNT_POINTS):
             return False
-    elif not entries or not _same(known, path, there, times=False):
+    elif not entries or not same_directory(known, path, there, times=False):
         return False
     inner = [] if known is None else known.paths
     return all(
@@ -86,6 +86,11 @@ def changes(rootfs: Rootfs) -> Iterator[Change]:
 
     As Docker's, the list passes over what only the runtime made: :data:`MOUNT_POINTS`.
     """
+    if rootfs.base:
+        from lading.images import differences
+
+        yield from differences.changes(rootfs)
+        return
     lower = union.roots(rootfs.lower)
     hidden = mounted_over(rootfs.upper, rootfs.lower)
     pending: list[tuple[bytes, bytes, list[bytes]]] = [(b"", os.fsencode(rootfs.upper), lower)]
@@ -106,7 +111,7 @@ def changes(rootfs: Rootfs) -> Iterator[Change]:
                 continue
             if known is None:
                 yield Change("A", text)
-            elif not _same(known, here, there):
+            elif not same_directory(known, here, there):
                 yield Change("C", text)
             if stat.S_ISDIR(there.st_mode):
                 opaque = union.is_opaque(here)
@@ -118,7 +123,7 @@ def changes(rootfs: Rootfs) -> Iterator[Change]:
         pending.extend(reversed(inner))
 
 
-def _same(known: union.Node, path: bytes, there: os.stat_result, *, times: bool = True) -> bool:
+def same_directory(known: union.Node, path: bytes, there: os.stat_result, *, times: bool = True) -> bool:
     """Whether a directory in the writable layer is there only because something below it changed."""
     old = known.there
     if not stat.S_ISDIR(there.st_mode) or not stat.S_ISDIR(old.st_mode):

@@ -69,6 +69,15 @@ def sync_directory(path: str) -> None:
         os.close(fd)
 
 
+def sync_file_system(fd: int) -> None:
+    """syncfs(2): what was written to the file system of ``fd`` reaches the disk."""
+    import ctypes
+
+    if ctypes.CDLL(None, use_errno=True).syncfs(fd):
+        number = ctypes.get_errno()
+        raise disk_error(OSError(number, os.strerror(number)), "cannot sync the disk")
+
+
 def read(path: str) -> bytes | None:
     """The whole content of a small file, None when there is none."""
     try:

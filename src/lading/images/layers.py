@@ -19,7 +19,15 @@ from lading.errors import Corrupt, LadingError
 from lading.formats import digest as digests
 from lading.formats import jsontext
 from lading.images.compression import decompress
-from lading.images.files import Lock, disk_error, read, remove_tree, try_lock, write_atomically
+from lading.images.files import (
+    Lock,
+    disk_error,
+    read,
+    remove_tree,
+    sync_file_system,
+    try_lock,
+    write_atomically,
+)
 from lading.images.leases import Lease
 from lading.images.limits import Limits
 from lading.images.tarread import TarReader
@@ -188,7 +196,7 @@ class Staging:
         }
         write_atomically(self.path + "/layer.json", jsontext.dumps(record).encode())
         # The rename below survives a power cut, so the files must: one sync for thousands of them.
-        _sync_file_system(self._fd)
+        sync_file_system(self._fd)
         final = f"{self._store._layers}/{key}"
         try:
             os.rename(self.path, final)
@@ -369,15 +377,6 @@ class LayerSink:
 
     def __exit__(self, *_: object) -> None:
         self.close()
-
-
-def _sync_file_system(fd: int) -> None:
-    """syncfs(2): what was written to the file system of ``fd`` reaches the disk."""
-    import ctypes
-
-    if ctypes.CDLL(None, use_errno=True).syncfs(fd):
-        number = ctypes.get_errno()
-        raise disk_error(OSError(number, os.strerror(number)), "cannot sync the image store")
 
 
 class _Pipe:

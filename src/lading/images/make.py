@@ -7,7 +7,7 @@ import os
 from lading.errors import InvalidInput
 from lading.formats import platform as platforms
 from lading.formats.oci_image import History, ImageConfig, RunConfig
-from lading.images import instructions
+from lading.images import differences, instructions
 from lading.images.compression import decompress
 from lading.images.limits import Limits
 from lading.images.newlayer import LayerWriter
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
     from typing import BinaryIO
 
+    from lading.formats.rootfs import Rootfs
     from lading.images import Images
     from lading.images.image import Image
     from lading.images.pack import Owner
@@ -98,8 +99,8 @@ def import_tar(
 def commit(
     images: Images,
     parent: Image,
-    upper: str,
     *,
+    rootfs: Rootfs,
     config: RunConfig | None = None,
     changes: Sequence[str] = (),
     author: str = "",
@@ -107,7 +108,6 @@ def commit(
     created_by: str = "",
     names: Collection[str] = (),
     owner: Owner | None = None,
-    lower: Sequence[str] = (),
 ) -> Image:
     """See :meth:`Images.commit`."""
     run = instructions.apply(config if config is not None else parent.config.config, changes)
@@ -116,7 +116,10 @@ def commit(
         manifest = decode_manifest(images.content.read(parent.digest, limit=MAX_MANIFEST), parent.digest)
         lease.add(*(layer.digest for layer in manifest.layers))
         with LayerWriter(images, lease=lease) as layer:
-            pack_changes(upper, layer.write, owner=owner, lower=lower)
+            if rootfs.base:
+                differences.pack(rootfs, layer.write, owner=owner)
+            else:
+                pack_changes(rootfs.upper, layer.write, owner=owner, lower=rootfs.lower)
             descriptor, diff_id = layer.finish()
         time = now()
         made = parent.config.replace(

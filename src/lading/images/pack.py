@@ -140,7 +140,7 @@ class Packer:
                 raise LadingError(f"{show(entry.name)} changed while it was read", reason="changed")
             entry.size = entry.stored = there.st_size
             if there.st_blocks * 512 < there.st_size:
-                entry.sparse = _holes(fd, there.st_size)
+                entry.sparse = holes(fd, there.st_size)
                 if entry.sparse is not None:
                     entry.stored = sum(length for _, length in entry.sparse)
             self._tar.add(entry)
@@ -159,7 +159,7 @@ class Packer:
             length -= len(data)
 
 
-def _holes(fd: int, size: int) -> list[tuple[int, int]] | None:
+def holes(fd: int, size: int) -> list[tuple[int, int]] | None:
     """Where a file has data; None when it has no holes worth the trouble."""
     parts: list[tuple[int, int]] = []
     position = 0

@@ -19,7 +19,7 @@ import stat
 from lading.errors import Corrupt
 from lading.formats import digest as digests
 from lading.images.tarentry import show
-from lading.images.union import is_opaque, is_whiteout
+from lading.images.union import is_opaque, is_whiteout, marked
 from lading.images.unpacked import Unpacked, hostile
 
 TYPE_CHECKING = False
@@ -95,12 +95,14 @@ def _look(
             try:
                 there = os.lstat(path)
             except FileNotFoundError:
+                last = last or marked(path.rpartition(b"/")[0], part)
                 break
             if is_whiteout(there):
                 return None
             if index < len(parts) - 1 and not stat.S_ISDIR(there.st_mode):
                 return None
-            last = last or (stat.S_ISDIR(there.st_mode) and is_opaque(path))
+            if stat.S_ISDIR(there.st_mode):
+                last = last or is_opaque(path) or marked(path.rpartition(b"/")[0], part)
         else:
             if not (explicit and stat.S_ISDIR(there.st_mode) and name in layer.implicit):
                 return path, there

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
 OVERLAY = ("trusted.overlay.", "user.overlay.")
+MARK = b".wh."
+OPAQUE_MARK = b".wh..wh..opq"
 
 
 class Node:
@@ -40,6 +42,24 @@ def is_whiteout(there: os.stat_result) -> bool:
     return stat.S_ISCHR(there.st_mode) and not there.st_rdev
 
 
+def is_mark(there: os.stat_result) -> bool:
+    """Whether a file named ``.wh.…`` stands for a whiteout, where the file system can have no device or attribute for it.
+
+    Unpacking makes such files empty, without permissions and time, and an archive cannot make a file of that name.
+    """
+    return stat.S_ISREG(there.st_mode) and not (
+        stat.S_IMODE(there.st_mode) or there.st_size or there.st_mtime_ns
+    )
+
+
+def marked(directory: bytes, name: bytes) -> bool:
+    """Whether a mark in ``directory`` deletes ``name`` from the layers below."""
+    try:
+        return is_mark(os.lstat(directory + b"/" + MARK + name))
+    except OSError:
+        return False
+
+
 def is_opaque(path: bytes) -> bool:
     """Whether a directory hides what the layers below have in it."""
     for name in ("trusted.overlay.opaque", "user.overlay.opaque"):
@@ -48,7 +68,7 @@ def is_opaque(path: bytes) -> bool:
                 return True
         except OSError:
             continue
-    return False
+    return marked(path, OPAQUE_MARK[len(MARK) :])
 
 
 def roots(directories: Sequence[str]) -> list[bytes]:
@@ -64,11 +84,15 @@ def children(name: bytes, paths: Sequence[bytes]) -> list[Node]:
     found: dict[bytes, Node] = {}
     closed: set[bytes] = set()  # decided by an upper layer: a whiteout, a file, an opaque directory
     for path in paths:
+        deleted = set()
         for entry in sorted(os.listdir(path)):
             if entry in closed:
                 continue
             here = path + b"/" + entry
             there = os.lstat(here)
+            if entry.startswith(MARK) and is_mark(there):
+                deleted.add(entry[len(MARK) :])
+                continue
             known = found.get(entry)
             if not stat.S_ISDIR(there.st_mode):
                 closed.add(entry)
@@ -83,6 +107,7 @@ def children(name: bytes, paths: Sequence[bytes]) -> list[Node]:
                 closed.add(entry)
             else:
                 refuse_redirect(here)
+        closed |= deleted  # a whiteout hides what is below its layer only
     return [found[entry] for entry in sorted(found)]
 
 
@@ -117,6 +142,8 @@ def child(prefix: bytes, paths: Sequence[bytes], part: bytes) -> Node | None:
         try:
             there = os.lstat(here)
         except (FileNotFoundError, NotADirectoryError):
+            if marked(path, part):
+                return node
             continue
         if not stat.S_ISDIR(there.st_mode):
             if node is None and not is_whiteout(there):
@@ -125,7 +152,7 @@ def child(prefix: bytes, paths: Sequence[bytes], part: bytes) -> Node | None:
         if node is None:
             node = Node(prefix + b"/" + part if prefix else part, here, there, [])
         node.paths.append(here)
-        if is_opaque(here):
+        if is_opaque(here) or marked(path, part):
             return node
     return node
 

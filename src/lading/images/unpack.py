@@ -24,7 +24,14 @@ from lading.images.files import disk_error, remove_at
 from lading.images.limits import Limits
 from lading.images.tarentry import BLOCK, CHARACTER, DIRECTORY, FIFO, HARDLINK, REGULAR, SYMLINK, Entry, show
 from lading.images.tarread import TarReader
-from lading.images.unpacked import OWNER_XATTR, Unpacked, hostile, initial_user_namespace, mark_opaque, umask
+from lading.images.unpack_attributes import Attributes
+from lading.images.unpacked import (
+    Unpacked,
+    hostile,
+    make_mark,
+    mark_opaque,
+    umask,
+)
 from lading.kernel import userns
 
 _DIRECTORY_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -35,6 +42,7 @@ _SYMLINK_DEPTH = 40
 _WHITEOUT = b".wh."
 _OPAQUE = b".wh..wh..opq"
 _AUFS = b".wh..wh."
+_NO_WHITEOUTS = (errno.EPERM, errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS)
 _CHECK_SPACE_EVERY = 32 << 20
 
 
@@ -49,7 +57,7 @@ class Extractor:
         self._gid = os.getegid()
         if keep_owner is None:
             keep_owner = self._uid == 0 and userns.has_range()
-        self._keep_owner = keep_owner
+        self._give = Attributes(keep_owner)
         self._masked = 0o7000 | umask()
         self._fds: dict[bytes, int] = {}
         self._dirs: dict[bytes, Entry | None] = {b"": None}
@@ -57,7 +65,6 @@ class Extractor:
         self._whiteouts: set[bytes] = set()
         self._links: dict[bytes, bytes] = {}
         self._aliases: dict[bytes, bytes] = {}
-        self._notes: dict[str, int] = {}
         self._entries = 0
         self._size = 0
         self._next_space_check = _CHECK_SPACE_EVERY
@@ -316,11 +323,11 @@ class Extractor:
                 if data is None or os.write(fd, data) != stored:
                     self._large(fd, reader, data)
             if entry.uid != self._uid or entry.gid != self._gid:
-                self._own(entry, fd)
+                self._give.owner(entry, fd)
             if entry.mode & self._masked or not entry.mode & 0o200:
                 os.fchmod(fd, entry.mode)
             if entry.xattrs:
-                self._set_xattrs(entry, fd)
+                self._give.xattrs(entry, fd)
             os.utime(fd, ns=(entry.mtime, entry.mtime))
         finally:
             os.close(fd)
@@ -374,7 +381,7 @@ class Extractor:
             directory = self._make_room(name, base)
             self._whiteouts.discard(name)
             os.symlink(target, base, dir_fd=directory)
-        self._attributes(entry, directory, base)
+        self._give.unopened(entry, directory, base)
 
     def _hardlink(self, entry: Entry, directory: int, name: bytes, base: bytes) -> None:
         target = self._normal(entry.linkname)
@@ -441,12 +448,12 @@ class Extractor:
         except PermissionError:
             if entry.kind == FIFO:
                 raise
-            self._note("device nodes cannot be made in a user namespace and were left out")
+            self._give.note("device nodes cannot be made in a user namespace and were left out")
             return
         if entry.kind == CHARACTER and not device:
             self._whiteouts.add(name)
             return
-        self._attributes(entry, directory, base)
+        self._give.unopened(entry, directory, base)
 
     def _whiteout(self, directory: int, parent: bytes, base: bytes) -> None:
         if base == _OPAQUE:
@@ -465,72 +472,15 @@ class Extractor:
             if name in self._dirs:
                 self._opaque.add(name)
             return
+        except OSError as error:
+            # Below overlayfs, for one, nobody can make a whiteout.
+            if error.errno not in _NO_WHITEOUTS:
+                raise
+            make_mark(directory, base)
+            return
         self._whiteouts.add(name)
 
-    # --- attributes -------------------------------------------------------------------------------------------------
-
-    def _attributes(self, entry: Entry, directory: int, base: bytes) -> None:
-        """Owner, mode, attributes and time of something that is not opened: a link or a node."""
-        if self._keep_owner and (entry.uid != self._uid or entry.gid != self._gid):
-            try:
-                os.chown(base, entry.uid, entry.gid, dir_fd=directory, follow_symlinks=False)
-            except (PermissionError, OSError) as error:
-                if error.errno not in (errno.EPERM, errno.EINVAL):
-                    raise
-                self._note("owners outside the user namespace's range were given to its root")
-        if entry.kind != SYMLINK:
-            # Just made by us in a directory nobody else writes: no link to follow here.
-            os.chmod(base, entry.mode, dir_fd=directory)
-        if entry.xattrs:
-            self._set_xattrs(entry, f"/proc/self/fd/{directory}/".encode() + base)
-        os.utime(base, ns=(entry.mtime, entry.mtime), dir_fd=directory, follow_symlinks=False)
-
-    def _own(self, entry: Entry, fd: int) -> None:
-        if self._keep_owner:
-            try:
-                os.fchown(fd, entry.uid, entry.gid)
-                if entry.mode & 0o7000:
-                    os.fchmod(fd, entry.mode)
-                return
-            except OSError as error:
-                if error.errno not in (errno.EPERM, errno.EINVAL):
-                    raise
-                self._note("owners outside the user namespace's range were given to its root")
-        if entry.uid or entry.gid:
-            try:
-                os.setxattr(fd, OWNER_XATTR, f"{entry.uid}:{entry.gid}".encode())
-            except OSError as error:
-                if error.errno not in (errno.EPERM, errno.ENOTSUP):
-                    raise
-
-    def _set_xattrs(self, entry: Entry, target: int | bytes) -> None:
-        for key, value in (entry.xattrs or {}).items():
-            if b"overlay." in key and key.startswith((b"trusted.overlay.", b"user.overlay.")):
-                raise hostile(f"{show(entry.name)}: the archive sets {show(key)}, which belongs to overlayfs")
-            if key == OWNER_XATTR:
-                continue
-            if len(key) > 255 or len(value) > 65536 or b"\0" in key:
-                raise hostile(f"{show(entry.name)}: the extended attribute {show(key)} is too large")
-            if key.startswith((b"security.selinux", b"security.ima", b"security.evm")):
-                self._note(f"{show(key)} belongs to the machine that made the archive and was left out")
-                continue
-            try:
-                if isinstance(target, int):
-                    os.setxattr(target, key, value)
-                else:
-                    os.setxattr(target, key, value, follow_symlinks=False)
-            except OSError as error:
-                if error.errno != errno.ENOTSUP and not (
-                    error.errno == errno.EPERM and self._may_refuse(entry, key)
-                ):
-                    raise
-                self._note(f"{show(key)} cannot be set here and was left out")
-
-    def _may_refuse(self, entry: Entry, key: bytes) -> bool:
-        """Whether EPERM for ``key`` is a fact of life: user.* on links and nodes, or security.* without privilege."""
-        if key.startswith(b"user.") and entry.kind not in (REGULAR, DIRECTORY):
-            return True
-        return bool(self._uid) or not initial_user_namespace()
+    # --- at the end ---------------------------------------------------------------------------------------------------
 
     def _finish_directories(self) -> None:
         """Owners, modes, attributes and times of directories, after everything below them has been written."""
@@ -547,9 +497,9 @@ class Extractor:
                 os.utime(fd, ns=(0, 0))
                 continue
             if entry.uid != self._uid or entry.gid != self._gid:
-                self._own(entry, fd)
+                self._give.owner(entry, fd)
             if entry.xattrs:
-                self._set_xattrs(entry, fd)
+                self._give.xattrs(entry, fd)
             os.fchmod(fd, entry.mode)
             os.utime(fd, ns=(entry.mtime, entry.mtime))
 
@@ -563,16 +513,15 @@ class Extractor:
                 reason="disk-full",
             )
 
-    def _note(self, text: str) -> None:
-        self._notes[text] = self._notes.get(text, 0) + 1
-
     def _result(self) -> Unpacked:
         made = Unpacked()
         made.entries = self._entries
         made.size = self._size
         made.implicit = sorted(n for n, e in self._dirs.items() if e is None and n not in self._opaque)
         made.links = [(n, t) for n, t in self._links.items() if not self._exists(n)]
-        made.notes = [f"{text} ({count} times)" if count > 1 else text for text, count in self._notes.items()]
+        made.notes = [
+            f"{text} ({count} times)" if count > 1 else text for text, count in self._give.notes.items()
+        ]
         return made
 
     def _exists(self, name: bytes) -> bool:

@@ -6,6 +6,7 @@ import errno
 import os
 
 from lading.errors import InvalidInput
+from lading.images.union import OPAQUE_MARK
 
 OWNER_XATTR = b"user.lading.owner"
 
@@ -34,7 +35,10 @@ def hostile(message: str) -> InvalidInput:
 
 
 def mark_opaque(fd: int, uid: int) -> None:
-    """Let a directory hide the layers below, for mounts here and (``user.overlay``) in a user namespace."""
+    """Let a directory hide the layers below, for mounts here and (``user.overlay``) in a user namespace.
+
+    Where the file system has neither attribute a file says so, for the copies that containers get there (union.py).
+    """
     names = (b"trusted.overlay.opaque", b"user.overlay.opaque") if uid == 0 else (b"user.overlay.opaque",)
     done = False
     for name in names:
@@ -45,10 +49,17 @@ def mark_opaque(fd: int, uid: int) -> None:
             if error.errno not in (errno.EPERM, errno.ENOTSUP):
                 raise
     if not done:
-        raise InvalidInput(
-            "the layer hides a directory of the layers below, and this file system keeps no extended attributes for it",
-            hint="put the data root on ext4, xfs, btrfs or a recent tmpfs",
-        )
+        make_mark(fd, OPAQUE_MARK)
+
+
+def make_mark(directory: int, name: bytes) -> None:
+    """A file that stands for a whiteout: :func:`lading.images.union.is_mark`."""
+    flags = os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+    fd = os.open(name, flags, 0, dir_fd=directory)
+    try:
+        os.utime(fd, ns=(0, 0))
+    finally:
+        os.close(fd)
 
 
 def initial_user_namespace() -> bool:

@@ -112,7 +112,9 @@ class Store:
         if self._depth:
             return
         try:
-            self._db.execute("rollback" if kind else "commit")
+            # A full disk makes SQLite roll back by itself.
+            if not kind or self._db.in_transaction:
+                self._db.execute("rollback" if kind else "commit")
         except self._error as error:
             raise _translated(error, self.path) from None
         finally:

@@ -356,6 +356,7 @@ def commit(
             message=message,
             names=[name] if name else [],
             lower=rootfs.lower,
+            base=rootfs.base,
         )
     finally:
         if frozen is not None:

@@ -174,13 +174,18 @@ class Database:
         if self._depth:
             return
         if kind is not None:
-            self._connection.execute("ROLLBACK")
+            self._roll_back()
             return
         try:
             _retry(lambda: self._connection.execute("COMMIT"))
         except _module().Error as error:
-            self._connection.execute("ROLLBACK")
+            self._roll_back()
             raise self._failure(error) from None
+
+    def _roll_back(self) -> None:
+        # A full disk makes SQLite roll back by itself (sqlite.org/lang_transaction.html, "Response To Errors").
+        if self._connection.in_transaction:
+            self._connection.execute("ROLLBACK")
 
     def version(self) -> int:
         """A number that changes when another connection has committed something."""

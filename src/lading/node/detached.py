@@ -288,7 +288,7 @@ def _keep(
     if not runner.finished:
         slim(shop)
     loop.run(lambda: runner.finished)
-    lifecycle.close(listener, record, loop)
+    lifecycle.close(shop, listener, record, loop)
 
 
 def _keep_adopted(shop: Shop, record: PodRecord, tell: int) -> None:
@@ -308,7 +308,7 @@ def _keep_adopted(shop: Shop, record: PodRecord, tell: int) -> None:
     _tell(tell, None)
     slim(shop)
     loop.run(lambda: runner.finished)
-    lifecycle.close(listener, found, loop)
+    lifecycle.close(shop, listener, found, loop)
 
 
 def slim(shop: Shop) -> None:

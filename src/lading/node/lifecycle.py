@@ -81,7 +81,7 @@ def run(
         loop.run(lambda: runner.finished)
     finally:
         undo()
-        close(listener, record, loop)
+        close(shop, listener, record, loop)
         loop.close()
     if failure and not runner.started:
         raise failure[0]
@@ -109,11 +109,11 @@ def serve(shop: Shop, loop: Loop, runner: PodRunner) -> _socket.socket:
     return listener
 
 
-def close(listener: _socket.socket, record: PodRecord, loop: Loop) -> None:
+def close(shop: Shop, listener: _socket.socket, record: PodRecord, loop: Loop) -> None:
     """Stop listening."""
     loop.forget(listener.fileno())
     try:
-        os.unlink(listener.getsockname() if len(listener.getsockname()) < 100 else "")
+        os.unlink(f"{shop.roots.keepers}/{record.id[:32]}")
     except OSError:
         pass
     listener.close()

@@ -390,7 +390,10 @@ def named_volume(
         from lading.formats.rootfs import Rootfs
         from lading.volumes.copyup import copy_up
 
-        copy_up(shop.kernel, Rootfs(lower=copy_from[0].lower), copy_from[1], found.path)
+        # Of a private copy (no layers below) nothing but the copy itself is there to read.
+        shown = copy_from[0]
+        image = Rootfs(lower=shown.lower) if shown.lower else Rootfs(upper=shown.upper)
+        copy_up(shop.kernel, image, copy_from[1], found.path)
         volumes.mark_populated(name)
     return spec_mounts.Source(found.kind, found.path, found.options)
 
