@@ -14,10 +14,13 @@ disconnect id, network (a name)                              nothing; once it is
 attach     id, container, stdin                              tty; then the packets of :mod:`lading.node.wire`
 exec       id, container, process (runtime-spec), fds        pid, and the terminal's master when one was asked for;
                                                              then ``x`` with the exit code
-pods       none                                              ids of the pods kept
+pods       none                                              ids of the pods kept, by all hands of a family
+heir       pid, start (of the new front)                     the family's listening socket (:mod:`lading.node.front`)
+pass       request, fds (the caller's socket first)          none: the caller gets its own
 =========  ================================================  =====================================================
 
-Only ``run`` and ``start`` need a keeper that serves many pods; one of a single pod refuses them.
+Only ``run``, ``start`` and ``heir`` need a hand of a family; a keeper of a single pod refuses them. What concerns a pod
+that somebody else keeps is passed on, with the caller's connection.
 """
 
 from __future__ import annotations
@@ -26,7 +29,9 @@ import os
 
 from lading.errors import Conflict, InvalidInput, LadingError, NotFound, Unsupported
 from lading.node import wire
+from lading.node.loop import READ
 from lading.node.runner import PodRunner
+from lading.node.shop import alive
 from lading.node.streams import Client
 
 TYPE_CHECKING = False
@@ -34,23 +39,31 @@ if TYPE_CHECKING:
     import _socket
     from typing import Any
 
+    from lading.node.hand import Hand
     from lading.node.loop import Loop
     from lading.node.runner import Running
     from lading.node.shop import Shop
 
 _WRITABLE = 4
+_ABOUT_A_POD = ("stop", "wait", "policy", "remove", "attach", "exec")
 
 
 class Desk:
-    """The requests of every caller. ``many``: whether this keeper takes further pods, known by ``socket``."""
+    """The requests of every caller. ``hand``: of a family, which takes further pods; they are known by ``socket``."""
 
     def __init__(
-        self, shop: Shop, loop: Loop, runners: dict[str, PodRunner], *, many: bool = False, socket: str = ""
+        self,
+        shop: Shop,
+        loop: Loop,
+        runners: dict[str, PodRunner],
+        *,
+        hand: Hand | None = None,
+        socket: str = "",
     ) -> None:
         self.shop = shop
         self.loop = loop
         self.runners = runners
-        self.many = many
+        self.hand = hand
         self.socket = socket
 
     def accept(self, listener: _socket.socket) -> None:
@@ -61,6 +74,14 @@ class Desk:
             except OSError:
                 return
             self.serve(sock)
+
+    def accept_one(self, listener: _socket.socket) -> None:
+        """Take one caller and do what it asks, before another hand's share is taken."""
+        try:
+            sock = wire.accept(listener)
+        except OSError:
+            return  # another hand was faster
+        self.serve(sock).ready(READ)
 
     def serve(self, sock: _socket.socket) -> Caller:
         """Listen to one caller."""
@@ -141,12 +162,18 @@ class Caller:
 
     def _request(self, data: bytes, fds: list[int]) -> None:
         try:
-            request = wire.message(data, fds)
+            self._carry_out(wire.message(data, fds), fds)
+        except LadingError as error:
+            self._answer({"error": wire.encode_error(error)})
+
+    def _carry_out(self, request: dict[str, Any], fds: list[int]) -> None:
+        try:
             operation = request.get("op")
             act = getattr(self, f"_do_{operation}", None) if isinstance(operation, str) else None
             if act is None:
                 raise Unsupported(f"keeper request {operation!r}")
-            act(request, fds)
+            if operation not in _ABOUT_A_POD or not self._passed_on(request, fds):
+                act(request, fds)
         except LadingError as error:
             self._answer({"error": wire.encode_error(error)})
         except (KeyError, TypeError, ValueError) as error:
@@ -167,7 +194,49 @@ class Caller:
     # -- requests --------------------------------------------------------------------------------------------------
 
     def _do_pods(self, request: dict[str, Any], fds: list[int]) -> None:
-        self._answer({"ids": list(self.desk.runners)})
+        desk = self.desk
+        if desk.hand is None:
+            self._answer({"ids": list(desk.runners)})
+            return
+        rows = desk.shop.records.database.query(
+            "SELECT id, keeper_pid, keeper_start FROM pods WHERE keeper_socket >= ? AND keeper_socket < ?",
+            (f"{desk.hand.family}.", f"{desk.hand.family}/"),
+        )
+        self._answer({"ids": [row[0] for row in rows if alive(row[1], row[2])]})
+
+    def _do_heir(self, request: dict[str, Any], fds: list[int]) -> None:
+        hand = self.desk.hand
+        if hand is None:
+            raise Unsupported("this keeper keeps one pod")
+        hand.follow(int(request["pid"]), int(request["start"]))
+        self._answer({}, [hand.listener.fileno()])
+
+    def _do_pass(self, request: dict[str, Any], fds: list[int]) -> None:
+        if not fds:
+            raise InvalidInput("keeper request pass: no connection came with it")
+        caller = self.desk.serve(wire.adopt(fds.pop(0)))
+        caller._carry_out({**request["request"], "passed": True}, fds)
+
+    def _passed_on(self, request: dict[str, Any], fds: list[int]) -> bool:
+        """Whether another keeper has the pod and answers this caller from now on."""
+        runner = self.desk.runners.get(request["id"])
+        if request.get("passed") or (runner is not None and not runner.finished):
+            return False
+        rows = self.desk.shop.records.database.query(
+            "SELECT keeper_socket, keeper_pid, keeper_start FROM pods WHERE id = ?", (request["id"],)
+        )
+        if not rows or rows[0][1] == os.getpid() or not alive(rows[0][1], rows[0][2]):
+            return False
+        try:
+            other = wire.connect(rows[0][0])
+        except NotFound:
+            return False
+        try:
+            wire.send(other, {"op": "pass", "request": request}, [self.sock.fileno(), *fds])
+        finally:
+            other.close()
+        self.gone()
+        return True
 
     def _do_run(self, request: dict[str, Any], fds: list[int]) -> None:
         from lading.formats.pod import Pod
@@ -194,7 +263,7 @@ class Caller:
         self._begin(PodRunner(desk.shop, desk.loop, record), request)
 
     def _must_keep_many(self) -> None:
-        if not self.desk.many:
+        if self.desk.hand is None:
             raise Unsupported("this keeper keeps one pod")
 
     def _begin(self, runner: PodRunner, request: dict[str, Any]) -> None:

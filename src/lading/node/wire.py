@@ -54,6 +54,11 @@ def listen(path: str) -> _socket.socket:
 def accept(listener: _socket.socket) -> _socket.socket:
     """The next caller, non-blocking. Raises BlockingIOError when there is none."""
     fd, _ = listener._accept()  # type: ignore[attr-defined]
+    return adopt(fd)
+
+
+def adopt(fd: int) -> _socket.socket:
+    """A socket of ours that came as a descriptor; non-blocking."""
     made = _socket.socket(_socket.AF_UNIX, _SOCKET, 0, fd)
     os.set_inheritable(fd, False)
     made.setblocking(False)
