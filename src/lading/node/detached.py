@@ -213,6 +213,11 @@ def _become_keeper(
     command: int,
     adopting: bool,
 ) -> None:
+    import gc
+
+    # The command's garbage is left alone: finalised here, after its descriptors were closed below, a file or socket of
+    # the command's would close one of ours that got the same number.
+    gc.freeze()
     try:
         keep = [tell] + ([attached.fileno()] if attached is not None else [])
         detach_process(keep)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import random
 import signal
@@ -128,6 +129,26 @@ def test_things_without_a_record_are_removed(node: Node, roots: Roots) -> None:
     found = {f.where: f for f in node.check(repair=True)}
     assert found[f"{roots.pods}/{stray}"].fixed and found[f"{roots.runtime}/{stray}"].fixed
     assert not os.path.exists(f"{roots.pods}/{stray}") and node.check() == []
+
+
+def test_keeper_outlives_what_its_commands_garbage_would_close(node: Node, one: Make) -> None:
+    """The keeper has the command's heap, with objects that close a number which means something else by now."""
+
+    class Cycle:
+        def __init__(self) -> None:
+            self.itself = self
+            self.file = open("/dev/null")
+
+    gc.collect()
+    gc.disable()
+    try:
+        for _ in range(60):
+            Cycle()
+        node.run_detached(one("sleep", "100", name="clean"))
+    finally:
+        gc.enable()
+    assert node.stop("clean", timeout=0).container.state == "exited"
+    assert node.inspect("clean").container.exit_code == 137
 
 
 _VICTIM = """
