@@ -143,6 +143,15 @@ class Files:
             raise KernelError(f"ioctl({request:#x})", error.errno or 0) from None
         return result if isinstance(result, int) else 0
 
+    def ioctl_read(self, fd: int, request: int, size: int) -> bytes:
+        """ioctl(2) that fills a structure of ``size`` bytes."""
+        import fcntl
+
+        try:
+            return fcntl.ioctl(fd, request, bytes(size))
+        except OSError as error:
+            raise KernelError(f"ioctl({request:#x})", error.errno or 0) from None
+
     def umask(self, mask: int) -> int:
         """umask(2): the old mask."""
         return os.umask(mask)

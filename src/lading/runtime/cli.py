@@ -205,6 +205,7 @@ def main(argv: list[str] | None = None) -> int:
             return 0
         command = parsed.command.name
         log.debug_wanted = bool(parsed.globals["debug"])
+        log.open()
         if parsed.globals["rootless"] not in ("true", "false", "auto", "1", "0"):
             raise UsageError(f"--rootless: {parsed.globals['rootless']!r} is not true, false or auto")
         if log.debug_wanted:
@@ -264,6 +265,15 @@ class Log:
             elif word in _COMMANDS:
                 break
         return cls(found["log"], found["log-format"])
+
+    def open(self) -> None:
+        """See that the file can be written: an engine that named one would look for errors there. Raises OSError's text."""
+        if self.path:
+            try:
+                os.close(os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644))
+            except OSError as error:
+                path, self.path = self.path, ""
+                raise UsageError(f"--log {path}: {error.strerror}") from None
 
     def error(self, message: str) -> None:
         """What made the command fail."""

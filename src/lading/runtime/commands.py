@@ -126,6 +126,7 @@ def _request(parsed: Parsed, spec: Spec, bundle: str, *, detached: bool) -> RunR
         pid_file=parsed["pid-file"],
         no_pivot=parsed["no-pivot"],
         no_new_keyring=parsed["no-new-keyring"],
+        plain_lines=not parsed["console-socket"],
     )
 
 
@@ -276,6 +277,7 @@ def execute(parsed: Parsed, log: Log) -> int:
         pid_file=parsed["pid-file"],
         cgroup=parsed["cgroup"],
         ignore_paused=parsed["ignore-paused"],
+        plain_lines=not parsed["console-socket"],
     )
     _send_pidfd(parsed["pidfd-socket"], running.pidfd)
     if detach:
@@ -333,7 +335,11 @@ def _process(parsed: Parsed, container: Container) -> Process:
         process.selinux_label = parsed["process-label"]
     if parsed["cap"]:
         sets = process.capabilities or Capabilities()
+        from lading.kernel.capabilities import NAMES
+
         for name in parsed["cap"]:
+            if name not in NAMES:
+                raise InvalidInput(f"--cap: {name!r} is not a capability")
             for held in (sets.bounding, sets.effective, sets.permitted):
                 if name not in held:
                     held.append(name)

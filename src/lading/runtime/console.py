@@ -25,10 +25,15 @@ _TIOCGPTPEER = 0x5441
 _TIOCSPTLCK = 0x40045431
 _TIOCSWINSZ = 0x5414
 _TIOCSCTTY = 0x540E
+_TCGETS, _TCSETS = 0x5401, 0x5402
+_ONLCR = 0x04
 
 
-def open_pty(kernel: Kernel, root_fd: int, size: Box | None) -> tuple[int, int]:
-    """(master, slave) of the devpts mounted below ``root_fd``, of the host's when the container has none."""
+def open_pty(kernel: Kernel, root_fd: int, size: Box | None, *, plain_lines: bool = False) -> tuple[int, int]:
+    """(master, slave) of the devpts mounted below ``root_fd``, of the host's when the container has none.
+
+    ``plain_lines``: line feeds pass as they are. Whoever shows them adds the carriage return, and a file wants none.
+    """
     try:
         master = kernel.openat2(root_fd, "dev/pts/ptmx", os.O_RDWR | os.O_NOCTTY, _NO_LINKS)
     except KernelError as error:
@@ -42,6 +47,11 @@ def open_pty(kernel: Kernel, root_fd: int, size: Box | None) -> tuple[int, int]:
     slave = kernel.ioctl(master, _TIOCGPTPEER, os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC)
     if size is not None and (size.height or size.width):
         resize(kernel, master, size.height, size.width)
+    if plain_lines:
+        # struct termios of the kernel: iflag, oflag, cflag, lflag, line, 19 characters (termbits.h).
+        settings = bytearray(kernel.ioctl_read(slave, _TCGETS, 36))
+        settings[4] &= ~_ONLCR & 0xFF
+        kernel.ioctl(slave, _TCSETS, bytes(settings))
     return master, slave
 
 

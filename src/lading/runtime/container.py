@@ -274,11 +274,7 @@ class Container:
         self.group.kill()
 
     def _poststop(self, hooks: list[Hook]) -> None:
-        # runtime-spec: a failing poststop hook is told and the rest still run; the container is gone either
-        # way.
-        import sys
-
-        from lading.runtime.hooks import run_all
+        from lading.runtime.hooks import run_poststop
 
         state = State(
             oci_version=OCI_VERSION,
@@ -287,11 +283,7 @@ class Container:
             bundle=self.record.bundle,
             annotations=self.spec.annotations,
         )
-        for hook in hooks:
-            try:
-                run_all(self.runtime.kernel, "poststop", [hook], state, directory=self.record.bundle)
-            except LadingError as error:
-                print(f"warning: {error}", file=sys.stderr)
+        run_poststop(self.runtime.kernel, hooks, state, self.record.bundle)
 
     def exec(
         self,
@@ -304,6 +296,7 @@ class Container:
         no_new_keyring: bool = False,
         cgroup: Sequence[str] = (),
         ignore_paused: bool = False,
+        plain_lines: bool = False,
     ) -> Exec:
         """Run another process inside; the caller reaps it (``Exec.wait``, ``Exec.pidfd``).
 
@@ -326,6 +319,7 @@ class Container:
         job = execute.ExecJob(process, linux, self.state(), self.pid, group)
         job.stdio = stdio or Stdio()
         job.preserve_fds, job.no_new_keyring = preserve_fds, no_new_keyring
+        job.plain_lines = plain_lines
         return execute.run(
             self.runtime.kernel, job, self.spec, self.runtime.filter_cache, console_socket, pid_file
         )

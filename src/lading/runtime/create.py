@@ -86,9 +86,26 @@ def make(runtime: Runtime, request: RunRequest) -> Made:
         finally:
             if made is None:
                 store.remove(request.id)
+                _stopped(kernel, request)
     finally:
         plan.close()
     return made
+
+
+def _stopped(kernel: Kernel, request: RunRequest) -> None:
+    """An error on the way leads to the end of the life cycle, and there are the poststop hooks (runtime.md, Lifecycle)."""
+    hooks = request.spec.hooks
+    if hooks is not None and hooks.poststop:
+        from lading.runtime.hooks import run_poststop
+
+        state = State(
+            oci_version=OCI_VERSION,
+            id=request.id,
+            status="stopped",
+            bundle=request.bundle,
+            annotations=request.spec.annotations,
+        )
+        run_poststop(kernel, hooks.poststop, state, request.bundle)
 
 
 def _recorded(runtime: Runtime, request: RunRequest, plan: join.Plan, anchor: str) -> Made:

@@ -66,6 +66,7 @@ class ExecJob:
         "filter_flags",
         "linux",
         "no_new_keyring",
+        "plain_lines",
         "preserve_fds",
         "process",
         "state",
@@ -86,6 +87,7 @@ class ExecJob:
         self.filter = b""
         self.filter_flags = 0
         self.no_new_keyring = False
+        self.plain_lines = False
         self.preserve_fds = 0
         self.stdio = Stdio()
 
@@ -135,7 +137,7 @@ class Entrant:
     def _terminal(self) -> None:
         kernel, job = self.kernel, self.job
         root = kernel.open("/", O_PATH | os.O_DIRECTORY)
-        master, slave = console.open_pty(kernel, root, job.process.console_size)
+        master, slave = console.open_pty(kernel, root, job.process.console_size, plain_lines=job.plain_lines)
         kernel.close(root)
         kernel.fchown(slave, job.process.user.uid, -1)
         console.send_master(job.console_fd, master)

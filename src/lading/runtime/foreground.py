@@ -101,7 +101,6 @@ def _copy_terminal(master: int) -> None:
     import select
     import termios
 
-    plain_lines(master)
     saved = None
     if os.isatty(0):
         saved = termios.tcgetattr(0)
@@ -147,20 +146,9 @@ def _copy_terminal(master: int) -> None:
         sys.stdout.flush()
 
 
-def plain_lines(master: int) -> None:
-    """Let the container's terminal pass line feeds on as they are (``-onlcr``), as runc does.
-
-    Whoever shows them adds the carriage return: our own terminal; a file or a pipe wants none.
-    """
-    import termios
-
-    attributes = termios.tcgetattr(master)
-    attributes[1] &= ~termios.ONLCR
-    termios.tcsetattr(master, termios.TCSANOW, attributes)
-
-
 def raw(attributes: list[Any]) -> list[Any]:
-    """``cfmakeraw`` of termios(3) on what ``tcgetattr`` gave, but for its output: see :func:`plain_lines`."""
+    """``cfmakeraw`` of termios(3) on what ``tcgetattr`` gave, but for its output: the container's terminal passes line feeds on
+    as they are (``RunRequest.plain_lines``)."""
     import termios
 
     made = list(attributes)

@@ -32,7 +32,7 @@ def run_all(
     """Run ``hooks`` in their order; the first failure stops the list. ``kind`` names the list in errors.
 
     ``directory``  where they start, this process's own by default; ``inherited`` is the environment of those that name
-    none. Neither is in runtime-spec: they are what runc does and hooks rely on.
+    none, the runtime's own by default. Neither is in runtime-spec: they are what runc does and hooks rely on.
     """
     if not hooks:
         return
@@ -40,9 +40,7 @@ def run_all(
 
     text = dumps(state.encode()).encode()
     for index, hook in enumerate(hooks):
-        run(
-            kernel, f"error running {kind} hook #{index}: {hook.path}", hook, text, directory, inherited or {}
-        )
+        run(kernel, f"error running {kind} hook #{index}: {hook.path}", hook, text, directory, inherited)
 
 
 def run(
@@ -61,7 +59,7 @@ def run(
     error_read, error_write = os.pipe()
     pid = kernel.fork()
     if pid == 0:
-        _become_hook(hook, state_fd, error_write, directory, inherited or {})
+        _become_hook(hook, state_fd, error_write, directory, inherited)
     os.close(error_write)
     os.close(state_fd)
     try:
@@ -82,14 +80,16 @@ def run(
 
 
 def _become_hook(
-    hook: Hook, state_fd: int, error_fd: int, directory: str, inherited: dict[bytes, bytes]
+    hook: Hook, state_fd: int, error_fd: int, directory: str, inherited: dict[bytes, bytes] | None
 ) -> None:
     try:
         os.setsid()
         os.dup2(state_fd, 0)
         if directory:
             os.chdir(directory)
-        env = {} if hook.env else dict(inherited)
+        env: dict[bytes, bytes] = {}
+        if not hook.env:
+            env = dict(os.environb) if inherited is None else inherited
         for pair in hook.env:
             key, _, value = pair.partition("=")
             env[os.fsencode(key)] = os.fsencode(value)
@@ -99,6 +99,17 @@ def _become_hook(
         os.write(error_fd, text.encode()[:256])
     finally:
         os._exit(127)
+
+
+def run_poststop(kernel: Kernel, hooks: list[Hook], state: State, directory: str) -> None:
+    """Run poststop hooks: a failing one is told and the rest still run, the container is gone either way (Lifecycle, 13)."""
+    import sys
+
+    for hook in hooks:
+        try:
+            run_all(kernel, "poststop", [hook], state, directory=directory)
+        except LadingError as error:
+            print(f"warning: {error}", file=sys.stderr)
 
 
 def _wait(kernel: Kernel, pid: int, timeout: int | None) -> int | None:

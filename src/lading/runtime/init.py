@@ -213,7 +213,9 @@ class Init:
         """A pty of the container's own devpts; its master goes to whoever asked."""
         if self.process is None or not self.process.terminal:
             return
-        master, self.slave = console.open_pty(self.kernel, self.root_fd, self.process.console_size)
+        master, self.slave = console.open_pty(
+            self.kernel, self.root_fd, self.process.console_size, plain_lines=self.job.plain_lines
+        )
         self.kernel.fchown(self.slave, self.process.user.uid, -1)
         console.bind_console(self.kernel, self.root_fd, self.slave)
         console.send_master(self.job.console_fd, master)

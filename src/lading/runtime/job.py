@@ -39,6 +39,7 @@ class Job:
         "filter_flags",
         "no_new_keyring",
         "no_pivot",
+        "plain_lines",
         "plan",
         "preserve_fds",
         "root_mount",
@@ -58,6 +59,7 @@ class Job:
         self.rootfs = request.rootfs
         self.stdio = request.stdio
         self.preserve_fds = request.preserve_fds
+        self.plain_lines = request.plain_lines
         self.no_pivot = request.no_pivot
         self.no_new_keyring = request.no_new_keyring
         self.state = state

@@ -291,7 +291,9 @@ def _check_hugepages(resources: Resources) -> None:
 def _v1(resources: Resources, has: Has) -> list[Setting]:
     out: list[Setting] = []
     if resources.unified:
-        raise Unsupported(f"{_AT}.unified: this machine has cgroup v1; the field is for cgroup v2")
+        raise Unsupported(
+            f"invalid configuration: {_AT}.unified: this machine has cgroup v1; the field is for cgroup v2"
+        )
     if resources.cpu is not None:
         _cpu_v1(resources.cpu, out)
     if resources.memory is not None:

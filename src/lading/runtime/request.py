@@ -19,6 +19,7 @@ class RunRequest:
     ``stdio``           descriptors of this process that become 0, 1 and 2; its own by default.
     ``console_socket``  where the terminal's master is sent; without it that is :attr:`Container.console`.
     ``preserve_fds``    how many descriptors from 3 on the command keeps.
+    ``plain_lines``     a terminal that adds no carriage return: whoever shows its output does (``-onlcr``).
     ``pid_file``        written before the call returns.
     ``hold``            stop before the command; :meth:`lading.runtime.Runtime.create` sets it.
     """
@@ -31,6 +32,7 @@ class RunRequest:
         "no_new_keyring",
         "no_pivot",
         "pid_file",
+        "plain_lines",
         "preserve_fds",
         "rootfs",
         "spec",
@@ -50,6 +52,7 @@ class RunRequest:
         pid_file: str = "",
         no_pivot: bool = False,
         no_new_keyring: bool = False,
+        plain_lines: bool = False,
     ) -> None:
         self.id = id
         self.spec = spec
@@ -61,4 +64,5 @@ class RunRequest:
         self.pid_file = pid_file
         self.no_pivot = no_pivot
         self.no_new_keyring = no_new_keyring
+        self.plain_lines = plain_lines
         self.hold = False

@@ -243,6 +243,11 @@ class CgroupHandle:
                     f"memory+swap limit {memory.swap} is below present use {use.swap_usage}",
                     reason="memory-in-use",
                 )
+        if memory is not None and memory.swap and memory.swap > 0 and not memory.limit:
+            # Swap is named together with memory: the limit that is to stay is the one it is added to.
+            present = group.stats().memory.limit
+            if present > 0:
+                resources = resources.replace(memory=memory.replace(limit=present))
         group.apply(limits.settings(resources, group.version, group_has(group)))
         if resources.devices:
             group.allow_devices(limits.device_rules(resources))

@@ -242,6 +242,9 @@ def _linux(spec: Spec, linux: Linux) -> None:
             raise InvalidInput(f"{field}: it needs a uts namespace, or the host would be renamed")
         if len(value.encode()) > 64:
             raise InvalidInput(f"{field}: {len(value.encode())} bytes are more than Linux's 64")
+    for key in ("kernel.domainname", "kernel/domainname"):
+        if spec.domainname and linux.sysctl.get(key, spec.domainname) != spec.domainname:
+            raise InvalidInput(f"domainname: {spec.domainname!r} contradicts linux.sysctl {key}")
     _mappings(linux.uid_mappings, "linux.uidMappings")
     _mappings(linux.gid_mappings, "linux.gidMappings")
     if (linux.uid_mappings or linux.gid_mappings) and "user" not in kinds:

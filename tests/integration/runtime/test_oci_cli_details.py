@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from lading.errors import LadingError
 from lading.formats.oci_runtime import ExecCPUAffinity, Hook, Hooks, Mount, Process, User
 from lading.kernel.cgroups import detect
 from lading.runtime import RunRequest, Stdio
@@ -281,3 +282,57 @@ def test_an_idmap_takes_the_mapping_of_a_user_namespace_that_is_joined(
     config = spec("stat", "-c", "%u", "/tmp/file", mounts=[mount])
     config.linux.namespaces.append(Namespace(type="user", path=f"/proc/{first.pid}/ns/user"))
     assert box.run(config) == (0, "0\n")
+
+
+def test_poststop_hooks_follow_every_failure(own_box: Any, spec: Any) -> None:
+    stopped = Path(own_box.bundle) / "stopped"
+    poststop = Hook(path="/bin/sh", args=["sh", "-c", "cat >>stopped"])
+    failing = Hook(path="/bin/false")
+    for number, kind in enumerate(("create_runtime", "start_container", "poststart"), 1):
+        config = spec("sleep", "600")
+        hooks: dict[str, Any] = {kind: [failing.replace(path="/bin/false")], "poststop": [poststop]}
+        config.hooks = Hooks(**hooks)
+        with pytest.raises(LadingError) as caught:
+            own_box.run(config)
+        assert caught.value.reason == "hook"
+        assert stopped.read_text().count('"stopped"') == number
+
+
+def test_a_hook_that_names_no_environment_has_the_runtimes(
+    own_box: Any, spec: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LADING_TEST_GREETING", "hello")
+    config = spec("true")
+    config.hooks = Hooks(
+        create_runtime=[
+            Hook(path="/bin/sh", args=["sh", "-c", 'test "$LADING_TEST_GREETING" = hello']),
+            Hook(path="/bin/sh", args=["sh", "-c", 'test -z "$LADING_TEST_GREETING"'], env=["A=b"]),
+        ]
+    )
+    assert own_box.run(config)[0] == 0
+
+
+def test_more_memory_and_swap_is_added_to_the_memory_that_stays(cli: Any, bundle: Path) -> None:
+    configure(bundle, "sleep", "600")
+    config = json.loads((bundle / "config.json").read_text())
+    config["linux"]["resources"] |= {"memory": {"limit": 32 << 20, "swap": 32 << 20}}
+    (bundle / "config.json").write_text(json.dumps(config))
+    with open(os.devnull, "w") as null:
+        assert cli("run", "--detach", "a", capture_output=False, stdout=null, stderr=null).returncode == 0
+    assert cli("update", "--memory-swap", "96M", "a").returncode == 0
+    memory = json.loads(cli("events", "--stats", "a").stdout)["data"]["memory"]
+    assert memory["usage"]["limit"] == 32 << 20
+    refused = cli("update", "--memory-swap", "16M", "a")
+    assert refused.returncode == 1 and "memory.swap" in refused.stderr
+
+
+def test_contradictions_and_unusable_logs_are_errors(cli: Any, bundle: Path) -> None:
+    configure(bundle, "true")
+    config = json.loads((bundle / "config.json").read_text())
+    config["domainname"] = "one"
+    config["linux"]["sysctl"] = {"kernel.domainname": "two"}
+    (bundle / "config.json").write_text(json.dumps(config))
+    done = cli("run", "a")
+    assert done.returncode == 1 and "kernel.domainname" in done.stderr
+    done = cli("--log", "/nonexistent/directory/log", "list")
+    assert done.returncode == 1 and "/nonexistent/directory/log" in done.stderr and done.stdout == ""
