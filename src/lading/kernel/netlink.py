@@ -149,6 +149,35 @@ class Netlink:
                 return found
         raise KernelError(message.what + " (kept changing)", 4)
 
+    def transaction(self, begin: Message, messages: Sequence[Message], end: Message) -> None:
+        """Send ``messages`` between ``begin`` and ``end`` as one nfnetlink batch: all of them take effect, or none.
+
+        Kernels before 6.10 acknowledge no frame of a batch, so only the messages between them are waited for. Raises
+        :class:`KernelError` for the first that was refused, or for the whole when the commit failed.
+        """
+        first = self._sequence + 1
+        self._sequence += len(messages) + 2
+        frames = [_frame(begin, 0, first)]
+        frames += [_frame(m, NLM_F_ACK, first + 1 + i) for i, m in enumerate(messages)]
+        frames.append(_frame(end, 0, first + 1 + len(messages)))
+        self._send(b"".join(frames), messages[0].what)
+        waiting = len(messages)
+        failure: KernelError | None = None
+        while waiting:
+            for kind, flags, sequence, payload in self._receive(messages[0].what):
+                index = sequence - first - 1
+                if kind != _NLMSG_ERROR or not -1 <= index < len(messages):
+                    continue
+                errno = -_ERROR.unpack_from(payload)[0]
+                what = messages[max(index, 0)].what
+                if index < 0 and errno:
+                    raise KernelError(f"{what} (transaction)", errno, hint=_explanation(flags, payload))
+                waiting -= index >= 0
+                if errno and failure is None:
+                    failure = KernelError(what, errno, hint=_explanation(flags, payload))
+        if failure is not None:
+            raise failure
+
     def _exchange(self, messages: Sequence[Message], extra: int) -> list[tuple[int, bytes]]:
         first = self._sequence + 1
         self._sequence += len(messages)

@@ -7,6 +7,8 @@ stands beside the host's own firewall.
 
 from __future__ import annotations
 
+from lading.kernel.nftelements import Element, joined
+from lading.network import addresses as ad
 from lading.network.model import Network, PublishedPort
 
 TYPE_CHECKING = False
@@ -15,6 +17,9 @@ if TYPE_CHECKING:
 
 #: Which shape of table ``_TABLE`` is. Raise it with every change there: a table of another shape is then built anew.
 SCHEMA = "1"
+
+#: Protocol numbers (RFC 5237).
+PROTOCOLS = {"tcp": 6, "udp": 17, "sctp": 132}
 
 _TABLE = """\
 set bridges { type ifname; }
@@ -105,15 +110,30 @@ def port_elements(tag: str, ports: Iterable[PublishedPort], verb: str) -> str:
     """Commands that ``add`` or ``delete`` published ports: one element each."""
     by_map: dict[str, list[str]] = {}
     for port in ports:
-        six = "6" if ":" in port.container_ip else "4"
+        name = port_map(port)
         key = f"{port.protocol} . {port.host_port}"
-        name = "everywhere" + six
-        if port.host_ip not in ("", "0.0.0.0", "::"):
-            name, key = "published" + six, f"{port.host_ip} . {key}"
+        if name.startswith("published"):
+            key = f"{port.host_ip} . {key}"
         if verb == "add":
             key += f" : {port.container_ip} . {port.container_port}"
         by_map.setdefault(name, []).append(key)
     return "".join(_element(verb, tag, name, ", ".join(keys)) for name, keys in by_map.items())
+
+
+def port_map(port: PublishedPort) -> str:
+    """The map that a port is an element of."""
+    kind = "everywhere" if port.host_ip in ("", "0.0.0.0", "::") else "published"
+    return kind + ("6" if ":" in port.container_ip else "4")
+
+
+def port_element(port: PublishedPort, *, add: bool) -> Element:
+    """A published port as the kernel wants it."""
+    name = port_map(port)
+    key = joined(bytes([PROTOCOLS[port.protocol]]), port.host_port.to_bytes(2, "big"))
+    if name.startswith("published"):
+        key = joined(ad.pack(port.host_ip)) + key
+    data = joined(ad.pack(port.container_ip), port.container_port.to_bytes(2, "big"))
+    return Element(name, key, data, add=add)
 
 
 def remove(tag: str) -> str:

@@ -6,7 +6,7 @@ import os
 import time
 
 from lading.errors import Conflict, InvalidInput, NotFound, Unsupported
-from lading.kernel.netlink import Netlink
+from lading.kernel.netlink import NETFILTER, Netlink
 from lading.kernel.nftables import Nftables, RuleError, table_exists
 from lading.network import addresses as ad
 from lading.network import bridge as br
@@ -45,6 +45,7 @@ class Networks:
         self._store: Store | None = None
         self._host: Netlink | None = None
         self._nft: Nftables | None = None
+        self._netfilter: Netlink | None = None
         self._pid = 0
         self.inside = False
 
@@ -55,6 +56,7 @@ class Networks:
         """The records, opened by this very process: neither SQLite nor a netlink socket survives a fork."""
         if self._store is None or self._pid != os.getpid():
             self._store, self._host, self._nft = Store(self.roots.network), None, None
+            self._netfilter = None
             self._pid = os.getpid()
             self._forget_before_boot(self._store)
         return self._store
@@ -76,7 +78,9 @@ class Networks:
             self._host.close()
         if self._nft is not None:
             self._nft.close()
-        self._host, self._nft = wire, None
+        if self._netfilter is not None:
+            self._netfilter.close()
+        self._host, self._nft, self._netfilter = wire, None, None
 
     def in_place(self, work: Callable[[], T], *, make: bool = True) -> T | None:
         """Run ``work`` where bridges and rules are: here for root, in a namespace of the user's otherwise.
@@ -97,13 +101,21 @@ class Networks:
             self._nft = Nftables()
         return self._nft
 
+    @property
+    def netfilter(self) -> Netlink:
+        """nfnetlink of the host's namespace: for what changes with every pod, without libnftables."""
+        _ = self.store
+        if self._netfilter is None:
+            self._netfilter = Netlink(NETFILTER)
+        return self._netfilter
+
     def close(self) -> None:
         """Close the records and the sockets."""
         if self._pid == os.getpid():
-            for handle in (self._store, self._host, self._nft):
+            for handle in (self._store, self._host, self._nft, self._netfilter):
                 if handle is not None:
                     handle.close()
-        self._store = self._host = self._nft = None
+        self._store = self._host = self._nft = self._netfilter = None
 
     def _forget_before_boot(self, store: Store) -> None:
         """Attachments do not outlive the kernel they were made in."""

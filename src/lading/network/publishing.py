@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from lading.errors import InvalidInput, LadingError
-from lading.network import firewall, ports, routing
+from lading.errors import InvalidInput, KernelError
+from lading.kernel.nftelements import change
+from lading.network import firewall, flows, ports, routing
 from lading.network.model import Attachment, AttachRequest, Network, PublishedPort
 
 TYPE_CHECKING = False
@@ -12,6 +13,8 @@ if TYPE_CHECKING:
 
     from lading.network.networks import Networks
     from lading.network.store import Store
+
+_ENOENT, _EEXIST = 2, 17
 
 
 def recorded(store: Store, owner: str = "") -> list[PublishedPort]:
@@ -92,31 +95,33 @@ def anywhere(published: Sequence[PublishedPort]) -> list[PublishedPort]:
 
 def publish(networks: Networks, published: Sequence[PublishedPort]) -> None:
     """Put ports into our table. Where the host is: in place."""
-    networks.nft.run(firewall.port_elements(networks.tag, published, "add"))
+    move(networks, (), published)
 
 
 def unpublish(networks: Networks, published: Sequence[PublishedPort]) -> None:
     """Take ports out of our table, there or not. Where the host is: in place."""
-    try:
-        networks.nft.run(firewall.port_elements(networks.tag, published, "delete"))
-    except LadingError:
-        # All in one transaction, so one element that is gone already keeps the others: take them one by one.
-        for port in published:
-            try:
-                networks.nft.run(firewall.port_elements(networks.tag, [port], "delete"))
-            except LadingError as error:
-                if error.reason != "not-found":
-                    raise
+    move(networks, published, ())
 
 
 def move(networks: Networks, before: Sequence[PublishedPort], after: Sequence[PublishedPort]) -> None:
-    """Let ports lead elsewhere in one transaction, so that no connection falls between. Where the host is."""
-    tag = networks.tag
-    old, new = firewall.port_elements(tag, before, "delete"), firewall.port_elements(tag, after, "add")
+    """Let ports lead elsewhere in one transaction, so that no connection falls between. Where the host is.
+
+    Ports of ``before`` that are not in the table any more, or lead elsewhere, are no error.
+    """
+    wire, tag = networks.netfilter, networks.tag
+    gone = [firewall.port_element(p, add=False) for p in before]
+    come = [firewall.port_element(p, add=True) for p in after]
     try:
-        if old or new:
-            networks.nft.run(old + new)
-    except LadingError:
-        unpublish(networks, [*before, *after])
-        if after:
-            publish(networks, after)
+        change(wire, tag, [*gone, *come])
+    except KernelError as problem:
+        if problem.errno not in (_ENOENT, _EEXIST):
+            raise
+        # One element that is gone already keeps the others: take them one by one.
+        for element in gone + [firewall.port_element(p, add=False) for p in after]:
+            try:
+                change(wire, tag, [element])
+            except KernelError as error:
+                if error.errno != _ENOENT:
+                    raise
+        change(wire, tag, come)
+    flows.forget(networks, [*before, *after], after)

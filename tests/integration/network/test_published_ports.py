@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import os
+import select
 import socket
+import subprocess
+import sys
+import time
 
 import pytest
 
 from lading.errors import Conflict, InvalidInput
+from lading.kernel import conntrack
 from lading.network import NetworkRequest, PortMapping
 
 pytestmark = pytest.mark.root
@@ -110,6 +116,68 @@ def test_a_drop_in_the_hosts_forward_chain_still_counts(world):
         ' add rule inet theirs f meta l4proto tcp ct original proto-dst 8080 iifname "uplink" drop'
     )
     assert world.fetch(world.outside, world.host_address, 8080, patience=1).startswith("failed")
+
+
+ASKER = """
+import socket, sys, time
+s = socket.socket(socket.AF_INET6 if ":" in sys.argv[1] else socket.AF_INET, socket.SOCK_DGRAM)
+s.connect((sys.argv[1], 8080)); s.settimeout(0.2)
+while True:
+    try:
+        s.send(b"x"); print(s.recv(100).decode(), flush=True)
+    except OSError: pass
+    time.sleep(0.02)
+"""
+
+
+@pytest.mark.parametrize("address", ["198.51.100.1", "fd00:a::1", "127.0.0.1"])
+def test_a_udp_client_that_keeps_its_socket_follows_the_port(world, address):
+    networks = world.networks()
+    networks.create("both", ipv6=True)
+    fd = None if address == "127.0.0.1" else world.outside
+    prefix = [] if fd is None else ["nsenter", f"--net=/proc/self/fd/{fd}"]
+    client = subprocess.Popen(
+        [*prefix, sys.executable, "-S", "-c", ASKER, address],
+        pass_fds=[fd] if fd is not None else [], stdout=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    world.processes.append(client)
+    assert client.stdout is not None
+    # It asks before the port is published, and goes on without a pause that would let the connection time out.
+    for name in ("first", "second", "third"):
+        pod = world.attach(
+            networks,
+            name,
+            networks=[NetworkRequest(name="both")],
+            ports=publish(53, host_port=8080, protocol="udp"),
+        )
+        world.serve(pod, "::", 53, name, "udp")
+        deadline, heard = time.monotonic() + 60, ""
+        while name not in heard:
+            assert time.monotonic() < deadline, f"{name} was never heard"
+            if select.select([client.stdout], [], [], 1.0)[0]:
+                heard = os.read(client.stdout.fileno(), 65536).decode()
+        networks.detach(name)
+        for held in pod.reserved:
+            os.close(held)
+
+
+def test_connections_to_other_ports_and_to_strangers_are_kept(world):
+    networks = world.networks()
+    pod = world.attach(networks, "kept", ports=publish(53, host_port=8080, protocol="udp"))
+    world.serve(pod, "0.0.0.0", 53, "kept", "udp")
+    world.serve(world.outside, "198.51.100.2", 8081, "stranger", "udp")
+    assert world.fetch(None, "127.0.0.1", 8080, "udp").startswith("kept")
+    assert world.fetch(pod, "198.51.100.2", 8081, "udp").startswith("stranger")
+
+    def flows(port):
+        return sorted((f.destination, f.server) for f in conntrack.flows(networks.netfilter, 4, 17, port))
+
+    before = flows(8080), flows(8081)
+    assert before[0] and before[1]
+    world.attach(networks, "other", ports=publish(53, host_port=8081, protocol="udp"))
+    assert (flows(8080), flows(8081)) == before
+    networks.detach("kept")
+    assert (flows(8080), flows(8081)) == ([], before[1])
 
 
 def test_without_published_ports_nftables_is_not_loaded(world):
