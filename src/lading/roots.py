@@ -95,6 +95,11 @@ class Roots:
         return self.run + "/runtime"
 
     @property
+    def bundles(self) -> str:
+        """Bundle and state of each container that a foreign runtime runs (package ``node``)."""
+        return self.run + "/bundles"
+
+    @property
     def keepers(self) -> str:
         """Keepers' sockets (package ``node``)."""
         return self.run + "/keepers"

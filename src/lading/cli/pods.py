@@ -47,6 +47,7 @@ def _pods(parsed: Parsed) -> list[Pod]:
             if mode == "host":
                 pod.spec.host_network = True
             pod.spec.extras.network_mode, pod.spec.extras.networks = mode, networks
+        pod.spec.extras.runtime = parsed["runtime"]
     return [pod for pod, _ in found]
 
 

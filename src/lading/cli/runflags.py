@@ -153,7 +153,13 @@ def _shared() -> list[Flag]:
             choices=("private", "host"),
         ),
         Flag("cgroup-parent", "", "str", "PATH", "Put it below this cgroup"),
-        Flag("runtime", "", "str", "NAME", "lading: foreign OCI runtimes are not supported"),
+        Flag(
+            "runtime",
+            "",
+            "str",
+            "NAME|PATH",
+            "Run it by another OCI runtime: runc, crun, a path (default: lading itself)",
+        ),
         Flag("disable-content-trust", "", "bool", hidden=True, default=True),
         *_refused(),
     ]

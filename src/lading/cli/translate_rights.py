@@ -49,10 +49,7 @@ def rights(options: Mapping[str, Any], spec: PodSpec, container: Container) -> N
         extras.sysctls[name.replace("/", ".")] = value
     _namespaces(options, spec, extras)
     extras.cgroup_parent = options["cgroup-parent"]
-    if options["runtime"] not in ("", "lading", "lading-runtime"):
-        raise Unsupported(
-            f"--runtime {options['runtime']}: running containers by a foreign OCI runtime is not supported"
-        )
+    spec.extras.runtime = options["runtime"]
 
 
 def capability(text: str, flag: str) -> str:

@@ -10,6 +10,7 @@ import os
 import time
 
 from lading.errors import LadingError
+from lading.node.engine import engine_of
 from lading.node.model import EXITED, MAIN, PAUSED, RUNNING
 from lading.node.sequence import ENDED, STARTING
 from lading.node.shop import alive
@@ -48,7 +49,7 @@ def adopt(runner: PodRunner) -> None:
 
 def _watch(runner: PodRunner, running: Running, now: float) -> None:
     made = running.record
-    running.handle = runner.shop.runtime.get(made.id)
+    running.handle = engine_of(runner.shop, runner.record).get(made.id)
     running.spec = running.handle.spec
     running.pidfd = runner.shop.kernel.pidfd_open(made.pid)
     running.unit.state = STARTING
@@ -64,7 +65,7 @@ def _watch(runner: PodRunner, running: Running, now: float) -> None:
 
 def _forget_state(runner: PodRunner, running: Running) -> None:
     try:
-        runner.shop.runtime.get(running.record.id).delete(force=True)
+        engine_of(runner.shop, runner.record).get(running.record.id).delete(force=True)
     except LadingError:
         pass
 

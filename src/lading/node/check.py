@@ -124,6 +124,7 @@ class _Checker:
         roots = self.shop.roots
         runtime = _names(roots.runtime)
         directories = _names(roots.pods)
+        bundles = _names(roots.bundles)
         memories = _names(f"{roots.run}/pods")
         sockets = _names(roots.keepers)
         groups = self._groups()
@@ -136,6 +137,14 @@ class _Checker:
                     f"{roots.runtime}/{name}",
                     "end it and remove its state",
                     lambda name=name: self._drop_runtime(name),  # type: ignore[misc]
+                )
+        for name in bundles:
+            if _is_id(name) and name not in containers:
+                self._found(
+                    "a foreign runtime's container that no record speaks of",
+                    f"{roots.bundles}/{name}",
+                    "end it and remove its state",
+                    lambda name=name: self._drop_bundle(name),  # type: ignore[misc]
                 )
         for name in directories:
             if name not in stages:
@@ -171,6 +180,11 @@ class _Checker:
             self.shop.runtime.get(name).delete(force=True)
         except NotFound:
             tree.remove(f"{self.shop.roots.runtime}/{name}")
+
+    def _drop_bundle(self, name: str) -> None:
+        from lading.node.foreign import orphan
+
+        orphan(self.shop.roots.bundles, name, self.shop.kernel).delete(force=True)
 
     def _socket(self, path: str) -> None:
         try:
@@ -218,9 +232,8 @@ class _Checker:
     def _drop_group(self, path: str) -> None:
         from lading.kernel.cgroups import manager
 
-        group = manager(path)
-        group.kill()
-        group.delete()
+        manager(path).kill()
+        remove.drop_group(path)
 
     # -- the other rooms -------------------------------------------------------------------------------------------
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from lading.errors import Conflict, InvalidInput, NotFound
+from lading.node.engine import engine_of
 from lading.node.model import PAUSED, RUNNING
 from lading.node.shop import alive
 
@@ -29,7 +30,7 @@ def pause(shop: Shop, reference: str) -> None:
     """Freeze. Raises :class:`Conflict` unless running."""
     record, chosen = _select(shop, reference, (RUNNING,))
     for container in chosen:
-        shop.runtime.get(container.id).pause()
+        engine_of(shop, record).get(container.id).pause()
         container.state = PAUSED
         shop.records.set_state(record, container, "pause")
 
@@ -44,7 +45,7 @@ def unpause(shop: Shop, reference: str) -> None:
 def thaw(shop: Shop, record: PodRecord, container: ContainerRecord) -> None:
     """Let one paused container run on."""
     try:
-        shop.runtime.get(container.id).resume()
+        engine_of(shop, record).get(container.id).resume()
     except (Conflict, NotFound):
         pass  # thawed by somebody else, or dead by now
     container.state = RUNNING
@@ -79,7 +80,7 @@ def update(shop: Shop, reference: str, changes: Changes) -> None:
             raise Conflict(f"container {reference} is removed when it ends (--rm), so it cannot be restarted")
     wanted = _resources(changes)
     if alive(made.pid, made.pid_start) and wanted is not None:
-        shop.runtime.get(made.id).update(wanted)
+        engine_of(shop, record).get(made.id).update(wanted)
     extras = spec.extras
     from lading.formats.pod import ResourceRequirements
 

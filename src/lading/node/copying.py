@@ -12,6 +12,7 @@ import stat as modes
 
 from lading.errors import Conflict, Exhausted, InvalidInput, KernelError, LadingError, NotFound
 from lading.kernel.paths import make_directory_inside, open_inside
+from lading.node.engine import engine_of
 from lading.node.model import RUNNING
 from lading.node.shop import alive
 
@@ -345,7 +346,7 @@ def commit(
     image, rootfs = _rootfs(shop, record, made)
     frozen = None
     if pause and made.state == RUNNING and alive(made.pid, made.pid_start):
-        frozen = shop.runtime.get(made.id)
+        frozen = engine_of(shop, record).get(made.id)
         frozen.pause()
     try:
         committed = shop.images.commit(

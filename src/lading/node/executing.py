@@ -7,6 +7,7 @@ import os
 from lading.errors import Conflict
 from lading.formats.oci_runtime import Box, Capabilities, Process, User
 from lading.node import spec, users
+from lading.node.engine import engine_of
 from lading.node.model import PAUSED
 from lading.node.shop import alive
 
@@ -31,16 +32,18 @@ def exec_in(shop: Shop, reference: str, request: ExecRequest, stdio: Stdio | Non
         )
     if made.state == PAUSED:
         raise Conflict(f"container {reference} is paused", hint=f"lading unpause {reference}", reason="state")
-    handle = shop.runtime.get(made.id)
+    handle = engine_of(shop, record).get(made.id)
     process = process_for(shop, record, made, handle.spec, request)
     ours = [-1, -1, -1]
     theirs: list[int] = []
-    if stdio is not None and not request.tty:
+    # A foreign runtime shares the streams of what it starts: what it says of a failure must not reach the caller raw.
+    direct = not record.pod.spec.extras.runtime
+    if stdio is not None and not request.tty and direct:
         ends = [stdio.stdin, stdio.stdout, stdio.stderr]
     else:
         ends = [-1, -1, -1]
         if not request.tty and not request.detach:
-            if request.stdin:
+            if request.stdin or (stdio is not None and stdio.stdin >= 0):
                 ends[0], ours[0] = os.pipe2(os.O_CLOEXEC)
             for index in (1, 2):
                 ours[index], ends[index] = os.pipe2(os.O_CLOEXEC)

@@ -6,6 +6,7 @@ import os
 import time
 
 from lading.errors import Conflict
+from lading.node.engine import engine_of
 from lading.node.model import EXITED, PAUSED, RESTARTING, RUNNING
 from lading.node.records import LIVE
 from lading.node.shop import alive
@@ -157,12 +158,12 @@ def _merge_live(
 
 def top(shop: Shop, reference: str) -> list[dict[str, str]]:
     """The processes of a running container or pod, from proc(5)."""
-    _, living = _running(shop, reference)
+    record, living = _running(shop, reference)
     tick = os.sysconf("SC_CLK_TCK")
     boot = time.time() - time.clock_gettime(time.CLOCK_BOOTTIME)
     rows = []
     for container in living:
-        for pid in shop.runtime.get(container.id).pids():
+        for pid in engine_of(shop, record).get(container.id).pids():
             row = _row(pid, tick, boot)
             if row is not None:
                 rows.append(row)
@@ -209,8 +210,9 @@ def _user(uid: int) -> str:
 
 def stats(shop: Shop, reference: str) -> list[tuple[str, Stats]]:
     """What each running container uses."""
-    _, living = _running(shop, reference)
-    return [(container.name, shop.runtime.get(container.id).stats()) for container in living]
+    record, living = _running(shop, reference)
+    engine = engine_of(shop, record)
+    return [(container.name, engine.get(container.id).stats()) for container in living]
 
 
 def events(shop: Shop, *, since: float, until: float, follow: bool) -> Iterator[Event]:

@@ -12,7 +12,7 @@ import time
 
 from lading.errors import Conflict, InvalidInput, LadingError, NotFound, Unsupported
 from lading.formats.oci_image import RunConfig
-from lading.node import etcfiles, layered, refused, spec, spec_mounts, users
+from lading.node import engine, etcfiles, layered, refused, spec, spec_mounts, users
 from lading.node.model import INIT, MAIN, SIDECAR, ContainerRecord, PodRecord
 from lading.node.records import new_id
 from lading.node.shop import alive
@@ -47,6 +47,8 @@ def containers_of(pod: Pod) -> list[tuple[Container, str]]:
 def record_of(shop: Shop, pod: Pod, progress: object) -> PodRecord:
     """The record of a new pod, with every image here (pulled by ``imagePullPolicy``). Raises what resolving raises."""
     refused.check(pod)
+    if pod.spec.extras.runtime:
+        pod.spec.extras.runtime = engine.resolve(pod.spec.extras.runtime, uid=shop.roots.uid)
     pod_id = new_id()
     name = pod.metadata.name
     if not name:

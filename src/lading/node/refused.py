@@ -17,10 +17,6 @@ def check(pod: Pod) -> None:
 
     What asks for the state of things passes: ``unconfined``, ``disable``, and the host's user namespace.
     """
-    if pod.spec.extras.runtime:
-        raise Unsupported(
-            f"runtime {pod.spec.extras.runtime}: running containers by a foreign OCI runtime is not supported"
-        )
     for container in (*pod.spec.init_containers, *pod.spec.containers):
         extras = container.extras
         if extras.apparmor not in ("", "unconfined"):

@@ -6,6 +6,7 @@ import os
 
 from lading.errors import LadingError, NotFound
 from lading.node import tree
+from lading.node.engine import engine_of
 from lading.node.records import REMOVING
 from lading.node.shop import alive
 
@@ -36,12 +37,26 @@ def collect(shop: Shop, record: PodRecord, *, volumes: bool) -> None:
 
 def _drop_group(shop: Shop, record: PodRecord) -> None:
     """The control group of a pod of several, which held its containers' groups."""
-    from lading.kernel.cgroups import manager
-
     try:
-        manager(shop.cgroup(record, record.containers[0]).rpartition("/")[0]).delete()
+        drop_group(shop.pod_cgroup(record))
     except LadingError:
         return  # still busy: `check --repair` finds it, as it is nobody's now
+
+
+def drop_group(path: str) -> None:
+    """Remove the group ``path`` in every hierarchy: a foreign runtime also makes it where nothing is limited.
+
+    Raises :class:`Conflict` for one that still has processes.
+    """
+    from lading.kernel.cgroups import detect, manager
+
+    layout = detect()
+    manager(path, layout).delete()
+    if layout.unified is not None:
+        try:
+            os.rmdir(layout.unified.directory(path))
+        except OSError:
+            pass  # not there, or not empty: it is found again by who asks for what is left
 
 
 def remove_pod_group(shop: Shop, record: PodRecord) -> None:
@@ -53,7 +68,7 @@ def remove_pod_group(shop: Shop, record: PodRecord) -> None:
     group = manager(shop.pod_cgroup(record))
     if group.exists():
         try:
-            group.delete()
+            drop_group(group.path)
         except LadingError:
             pass  # something still runs in it: repair comes back to it
 
@@ -62,7 +77,7 @@ def release(shop: Shop, record: PodRecord) -> None:
     """Give back what a pod holds whose keeper is gone: processes, cgroups, runtime state, network, memory mounts."""
     for container in record.containers:
         try:
-            handle = shop.runtime.get(container.id)
+            handle = engine_of(shop, record).get(container.id)
         except NotFound:
             if alive(container.pid, container.pid_start):
                 os.kill(container.pid, 9)

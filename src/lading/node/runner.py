@@ -11,6 +11,7 @@ import time
 
 from lading.errors import LadingError
 from lading.node import prepare, spec
+from lading.node.engine import engine_of
 from lading.node.logfile import LogWriter
 from lading.node.model import (
     CREATED,
@@ -34,12 +35,12 @@ if TYPE_CHECKING:
     from lading.formats.pod import Container
     from lading.network import Attachment
     from lading.node.checks import Checks
+    from lading.node.engine import Handle
     from lading.node.holder import Holder
     from lading.node.loop import Loop, Timer
     from lading.node.model import ContainerRecord, PodRecord, Stdio
     from lading.node.sequence import Action
     from lading.node.shop import Shop
-    from lading.runtime import Container as Handle
 
 _SIGKILL = 9
 
@@ -244,14 +245,14 @@ class PodRunner:
                 rootfs=ready.rootfs,
                 stdio=RuntimeStdio(*streams.open()),
             )
-            handle = shop.runtime.run(request)
+            handle: Handle = engine_of(shop, self.record).run(request)
         except BaseException:
-            streams.drain()
+            streams.discard()
             raise
         running.handle = handle
         running.pidfd = handle.pidfd
         made.pid = handle.pid
-        made.pid_start = handle.record.start_time
+        made.pid_start = handle.start_time
         streams.begin(handle.console)
         if handle.console >= 0 and self.size != (0, 0):
             streams.resize(*self.size)

@@ -122,6 +122,11 @@ class Container:
         return self._spec
 
     @property
+    def start_time(self) -> int:
+        """When the first process started, in clock ticks since boot: with the pid it names a process."""
+        return self.record.start_time
+
+    @property
     def group(self) -> CgroupHandle:
         """The container's control group."""
         if self._group is None:
