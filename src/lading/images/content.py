@@ -110,6 +110,20 @@ class ContentStore:
             raise disk_error(error, f"cannot store {digest}") from None
         return Ingest(self, fd, name, digest, size)
 
+    def drop_partial(self, digest: str) -> None:
+        """Forget what is here of a blob that was not completed, unless somebody is writing it at this moment."""
+        algorithm, text = digests.split(digest)
+        name = f"{self._ingest}/{algorithm}-{text}"
+        try:
+            fd = os.open(name, os.O_RDWR | os.O_CLOEXEC)
+        except FileNotFoundError:
+            return
+        try:
+            if try_lock(fd) and _same(fd, name):
+                os.unlink(name)
+        finally:
+            os.close(fd)
+
     def put(self, data: bytes, *, lease: Lease, algorithm: str = "sha256") -> str:
         """Store ``data`` and return its digest."""
         digest = digests.of(data, algorithm)

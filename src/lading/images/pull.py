@@ -6,7 +6,7 @@ several layers at once. What arrived stays when a pull is interrupted, and the n
 
 from __future__ import annotations
 
-from lading.errors import Corrupt, LadingError, NotFound, Unsupported
+from lading.errors import Corrupt, Exhausted, LadingError, NotFound, Unsupported
 from lading.formats import digest as digests
 from lading.formats import jsontext
 from lading.formats import platform as platforms
@@ -273,7 +273,13 @@ class _Pull:
                 )
 
             jobs.append(job)
-        run_parallel(jobs, self._options.parallel, self._cancel)
+        try:
+            run_parallel(jobs, self._options.parallel, self._cancel)
+        except Exhausted:
+            # Elsewhere it would be kept for the next attempt; here it is what fills the disk.
+            for digest in seen:
+                content.drop_partial(digest)
+            raise
 
     def _blob(self, descriptor: Descriptor) -> None:
         """Fetch a blob that is only stored (a configuration, another platform's layer)."""
