@@ -17,6 +17,10 @@ import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT / "tests"))
+
+from support.surroundings import settle  # noqa: E402  # a directory of tests is no installed package
+
 STAGES = {
     "unit": ["tests/unit", "-n", "auto"],
     "integration": ["tests/integration", "-n", "2", "--dist", "loadfile"],
@@ -71,6 +75,7 @@ def main(arguments: list[str]) -> int:
     """Run the named stages in order."""
     cut = arguments.index("--") if "--" in arguments else len(arguments)
     stages, extra = arguments[:cut], arguments[cut + 1 :]
+    settle()
     started = time.monotonic()
     worst = 0
     total = {"tests": 0, "failures": 0, "errors": 0, "skipped": 0}

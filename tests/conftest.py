@@ -1,44 +1,29 @@
 """What every test shares: limits of time, markers that mean something, roots of one's own, and the leak check.
 
 Two things here fail a run that looks green otherwise. A test that hangs is ended by a signal and fails. And each
-module of ``tests/integration`` is followed by a look at the machine (``tests/leaks.py``): what was not there before
+module of ``tests/integration`` is followed by a look at the machine (``tests/support/leaks.py``): what was not there before
 the module and is there after it is named, and the module fails.
 """
 
 from __future__ import annotations
 
 import faulthandler
-import importlib.util
 import os
 import shutil
 import signal
 import sys
-import types
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from support import leaks, surroundings
 
 HERE = Path(__file__).parent
 UNIT_LIMIT = 60.0
 INTEGRATION_LIMIT = 180.0
 STRICT = os.environ.get("LADING_TEST_STRICT") == "1"
 """Set by ``make test``: a missing peer or privilege is then a failure and not a skip."""
-
-
-def _load(name: str) -> types.ModuleType:
-    """A helper module beside this file; ``--import-mode=importlib`` puts no test directory on ``sys.path``."""
-    qualified = f"lading_tests_{name}"
-    if qualified not in sys.modules:
-        spec = importlib.util.spec_from_file_location(qualified, HERE / f"{name}.py")
-        assert spec is not None and spec.loader is not None
-        module = importlib.util.module_from_spec(spec)
-        sys.modules[qualified] = module
-        spec.loader.exec_module(module)
-    return sys.modules[qualified]
-
-
-leaks = _load("leaks")
 
 
 # -- limits of time ------------------------------------------------------------------------------------------------
@@ -107,7 +92,8 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Orphans of a test become our children, so that a leaked process is found and named."""
+    """The same surroundings on every machine; orphans of a test become our children, so that a leaked process is named."""
+    surroundings.settle()
     leaks.become_subreaper()
 
 
@@ -123,7 +109,7 @@ def _nothing_left_behind(
     before = leaks.snapshot()
     yield
     leaks.remove_idle_roots(base)
-    left = leaks.left_behind(before, base, parallel="PYTEST_XDIST_WORKER" in os.environ)
+    left = leaks.left_behind(before, base)
     if left:
         leaks.sweep(left, base)
         lines = "\n  ".join(str(leak) for leak in left)
@@ -145,8 +131,10 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     before = session.stash.get(_SESSION_START, None)
     if before is None or not _ran_integration(session):
         return
-    leaks.remove_idle_parent_groups()
-    left = leaks.left_behind(before, "", parallel=False)
+    factory: pytest.TempPathFactory = session.config._tmp_path_factory  # type: ignore[attr-defined]
+    base = str(factory.getbasetemp())
+    leaks.remove_idle_roots(base)
+    left = leaks.left_behind(before, base)
     if left:
         print("\nthe run as a whole left behind:", file=sys.stderr)
         for leak in left:

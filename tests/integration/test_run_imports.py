@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import os
 import subprocess
 import sys
 from pathlib import Path
-from types import ModuleType
 
 import pytest
 
-pytestmark = pytest.mark.root
+from unit import test_import_budget as budget
 
-UNIT = Path(__file__).resolve().parents[1] / "unit" / "test_import_budget.py"
+pytestmark = pytest.mark.root
 
 TAIL = """
 import os
@@ -39,19 +37,10 @@ leave(status if isinstance(status, int) else 1)
 """
 
 
-def _budget() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("lading_import_budget", UNIT)
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
 @pytest.mark.parametrize("network", ["none", "bridge"])
 def test_a_whole_run_imports_only_what_the_budget_allows(
     network: str, tmp_path: Path, lading_env: dict[str, str]
 ) -> None:
-    budget = _budget()
     subprocess.run(
         [sys.executable, "-m", "lading", "bootstrap", "-q", "busybox"],
         env=lading_env,

@@ -58,6 +58,15 @@ class Screen:
         head, _, self.seen = self.seen.partition(text)
         return head + text
 
+    def prompt(self) -> None:
+        """Press return until the shell answers: what is typed before the terminal is raw may be lost."""
+        deadline = time.monotonic() + 60
+        while b"# " not in self.seen:
+            assert time.monotonic() < deadline, f"no prompt came: {self.seen!r}"
+            self.type(b"\r")
+            if select.select([self.master], [], [], 0.2)[0]:
+                self.seen += os.read(self.master, 4096)
+
     def end(self, timeout: float = 60) -> int:
         return self.process.wait(timeout)
 
@@ -88,15 +97,22 @@ def screen(lading) -> Iterator[object]:  # type: ignore[no-untyped-def]
         one.close()
 
 
-def _reap_orphans() -> None:
-    """The test process adopts orphans in init's place (tests/conftest.py), so it has to reap them in init's place."""
-    time.sleep(0.3)
-    for child in Path(f"/proc/self/task/{os.getpid()}/children").read_text().split():
-        try:
-            if Path(f"/proc/{child}/stat").read_text().rpartition(")")[2].split()[0] == "Z":
-                os.waitpid(int(child), os.WNOHANG)
-        except (FileNotFoundError, ChildProcessError):
-            continue
+def _remove(lading, name: str) -> None:  # type: ignore[no-untyped-def]
+    """``rm -f`` while we reap: orphans become the test process's (tests/conftest.py), which is in init's place then.
+
+    A pid namespace ends only when every zombie in it was reaped, those with a parent outside too (pid_namespaces(7)).
+    """
+    process = subprocess.Popen(lading.argv(["rm", "-f", name]), env=lading.env)
+    while process.poll() is None:
+        for child in Path(f"/proc/self/task/{os.getpid()}/children").read_text().split():
+            try:
+                state = Path(f"/proc/{child}/stat").read_text().rpartition(")")[2].split()[0]
+                if state == "Z" and int(child) != process.pid:
+                    os.waitpid(int(child), os.WNOHANG)
+            except (FileNotFoundError, ChildProcessError):
+                continue
+        time.sleep(0.02)
+    assert process.returncode == 0
 
 
 def test_a_shell_has_the_terminals_size_and_follows_it(screen) -> None:  # type: ignore[no-untyped-def]
@@ -105,9 +121,8 @@ def test_a_shell_has_the_terminals_size_and_follows_it(screen) -> None:  # type:
     one.type(b"stty size\r")
     one.until(b"31 97")
     one.resize(40, 120)
-    time.sleep(0.5)
-    one.type(b"stty size\r")
-    one.until(b"40 120")
+    one.type(b"until stty size | grep '40 120'; do sleep 0.1; done\r")
+    one.until(b"\n40 120")
     one.type(b"exit 7\r")
     assert one.end() == 7
     assert one.restored()
@@ -116,9 +131,9 @@ def test_a_shell_has_the_terminals_size_and_follows_it(screen) -> None:  # type:
 def test_ctrl_c_goes_to_the_container_and_not_to_lading(screen) -> None:  # type: ignore[no-untyped-def]
     one = screen("run", "-it", "--rm", "busybox", "sh")
     one.until(b"# ")
-    one.type(b"sleep 600; echo after $?\r")
-    one.until(b"600")
-    time.sleep(0.5)
+    # Said by the job itself, which has the terminal by then: the shell's own echo would be a moment too early.
+    one.type(b"sh -c 'echo go\"\"ing; exec sleep 600'; echo after $?\r")
+    one.until(b"going")
     one.type(b"\x03")
     one.until(b"# ")
     one.type(b"echo al''ive\r")
@@ -138,7 +153,7 @@ def test_detach_keys_leave_it_running_and_attach_comes_back(lading, screen) -> N
     assert one.restored()
     assert lading.out("ps", "--format", "{names}") == "stay"
     again = screen("attach", "stay")
-    time.sleep(0.5)
+    again.prompt()
     again.type(b"echo ba''ck\r")
     again.until(b"back")
     again.type(b"exit 5\r")
@@ -155,16 +170,15 @@ def test_exec_has_a_terminal_and_keys_of_its_own(lading, screen) -> None:  # typ
     one.until(b"31 97")
     one.type(b"exit 4\r")
     assert one.end() == 4
-    two = screen("exec", "-it", "--detach-keys", "ctrl-a,x", "host1", "cat")
-    time.sleep(0.5)
+    two = screen("exec", "-it", "--detach-keys", "ctrl-a,x", "host1", "sh", "-c", "echo ready; exec cat")
+    two.until(b"ready")
     two.type(b"abc\r")
     two.until(b"abc")
     two.type(b"\x01x")
     assert two.end() == 0
     assert two.restored()
     two.close()
-    _reap_orphans()
-    lading("rm", "-f", "host1", check=True)
+    _remove(lading, "host1")
 
 
 def test_a_hang_up_ends_lading_and_not_the_container(lading, screen) -> None:  # type: ignore[no-untyped-def]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import os
 import random
@@ -12,7 +11,6 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from types import ModuleType
 
 import pytest
 
@@ -20,23 +18,11 @@ from lading.errors import Corrupt, InvalidInput, LadingError, NotFound, RemoteEr
 from lading.images import Images
 from lading.images.pull import PullOptions
 from lading.images.transfer import Progress
+from support import registry as support
 
 pytestmark = pytest.mark.root
 
 
-def _support(name: str) -> ModuleType:
-    qualified = f"lading_tests_support_{name}"
-    if qualified not in sys.modules:
-        spec = importlib.util.spec_from_file_location(
-            qualified, Path(__file__).parents[2] / f"support/{name}.py"
-        )
-        assert spec is not None and spec.loader is not None
-        module = sys.modules[qualified] = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(module)
-    return sys.modules[qualified]
-
-
-support = _support("registry")
 Fault = support.Fault
 NOISE = random.Random(7).randbytes(3 << 20)  # does not compress: byte counts of faults mean something
 

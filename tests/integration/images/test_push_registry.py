@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import random
-import sys
 from collections.abc import Iterator
 from pathlib import Path
-from types import ModuleType
 
 import pytest
 
@@ -18,23 +15,11 @@ from lading.images.auth import Credentials
 from lading.images.pull import PullOptions
 from lading.images.remote_login import catalog, login, logout, tags
 from lading.images.transfer import Progress
+from support import registry as support
 
 pytestmark = pytest.mark.root
 
 
-def _support(name: str) -> ModuleType:
-    qualified = f"lading_tests_support_{name}"
-    if qualified not in sys.modules:
-        spec = importlib.util.spec_from_file_location(
-            qualified, Path(__file__).parents[2] / f"support/{name}.py"
-        )
-        assert spec is not None and spec.loader is not None
-        module = sys.modules[qualified] = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(module)
-    return sys.modules[qualified]
-
-
-support = _support("registry")
 Fault = support.Fault
 NOISE = random.Random(8).randbytes(1 << 20)
 

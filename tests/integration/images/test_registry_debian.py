@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import os
 import socket
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from types import ModuleType
 
 import pytest
 
@@ -21,26 +18,12 @@ from lading.images import Images
 from lading.images.auth import Credentials
 from lading.images.pull import PullOptions
 from lading.images.remote_login import login
+from support import registry as support
 
 pytestmark = [
     pytest.mark.root,
     pytest.mark.peer("docker-registry", "skopeo", "openssl", "htpasswd", "podman", "zstd"),
 ]
-
-
-def _support(name: str) -> ModuleType:
-    qualified = f"lading_tests_support_{name}"
-    if qualified not in sys.modules:
-        spec = importlib.util.spec_from_file_location(
-            qualified, Path(__file__).parents[2] / f"support/{name}.py"
-        )
-        assert spec is not None and spec.loader is not None
-        module = sys.modules[qualified] = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(module)
-    return sys.modules[qualified]
-
-
-support = _support("registry")
 
 
 def _run(*command: str, **more: object) -> str:

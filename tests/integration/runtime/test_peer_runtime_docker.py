@@ -3,7 +3,6 @@ own."""
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import shutil
 import signal
@@ -14,17 +13,9 @@ from pathlib import Path
 
 import pytest
 
+from support.commands import runtime_script
+
 pytestmark = [pytest.mark.root, pytest.mark.peer("dockerd", "docker")]
-
-
-def _script(directory: Path) -> Path:
-    place = Path(__file__).with_name("test_peer_runtime_podman.py")
-    spec = importlib.util.spec_from_file_location("lading_peer_runtime_podman", place)
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    script: Path = module.runtime_script(directory)
-    return script
 
 
 class Docker:
@@ -52,7 +43,12 @@ def docker(tmp_path_factory: pytest.TempPathFactory, busybox: Path) -> Iterator[
     words = ["dockerd", "--host", f"unix://{socket}", "--data-root", str(directory / "data")]
     words += ["--exec-root", str(directory / "exec"), "--pidfile", str(directory / "pid"), "--bridge", "none"]
     words += ["--iptables=false", "--ip6tables=false", "--cgroup-parent", "/lading-test-docker"]
-    words += ["--add-runtime", f"lading={_script(directory)}", "--config-file", str(directory / "none.json")]
+    words += [
+        "--add-runtime",
+        f"lading={runtime_script(directory)}",
+        "--config-file",
+        str(directory / "none.json"),
+    ]
     (directory / "none.json").write_text("{}")
     with (directory / "log").open("w") as log:
         daemon = subprocess.Popen(words, stdout=log, stderr=log)

@@ -3,24 +3,16 @@
 from __future__ import annotations
 
 import subprocess
-import sys
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from support.commands import runtime_script
+
 pytestmark = [pytest.mark.root, pytest.mark.peer("podman")]
-SOURCE = str(Path(__file__).parents[3] / "src")
 ULIMITS = ("--ulimit", "nofile=20000:20000", "--ulimit", "nproc=1000:1000")
-
-
-def runtime_script(directory: Path) -> Path:
-    """An executable that is ``lading-runtime`` of this checkout: engines want a path."""
-    script = directory / "lading-runtime"
-    script.write_text(f'#!/bin/sh\nPYTHONPATH={SOURCE} exec {sys.executable} -m lading.runtime.cli "$@"\n')
-    script.chmod(0o755)
-    return script
 
 
 class Podman:

@@ -1,8 +1,7 @@
 """What a test run may leave on the machine: nothing. This module looks, compares and names.
 
-A thing is *ours* by its name (``lading…``), by lying below a test's temporary directory, or by descending from the
-test process. When several workers run beside each other, a kernel object whose owner cannot be told from its name is
-left to the look at the end of the whole run.
+A thing is *ours* by its name (``lading-XXXXXX`` and ``ldXXXXXX`` carry the tag of a root), by lying below a test's
+temporary directory, or by descending from the test process. What others do on the machine meanwhile is not our affair.
 """
 
 from __future__ import annotations
@@ -18,6 +17,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 PR_SET_CHILD_SUBREAPER = 36
+_DEPTH = 5
+"""How deep below a run's temporary directory a root may lie: worker, module or test, the test's own, ``data``."""
 
 
 class Leak(NamedTuple):
@@ -49,25 +50,36 @@ def become_subreaper() -> None:
 
 def snapshot() -> Snapshot:
     """Look at mounts, cgroups, links, addresses, nftables tables, named namespaces and our descendants."""
-    return Snapshot(_mounts(), _cgroups(), _links(), _addresses(), _tables(), _namespaces(), _processes())
+    return Snapshot(
+        _mounts(),
+        _cgroups(),
+        _links(),
+        _addresses(),
+        _tables(),
+        _namespaces(),
+        _processes(),
+    )
 
 
-def left_behind(before: Snapshot, base: str, *, parallel: bool, patience: float = 3.0) -> list[Leak]:
-    """What is there now and was not ``before``. Waits up to ``patience`` seconds for what is on its way out.
+def left_behind(before: Snapshot, base: str, *, patience: float = 10.0) -> list[Leak]:
+    """What of ours is there now and was not ``before``. Waits up to ``patience`` seconds for what is on its way out.
 
-    ``base`` is the temporary directory of this process's tests. With ``parallel`` only what is surely this
-    process's is reported: descendants, mounts below ``base`` and kernel objects named after a root below it.
+    ``base`` is the temporary directory of these tests. Somebody else may work on the machine meanwhile: only what is
+    surely ours is reported (descendants, mounts below ``base``, kernel objects named after a root below it), and only
+    what was there at every look.
     """
     deadline = time.monotonic() + patience
+    found: list[Leak] | None = None
     while True:
         _reap()
         now = snapshot()
-        found = [
+        new = [
             Leak(kind, name)
             for kind, old, new in zip(Snapshot._fields, before, now, strict=True)
             for name in sorted(new - old)
         ]
-        if parallel:
+        found = new if found is None else [leak for leak in found if leak in new]
+        if found:
             mine = _tags_below(base)
             found = [leak for leak in found if _surely_ours(leak, base, mine)]
         if not found or time.monotonic() > deadline:
@@ -85,7 +97,7 @@ def remove_idle_roots(base: str) -> None:
     for tag in _tags_below(base):
         short = "ld" + tag.removeprefix("lading-") + "-"
         busy = False
-        for link in _links():
+        for link in os.listdir("/sys/class/net"):
             if link.startswith(short):
                 if os.path.isdir(f"/sys/class/net/{link}/brif") and not os.listdir(
                     f"/sys/class/net/{link}/brif"
@@ -96,24 +108,11 @@ def remove_idle_roots(base: str) -> None:
         text = "" if busy or os.geteuid() != 0 else _output("nft", "list", "table", "inet", tag)
         if text and not re.search(r"map (?:published|everywhere)\d \{[^}]*elements", text):
             _output("nft", "delete", "table", "inet", tag)
-        for hierarchy in ("", *os.listdir("/sys/fs/cgroup")):
+        for hierarchy in _hierarchies():
             try:
-                os.rmdir(os.path.join("/sys/fs/cgroup", hierarchy, tag))
+                os.rmdir(f"{hierarchy}/{tag}")
             except OSError:
                 continue
-
-
-def remove_idle_parent_groups() -> None:
-    """The runtime keeps ``/lading``, the parent of its containers' groups, between containers. One that is idle is no leak.
-
-    A group with a child or a process cannot be removed and stays to be found.
-    """
-    for found in _cgroups():
-        if os.path.basename(found) == "lading":
-            try:
-                os.rmdir(found)
-            except OSError:
-                pass
 
 
 def sweep(found: list[Leak], base: str) -> None:
@@ -137,23 +136,22 @@ def _surely_ours(leak: Leak, base: str, tags: frozenset[str]) -> bool:
         return True
     if leak.kind in ("mounts", "namespaces"):
         return leak.name.startswith(base + "/")
-    return any(tag in leak.name for tag in tags)
+    # A bridge is called ldXXXXXX-N for the tag lading-XXXXXX; other links are told by their bridge.
+    words = set(tags) | {"ld" + tag.removeprefix("lading-") + "-" for tag in tags}
+    return any(word in leak.name for word in words)
 
 
 def _tags_below(base: str) -> frozenset[str]:
     """The kernel-name tags (``Roots.tag``) of every directory near the top of ``base`` that may have been a root."""
     tags = set()
-    pending = [(Path(base), 0)]
+    pending = [(base, 0)]
     while pending:
         directory, depth = pending.pop()
-        tags.add(f"lading-{zlib.crc32(str(directory).encode()) & 0xFFFFFF:06x}")
-        if depth < 4:
+        tags.add(f"lading-{zlib.crc32(directory.encode()) & 0xFFFFFF:06x}")
+        if depth < _DEPTH:
             try:
-                pending += [
-                    (Path(entry.path), depth + 1)
-                    for entry in os.scandir(directory)
-                    if entry.is_dir(follow_symlinks=False)
-                ]
+                with os.scandir(directory) as entries:
+                    pending += [(e.path, depth + 1) for e in entries if e.is_dir(follow_symlinks=False)]
             except OSError:
                 continue
     return frozenset(tags)
@@ -166,15 +164,35 @@ def _mounts() -> frozenset[str]:
 
 
 def _cgroups() -> frozenset[str]:
+    """Groups of a root, by its tag. ``/lading``, the runtime's parent of all its containers, stays by design."""
     found = set()
-    for directory, names, _ in os.walk("/sys/fs/cgroup"):
-        ours = [name for name in names if name.startswith("lading")]
-        found.update(f"{directory}/{name}" for name in ours)
+    for hierarchy in _hierarchies():
+        for name in os.listdir(hierarchy):
+            if name.startswith("lading-"):
+                found.add(f"{hierarchy}/{name}")
     return frozenset(found)
 
 
+def _hierarchies() -> list[str]:
+    top = "/sys/fs/cgroup"
+    try:
+        if os.path.exists(f"{top}/cgroup.controllers"):
+            return [top]
+        return [entry.path for entry in os.scandir(top) if entry.is_dir(follow_symlinks=False)]
+    except OSError:
+        return []
+
+
 def _links() -> frozenset[str]:
-    return frozenset(os.listdir("/sys/class/net"))
+    """Links as ``NAME``, and ``NAME in BRIDGE`` where one has a bridge."""
+    found = set()
+    for name in os.listdir("/sys/class/net"):
+        try:
+            bridge = os.path.basename(os.readlink(f"/sys/class/net/{name}/master"))
+        except OSError:
+            bridge = ""
+        found.add(f"{name} in {bridge}" if bridge else name)
+    return frozenset(found)
 
 
 def _addresses() -> frozenset[str]:
