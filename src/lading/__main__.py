@@ -1,6 +1,6 @@
 """``python -m lading`` is ``lading``."""
 
-from lading.cli.main import main
+from lading.start import lading
 
 if __name__ == "__main__":
-    main()
+    lading()

@@ -16,6 +16,8 @@ from pathlib import Path
 
 import pytest
 
+from lading.startlist import modules as modules_of
+
 SOURCE = Path(__file__).resolve().parents[2] / "src"
 
 FORBIDDEN = frozenset(
@@ -62,21 +64,22 @@ HOT = {
         "lading.network",
         "lading.kernel",
     ],
-    "lading-runtime": ["lading.runtime.cli"],
+    "lading-runtime": ["lading.runtime.cli", "lading.runtime.commands"],
 }
 """Entry point → modules that a start of it has loaded, all of them at import time."""
 
 
-def loaded_by(modules: list[str]) -> dict[str, str]:
+def loaded_by(modules: list[str], before: str = "", options: tuple[str, ...] = ()) -> dict[str, str]:
     """Import ``modules`` in a fresh interpreter; every module this added → the module that asked for it first."""
     code = (
         RECORDER
+        + before
         + "".join(f"import {name}\n" for name in modules)
         + "new = {m: seen.get(m, '?') for m in sys.modules if m not in baseline}\n"
         + "import json; print(json.dumps(new))"
     )
     done = subprocess.run(
-        [sys.executable, "-I", "-c", f"import sys; sys.path.insert(0, {str(SOURCE)!r})\n{code}"],
+        [sys.executable, "-I", *options, "-c", f"import sys; sys.path.insert(0, {str(SOURCE)!r})\n{code}"],
         check=False, capture_output=True, text=True, env={"PATH": os.environ["PATH"]},
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
@@ -109,6 +112,40 @@ def test_a_start_imports_only_what_the_budget_allows(entry: str) -> None:
         pytest.skip("not written yet")
     new = loaded_by(modules)
     assert not complaints(new), "\n" + "\n".join(complaints(new))
+
+
+GROUPS = {
+    "lading run": ("run",),
+    "lading-runtime": ("runtime",),
+}
+"""Entry point → its start files."""
+
+
+@pytest.fixture(scope="module")
+def start_files(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, ...]:
+    """Start files of these sources, made in a place of their own; the interpreter's options to use them."""
+    options = ("-X", f"pycache_prefix={tmp_path_factory.mktemp('bytecode')}")
+    code = f"import sys; sys.path.insert(0, {str(SOURCE)!r}); from lading.startlist import main; main()"
+    subprocess.run([sys.executable, "-I", "-B", *options, "-c", code], check=True, stdin=subprocess.DEVNULL)
+    return options
+
+
+@pytest.mark.parametrize("entry", GROUPS)
+def test_a_start_from_start_files_is_held_to_the_same_budget(
+    entry: str, start_files: tuple[str, ...]
+) -> None:
+    serve = "from lading import start\n" + "".join(f"start.serve({g!r})\n" for g in GROUPS[entry])
+    tail = "assert not start._unserved, start._unserved\n"
+    new = loaded_by(HOT[entry], serve + tail, ("-B", *start_files))
+    assert not complaints(new), "\n" + "\n".join(complaints(new))
+
+
+@pytest.mark.parametrize("entry", GROUPS)
+def test_what_a_start_imports_is_in_its_start_files(entry: str) -> None:
+    listed = {name for group in GROUPS[entry] for name in modules_of(group)} | {"lading"}
+    new = [name for name in loaded_by(HOT[entry]) if name.partition(".")[0] == "lading"]
+    missing = sorted(set(new) - listed)
+    assert missing == [], f"add to the lists of src/lading/startlist.py: {' '.join(missing)}"
 
 
 def test_the_records_of_every_format_import_nothing_heavy() -> None:

@@ -25,16 +25,13 @@ FAILED = 1
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run ``lading`` with ``argv``; without it, as this process: then the process ends here.
-
-    Leaving by ``os._exit`` spares a short-lived process the interpreter's clean-up (some milliseconds).
-    """
+    """Run ``lading`` with ``argv`` (without it: this process's own, and standard output is flushed); the exit status."""
     if argv is not None:
         return _guarded(list(argv))
     status = _guarded(sys.argv[1:])
     if not _flush() and status == 0:
         status = BROKEN_PIPE
-    os._exit(status)
+    return status
 
 
 def _guarded(argv: list[str]) -> int:

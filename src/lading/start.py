@@ -1,0 +1,197 @@
+"""The commands' entry points: take what a command imports out of one *start file*, then run it.
+
+Half of a short command's time would go into finding, opening and reading a hundred small modules. A start file holds the
+code of a group's modules in one piece, beside the package's own bytecode; a finder that stands first in
+``sys.meta_path`` serves them from there. It is a cache and nothing else: a module whose source has another size or
+modification time than when the file was written, a file that is missing, damaged, of another interpreter or writable by
+others, all mean the ordinary import. ``lading.startlist`` says what is in the groups and writes the files. See
+docs/decisions/0007-start-files.md.
+
+Nothing may be imported here that the interpreter has not loaded already: this module itself is found the slow way.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+import sys
+from _frozen_importlib import ModuleSpec
+from _frozen_importlib_external import MAGIC_NUMBER, SourceFileLoader
+from marshal import loads
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from types import CodeType
+    from typing import Any, NoReturn
+
+IDENTITY = b"lading start 1\n\0" + MAGIC_NUMBER
+"""How a start file begins: its format, and the interpreter's bytecode. Two lengths and two marshalled parts follow."""
+
+PACKAGE = os.path.dirname(__file__)
+
+_BY_COMMAND = {
+    "run": ("run",),
+    "create": ("run",),
+    "start": ("run",),
+    "exec": ("exec",),
+    "ps": ("look",),
+    "logs": ("look",),
+    "inspect": ("look", "inspect"),
+    "images": ("look", "inspect"),
+}
+
+_unserved: list[str] = []
+"""The groups whose files should be written anew."""
+
+
+def lading() -> NoReturn:
+    """``lading``: this process ends here, without the interpreter's clean-up (a millisecond and more)."""
+    for word in sys.argv[1:9]:
+        groups = _BY_COMMAND.get(word)
+        if groups:
+            for group in groups:
+                serve(group)
+            break
+    _collect_rarely()
+    from lading.cli.main import main
+
+    status = main()
+    renew()
+    os._exit(status)
+
+
+def runtime() -> NoReturn:
+    """``lading-runtime``: likewise."""
+    serve("runtime")
+    _collect_rarely()
+    from lading.runtime.cli import main
+
+    status = main()
+    renew()
+    try:
+        sys.stdout.flush()
+        sys.stderr.flush()
+    except (OSError, ValueError):
+        status = status or 1
+    os._exit(status)
+
+
+def _collect_rarely() -> None:
+    # Nearly nothing that a short command makes is garbage, and looking for it takes a tenth of its time.
+    gc.set_threshold(20_000, 20, 50)
+
+
+class Finder:
+    """Serves the modules of a group, each once: who reloads a module means its source."""
+
+    def __init__(self, index: dict[str, tuple[str, str, int, int]], codes: dict[str, CodeType]) -> None:
+        self.index = index
+        self.codes = codes
+        self.stale = False
+
+    def find_spec(self, name: str, path: object = None, target: object = None) -> ModuleSpec | None:
+        """The module's spec, like the ordinary one; none when the module is not ours or has been edited."""
+        entry = self.index.pop(name, None)
+        if entry is None:
+            return None
+        origin, cached, modified, size = entry
+        try:
+            now = os.stat(origin)
+        except OSError:
+            return None
+        if now.st_mtime_ns != modified or now.st_size != size:
+            self.stale = True
+            return None
+        spec = ModuleSpec(name, _Loader(name, origin, self.codes.pop(name)), origin=origin)
+        if origin.endswith("/__init__.py"):
+            spec.submodule_search_locations = [origin[:-12]]
+        spec.has_location = True
+        spec.cached = cached
+        return spec
+
+
+class _Loader(SourceFileLoader):
+    """The ordinary loader of a source file, with the code at hand."""
+
+    def __init__(self, name: str, path: str, code: CodeType) -> None:
+        self.name = name
+        self.path = path
+        self._code: CodeType | None = code
+
+    def get_code(self, fullname: str) -> CodeType | None:
+        code, self._code = self._code, None
+        return code or super().get_code(fullname)
+
+
+_finders: dict[str, Finder] = {}
+
+
+def serve(group: str) -> None:
+    """Have the modules of ``group`` imported from its start file, as far as it is valid."""
+    where = path(group)
+    if not where or group in _finders:
+        return
+    try:
+        read = _read(where)
+    except (OSError, EOFError, ValueError, TypeError):
+        read = None
+    if read is None:
+        _unserved.append(group)
+        return
+    finder = _finders[group] = Finder(*read)
+    sys.meta_path.insert(0, finder)
+
+
+def path(group: str) -> str:
+    """Where the group's start file is: beside this module's bytecode. Empty when there is no such place.
+
+    With ``-O`` the code would be another.
+    """
+    cached = __spec__.cached if __spec__ else None
+    if not cached or not cached.startswith("/") or sys.flags.optimize:
+        return ""
+    return f"{os.path.dirname(cached)}/start-{group}.{sys.implementation.cache_tag}"
+
+
+def _read(where: str) -> tuple[Any, Any] | None:
+    fd = os.open(where, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+    try:
+        info = os.fstat(fd)
+        if not _trusted(info):
+            return None
+        data = os.read(fd, info.st_size)
+    finally:
+        os.close(fd)
+    start = len(IDENTITY) + 8
+    if not data.startswith(IDENTITY) or len(data) < start:
+        return None
+    first = int.from_bytes(data[start - 8 : start - 4], "little")
+    second = int.from_bytes(data[start - 4 : start], "little")
+    if len(data) != start + first + second:
+        return None
+    view = memoryview(data)
+    package, index = loads(view[start : start + first])
+    if package != PACKAGE:  # the tree was copied: those paths are another tree's
+        return None
+    return index, loads(view[start + first :])
+
+
+def _trusted(info: os.stat_result) -> bool:
+    """Whether only who may change the package, root or we ourselves could have written this regular file."""
+    if info.st_mode & 0o170000 != 0o100000 or info.st_mode & 0o022:
+        return False
+    return info.st_uid in (0, os.geteuid()) or info.st_uid == os.stat(PACKAGE).st_uid
+
+
+def renew() -> None:
+    """At a command's end: write the start files it would have liked to have. No failure is one: they are a cache."""
+    wanted = _unserved + [group for group, finder in _finders.items() if finder.stale]
+    if not wanted or sys.dont_write_bytecode or not os.access(os.path.dirname(path(wanted[0])), os.W_OK):
+        return
+    try:
+        from lading.startlist import write
+
+        for group in wanted:
+            write(group)
+    except Exception:
+        return

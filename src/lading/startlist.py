@@ -1,0 +1,157 @@
+"""What the start files of ``lading.start`` hold, and how they are written: ``python -m lading.startlist``.
+
+A group lists what its commands import on their usual way, and only that: all of it is read at once. What stands in no
+list is imported the ordinary way. ``tests/integration/test_start_files.py`` compares the lists with commands that run.
+"""
+
+from __future__ import annotations
+
+import marshal
+import os
+from _frozen_importlib_external import SourceFileLoader
+
+from lading import start
+
+_KERNEL = """
+    lading: errors formats kernel
+    lading.formats: jsontext schema
+    lading.kernel: capabilities files libc mounts namespaces process userns
+"""
+_RUNTIME = """
+    lading: runtime
+    lading.formats: oci_runtime
+    lading.kernel: bpf cgroups devicerules paths seccomp_flags
+    lading.kernel.cgroups: base files layout v1 v2
+    lading.runtime: birth cgroupfs channel command console container create devices filters gate init job join limits
+    lading.runtime: masks mounts options request resources rootfs security store
+"""
+_COMMAND = """
+    lading: cli flags node roots
+    lading.cli: commands context main
+    lading.formats: pod
+    lading.node: database model node records shop
+"""
+_NODE = """
+    lading.node: environment spec spec_mounts spec_resources users wire
+"""
+
+_GROUPS = {
+    # lading run, create, start
+    "run": f"""
+        {_KERNEL} {_RUNTIME} {_COMMAND} {_NODE}
+        lading: images network
+        lading.cli: progress run runflags translate translate_limits translate_network translate_rights
+        lading.formats: capnames digest oci_image reference rootfs
+        lading.images: files image names
+        lading.kernel: netlink netlink_netns netlink_route nftables
+        lading.network: addresses attaching bridge firewall ipam model networks ports publishing resolv routing store
+        lading.node: detached etcfiles health layered lifecycle logfile loop names prepare refused remove restart
+        lading.node: runner sandbox seccomp_profile sequence streams tree
+    """,
+    "exec": f"""
+        {_KERNEL} {_RUNTIME} {_COMMAND} {_NODE}
+        lading.cli: exec tables terminal
+        lading.node: executing session
+        lading.runtime: execute
+    """,
+    # lading ps, logs
+    "look": f"""
+        {_COMMAND}
+        lading: errors formats
+        lading.cli: inspect listing logs output tables translate translate_limits translate_network translate_rights
+        lading.formats: duration jsontext schema sizes
+        lading.node: logfile looking
+    """,
+    # what lading inspect and images take besides
+    "inspect": """
+        lading: images kernel network
+        lading.cli: images inspect_container networks outfile volumes
+        lading.formats: digest oci_image platform quantity reference rootfs
+        lading.images: files image names
+        lading.kernel: capabilities files libc mounts namespaces netlink netlink_route nftables process userns
+        lading.network: addresses bridge firewall model networks resolv routing store
+    """,
+    "runtime": f"""
+        {_KERNEL} {_RUNTIME}
+        lading: flags
+        lading.runtime: cli commands foreground validate
+    """,
+}
+
+GROUPS = tuple(_GROUPS)
+
+
+def modules(group: str) -> list[str]:
+    """The full names of a group's modules."""
+    names: list[str] = []
+    package = ""
+    for word in _GROUPS[group].split():
+        if word.endswith(":"):
+            package = word[:-1]
+        else:
+            names.append(f"{package}.{word}")
+    return names
+
+
+def write(group: str) -> None:
+    """Write a group's start file; whoever reads meanwhile sees the old one or the new one, whole.
+
+    Raises :class:`OSError`. Reading and writing may race with an editor: the stamp is taken before the source is read,
+    so that whatever is saved later differs from it.
+    """
+    where = start.path(group)
+    if not where:
+        return
+    index: dict[str, tuple[str, str, int, int]] = {}
+    codes: dict[str, object] = {}
+    for name in modules(group):
+        origin = _source(name)
+        cached = _cached(origin)
+        info = os.stat(origin)
+        code = SourceFileLoader(name, origin).get_code(name)
+        if code is not None:
+            index[name] = (origin, cached, info.st_mtime_ns, info.st_size)
+            codes[name] = code
+    first, second = marshal.dumps((start.PACKAGE, index)), marshal.dumps(codes)
+    lengths = len(first).to_bytes(4, "little") + len(second).to_bytes(4, "little")
+    _replace(where, start.IDENTITY + lengths + first + second)
+
+
+def _source(name: str) -> str:
+    path = start.PACKAGE + name.removeprefix("lading").replace(".", "/")
+    return f"{path}/__init__.py" if os.path.isdir(path) else f"{path}.py"
+
+
+def _cached(origin: str) -> str:
+    from _frozen_importlib_external import cache_from_source
+
+    return cache_from_source(origin)
+
+
+def _replace(where: str, data: bytes) -> None:
+    """Write, fsync, rename: a file that a power cut left half empty would look whole."""
+    beside = f"{where}.{os.getpid()}"
+    os.makedirs(os.path.dirname(where), exist_ok=True)
+    fd = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644)
+    try:
+        os.fchmod(fd, 0o644)  # others shall read it, whatever the umask: they may read the sources
+        view = memoryview(data)
+        while view:
+            view = view[os.write(fd, view) :]
+        os.fsync(fd)
+        os.rename(beside, where)
+    except BaseException:
+        os.unlink(beside)
+        raise
+    finally:
+        os.close(fd)
+
+
+def main() -> None:
+    """Write every group's file."""
+    for group in GROUPS:
+        write(group)
+
+
+if __name__ == "__main__":
+    main()
