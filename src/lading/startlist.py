@@ -29,7 +29,7 @@ _COMMAND = """
     lading: cli flags node roots
     lading.cli: commands context main
     lading.formats: pod
-    lading.node: database model node records shop
+    lading.node: database engine model node records shop
 """
 _NODE = """
     lading.node: environment spec spec_mounts spec_resources users wire
@@ -42,9 +42,9 @@ _GROUPS = {
         lading: images network
         lading.cli: progress run runflags translate translate_limits translate_network translate_rights
         lading.formats: capnames digest oci_image reference rootfs
-        lading.images: files image names
-        lading.kernel: netlink netlink_netns netlink_route nftables
-        lading.network: addresses attaching bridge firewall ipam model networks ports publishing resolv routing store
+        lading.images: files image names storage
+        lading.kernel: netlink netlink_netns netlink_route nftables nftelements
+        lading.network: addresses attaching bridge firewall flows ipam model networks ports publishing resolv routing store
         lading.node: detached etcfiles health layered lifecycle logfile loop names prepare refused remove restart
         lading.node: runner sandbox seccomp_profile sequence streams tree
     """,
@@ -68,7 +68,8 @@ _GROUPS = {
         lading.cli: images inspect_container networks outfile volumes
         lading.formats: digest oci_image platform quantity reference rootfs
         lading.images: files image names
-        lading.kernel: capabilities files libc mounts namespaces netlink netlink_route nftables process userns
+        lading.kernel: capabilities files libc mounts namespaces netlink netlink_route nftables nftelements
+        lading.kernel: process userns
         lading.network: addresses bridge firewall model networks resolv routing store
     """,
     "runtime": f"""
