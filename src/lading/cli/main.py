@@ -28,6 +28,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run ``lading`` with ``argv`` (without it: this process's own, and standard output is flushed); the exit status."""
     if argv is not None:
         return _guarded(list(argv))
+    # A caller's ignored SIGCHLD would take the exit statuses from us (waitpid(2)), and blocked signals would stay so in
+    # keepers; execve(2) hands both down.
+    import _signal  # type: ignore[import-not-found]
+
+    _signal.signal(_signal.SIGCHLD, _signal.SIG_DFL)
+    _signal.pthread_sigmask(_signal.SIG_SETMASK, ())
     status = _guarded(sys.argv[1:])
     if not _flush() and status == 0:
         status = BROKEN_PIPE

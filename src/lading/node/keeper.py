@@ -37,6 +37,11 @@ def _arguments(arguments: list[str]) -> tuple[str, int]:
 
 def main(arguments: list[str]) -> int:
     """The command line; the roots come from the environment."""
+    import _signal  # type: ignore[import-not-found]
+
+    # As the lading command does: execve(2) hands down what a caller ignores and blocks.
+    _signal.signal(_signal.SIGCHLD, _signal.SIG_DFL)
+    _signal.pthread_sigmask(_signal.SIG_SETMASK, ())
     try:
         socket, hands = _arguments(arguments)
         front.Front(Shop(Roots.default()), socket, hands).run()

@@ -125,7 +125,10 @@ def _forward_signals(runner: PodRunner) -> Callable[[], None]:
     def forward(number: int, _frame: object) -> None:
         runner.forward(number)
 
-    before = [(number, _signal.signal(number, forward)) for number in _FORWARDED]
+    wanted = [
+        n for n in _FORWARDED if n != 1 or _signal.getsignal(1) != _signal.SIG_IGN
+    ]  # nohup(1) means the container
+    before = [(number, _signal.signal(number, forward)) for number in wanted]
     # A closed pipe on our own stdout must not end the container.
     before.append((13, _signal.signal(13, _signal.SIG_IGN)))
 

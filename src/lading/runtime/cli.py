@@ -191,6 +191,11 @@ ROOT = Command(
 def main(argv: list[str] | None = None) -> int:
     """Run one command; returns the exit status. Errors are one line on standard error, and in ``--log``."""
     words = sys.argv[1:] if argv is None else argv
+    if argv is None:
+        # A caller's ignored SIGCHLD would take the exit statuses from us (waitpid(2)); execve(2) hands it down.
+        import _signal  # type: ignore[import-not-found]
+
+        _signal.signal(_signal.SIGCHLD, _signal.SIG_DFL)
     log = Log.of_words(words)
     command = ""
     try:

@@ -49,7 +49,8 @@ class Signals:
     def __init__(self) -> None:
         self._pid = 0
         self._early: list[int] = []
-        self._before = {number: _signal.signal(number, self._forward) for number in _FORWARDED}
+        kept = _signal.SIGHUP if _signal.getsignal(_signal.SIGHUP) == _signal.SIG_IGN else 0  # by nohup(1)
+        self._before = {n: _signal.signal(n, self._forward) for n in _FORWARDED if n != kept}
 
     def _forward(self, number: int, frame: FrameType | None) -> None:
         if not self._pid:
