@@ -11,7 +11,7 @@ import time
 
 from lading.errors import Conflict, LadingError, NotFound
 from lading.formats import jsontext
-from lading.node import lifecycle, wire
+from lading.node import dozing, lifecycle, wire
 from lading.node.loop import Loop
 from lading.node.model import CREATED, PAUSED, RESTARTING, RUNNING
 from lading.node.runner import PodRunner
@@ -230,7 +230,7 @@ def _become_keeper(
         _tell(tell, error)
     except BaseException as error:
         _tell(tell, error)
-        _note_crash(shop, record)
+        note_crash(shop, record)
     finally:
         os._exit(0)
 
@@ -243,7 +243,7 @@ def _tell(fd: int, error: BaseException | None) -> None:
         pass
 
 
-def _note_crash(shop: Shop, record: PodRecord) -> None:
+def note_crash(shop: Shop, record: PodRecord) -> None:
     """A keeper has no terminal: what it died of goes beside the pod's logs."""
     import traceback
 
@@ -290,10 +290,7 @@ def _keep(
         runner.size = size
     runner.on_first(lambda error: _tell(tell, error))
     runner.begin()
-    if not runner.finished:
-        slim(shop)
-    loop.run(lambda: runner.finished)
-    lifecycle.close(shop, listener, record, loop)
+    dozing.keep(runner, listener)
 
 
 def _keep_adopted(shop: Shop, record: PodRecord, tell: int) -> None:
@@ -311,25 +308,7 @@ def _keep_adopted(shop: Shop, record: PodRecord, tell: int) -> None:
 
     adopting.adopt(runner)
     _tell(tell, None)
-    slim(shop)
-    loop.run(lambda: runner.finished)
-    lifecycle.close(shop, listener, found, loop)
-
-
-def slim(shop: Shop) -> None:
-    """Give memory back that only starting needed: database pages and free heap."""
-    import gc
-
-    shop.close()
-
-    gc.collect()
-    gc.freeze()
-    try:
-        import ctypes
-
-        ctypes.CDLL(None).malloc_trim(0)
-    except (OSError, AttributeError):
-        pass
+    dozing.keep(runner, listener)
 
 
 # -- talking to one ------------------------------------------------------------------------------------------------

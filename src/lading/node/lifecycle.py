@@ -95,15 +95,18 @@ def _collect_again() -> None:
     gc.enable()
 
 
-def serve(shop: Shop, loop: Loop, runner: PodRunner) -> _socket.socket:
-    """Listen for commands about a pod that this process keeps."""
-    path = f"{shop.roots.keepers}/{runner.record.id[:32]}"
-    listener = wire.listen(path)
+def serve(
+    shop: Shop, loop: Loop, runner: PodRunner, listener: _socket.socket | None = None
+) -> _socket.socket:
+    """Listen for commands about a pod that this process keeps, at ``listener`` if it does already."""
+    if listener is None:
+        listener = wire.listen(f"{shop.roots.keepers}/{runner.record.id[:32]}")
+    heard = listener
 
     def called(_events: int) -> None:
         from lading.node.desk import Desk
 
-        Desk(shop, loop, {runner.record.id: runner}).accept(listener)
+        Desk(shop, loop, {runner.record.id: runner}).accept(heard)
 
     loop.watch(listener.fileno(), called)
     return listener

@@ -38,6 +38,7 @@ class Loop:
         self._epoll = select.epoll()
         self._calls: dict[int, Callable[[int], None]] = {}
         self._timers: list[Timer] = []
+        self._signals: set[int] = set()
 
     def watch(self, fd: int, call: Callable[[int], None], events: int = READ) -> None:
         """Call ``call(events)`` whenever ``fd`` is ready."""
@@ -76,8 +77,13 @@ class Loop:
             os.eventfd_read(event)
             call()
 
+        self._signals.add(event)
         self.watch(event, arrived)
         _signal.signal(number, lambda _number, _frame: os.eventfd_write(event, 1))
+
+    def waits_for(self, fds: set[int]) -> bool:
+        """Whether there is nothing to wait for but these descriptors and signals."""
+        return self._calls.keys() - self._signals == fds and all(timer.call is None for timer in self._timers)
 
     def turn(self, longest: float = -1.0) -> None:
         """Wait for something (at most ``longest`` seconds) and deal with it."""

@@ -12,7 +12,7 @@ import time
 from lading.errors import LadingError
 from lading.node import prepare, spec
 from lading.node.engine import engine_of
-from lading.node.logfile import LogWriter
+from lading.node.logwriter import LogWriter
 from lading.node.model import (
     CREATED,
     EXITED,
@@ -233,6 +233,11 @@ class PodRunner:
 
         sandbox.join(self, running, ready.around)
         running.spec = spec.build(self.record.pod, container, ready.run_config, ready.around)
+        if container.tty and self.size != (0, 0) and running.spec.process is not None:
+            from lading.formats.oci_runtime import Box
+
+            # Before its first instruction: a program may ask once and never again.
+            running.spec.process.console_size = Box(height=self.size[0], width=self.size[1])
         streams = self.streams_of(running)
         from lading.runtime import RunRequest
         from lading.runtime import Stdio as RuntimeStdio
@@ -254,8 +259,6 @@ class PodRunner:
         made.pid = handle.pid
         made.pid_start = handle.start_time
         streams.begin(handle.console)
-        if handle.console >= 0 and self.size != (0, 0):
-            streams.resize(*self.size)
 
     def _streams(self, running: Running) -> Streams:
         container = running.container

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 
-from lading.node.logfile import LogWriter
+from lading.node.logwriter import LogWriter
 from lading.node.loop import HANGUP, READ, Loop
 from lading.node.wire import CHUNK
 
@@ -215,6 +215,23 @@ class Streams:
             import termios
 
             fcntl.ioctl(self.console, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
+
+    # -- a keeper that sleeps --------------------------------------------------------------------------------------
+
+    @property
+    def idle(self) -> bool:
+        """Whether all there is to do is to write down what the container says."""
+        return not self.clients and self.stdio is None and not self._theirs
+
+    @property
+    def sources(self) -> dict[int, str]:
+        """Where the container's output comes from, and which stream of its each is."""
+        return dict(self._sources)
+
+    def resume(self, sources: dict[int, str], stdin: int, console: int) -> None:
+        """Go on with descriptors that were kept."""
+        self._sources, self.stdin, self.console = dict(sources), stdin, console
+        self.begin()
 
     # -- the end ---------------------------------------------------------------------------------------------------
 

@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lading.node.logfile import LINE_LIMIT, LogWriter, files, format_stamp, parse_stamp, read
+from lading.node.logfile import files, format_stamp, parse_stamp, read
+from lading.node.logwriter import LINE_LIMIT, LogWriter
 
 T0 = 1_700_000_000 * 10**9
 

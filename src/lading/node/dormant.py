@@ -1,0 +1,89 @@
+"""A keeper asleep: the smallest interpreter that can still keep a container, and wake to be a whole keeper again.
+
+:mod:`lading.node.dozing` executes this in the keeper's own process, which so remains the container's parent and keeps its
+descriptors, but gives back all that it had loaded. Here output goes on into the log; everything else (the container ends,
+somebody calls, SIGTERM) is a reason to wake. Nothing is imported beyond what is needed for that: each module counts.
+"""
+
+from __future__ import annotations
+
+import _signal  # type: ignore[import-not-found]
+import marshal
+import os
+import select
+import sys
+import time
+
+from lading.node.logwriter import LogWriter
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+_CHUNK = 32 << 10
+_SIGTERM = 15
+_SIG_UNBLOCK = 1
+
+
+def main(memory: int) -> None:
+    """Sleep with the state in the memory file, which :mod:`lading.node.dozing` wrote, then wake. Does not return."""
+    state: dict[str, Any] = marshal.loads(os.pread(memory, os.fstat(memory).st_size, 0))
+    os.close(memory)
+    for fd in state["inherited"]:
+        os.set_inheritable(fd, False)
+    terminated = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+    _signal.signal(_SIGTERM, lambda _number, _frame: os.eventfd_write(terminated, 1))
+    _signal.pthread_sigmask(_SIG_UNBLOCK, [_SIGTERM])
+    _sleep(state, terminated)
+    state["terminated"] = _is_set(terminated)
+    # What arrives from here on is noted, too: the handler stays until the loop has one of its own.
+    state["event"] = terminated
+    sys.path[:] = state["path"]
+    sys.executable = state["executable"]
+    from lading.node import dozing
+
+    dozing.wake(state)
+
+
+def _is_set(event: int) -> bool:
+    try:
+        return os.eventfd_read(event) > 0
+    except BlockingIOError:
+        return False
+
+
+def _sleep(state: dict[str, Any], terminated: int) -> None:
+    sources: dict[int, str] = state["sources"]
+    log = LogWriter(state["log"])
+    log.pending, log.lost = state["pending"], state["lost"]
+    poll = select.poll()
+    others = (state["pidfd"], state["listener"], terminated)
+    for fd in (*others, *sources):
+        poll.register(fd, select.POLLIN)
+    while True:
+        ready = [fd for fd, _ in poll.poll()]
+        for fd in ready:
+            if fd in sources and not _copy(fd, sources[fd], log):
+                poll.unregister(fd)
+                del sources[fd]
+                os.close(fd)
+                if fd == state["console"]:
+                    state["console"] = state["stdin"] = -1
+        if any(fd in others for fd in ready):
+            break
+    state["pending"], state["lost"] = log.pending, log.lost
+    log.pending = {}
+    log.close(0)
+
+
+def _copy(fd: int, stream: str, log: LogWriter) -> bool:
+    """What the container wrote, into its log; False at the end of the stream."""
+    try:
+        data = os.read(fd, _CHUNK)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False  # EIO: the last holder of the terminal has gone
+    if data:
+        log.write(stream, data, time.time_ns())
+    return bool(data)

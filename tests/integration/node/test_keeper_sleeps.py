@@ -1,0 +1,131 @@
+"""A keeper with nothing to do executes a small interpreter in its own place: nothing of its service may be missing."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Callable
+
+import pytest
+
+from lading.formats.pod import Pod
+from lading.node import ExecRequest, Node, wire
+from lading.node.shop import process_start
+
+pytestmark = pytest.mark.root
+Make = Callable[..., Pod]
+
+
+def _until(check: Callable[[], object]) -> None:
+    end = time.monotonic() + 60.0
+    while not check():
+        assert time.monotonic() < end, "it never became true"
+        time.sleep(0.02)
+
+
+def _asleep(pid: int) -> bool:
+    with open(f"/proc/{pid}/cmdline", "rb") as line:
+        return b"lading.node.dormant" in line.read()
+
+
+def _anonymous(pid: int) -> int:
+    with open(f"/proc/{pid}/smaps_rollup") as rollup:
+        return next(int(line.split()[1]) for line in rollup if line.startswith("Anonymous:"))
+
+
+def _sleeper(node: Node, pod: Pod) -> int:
+    """Start the pod and wait until its keeper sleeps: the keeper's pid."""
+    keeper = node.run_detached(pod).keeper_pid
+    _until(lambda: _asleep(keeper))
+    return keeper
+
+
+def _log(node: Node, name: str) -> list[bytes]:
+    return [line.text for line in node.logs(name)]
+
+
+def _interactive(one: Make, script: str, name: str, **extras: object) -> Pod:
+    pod = one("sh", "-c", script, name=name, **extras)
+    pod.spec.containers[0].stdin = True
+    return pod
+
+
+def test_it_is_the_same_process_and_smaller(node: Node, one: Make) -> None:
+    pod = one("sleep", "100", name="same", mode="")
+    keeper = node.run_detached(pod).keeper_pid
+    before = _anonymous(keeper)
+    _until(lambda: _asleep(keeper))
+    record = node.inspect("same")
+    assert (record.keeper_pid, record.keeper_start) == (keeper, process_start(keeper))
+    assert record.state == "running" and node.check() == []
+    assert _anonymous(keeper) < 0.75 * before
+
+
+def test_output_goes_on_into_the_log_and_the_exit_code_is_learned(node: Node, one: Make) -> None:
+    script = "echo awake; until [ -e /go ]; do sleep 0.05; done; echo asleep; sleep 0.3; exit 7"
+    _sleeper(node, one("sh", "-c", script, name="talks"))
+    node.exec("talks", ExecRequest(command=["touch", "/go"])).wait()
+    _until(lambda: _log(node, "talks") == [b"awake", b"asleep"])
+    _until(lambda: node.inspect("talks").keeper_pid == 0)
+    made = node.inspect("talks").container
+    assert (made.state, made.exit_code, made.reason) == ("exited", 7, "Error")
+
+
+def test_half_a_line_input_and_attaching_survive_the_sleep(node: Node, one: Make) -> None:
+    _sleeper(node, _interactive(one, "printf 'half a '; read word; echo $word; read word; exit 4", "half"))
+    session = node.attach("half", stdin=True)
+    session.write(b"line\n")
+    _until(lambda: _log(node, "half") == [b"half a line"])
+    session.write(b"end\n")
+    assert session.wait() == 4
+    session.close()
+
+
+def test_a_terminal_survives_the_sleep(node: Node, one: Make) -> None:
+    pod = _interactive(one, "stty -echo; read word; echo got $word; exit 5", "typed")
+    pod.spec.containers[0].tty = True
+    _sleeper(node, pod)
+    session = node.attach("typed", stdin=True)
+    session.resize(33, 44)
+    session.write(b"this\n")
+    assert session.wait() == 5
+    session.close()
+    assert _log(node, "typed")[-1].strip() == b"got this"
+
+
+def test_a_restart_policy_is_honoured_after_the_sleep(node: Node, one: Make) -> None:
+    _sleeper(node, one("sleep", "100", name="again", restart="on-failure:1", mode=""))
+    first = node.inspect("again").container
+    os.kill(first.pid, signal.SIGKILL)
+    _until(lambda: node.inspect("again").container.pid not in (0, first.pid))
+    second = node.inspect("again").container
+    assert second.restarts == 1
+    os.kill(second.pid, signal.SIGKILL)
+    _until(lambda: node.inspect("again").keeper_pid == 0)
+    assert node.inspect("again").container.exit_code == 137
+
+
+def test_a_signal_wakes_it_to_end_the_pod_in_good_order(node: Node, one: Make) -> None:
+    script = "trap 'echo bye; exit 6' TERM; while :; do sleep 0.05; done"
+    keeper = _sleeper(node, one("sh", "-c", script, name="orderly"))
+    os.kill(keeper, signal.SIGTERM)
+    _until(lambda: node.inspect("orderly").keeper_pid == 0)
+    assert node.inspect("orderly").container.exit_code == 6
+    assert _log(node, "orderly") == [b"bye"]
+
+
+def test_killed_asleep_it_is_replaced_and_the_new_one_sleeps_too(node: Node, one: Make) -> None:
+    keeper = _sleeper(node, one("sleep", "100", name="heir", mode=""))
+    os.kill(keeper, signal.SIGKILL)
+    _until(lambda: process_start(keeper) == 0)
+    assert all(finding.fixed for finding in node.check(repair=True))
+    heir = node.inspect("heir").keeper_pid
+    assert heir != keeper
+    _until(lambda: _asleep(heir))
+    sock = wire.connect(node.inspect("heir").keeper_socket)
+    assert wire.ask(sock, {"op": "pods"}) == {"ids": [node.inspect("heir").id]}
+    sock.close()
+    assert node.stop("heir", timeout=0).container.state == "exited"
+    _until(lambda: node.inspect("heir").keeper_pid == 0)
+    assert node.check() == []
