@@ -16,6 +16,7 @@ import sys
 
 from lading.errors import LadingError
 from lading.node import sequence
+from lading.node.engine import engine_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -124,6 +125,7 @@ def _state(runner: PodRunner, running: Running, listener: _socket.socket) -> dic
         "pod": runner.record.id,
         "log": runner.shop.log_path(runner.record, running.record),
         "started": running.unit.started_at,
+        "size": runner.size,
         "quick_deaths": running.unit.restarts.quick_deaths,
         "listener": listener.fileno(),
         "pidfd": running.pidfd,
@@ -179,11 +181,12 @@ def _resume(runner: PodRunner, state: dict[str, Any]) -> None:
         runner.attachment = attachment
     running = runner.running[record.container.name]
     try:
-        running.handle = shop.runtime.get(record.container.id)
+        running.handle = engine_of(shop, record).get(record.container.id)
         running.spec = running.handle.spec
     except LadingError:
         pass  # its state was damaged meanwhile: what is left is to reap it
     running.pidfd = state["pidfd"]
+    runner.size = state["size"]
     runner.started = runner.sequence.initialized = True
     unit = running.unit
     runner.sequence.started(unit, state["started"])
