@@ -45,8 +45,8 @@ _GROUPS = {
         lading.images: files image names storage
         lading.kernel: netlink netlink_netns netlink_route nftables nftelements
         lading.network: addresses attaching bridge firewall flows ipam model networks ports publishing resolv routing store
-        lading.node: detached etcfiles health layered lifecycle logfile loop names prepare refused remove restart
-        lading.node: runner sandbox seccomp_profile sequence streams tree
+        lading.node: detached etcfiles health layered lifecycle logfile loop names podnetwork prepare refused remove
+        lading.node: restart runner sandbox seccomp_profile sequence streams tree
     """,
     "exec": f"""
         {_KERNEL} {_RUNTIME} {_COMMAND} {_NODE}

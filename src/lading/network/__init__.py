@@ -13,6 +13,7 @@ from lading.network.model import (
     NetworkRequest,
     PortMapping,
     PublishedPort,
+    Reserved,
 )
 from lading.network.networks import Networks
 from lading.network.resolv import hostname, hosts, resolv_conf
@@ -29,6 +30,7 @@ __all__ = [
     "Networks",
     "PortMapping",
     "PublishedPort",
+    "Reserved",
     "hostname",
     "hosts",
     "resolv_conf",

@@ -24,6 +24,7 @@ from lading.network.model import (
     Network,
     NetworkRequest,
     PublishedPort,
+    Reserved,
 )
 
 TYPE_CHECKING = False
@@ -45,6 +46,13 @@ def attach(networks: Networks, request: AttachRequest) -> Attachment:
     if request.mode == "none":
         _refuse(request, "none")
         return _made(networks, Attachment(id=request.id, name=request.name, mode="none"), request, (), ())
+    made = reserve(networks, request)
+    furnish(networks, made)
+    return made.attachment
+
+
+def reserve(networks: Networks, request: AttachRequest) -> Reserved:
+    """See :meth:`lading.network.Networks.reserve`."""
     if request.mode:
         raise Unsupported(f"network mode {request.mode!r}", hint="open the namespace and pass its descriptor")
     wants = request.networks or [NetworkRequest(name=DEFAULT_NETWORK)]
@@ -58,15 +66,24 @@ def attach(networks: Networks, request: AttachRequest) -> Attachment:
     except BaseException:
         reservation.release()
         raise
+    if networks.roots.uid:
+        reservation.release()  # a port that is proven free; pasta or slirp4netns is who binds it
+    attachment.reserved = reservation.detach()
+    can_wait = not networks.roots.uid and all(network.driver in BY_US for network in joined)
+    return Reserved(attachment, request, joined, indexes, can_wait)
+
+
+def furnish(networks: Networks, reserved: Reserved) -> None:
+    """See :meth:`lading.network.Networks.furnish`."""
+    attachment = reserved.attachment
     try:
-        if networks.roots.uid:
-            reservation.release()  # a port that is proven free; pasta or slirp4netns is who binds it
-        _made(networks, attachment, request, joined, indexes)
-        attachment.reserved = reservation.detach()
+        _made(networks, attachment, reserved.request, reserved.joined, reserved.indexes)
     except BaseException:
-        reservation.release()
+        attachment.namespace = -1
+        for fd in attachment.reserved:
+            os.close(fd)
+        attachment.reserved = []
         raise
-    return attachment
 
 
 def _refuse(request: AttachRequest, mode: str) -> None:

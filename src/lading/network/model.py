@@ -143,6 +143,31 @@ class Attachment(Record):
         return ""
 
 
+class Reserved:
+    """An attachment that is decided and recorded, and not made yet.
+
+    ``attachment``  what the pod will have; its ``namespace`` is -1 until :meth:`lading.network.Networks.furnish`.
+    ``can_wait``    whether it may be made when the pod's first process exists already: CNI plugins and an ordinary
+                    user's uplink want the namespace, and decide the addresses, before that.
+    """
+
+    __slots__ = ("attachment", "can_wait", "indexes", "joined", "request")
+
+    def __init__(
+        self,
+        attachment: Attachment,
+        request: AttachRequest,
+        joined: list[Network],
+        indexes: list[int],
+        can_wait: bool,
+    ) -> None:
+        self.attachment = attachment
+        self.request = request
+        self.joined = joined
+        self.indexes = indexes
+        self.can_wait = can_wait
+
+
 class Finding(Record):
     """Something ``check`` found. ``kind``: ``interface``, ``lease``, ``port``, ``rule``, ``namespace``, ``resolver``."""
 

@@ -11,7 +11,7 @@ from lading.kernel.nftables import Nftables, RuleError, table_exists
 from lading.network import addresses as ad
 from lading.network import bridge as br
 from lading.network import firewall
-from lading.network.model import DEFAULT_NETWORK, Attachment, AttachRequest, Finding, Network
+from lading.network.model import DEFAULT_NETWORK, Attachment, AttachRequest, Finding, Network, Reserved
 from lading.network.store import Store
 
 TYPE_CHECKING = False
@@ -396,6 +396,25 @@ class Networks:
 
         return adjust(self, request, held)
 
+    def reserve(self, request: AttachRequest) -> Reserved:
+        """Decide and record an attachment (of mode ``""``) without making it; :meth:`furnish` or :meth:`detach` follows.
+
+        Raises as :meth:`attach` does; a failure leaves nothing.
+        """
+        from lading.network.attaching import reserve
+
+        return reserve(self, request)
+
+    def furnish(self, reserved: Reserved, namespace: int = -1) -> None:
+        """Make what was reserved, in the open ``namespace`` (which stays the caller's) or in a new one.
+
+        A failure takes the whole attachment back and raises.
+        """
+        from lading.network.attaching import furnish
+
+        reserved.request.namespace = namespace
+        furnish(self, reserved)
+
     def attachment(self, owner: str) -> Attachment | None:
         """What is recorded for an id; its ``namespace`` is -1."""
         return self.store.attachment(owner)
@@ -409,6 +428,11 @@ class Networks:
         from lading.network.attaching import detach
 
         detach(self, owner, namespace)
+
+    def release(self, owner: str) -> None:
+        """:meth:`detach` if ``owner`` is attached, without writing anything if not."""
+        if self.store.attachment(owner) is not None:
+            self.detach(owner)
 
     # -- repair ------------------------------------------------------------------------------------------------------
 

@@ -72,9 +72,9 @@ def _forget_state(runner: PodRunner, running: Running) -> None:
 
 def _network(runner: PodRunner) -> None:
     """The attachment as recorded, and its namespace through a process that lives in it."""
-    from lading.node import sandbox
+    from lading.node import podnetwork
 
-    request = sandbox.network_request(runner.record)
+    request = podnetwork.request_of(runner.record)
     if request is None:
         return
     from lading.network import Attachment

@@ -12,7 +12,7 @@ import time
 
 from lading.errors import Conflict, InvalidInput, LadingError, NotFound
 from lading.formats.pod import NetworkRequest
-from lading.node import sandbox, wire
+from lading.node import podnetwork, sandbox, wire
 from lading.node.shop import alive
 
 TYPE_CHECKING = False
@@ -211,8 +211,8 @@ def _take(runner: PodRunner, extras: PodExtras) -> None:
 
 def follow(runner: PodRunner) -> None:
     """Make a living pod's namespace, files and record what its Pod says of networks."""
-    shop, record, before = runner.shop, runner.record, runner.attachment
-    request = sandbox.network_request(record)
+    shop, record = runner.shop, runner.record
+    request, before = podnetwork.request_of(record), podnetwork.attachment_of(runner)
     if request is None or before is None or before.namespace < 0 or request.mode == "host":
         return
     request.namespace = before.namespace

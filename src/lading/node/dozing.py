@@ -171,11 +171,11 @@ def wake(state: dict[str, Any]) -> None:
 def _resume(runner: PodRunner, state: dict[str, Any]) -> None:
     """Put the runner into the state in which it fell asleep."""
     from lading.network import Attachment
-    from lading.node import sandbox
+    from lading.node import podnetwork
 
     shop, record, loop = runner.shop, runner.record, runner.loop
-    request = sandbox.network_request(record)
-    if request is not None:
+    request = podnetwork.request_of(record)
+    if request is not None and not podnetwork.alone(record):
         attachment = shop.networks.attachment(record.id) or Attachment(id=record.id, mode=request.mode)
         attachment.namespace, attachment.reserved = state["namespace"], state["reserved"]
         runner.attachment = attachment

@@ -86,9 +86,7 @@ def release(shop: Shop, record: PodRecord) -> None:
             handle.delete(force=True)
         except LadingError:
             continue
-    networks = shop.networks
-    if networks.attachment(record.id) is not None:
-        networks.detach(record.id)
+    shop.networks.release(record.id)
     remove_pod_group(shop, record)
     from lading.node import holder, memory
 

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
     from lading.formats.oci_runtime import Spec
     from lading.formats.pod import Container
-    from lading.network import Attachment
+    from lading.network import Attachment, Reserved
     from lading.node.checks import Checks
     from lading.node.engine import Handle
     from lading.node.holder import Holder
@@ -81,6 +81,7 @@ class PodRunner:
         self.stop_with = 0  # the signal a user stops it by, instead of the container's own
         self.stdio = stdio
         self.attachment: Attachment | None = None
+        self.reserved: Reserved | None = None  # an attachment that the first container's birth completes
         self.holder: Holder | None = None
         self.checks: Checks | None = None
         self.error: LadingError | None = None
@@ -249,6 +250,7 @@ class PodRunner:
                 shop.container_directory(self.record, made),
                 rootfs=ready.rootfs,
                 stdio=RuntimeStdio(*streams.open()),
+                meanwhile=None if self.reserved is None else self._furnish_network,
             )
             handle: Handle = engine_of(shop, self.record).run(request)
         except BaseException:
@@ -259,6 +261,11 @@ class PodRunner:
         made.pid = handle.pid
         made.pid_start = handle.start_time
         streams.begin(handle.console)
+
+    def _furnish_network(self, pid: int) -> None:
+        from lading.node import podnetwork
+
+        podnetwork.furnish(self, pid)
 
     def _streams(self, running: Running) -> Streams:
         container = running.container

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import os
 
-from lading.errors import InvalidInput, LadingError, Unsupported
-from lading.node import etcfiles, prepare
+from lading.errors import InvalidInput, Unsupported
+from lading.node import etcfiles, podnetwork, prepare
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from lading.formats.oci_runtime import Mount
-    from lading.network import Attachment, AttachRequest
+    from lading.network import Attachment
     from lading.node.model import PodRecord
     from lading.node.runner import PodRunner, Running
     from lading.node.shop import Shop
@@ -31,62 +31,14 @@ def open_pod(runner: PodRunner) -> None:
     record, shop = runner.record, runner.shop
     directory = shop.pod_directory(record.id)
     os.makedirs(directory, 0o711, exist_ok=True)
-    request = network_request(record)
-    if request is not None:
-        if shop.networks.attachment(record.id) is not None:
-            shop.networks.detach(record.id)  # left by a keeper that was killed
-        attachment = shop.networks.attach(request)
-        runner.attachment = attachment
-        if attachment.interfaces:
-            from lading.node.runner import note_network
-
-            note_network(record, attachment)
-            shop.records.update(record, "network")
+    if not podnetwork.alone(record):
+        podnetwork.take(runner)
     _write_files(runner, directory)
     if not record.single:
         from lading.node.holder import Holder
 
         runner.holder = Holder(runner)
         runner.holder.open()
-
-
-def network_request(record: PodRecord) -> AttachRequest | None:
-    """What the pod asks of the network; None when it uses somebody else's namespace."""
-    pod = record.pod
-    extras = pod.spec.extras
-    mode = "host" if pod.spec.host_network else extras.network_mode
-    if mode.startswith(("container:", "ns:")):
-        return None
-    from lading.network import AttachRequest, PortMapping
-
-    ports = []
-    if mode == "disconnected":
-        mode = "none"  # it was taken off its last network; its ports wait for the next
-    elif mode != "host":
-        for container in pod.spec.containers + pod.spec.init_containers:
-            for port in container.ports:
-                if port.host_port == 0 and not extras.publish_all:
-                    continue
-                ports.append(
-                    PortMapping(
-                        container_port=port.container_port,
-                        host_port=max(0, port.host_port),
-                        host_ip=port.host_ip,
-                        protocol=port.protocol.lower(),
-                    )
-                )
-    sysctls = {}
-    if pod.spec.security_context is not None:
-        sysctls = {s.name: s.value for s in pod.spec.security_context.sysctls if s.name.startswith("net.")}
-    return AttachRequest(
-        id=record.id,
-        name=record.name,
-        hostname=etcfiles.hostname(pod, record.id),
-        networks=extras.networks,
-        mode=mode,
-        ports=ports,
-        sysctls=sysctls,
-    )
 
 
 def _write_files(runner: PodRunner, directory: str) -> None:
@@ -99,12 +51,12 @@ def _write_files(runner: PodRunner, directory: str) -> None:
 def file_texts(record: PodRecord, attachment: Attachment | None) -> dict[str, str]:
     """The generated files that depend on the network: ``hosts`` and ``resolv.conf``."""
     pod = record.pod
-    if attachment is None or attachment.mode == "host":
+    if attachment.mode == "host" if attachment is not None else not podnetwork.alone(record):
         hosts = _host_file("/etc/hosts") + etcfiles.hosts(pod, []).partition("allrouters\n")[2]
     else:
-        entries = [(entry.ip, entry.hostnames) for entry in attachment.hosts]
+        entries = [(entry.ip, entry.hostnames) for entry in (attachment.hosts if attachment else ())]
         gateway = ""
-        for interface in attachment.interfaces:
+        for interface in attachment.interfaces if attachment else ():
             gateway = gateway or (interface.gateways[0] if interface.gateways else "")
         hosts = etcfiles.hosts(pod, entries, gateway)
     servers: list[str] = []
@@ -144,15 +96,16 @@ def join(runner: PodRunner, running: Running, around: Surroundings) -> None:
         mode = extras.network_mode
         if mode.startswith("ns:"):
             around.joined["network"] = mode[3:]
-        else:
+        elif not podnetwork.alone(runner.record):
             pid = prepare.other_process(shop, mode.partition(":")[2], "network")
             around.joined["network"] = f"/proc/{pid}/ns/net"
             if runner.record.single:  # a manifest's pod has a hostname and hostAliases of its own
                 _share_files(shop, mode.partition(":")[2], around)
     elif attachment.mode == "host":
         around.shared.add("network")
-    else:
+    elif attachment.namespace >= 0:
         around.joined["network"] = f"/proc/self/fd/{attachment.namespace}"
+    # Else the namespace is new: with loopback alone, or furnished while the container sets itself up.
     for kind, mode, host in (
         ("pid", extras.pid_mode, pod.spec.host_pid),
         ("ipc", extras.ipc_mode, pod.spec.host_ipc),
@@ -235,22 +188,7 @@ def close_pod(runner: PodRunner) -> None:
     attachment = runner.attachment
     if attachment is not None:
         runner.attachment = None
-        release_network(shop, record.id, attachment)
-
-
-def release_network(shop: Shop, pod_id: str, attachment: Attachment) -> None:
-    """Detach, and close the descriptors that kept the namespace and its ports."""
-    if attachment.namespace >= 0:
-        os.close(attachment.namespace)
-        attachment.namespace = -1
-    try:
-        if attachment.interfaces:
-            shop.networks.detach(pod_id)
-    except LadingError:
-        pass
-    for fd in attachment.reserved:
-        os.close(fd)
-    attachment.reserved = []
+        podnetwork.release(shop, record.id, attachment)
 
 
 __all__ = ["FILES", "InvalidInput", "Unsupported", "close_pod", "join", "open_pod", "termination_message"]

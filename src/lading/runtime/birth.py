@@ -10,7 +10,7 @@ from __future__ import annotations
 import gc
 import os
 
-from lading.errors import KernelError
+from lading.errors import KernelError, LadingError
 from lading.kernel.namespaces import CLONE_NEWTIME, CLONE_PARENT
 from lading.kernel.process import PR_SET_DUMPABLE
 from lading.runtime import channel, command, gate, join
@@ -192,6 +192,18 @@ def permit(kernel: Kernel, born: Born, permission: bytes) -> None:
     born.up.send(permission)
 
 
+def do_meanwhile(born: Born, work: Callable[[int], None]) -> None:
+    """The creator's own part, while the new process sets itself up. Raises what ``work`` raises, and the process's own
+    error in its place where it reported one: that one came first."""
+    try:
+        work(born.pid)
+    except LadingError:
+        said = born.up.waiting()
+        if channel.is_error(said):
+            raise channel.decode_error(said) from None
+        raise
+
+
 def converse(
     kernel: Kernel, born: Born, on_hooks: Callable[[], None], on_listener: Callable[[int], None]
 ) -> None:
@@ -202,7 +214,7 @@ def converse(
             on_hooks()
         elif message[:1] == channel.LISTENER:
             on_listener(int(message[1:]))
-        else:
+        elif message != channel.MEANWHILE:  # that has been done by now
             raise channel.decode_error(message)
         born.questions -= 1
         permit(kernel, born, channel.GO)

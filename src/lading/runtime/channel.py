@@ -1,7 +1,8 @@
 """What a container's first process and its creator say to each other while it is being made.
 
-Two pipes, one a direction. Down goes one byte a permission (:data:`GO`); up come :data:`HOOKS`, :data:`READY` or one
-error record. A closed pipe is a message too: downwards the creator died, upwards the process executed its command.
+Two pipes, one a direction. Down goes one byte a permission (:data:`GO`); up come :data:`HOOKS`, :data:`MEANWHILE`,
+:data:`READY` or one error record. A closed pipe is a message too: downwards the creator died, upwards the process executed
+its command.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ GO = b"g"
 GO_WITHOUT_GROUPS = b"n"  # the same, in a user namespace that forbids setgroups(2)
 HOOKS = b"h"  # the root is mounted; runtime-side hooks may run
 READY = b"r"  # nothing left but startContainer hooks and execve
+MEANWHILE = b"m"  # ready but for what the creator does meanwhile
 LISTENER = b"l"  # a seccomp listener waits to be fetched; the descriptor's number follows
 _ERROR = b"e"
 _LIMIT = 4000  # below PIPE_BUF: one write, one record
@@ -33,6 +35,11 @@ def encode_error(error: BaseException) -> bytes:
         place = f"{trace.tb_frame.f_code.co_filename.rpartition('/')[2]}:{trace.tb_lineno}" if trace else "?"
         fields = ("internal", "internal", "0", "", f"{type(error).__name__}: {error} ({place})")
     return _ERROR + "\0".join(f[:2000] for f in fields).encode(errors="replace")[:_LIMIT]
+
+
+def is_error(record: bytes) -> bool:
+    """Whether a record is one of :func:`encode_error`."""
+    return record[:1] == _ERROR
 
 
 def decode_error(record: bytes) -> LadingError:
@@ -70,6 +77,16 @@ class Channel:
     def receive(self) -> bytes:
         """The next message, empty when the other side has closed."""
         return os.read(self.read_fd, 65536)
+
+    def waiting(self) -> bytes:
+        """What has arrived already; empty when nothing has."""
+        os.set_blocking(self.read_fd, False)
+        try:
+            return self.receive()
+        except BlockingIOError:
+            return b""
+        finally:
+            os.set_blocking(self.read_fd, True)
 
     def close(self) -> None:
         """Close both ends."""

@@ -183,6 +183,8 @@ def _born(
         runtime.store.write(record)
         if request.pid_file:
             birth.write_pid_file(request.pid_file, born.pid)
+        if request.meanwhile is not None:
+            birth.do_meanwhile(born, request.meanwhile)
         pid = born.pid
         birth.converse(
             kernel,
@@ -216,7 +218,7 @@ def _born(
 def _questions(job: Job) -> int:
     hooks = job.spec.hooks
     outer = hooks is not None and bool(hooks.prestart or hooks.create_runtime)
-    return outer + bool(job.filter_flags & FLAG_NEW_LISTENER)
+    return outer + bool(job.filter_flags & FLAG_NEW_LISTENER) + job.meanwhile
 
 
 def _prepare(kernel: Kernel, job: Job, cache: str) -> None:

@@ -84,7 +84,13 @@ class Init:
                 self.filter_late,
                 self.find_command,
             ]
-        return [*steps, self.close_descriptors, self.wait_for_start, self.start_container_hooks]
+        return [
+            *steps,
+            self.close_descriptors,
+            self.wait_for_creator,
+            self.wait_for_start,
+            self.start_container_hooks,
+        ]
 
     def run(self) -> None:
         """Take all steps, then execute the command. Returns never; raises what went wrong."""
@@ -194,6 +200,7 @@ class Init:
         hooks = self.job.spec.hooks
         if hooks is None:
             return
+        self.wait_for_creator()
         if hooks.prestart or hooks.create_runtime:
             self.job.channel.send(channel.HOOKS)
             if self.job.channel.receive() != channel.GO:
@@ -285,7 +292,9 @@ class Init:
             self.kernel.setdomainname(self.job.spec.domainname)
 
     def set_sysctls(self) -> None:
-        """``linux.sysctl``."""
+        """``linux.sysctl``; some are those of an interface."""
+        if self.linux.sysctl:
+            self.wait_for_creator()
         masks.set_sysctls(self.kernel, self.proc_fd, self.linux.sysctl)
 
     def take_terminal(self) -> None:
@@ -342,6 +351,15 @@ class Init:
         """Whatever the creator had open stays here: all but the standard streams and those asked for."""
         if not self.job.filter:  # else it was done before the filter
             command.close_descriptors(self.kernel, self.job)
+
+    def wait_for_creator(self) -> None:
+        """What the creator does meanwhile (the network) is there from the command's first instruction on, and from the
+        first hook's."""
+        if self.job.meanwhile:
+            self.job.meanwhile = False
+            self.job.channel.send(channel.MEANWHILE)
+            if self.job.channel.receive() != channel.GO:
+                os._exit(1)
 
     def wait_for_start(self) -> None:
         """``create``: say that all is ready and sleep until somebody starts us."""

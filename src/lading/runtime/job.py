@@ -37,6 +37,7 @@ class Job:
         "console_fd",
         "filter",
         "filter_flags",
+        "meanwhile",
         "no_new_keyring",
         "no_pivot",
         "plain_lines",
@@ -62,6 +63,9 @@ class Job:
         self.plain_lines = request.plain_lines
         self.no_pivot = request.no_pivot
         self.no_new_keyring = request.no_new_keyring
+        self.meanwhile = (
+            request.meanwhile is not None
+        )  # the creator has something to finish before our command
         self.state = state
         self.plan = plan
         self.cgroup = cgroup

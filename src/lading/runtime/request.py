@@ -8,6 +8,8 @@ from lading.runtime.job import Stdio
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from lading.formats.oci_runtime import Spec
     from lading.formats.rootfs import Rootfs
 
@@ -22,6 +24,8 @@ class RunRequest:
     ``plain_lines``     a terminal that adds no carriage return: whoever shows its output does (``-onlcr``).
     ``pid_file``        written before the call returns.
     ``hold``            stop before the command; :meth:`lading.runtime.Runtime.create` sets it.
+    ``meanwhile``       called with the first process's pid once its namespaces exist, while it sets itself up. It does not
+                        execute its command before the call has returned, and never does when that raises.
     """
 
     __slots__ = (
@@ -29,6 +33,7 @@ class RunRequest:
         "console_socket",
         "hold",
         "id",
+        "meanwhile",
         "no_new_keyring",
         "no_pivot",
         "pid_file",
@@ -53,6 +58,7 @@ class RunRequest:
         no_pivot: bool = False,
         no_new_keyring: bool = False,
         plain_lines: bool = False,
+        meanwhile: Callable[[int], None] | None = None,
     ) -> None:
         self.id = id
         self.spec = spec
@@ -65,4 +71,5 @@ class RunRequest:
         self.no_pivot = no_pivot
         self.no_new_keyring = no_new_keyring
         self.plain_lines = plain_lines
+        self.meanwhile = meanwhile
         self.hold = False

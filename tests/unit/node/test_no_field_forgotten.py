@@ -80,12 +80,12 @@ REFUSED: dict[str, object] = {
 HARMLESS: dict[str, object] = {"apparmor": "unconfined", "selinux": ["disable"], "userns": "host"}
 
 POD_READ_BY = {
-    "networks": "sandbox.py",
+    "networks": "podnetwork.py",
     "network_mode": "sandbox.py",
     "pid_mode": "sandbox.py",
     "ipc_mode": "sandbox.py",
     "uts_mode": "sandbox.py",
-    "publish_all": "sandbox.py",
+    "publish_all": "podnetwork.py",
     "remove": "runner.py",
     "container": "model.py",
     "runtime": "engine.py",

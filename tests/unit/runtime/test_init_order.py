@@ -9,6 +9,8 @@ import pytest
 from lading.errors import CommandNotExecutable, CommandNotFound, InvalidInput, KernelError
 from lading.formats.oci_runtime import (
     Capabilities,
+    Hook,
+    Hooks,
     Linux,
     Mount,
     Namespace,
@@ -60,16 +62,16 @@ def proc_root(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(command, "forbid_imports", lambda: None)
 
 
-def make(kernel: FakeKernel, spec: Spec) -> Init:
+def make(kernel: FakeKernel, spec: Spec, *, meanwhile: bool = False, line: Line | None = None) -> Init:
     plan = join.plan(kernel, spec.linux or Linux())
     job = Job(
-        RunRequest("x", spec, "/bundle"),
+        RunRequest("x", spec, "/bundle", meanwhile=(lambda pid: None) if meanwhile else None),
         State(oci_version="1.2.0", id="x", status="creating", bundle="/bundle"),
         plan,
         Group(kernel),  # type: ignore[arg-type]
         "/bundle",
     )
-    job.channel = Line()  # type: ignore[assignment]
+    job.channel = line or Line()  # type: ignore[assignment]
     return Init(kernel, job)
 
 
@@ -149,6 +151,33 @@ def test_the_mask_is_laid_and_the_root_made_read_only_before_the_old_root_goes(
     pivot = names.index("pivot_root")
     assert "move_mount" not in names[pivot:]
     assert "mount_setattr" not in names[pivot:]
+
+
+@pytest.mark.parametrize(
+    ("more", "before"),
+    [({}, "start_container_hooks"), ({"sysctl": {"net.ipv4.ip_forward": "1"}}, "set_sysctls")],
+)
+def test_what_the_creator_does_meanwhile_is_waited_for_once(
+    monkeypatch: pytest.MonkeyPatch, more: dict[str, Any], before: str
+) -> None:
+    proc_root(monkeypatch)
+    line = Line()
+    config = spec(**more)
+    assert config.linux is not None
+    asked: dict[str, int] = {}
+    for step in make(FakeKernel(PROC), config, meanwhile=True, line=line).steps():
+        step()
+        asked[step.__name__] = line.sent.count(channel.MEANWHILE)
+    assert asked[before] == 1 == list(asked.values())[-1]
+    assert asked["change_root"] == 0
+
+
+def test_the_first_hook_finds_what_the_creator_does_meanwhile() -> None:
+    line = Line()
+    config = spec()
+    config.hooks = Hooks(create_runtime=[Hook(path="/bin/true")])
+    make(FakeKernel(PROC), config, meanwhile=True, line=line).hooks_before_pivot()
+    assert line.sent == [channel.MEANWHILE, channel.HOOKS]
 
 
 def test_imports_are_forbidden_before_the_root_changes() -> None:

@@ -1,0 +1,160 @@
+"""A pod's network, from its request to its release.
+
+An ordinary pod of one container gets its namespace with the container's first process, and the interfaces in it while that
+process mounts and drops rights: what takes two milliseconds then takes none (docs/decisions/0008). Only what it is called
+and where it is reached is decided, and recorded, before. Everything else is made before the first container.
+"""
+
+from __future__ import annotations
+
+import os
+
+from lading.errors import KernelError, LadingError
+from lading.node import etcfiles
+from lading.node.shop import alive
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from lading.network import Attachment, AttachRequest
+    from lading.node.model import PodRecord
+    from lading.node.runner import PodRunner
+    from lading.node.shop import Shop
+
+
+def take(runner: PodRunner) -> None:
+    """Attach the pod, or decide what :func:`furnish` will attach. Raises what the network raises; nothing is left then."""
+    record, networks = runner.record, runner.shop.networks
+    request = request_of(record)
+    if request is None:
+        return
+    networks.release(record.id)  # left by a keeper that was killed
+    if request.mode:
+        runner.attachment = networks.attach(request)
+        return
+    reserved = networks.reserve(request)
+    if reserved.can_wait and record.single and not request.sysctls and not record.pod.spec.extras.runtime:
+        runner.reserved = reserved
+    else:
+        networks.furnish(reserved)
+    runner.attachment = reserved.attachment
+    from lading.node.runner import note_network
+
+    note_network(record, reserved.attachment)
+    runner.shop.records.update(record, "network")
+
+
+def furnish(runner: PodRunner, pid: int) -> None:
+    """Make what was reserved, in the network namespace of ``pid``: a child of this process that waits for it.
+
+    The attachment keeps the namespace open from here on. Raises what the network raises; nothing is left then.
+    """
+    reserved, runner.reserved = runner.reserved, None
+    if reserved is None:
+        return
+    try:
+        namespace = os.open(f"/proc/{pid}/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+    except OSError as error:
+        raise KernelError(f"open the network namespace of process {pid}", error.errno or 0) from None
+    try:
+        runner.shop.networks.furnish(reserved, namespace)
+    except BaseException:
+        os.close(namespace)
+        raise
+
+
+def attachment_of(runner: PodRunner) -> Attachment | None:
+    """What the running pod is attached by; of one that is :func:`alone`, an attachment of nothing around its namespace.
+
+    None where the namespace is somebody else's.
+    """
+    if runner.attachment is not None or request_of(runner.record) is None:
+        return runner.attachment
+    from lading.network import Attachment
+
+    for running in runner.running.values():
+        made = running.record
+        if alive(made.pid, made.pid_start):
+            namespace = os.open(f"/proc/{made.pid}/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+            runner.attachment = Attachment(id=runner.record.id, mode="none", namespace=namespace)
+            break
+    return runner.attachment
+
+
+def alone(record: PodRecord) -> bool:
+    """Whether the pod is one container with nothing but loopback: its own new namespace, which its first process sets up.
+
+    Nothing is attached then, so nothing has to be recorded or given back.
+    """
+    spec = record.pod.spec
+    extras = spec.extras
+    if not record.single or spec.host_network or extras.network_mode != "none" or extras.networks:
+        return False
+    if extras.runtime:
+        return False  # what a foreign runtime does about loopback is its own affair
+    return not _sysctls(record) and not _ports(record)
+
+
+def _ports(record: PodRecord) -> bool:
+    spec = record.pod.spec
+    return any(
+        port.host_port or spec.extras.publish_all for container in spec.containers for port in container.ports
+    )
+
+
+def _sysctls(record: PodRecord) -> dict[str, str]:
+    """Those of the network, which are set before there are interfaces: these take over what they say."""
+    spec = record.pod.spec
+    if spec.security_context is None:
+        return {}
+    return {s.name: s.value for s in spec.security_context.sysctls if s.name.startswith("net.")}
+
+
+def request_of(record: PodRecord) -> AttachRequest | None:
+    """What the pod asks of the network; None when it uses somebody else's namespace."""
+    pod = record.pod
+    extras = pod.spec.extras
+    mode = "host" if pod.spec.host_network else extras.network_mode
+    if mode.startswith(("container:", "ns:")):
+        return None
+    from lading.network import AttachRequest, PortMapping
+
+    ports = []
+    if mode == "disconnected":
+        mode = "none"  # it was taken off its last network; its ports wait for the next
+    elif mode != "host":
+        for container in pod.spec.containers + pod.spec.init_containers:
+            for port in container.ports:
+                if port.host_port == 0 and not extras.publish_all:
+                    continue
+                ports.append(
+                    PortMapping(
+                        container_port=port.container_port,
+                        host_port=max(0, port.host_port),
+                        host_ip=port.host_ip,
+                        protocol=port.protocol.lower(),
+                    )
+                )
+    return AttachRequest(
+        id=record.id,
+        name=record.name,
+        hostname=etcfiles.hostname(pod, record.id),
+        networks=extras.networks,
+        mode=mode,
+        ports=ports,
+        sysctls=_sysctls(record),
+    )
+
+
+def release(shop: Shop, pod_id: str, attachment: Attachment) -> None:
+    """Detach, and close the descriptors that kept the namespace and its ports."""
+    if attachment.namespace >= 0:
+        os.close(attachment.namespace)
+        attachment.namespace = -1
+    try:
+        if attachment.interfaces:
+            shop.networks.release(pod_id)
+    except LadingError:
+        pass
+    for fd in attachment.reserved:
+        os.close(fd)
+    attachment.reserved = []
