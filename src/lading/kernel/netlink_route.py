@@ -284,7 +284,10 @@ def _route(
 ) -> Message:
     family = _family(destination or gateway)
     scope = 0 if gateway or family == AF_INET6 else 253
-    payload = _ROUTE.pack(family, prefix, 0, 0, 254, 4, scope, 1, 0)  # main table, RTPROT_STATIC, RTN_UNICAST
+    protocol, unicast = 4, 1  # RTPROT_STATIC, RTN_UNICAST
+    if kind == _DELROUTE:  # whoever made it: RTPROT_UNSPEC, RT_SCOPE_NOWHERE and RTN_UNSPEC match any
+        protocol, scope, unicast = 0, 255, 0
+    payload = _ROUTE.pack(family, prefix, 0, 0, 254, protocol, scope, unicast, 0)  # 254: the main table
     if prefix:
         payload += attribute(1, destination)
     if gateway:

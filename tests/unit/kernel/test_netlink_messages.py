@@ -42,6 +42,12 @@ def test_a_veth_carries_its_peer_and_the_peers_namespace():
     assert peer[28] == struct.pack("=I", 7)
 
 
+def test_a_route_is_deleted_whoever_made_it():
+    message = rt.route_del(b"", 0, gateway=bytes([10, 0, 0, 1]), index=2)
+    family, *_, table, protocol, scope, kind, _flags = struct.unpack_from("=BBBBBBBBI", message.payload)
+    assert (family, table, protocol, scope, kind) == (2, 254, 0, 255, 0)
+
+
 def test_messages_name_themselves_for_errors():
     assert (
         rt.route_add(b"", 0, gateway=bytes([10, 0, 0, 1]), index=2).what == "route add default via 10.0.0.1"
