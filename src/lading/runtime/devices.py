@@ -42,6 +42,9 @@ def populate(kernel: Kernel, root_fd: int, extra: list[Device], *, bind: bool) -
     """
     wanted = {device.path.rstrip("/") for device in extra}
     dev = open_inside(kernel, root_fd, "dev", O_PATH | os.O_DIRECTORY)
+    mask = kernel.umask(
+        0
+    )  # a node is born with its mode: chmod(2) by name would follow what was swapped in meanwhile
     for name, (major, minor) in DEFAULTS.items():
         if f"/dev/{name}" in wanted:
             continue
@@ -52,6 +55,7 @@ def populate(kernel: Kernel, root_fd: int, extra: list[Device], *, bind: bool) -
         _link(kernel, dev, name, target)
     if _exists(kernel, root_fd, "dev/pts/ptmx"):
         _ptmx(kernel, dev)
+    kernel.umask(mask)
     kernel.close(dev)
 
 
@@ -59,7 +63,6 @@ def _default(kernel: Kernel, root_fd: int, dev: int, name: str, device: int, bin
     if not bind:
         try:
             kernel.mknodat(dev, name, stat.S_IFCHR | 0o666, device)
-            kernel.chmodat(dev, name, 0o666)
             return False
         except KernelError as error:
             if error.errno == _EEXIST and _is_device(kernel, dev, name, stat.S_IFCHR, device):
@@ -71,11 +74,16 @@ def _default(kernel: Kernel, root_fd: int, dev: int, name: str, device: int, bin
     return bind
 
 
-def _is_device(kernel: Kernel, dirfd: int, name: str, kind: int, device: int) -> bool:
+def _is_device(kernel: Kernel, dirfd: int, name: str, kind: int, device: int, mode: int = -1) -> bool:
+    """Whether the node that is there already is the wanted one; it then gets ``mode``, by descriptor."""
     fd = kernel.open(name, O_PATH | os.O_NOFOLLOW, dirfd=dirfd)
     try:
         found = kernel.fstat(fd)
-        return stat.S_IFMT(found.st_mode) == kind and found.st_rdev == device
+        if stat.S_IFMT(found.st_mode) != kind or found.st_rdev != device:
+            return False
+        if mode >= 0:
+            kernel.chmodat(fd, f"/proc/self/fd/{fd}", mode)
+        return True
     finally:
         kernel.close(fd)
 
@@ -114,9 +122,8 @@ def _extra(kernel: Kernel, root_fd: int, device: Device, bind: bool) -> None:
         if error.errno == _EPERM:
             _bind(kernel, root_fd, device.path, kind, number)
             return
-        if error.errno != _EEXIST or not _is_device(kernel, parent, name, kind, number):
+        if error.errno != _EEXIST or not _is_device(kernel, parent, name, kind, number, mode):
             raise
-    kernel.chmodat(parent, name, mode)
     kernel.chownat(parent, name, device.uid or 0, device.gid or 0)
     kernel.close(parent)
 

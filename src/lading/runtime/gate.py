@@ -77,7 +77,36 @@ def is_ourselves(kernel: Kernel, pid: int) -> bool:
         a, b = kernel.fstat(theirs), kernel.fstat(ours)
         if (a.st_dev, a.st_ino) == (b.st_dev, b.st_ino):
             return kernel.mount_id(theirs) == kernel.mount_id(ours)
-        return False
+        return is_loaded_by_us(pid, b.st_ino)
     finally:
         kernel.close(theirs)
         kernel.close(ours)
+
+
+def is_loaded_by_us(pid: int, inode: int) -> bool:
+    """Whether another program's ELF header names ``/proc/self/exe`` as its loader: then our file is mapped as that.
+
+    ``inode`` is our file's. Devices are compared as ``maps`` has them, which on btrfs and overlayfs is not what stat(2) says.
+    """
+    wanted = b" %d " % inode
+    theirs = _read(f"/proc/{pid}/maps")
+    if wanted not in theirs:
+        return False
+    ours = {line.split()[3] for line in _read("/proc/self/maps").splitlines() if wanted in line}
+    return any(wanted in line and line.split()[3] in ours for line in theirs.splitlines())
+
+
+def _read(path: str) -> bytes:
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return b""  # gone already
+    parts = []
+    try:
+        while part := os.read(fd, 65536):
+            parts.append(part)
+    except OSError:
+        pass
+    finally:
+        os.close(fd)
+    return b"".join(parts)

@@ -41,6 +41,7 @@ class Init:
         self.proc_fd = -1
         self.slave = -1
         self.readonly_later: list[int] = []
+        self.windows: dict[str, int] = {}
         self.path = ""
         self.setgroups = True
         self.entered = False  # the working directory
@@ -183,8 +184,13 @@ class Init:
             if later:  # further mounts, devices and the console may have to be made in it
                 mount = mount.replace(options=[option for option in mount.options if option != "ro"])
             made = mounts.add(self.kernel, self.root_fd, mount, label=self.linux.mount_label, source=source)
+            place = os.path.normpath("/" + mount.destination.lstrip("/"))
+            if place in self.windows:  # covered by this one
+                self.kernel.close(self.windows.pop(place))
             if later:
                 self.readonly_later.append(made)
+            elif place in masks.WINDOWS:
+                self.windows[place] = made
             else:
                 self.kernel.close(made)
 
@@ -233,12 +239,13 @@ class Init:
         for fd in self.readonly_later:
             self.kernel.mount_setattr(fd, set_=MOUNT_ATTR_RDONLY)
             self.kernel.close(fd)
+        guard = masks.Guard(self.kernel, self.root_fd, self.windows)
         for path in self.linux.readonly_paths:
-            masks.make_readonly(self.kernel, self.root_fd, path)
-        if self.linux.masked_paths:
-            cover = masks.Masks(self.kernel)
-            for path in self.linux.masked_paths:
-                cover.mask(self.root_fd, path)
+            guard.make_readonly(path)
+        for path in self.linux.masked_paths:
+            guard.mask(path)
+        for fd in self.windows.values():
+            self.kernel.close(fd)
 
     def make_cwd(self) -> None:
         """The working directory is made when the image has none; then a read-only root is made so."""

@@ -93,25 +93,59 @@ def set_sysctls(kernel: Kernel, proc_fd: int, values: dict[str, str]) -> None:
             raise KernelError(f"sysctl {name}={value}", error.errno) from None
 
 
-class Masks:
-    """Covers paths, before the host's root is let go; one null device and one empty directory serve all of them."""
+#: Where the kernel's own windows are mounted, and nearly every path that is protected lies in one.
+WINDOWS = ("/proc", "/sys")
 
-    __slots__ = ("_empty", "_null", "kernel")
 
-    def __init__(self, kernel: Kernel) -> None:
+class Guard:
+    """Covers paths or makes them read-only, before the host's root is let go.
+
+    ``windows``: descriptors of what was mounted on ``/proc`` and ``/sys``. Paths below are looked up from there, not by
+    name from the root: somebody who shares the image's directory could rename ``proc`` with the mount on it, put a
+    directory of his own in its place, and would find the real one unprotected under the other name.
+    """
+
+    __slots__ = ("_empty", "_null", "kernel", "root_fd", "windows")
+
+    def __init__(self, kernel: Kernel, root_fd: int, windows: dict[str, int]) -> None:
         self.kernel = kernel
+        self.root_fd = root_fd
+        self.windows = windows
         self._empty = -1
         self._null = -1
 
-    def mask(self, root_fd: int, path: str) -> None:
-        """Cover a file with the null device, a directory with an empty read-only one. A missing path is fine."""
-        kernel = self.kernel
+    def _find(self, path: str) -> int:
+        """The descriptor of ``path``, -1 when there is none."""
+        clean = os.path.normpath("/" + path.lstrip("/"))
+        start, tail = self.root_fd, clean
+        for window, fd in self.windows.items():
+            if clean == window or clean.startswith(window + "/"):
+                start, tail = fd, clean[len(window) :] or "."
         try:
-            target = open_inside(kernel, root_fd, path)
+            return open_inside(self.kernel, start, tail)
         except KernelError as error:
             if error.errno in _ABSENT:
-                return
+                return -1
             raise
+
+    def make_readonly(self, path: str) -> None:
+        """Bind ``path`` onto itself read-only with all below it. A missing path is fine."""
+        kernel = self.kernel
+        target = self._find(path)
+        if target < 0:
+            return
+        copy = kernel.open_tree("", OPEN_TREE_CLONE | AT_RECURSIVE, dirfd=target)
+        kernel.mount_setattr(copy, set_=MOUNT_ATTR_RDONLY, recursive=True)
+        kernel.move_mount(copy, target)
+        kernel.close(copy)
+        kernel.close(target)
+
+    def mask(self, path: str) -> None:
+        """Cover a file with the null device, a directory with an empty read-only one. A missing path is fine."""
+        kernel = self.kernel
+        target = self._find(path)
+        if target < 0:
+            return
         directory = stat.S_ISDIR(kernel.fstat(target).st_mode)
         cover = self._empty_directory() if directory else self._null_device()
         kernel.move_mount(cover, target)
@@ -136,18 +170,3 @@ class Masks:
             return made
         # By now it is attached, and what is attached can be copied.
         return kernel.open_tree("", OPEN_TREE_CLONE, dirfd=self._empty)
-
-
-def make_readonly(kernel: Kernel, root_fd: int, path: str) -> None:
-    """Bind ``path`` onto itself read-only with all below it. A missing path is fine."""
-    try:
-        target = open_inside(kernel, root_fd, path)
-    except KernelError as error:
-        if error.errno in _ABSENT:
-            return
-        raise
-    copy = kernel.open_tree("", OPEN_TREE_CLONE | AT_RECURSIVE, dirfd=target)
-    kernel.mount_setattr(copy, set_=MOUNT_ATTR_RDONLY, recursive=True)
-    kernel.move_mount(copy, target)
-    kernel.close(copy)
-    kernel.close(target)

@@ -69,6 +69,47 @@ def test_cve_2019_5736_without_the_gate_the_attack_would_work(
     assert status >= 0  # it was executed: no error of ours
 
 
+@pytest.mark.parametrize("by", ["run", "create", "exec"])
+@pytest.mark.parametrize("how", ["direct", "script"])
+def test_cve_2019_5736_the_interpreter_is_no_programs_loader(
+    own_box: Any, spec: Any, how: str, by: str
+) -> None:
+    """An ELF header may name /proc/self/exe as its loader: our file is then mapped into the image's program."""
+    rootfs = Path(own_box.bundle, "rootfs")
+    hostile_elf(rootfs / "elf")
+    (rootfs / "script").write_text("#!/elf\n")
+    (rootfs / "script").chmod(0o755)
+    command = {"direct": "/elf", "script": "/script"}[how]
+    with pytest.raises(LadingError) as caught:
+        if by == "run":
+            own_box.run(spec(command))
+        elif by == "create":
+            own_box.runtime.create(RunRequest(own_box.id(), spec(command), own_box.bundle)).start()
+        else:
+            process = Process(args=[command], cwd="/", user=User())
+            own_box.start("sleep", "60").exec(process, stdio=Stdio(-1, -1, -1))
+    assert caught.value.reason == "escape"
+
+
+def test_cve_2019_5736_a_loader_is_found_by_the_gate_alone(
+    own_box: Any, spec: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The test above can fail: without the question the kernel maps our file and goes on."""
+    loader(Path(own_box.bundle, "rootfs"))
+    hostile_elf(Path(own_box.bundle, "rootfs/elf"))
+    monkeypatch.setattr(gate, "is_loaded_by_us", lambda pid, inode: False)
+    assert own_box.run(spec("/elf"))[0] >= 0
+
+
+def hostile_elf(path: Path) -> None:
+    """A dynamic program of the host, with another loader in its header."""
+    data = Path(shutil.which("true") or "/bin/true").read_bytes()
+    start = data.index(b"/lib")
+    end = data.index(b"\0", start)
+    path.write_bytes(data[:start] + b"/proc/self/exe".ljust(end - start, b"\0") + data[end:])
+    path.chmod(0o755)
+
+
 def test_the_hosts_interpreter_may_run_by_a_mount_of_the_containers_own(box: Any, spec: Any) -> None:
     """The same inode is fine when the container was given it: the gate looks at the mount too."""
     binds = [
