@@ -15,7 +15,7 @@ from lading import start
 _KERNEL = """
     lading: errors formats kernel
     lading.formats: jsontext schema
-    lading.kernel: capabilities files libc mounts namespaces process userns
+    lading.kernel: capabilities ffi files libc mounts namespaces process userns
 """
 _RUNTIME = """
     lading: runtime
@@ -68,7 +68,7 @@ _GROUPS = {
         lading.cli: images inspect_container networks outfile volumes
         lading.formats: digest oci_image platform quantity reference rootfs
         lading.images: files image names
-        lading.kernel: capabilities files libc mounts namespaces netlink netlink_route nftables nftelements
+        lading.kernel: capabilities ffi files libc mounts namespaces netlink netlink_route nftables nftelements
         lading.kernel: process userns
         lading.network: addresses bridge firewall model networks resolv routing store
     """,

@@ -21,7 +21,8 @@ from lading.startlist import modules as modules_of
 SOURCE = Path(__file__).resolve().parents[2] / "src"
 
 FORBIDDEN = frozenset(
-    "re enum typing dataclasses json argparse subprocess socket logging pathlib tempfile shutil threading asyncio "
+    "ctypes struct types re enum typing dataclasses json argparse subprocess socket logging pathlib tempfile shutil "
+    "threading asyncio "
     "datetime inspect yaml traceback contextlib functools collections urllib http email ssl hashlib random "
     "concurrent multiprocessing tarfile gzip signal selectors textwrap locale gettext pickle copy string "
     "msgspec rich importlib.metadata importlib.resources".split()
@@ -30,7 +31,7 @@ FORBIDDEN = frozenset(
 
 ALLOWED = frozenset(
     # a fraction of a millisecond each, and without them there is no annotation and no system call
-    "__future__ types ctypes _ctypes ctypes._endian _struct struct "
+    "__future__ _ctypes _struct "
     # C modules: no Python code, some tens of microseconds each
     "time errno gc fcntl _socket select resource termios math array zlib _json _signal _random _sqlite3 _weakref atexit "
     "binascii _posixsubprocess mmap pwd grp _bisect _heapq _hashlib _sha256 _sha2 _collections _functools _operator itertools "

@@ -16,7 +16,6 @@ are resolved the first time a class is decoded, so importing a format module res
 from __future__ import annotations
 
 import sys
-from types import GenericAlias, UnionType
 
 from lading.errors import InvalidInput
 
@@ -30,6 +29,9 @@ else:
         return lambda cls: cls
 
 
+# types has names for these two, and is a module of its own to find and read.
+_ALIAS: Any = type(list[int])
+_UNION: Any = type(int | None)
 _EMPTY = (list, dict)
 
 
@@ -220,8 +222,8 @@ def _decode_record(cls: type[Record], value: object, where: str, strict: bool) -
     return made
 
 
-def _decode(kind: object, value: object, where: str, strict: bool) -> object:
-    if type(kind) is UnionType:
+def _decode(kind: Any, value: object, where: str, strict: bool) -> object:
+    if type(kind) is _UNION:
         if value is None:
             return None
         arms = [k for k in kind.__args__ if k is not type(None)]
@@ -231,7 +233,7 @@ def _decode(kind: object, value: object, where: str, strict: bool) -> object:
             if isinstance(arm, type) and not issubclass(arm, Record) and type(value) is arm:
                 return _bounded(value, where)
         raise InvalidInput(f"{where}: expected {' or '.join(_name(a) for a in arms)}, found {_kind(value)}")
-    if type(kind) is GenericAlias:
+    if type(kind) is _ALIAS:
         if kind.__origin__ is list:
             if type(value) is not list:
                 raise InvalidInput(f"{where}: expected a list, found {_kind(value)}")

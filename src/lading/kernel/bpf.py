@@ -14,6 +14,7 @@ from errno import EACCES, ENOSYS, EPERM
 
 from lading.errors import Denied, KernelError, Unsupported
 from lading.kernel.devicerules import DeviceRule, effective
+from lading.kernel.ffi import Library, addressof, buffer, get_errno
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -119,20 +120,18 @@ def attach_device_filter(directory: str, rules: Sequence[DeviceRule]) -> None:
 
 def load(code: bytes) -> int:
     """Load a device program; returns its descriptor. The verifier's last words are in the error."""
-    import ctypes
-
-    instructions = ctypes.create_string_buffer(code, len(code))
-    licence = ctypes.create_string_buffer(b"Apache-2.0")
+    instructions = buffer(code)
+    licence = buffer(b"Apache-2.0\0")
     attributes = (
         _words(_CGROUP_DEVICE_PROGRAM, len(code) // 8)
-        + ctypes.addressof(instructions).to_bytes(8, "little")
-        + ctypes.addressof(licence).to_bytes(8, "little")
+        + addressof(instructions).to_bytes(8, "little")
+        + addressof(licence).to_bytes(8, "little")
     )
     try:
         return _bpf(_PROG_LOAD, attributes + _words(0, 0, 0, 0, 0, 0), "loading the device filter")
     except KernelError:
-        log = ctypes.create_string_buffer(16384)
-        again = attributes + _words(1, len(log)) + ctypes.addressof(log).to_bytes(8, "little") + _words(0, 0)
+        log = buffer(16384)
+        again = attributes + _words(1, len(log)) + addressof(log).to_bytes(8, "little") + _words(0, 0)
         try:
             return _bpf(_PROG_LOAD, again, "loading the device filter")
         except KernelError as error:
@@ -150,17 +149,21 @@ def _attach(group: int, program: int, flags: int, replaced: int) -> None:
 
 def _attached(group: int) -> list[int]:
     """Descriptors of the device programs of ``group`` itself."""
-    import ctypes
-
-    ids = (ctypes.c_uint32 * 64)()
-    address = ctypes.addressof(ids).to_bytes(8, "little")
-    query = _words(group, _CGROUP_DEVICE_ATTACH, 0, 0) + address + _words(len(ids), 0)
+    ids = buffer(4 * 64)
+    address = addressof(ids).to_bytes(8, "little")
+    query = _words(group, _CGROUP_DEVICE_ATTACH, 0, 0) + address + _words(64, 0)
     answer = _bpf_buffer(_PROG_QUERY, query, "asking for device filters")
     count = int.from_bytes(answer[24:28], "little")
     found = []
     for index in range(count):
         try:
-            found.append(_bpf(_PROG_GET_FD_BY_ID, _words(ids[index], 0, 0), "opening a device filter"))
+            found.append(
+                _bpf(
+                    _PROG_GET_FD_BY_ID,
+                    ids.raw[4 * index : 4 * index + 4] + _words(0, 0),
+                    "opening a device filter",
+                )
+            )
         except KernelError:
             continue  # it was detached meanwhile
     return found
@@ -180,19 +183,17 @@ def _bpf_buffer(command: int, attributes: bytes, what: str) -> bytes:
 
 
 def _call(command: int, attributes: bytes, what: str) -> tuple[int, bytes]:
-    import ctypes
-
     number = {"x86_64": 321, "aarch64": 280, "riscv64": 280, "loongarch64": 280}.get(os.uname().machine)
     if number is None:
         raise Unsupported(f"bpf: architecture {os.uname().machine} is not known")
-    libc = ctypes.CDLL(None, use_errno=True)
-    buffer = ctypes.create_string_buffer(attributes, len(attributes))
-    result = libc.syscall(number, command, buffer, ctypes.c_uint(len(attributes)))
+    bpf = Library().function("syscall", "l", "lipI")
+    raw = buffer(attributes)
+    result = bpf(number, command, raw, len(attributes))
     if result < 0:
-        code = ctypes.get_errno()
+        code = get_errno()
         if code in (EPERM, EACCES):
             raise Denied(f"{what}: {os.strerror(code)}", hint="it needs CAP_BPF or CAP_SYS_ADMIN")
         if code == ENOSYS:
             raise Unsupported(f"{what}: this kernel has no bpf()")
         raise KernelError(f"{what}: bpf", code)
-    return result, buffer.raw
+    return result, raw.raw

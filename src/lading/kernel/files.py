@@ -5,8 +5,8 @@ The plain ones only forward to ``os``; they are here so that a plan made of kern
 
 from __future__ import annotations
 
+import _struct as struct
 import os
-import struct
 
 from lading.errors import KernelError
 from lading.kernel.libc import buffer, call

@@ -1,22 +1,24 @@
 """The C library and the raw system calls, bound one by one when first used.
 
-Declaring a ctypes prototype costs a few microseconds and a table of sixty would cost as much as importing ctypes; so a
-call is declared the first time somebody makes it. :func:`call` is the only way in: it checks the result and turns
-``errno`` into :class:`~lading.errors.KernelError`. Nothing above this package touches ctypes.
+Declaring a prototype costs a few microseconds and a table of sixty would cost a millisecond; so a call is declared
+the first time somebody makes it. :func:`call` is the only way in: it checks the result and turns
+``errno`` into :class:`~lading.errors.KernelError`. The types' letters are those of :mod:`lading.kernel.ffi`.
 """
 
 from __future__ import annotations
 
-import ctypes
 import os
 
 from lading.errors import KernelError, Unsupported
+from lading.kernel.ffi import Library, buffer, get_errno, pointer_size
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-#: One letter an argument: ``s`` bytes or None, ``p`` pointer, ``i`` int, ``l`` long, ``L`` unsigned long.
+__all__ = ["buffer", "call", "fork_like", "number"]
+
+#: One letter an argument.
 _SIGNATURES = {
     "mount": "sssLp",
     "umount2": "si",
@@ -94,20 +96,11 @@ _NUMBERS = {
 
 # Asked once: after personality(PER_LINUX32) the answer is another.
 _MACHINE = os.uname().machine
-if _MACHINE in ("i686", "i586", "i386") and ctypes.sizeof(ctypes.c_void_p) == 8:
+if _MACHINE in ("i686", "i586", "i386") and pointer_size() == 8:
     _MACHINE = "x86_64"
 _GENERIC = ("aarch64", "riscv64", "loongarch64")
 
-_TYPES = {
-    "s": ctypes.c_char_p,
-    "p": ctypes.c_void_p,
-    "i": ctypes.c_int,
-    "I": ctypes.c_uint,
-    "l": ctypes.c_long,
-    "L": ctypes.c_ulong,
-}
-
-_libc = ctypes.CDLL(None, use_errno=True)
+_libc = Library()
 _bound: dict[str, tuple[Any, int]] = {}
 
 
@@ -120,19 +113,12 @@ def number(name: str) -> int:
     raise Unsupported(f"system call {name}: architecture {_MACHINE} is not known")
 
 
-def _bind(name: str, library: Any = None) -> tuple[Any, int]:
-    library = library or _libc
-    types = [_TYPES[letter] for letter in _SIGNATURES[name]]
+def _bind(name: str, *, locked: bool = False) -> tuple[Any, int]:
+    types = _SIGNATURES[name]
     if name in _NUMBERS:
-        function = library["syscall"]
-        function.argtypes = [ctypes.c_long, *types]
-        function.restype = ctypes.c_long
-        bound = (function, number(name))
+        bound = _libc.function("syscall", "l", "l" + types, locked=locked), number(name)
     else:
-        function = library[name]
-        function.argtypes = types
-        function.restype = ctypes.c_long if name == "ptrace" else ctypes.c_int
-        bound = (function, -1)
+        bound = _libc.function(name, "l" if name == "ptrace" else "i", types), -1
     _bound[name] = bound
     return bound
 
@@ -145,7 +131,7 @@ def call(name: str, *args: object, about: object = "") -> int:
     function, nr = _bound.get(name) or _bind(name)
     result: int = function(*args) if nr < 0 else function(nr, *args)
     if result == -1:
-        errno = ctypes.get_errno()
+        errno = get_errno()
         raise KernelError(f"{name}({about})" if about != "" else name, errno)
     return result
 
@@ -156,27 +142,21 @@ def fork_like(name: str, *args: object) -> int:
     The caller makes sure that this process has one thread; ``os.fork`` is the way for all others.
     """
     if "fork:" + name not in _bound:
-        bound = _bind(name, ctypes.PyDLL(None, use_errno=True))
+        bound = _bind(name, locked=True)
         _bound["fork:" + name] = bound
         del _bound[name]
     function, nr = _bound["fork:" + name]
-    api = ctypes.pythonapi
-    api.PyOS_BeforeFork()
+    before, child, parent = (
+        _libc.function(f"PyOS_{when}", "v", "", locked=True)
+        for when in ("BeforeFork", "AfterFork_Child", "AfterFork_Parent")
+    )
+    before()
     result: int = function(nr, *args)
     if result == 0:
-        api.PyOS_AfterFork_Child()
+        child()
     else:
-        errno = ctypes.get_errno()
-        api.PyOS_AfterFork_Parent()
+        errno = get_errno()
+        parent()
         if result < 0:
             raise KernelError(name, errno)
     return result
-
-
-def buffer(data: bytes | int) -> Any:
-    """A mutable C buffer (bytes or a size); pass it as a pointer argument."""
-    return (
-        ctypes.create_string_buffer(data, len(data))
-        if isinstance(data, bytes)
-        else ctypes.create_string_buffer(data)
-    )

@@ -6,8 +6,8 @@ that was opened inside the root. No path is looked up twice, so nothing can be s
 
 from __future__ import annotations
 
+import _struct as struct
 import os
-import struct
 
 from lading.errors import KernelError
 from lading.kernel.libc import buffer, call

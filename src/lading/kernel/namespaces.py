@@ -69,8 +69,8 @@ class Namespaces:
 
     def interface_up(self, name: str) -> None:
         """Bring a network interface up (netdevice(7), SIOCSIFFLAGS with IFF_UP | IFF_RUNNING)."""
+        import _struct as struct
         import fcntl
-        import struct
 
         fd = call("socket", 2, 2 | os.O_CLOEXEC, 0)
         try:

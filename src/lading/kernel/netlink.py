@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from _socket import AF_NETLINK, SOCK_CLOEXEC, SOCK_RAW
 from _socket import socket as _RawSocket  # noqa: N812
-from struct import Struct
+from _struct import Struct
 
 from lading.errors import KernelError
 

@@ -6,7 +6,7 @@ Addresses are packed bytes (4 or 16), interfaces are named by index where the ke
 
 from __future__ import annotations
 
-from struct import Struct
+from _struct import Struct
 
 from lading.kernel import netlink as nl
 from lading.kernel.netlink import Message, attribute, nested, text

@@ -1,4 +1,4 @@
-"""nftables: libnftables by ctypes for everything that has a text, and one netlink question for the hot path.
+"""nftables: libnftables for everything that has a text, and one netlink question for the hot path.
 
 Loading libnftables costs 5 ms and its handle keeps state, so it is loaded on first use and kept. Whether a table is
 still there is asked without it (:func:`table_exists`), in 50 microseconds: a plain start never loads the library.
@@ -8,16 +8,23 @@ from __future__ import annotations
 
 from lading.errors import KernelError, LadingError, Unsupported
 from lading.kernel import netlink as nl
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from ctypes import CDLL
+from lading.kernel.ffi import Functions
 
 _GETTABLE = (10 << 8) | 1  # NFNL_SUBSYS_NFTABLES, NFT_MSG_GETTABLE (linux/netfilter/nf_tables.h)
 _FAMILIES = {"ip": 2, "inet": 1, "ip6": 10, "bridge": 7, "netdev": 5, "arp": 3}
 _TABLE_NAME = 1
 _ENOENT = 2
 _OUTPUT_JSON = 1 << 4
+_FUNCTIONS = (
+    ("nft_ctx_new", "p", "I"),
+    ("nft_ctx_free", "v", "p"),
+    ("nft_ctx_buffer_output", "i", "p"),
+    ("nft_ctx_buffer_error", "i", "p"),
+    ("nft_ctx_get_output_buffer", "s", "p"),
+    ("nft_ctx_get_error_buffer", "s", "p"),
+    ("nft_ctx_output_set_flags", "v", "pI"),
+    ("nft_run_cmd_from_buffer", "i", "ps"),
+)
 
 
 class RuleError(LadingError):
@@ -32,33 +39,16 @@ class Nftables:
     __slots__ = ("_context", "_library")
 
     def __init__(self) -> None:
-        self._library: CDLL | None = None
+        self._library: Functions | None = None
         self._context = 0
 
-    def _open(self) -> CDLL:
-        import ctypes
-
+    def _open(self) -> Functions:
         try:
-            library = ctypes.CDLL("libnftables.so.1", use_errno=True)
+            library = Functions("libnftables.so.1", _FUNCTIONS)
         except OSError:
             raise Unsupported(
                 "libnftables is not installed", hint="install the package libnftables1"
             ) from None
-        library.nft_ctx_new.restype = ctypes.c_void_p
-        library.nft_ctx_new.argtypes = [ctypes.c_uint32]
-        for name in ("nft_ctx_get_output_buffer", "nft_ctx_get_error_buffer"):
-            getattr(library, name).restype = ctypes.c_char_p
-        for name, arguments in (
-            ("nft_ctx_free", [ctypes.c_void_p]),
-            ("nft_ctx_buffer_output", [ctypes.c_void_p]),
-            ("nft_ctx_buffer_error", [ctypes.c_void_p]),
-            ("nft_ctx_get_output_buffer", [ctypes.c_void_p]),
-            ("nft_ctx_get_error_buffer", [ctypes.c_void_p]),
-            ("nft_ctx_output_set_flags", [ctypes.c_void_p, ctypes.c_uint]),
-            ("nft_run_cmd_from_buffer", [ctypes.c_void_p, ctypes.c_char_p]),
-        ):
-            function = getattr(library, name)
-            function.argtypes = arguments
         context = library.nft_ctx_new(0)
         if not context:
             raise KernelError("nft_ctx_new", 12)

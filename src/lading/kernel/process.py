@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import _struct as struct
 import os
-import struct
 
 from lading.errors import KernelError
+from lading.kernel.ffi import addressof
 from lading.kernel.libc import buffer, call
 
 PR_SET_PDEATHSIG = 1
@@ -60,10 +61,8 @@ class Processes:
 
     def join_session_keyring(self, name: str) -> int:
         """keyctl(KEYCTL_JOIN_SESSION_KEYRING): a new session keyring called ``name``; its serial number."""
-        import ctypes
-
         raw = buffer(name.encode() + b"\0")
-        return call("keyctl", _KEYCTL_JOIN_SESSION_KEYRING, ctypes.addressof(raw), 0, 0, 0)
+        return call("keyctl", _KEYCTL_JOIN_SESSION_KEYRING, addressof(raw), 0, 0, 0)
 
     def set_io_priority(self, value: int) -> None:
         """ioprio_set(2) for this process; ``value`` is class << 13 | level."""
@@ -109,10 +108,8 @@ class Processes:
 
         ``program`` is classic BPF, eight bytes an instruction.
         """
-        import ctypes
-
         code = buffer(program)
-        head = struct.pack("HxxxxxxQ", len(program) // 8, ctypes.addressof(code))
+        head = struct.pack("HxxxxxxQ", len(program) // 8, addressof(code))
         return call("seccomp", 1, flags, buffer(head))
 
     def pidfd_open(self, pid: int) -> int:

@@ -1,4 +1,4 @@
-"""Seccomp filters: rules in, classic BPF out (libseccomp through ctypes).
+"""Seccomp filters: rules in, classic BPF out (libseccomp).
 
 Compiling loads a library and takes milliseconds, so callers keep what :func:`compile_filter` returns and load it
 with the raw seccomp(2) call (:meth:`lading.kernel.Kernel.seccomp_load`); the hot path never sees libseccomp.
@@ -6,16 +6,15 @@ with the raw seccomp(2) call (:meth:`lading.kernel.Kernel.seccomp_load`); the ho
 
 from __future__ import annotations
 
-import ctypes
+import _struct as struct
 import os
-import struct
 
 from lading.errors import InvalidInput, LadingError, Unsupported
-from lading.kernel.libc import buffer
+from lading.kernel.ffi import Functions, buffer
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any
+    pass
 
 ACTIONS = {
     "SCMP_ACT_KILL": 0x00000000,
@@ -117,30 +116,25 @@ def action(name: str, errno: int | None, what: str) -> int:
     return ACTIONS[name] | value
 
 
-class _Library:
-    """libseccomp with the prototypes we call."""
+_FUNCTIONS = (
+    ("seccomp_init", "p", "I"),
+    ("seccomp_release", "v", "p"),
+    ("seccomp_arch_resolve_name", "I", "s"),
+    ("seccomp_arch_native", "I", ""),
+    ("seccomp_arch_add", "i", "pI"),
+    ("seccomp_attr_set", "i", "piI"),
+    ("seccomp_syscall_resolve_name", "i", "s"),
+    ("seccomp_syscall_resolve_name_arch", "i", "Is"),
+    ("seccomp_rule_add_array", "i", "pIiIp"),
+    ("seccomp_export_bpf", "i", "pi"),
+)
 
-    def __init__(self) -> None:
-        try:
-            lib: Any = ctypes.CDLL("libseccomp.so.2")
-        except OSError:
-            raise Unsupported("seccomp filters need libseccomp.so.2", hint="install libseccomp2") from None
-        u32, pointer = ctypes.c_uint32, ctypes.c_void_p
-        for name, result, arguments in (
-            ("seccomp_init", pointer, [u32]),
-            ("seccomp_release", None, [pointer]),
-            ("seccomp_arch_resolve_name", u32, [ctypes.c_char_p]),
-            ("seccomp_arch_native", u32, []),
-            ("seccomp_arch_add", ctypes.c_int, [pointer, u32]),
-            ("seccomp_attr_set", ctypes.c_int, [pointer, ctypes.c_int, u32]),
-            ("seccomp_syscall_resolve_name", ctypes.c_int, [ctypes.c_char_p]),
-            ("seccomp_syscall_resolve_name_arch", ctypes.c_int, [u32, ctypes.c_char_p]),
-            ("seccomp_rule_add_array", ctypes.c_int, [pointer, u32, ctypes.c_int, ctypes.c_uint, pointer]),
-            ("seccomp_export_bpf", ctypes.c_int, [pointer, ctypes.c_int]),
-        ):
-            function = getattr(lib, name)
-            function.restype, function.argtypes = result, arguments
-        self.lib = lib
+
+def _library() -> Functions:
+    try:
+        return Functions("libseccomp.so.2", _FUNCTIONS)
+    except OSError:
+        raise Unsupported("seccomp filters need libseccomp.so.2", hint="install libseccomp2") from None
 
 
 def compile_filter(
@@ -155,7 +149,7 @@ def compile_filter(
     Raises :class:`InvalidInput` and :class:`Unsupported`.
     """
     base = action(default, default_errno, "linux.seccomp.defaultAction")
-    lib = _Library().lib
+    lib = _library()
     context = lib.seccomp_init(base)
     if not context:
         raise Unsupported(f"linux.seccomp.defaultAction: libseccomp does not take {default}")
@@ -181,7 +175,7 @@ def _check(result: int, what: str) -> None:
         raise LadingError(f"seccomp: {what}: {os.strerror(-result)}", reason="seccomp")
 
 
-def _add_architectures(lib: Any, context: int, names: list[str]) -> list[int]:
+def _add_architectures(lib: Functions, context: int, names: list[str]) -> list[int]:
     tokens = [int(lib.seccomp_arch_native())]
     for name in names:
         if name not in ARCHITECTURES:
@@ -197,7 +191,7 @@ def _add_architectures(lib: Any, context: int, names: list[str]) -> list[int]:
     return tokens
 
 
-def _add_rule(lib: Any, context: int, base: int, rule: Rule, what: str) -> None:
+def _add_rule(lib: Functions, context: int, base: int, rule: Rule, what: str) -> None:
     act = action(rule.action, rule.errno, what)
     if act == base:
         return
@@ -231,7 +225,7 @@ def _add_rule(lib: Any, context: int, base: int, rule: Rule, what: str) -> None:
                 _check(result, f"{what}: {name}")
 
 
-def _export(lib: Any, context: int) -> bytes:
+def _export(lib: Functions, context: int) -> bytes:
     fd = os.memfd_create("seccomp", os.MFD_CLOEXEC)
     try:
         _check(lib.seccomp_export_bpf(context, fd), "export")
@@ -253,7 +247,7 @@ def _instruction(code: int, value: int, when_true: int = 0, when_false: int = 0)
     return struct.pack("HBBI", code, when_true, when_false, value)
 
 
-def _newest(lib: Any, token: int, rules: list[Rule]) -> int:
+def _newest(lib: Functions, token: int, rules: list[Rule]) -> int:
     newest = -1
     for rule in rules:
         for name in rule.names:
@@ -261,7 +255,7 @@ def _newest(lib: Any, token: int, rules: list[Rule]) -> int:
     return newest
 
 
-def _enosys_for_newer(lib: Any, tokens: list[int], rules: list[Rule]) -> bytes:
+def _enosys_for_newer(lib: Functions, tokens: list[int], rules: list[Rule]) -> bytes:
     """Instructions in front of the filter; each architecture's block falls through to what follows it."""
     blocks = b""
     for token in tokens:

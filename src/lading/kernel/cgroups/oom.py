@@ -6,6 +6,7 @@ import os
 
 from lading.errors import KernelError
 from lading.kernel.cgroups import files
+from lading.kernel.ffi import Library, get_errno
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -58,15 +59,13 @@ def watch_v1(directory: str) -> OomWatch:
 
 def watch_v2(directory: str) -> OomWatch:
     """An inotify watch of ``memory.events`` (cgroup-v2.rst, memory.events)."""
-    import ctypes
-
-    libc = ctypes.CDLL(None, use_errno=True)
-    fd = libc.inotify_init1(os.O_CLOEXEC | os.O_NONBLOCK)
+    libc = Library()
+    fd = libc.function("inotify_init1", "i", "i")(os.O_CLOEXEC | os.O_NONBLOCK)
     if fd < 0:
-        raise KernelError("inotify_init1", ctypes.get_errno())
+        raise KernelError("inotify_init1", get_errno())
     path = directory + "/memory.events"
-    if libc.inotify_add_watch(fd, os.fsencode(path), ctypes.c_uint32(2)) < 0:  # IN_MODIFY
-        code = ctypes.get_errno()
+    if libc.function("inotify_add_watch", "i", "isI")(fd, os.fsencode(path), 2) < 0:  # IN_MODIFY
+        code = get_errno()
         os.close(fd)
         raise KernelError(f"inotify_add_watch({path})", code)
     return OomWatch(fd, (), lambda: files.read_table(path).get("oom_kill", 0))
