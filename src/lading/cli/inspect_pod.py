@@ -17,8 +17,20 @@ def pod_json(record: PodRecord) -> dict[str, object]:
     metadata.setdefault("namespace", "default")
     metadata["uid"] = record.pod.metadata.uid or record.id
     metadata["creationTimestamp"] = _time(record.created)
+    _hide(made)
     made["status"] = status(record)
     return made
+
+
+def _hide(made: dict[str, object]) -> None:
+    """Leave the values of Secrets out: who may list pods need not know them."""
+    spec = made["spec"]
+    assert isinstance(spec, dict)
+    for source in spec.get("x-lading", {}).get("sources", []):
+        if source["kind"] == "Secret":
+            for field in ("values", "binary"):
+                if field in source:
+                    source[field] = dict.fromkeys(source[field], "")
 
 
 def status(record: PodRecord) -> dict[str, object]:

@@ -19,10 +19,14 @@ if TYPE_CHECKING:
     from lading.node import PodRecord
 
 
-def _pods(parsed: Parsed) -> list[Pod]:
-    from lading.cli.manifest import read_pods
+def _pods(context: Context, parsed: Parsed) -> list[Pod]:
+    """The manifest's pods as the flags want them; its claims are volumes when this returns."""
+    from lading.cli.manifest import read
 
-    found = read_pods(parsed.args[0])
+    manifest = read(parsed.args[0])
+    found = manifest.pods
+    for note in manifest.notes:
+        print(f"note: {note}", file=sys.stderr)
     if parsed["name"] and len(found) > 1:
         raise InvalidInput(f"--name: {parsed.args[0]} has {len(found)} pods")
     for pod, notes in found:
@@ -48,7 +52,25 @@ def _pods(parsed: Parsed) -> list[Pod]:
                 pod.spec.host_network = True
             pod.spec.extras.network_mode, pod.spec.extras.networks = mode, networks
         pod.spec.extras.runtime = parsed["runtime"]
+    for claim in manifest.claims:
+        try:
+            context.node.volumes.get(claim.metadata.name)
+        except NotFound:
+            context.node.volumes.create(claim.metadata.name, labels=claim.metadata.labels)
+    if parsed["replace"]:
+        for pod, _ in found:
+            _replace(context, pod.metadata.name)
     return [pod for pod, _ in found]
+
+
+def _replace(context: Context, name: str) -> None:
+    """Remove the pod that has this name; a container that has it is somebody else's."""
+    try:
+        record = context.node.inspect(name)
+    except NotFound:
+        return
+    if record.name == name and not record.single:
+        context.node.remove(record.id, force=True)
 
 
 def _progress(parsed: Parsed) -> object:
@@ -61,7 +83,7 @@ def _progress(parsed: Parsed) -> object:
 
 def run(context: Context, parsed: Parsed) -> int:
     """Create and start the pods of a manifest; print their ids, or stay until they end."""
-    pods = _pods(parsed)
+    pods = _pods(context, parsed)
     if parsed["rm"] or parsed["attach"]:
         if len(pods) > 1:
             raise InvalidInput(f"--rm and --attach take one pod, {parsed.args[0]} has {len(pods)}")
@@ -76,7 +98,7 @@ def run(context: Context, parsed: Parsed) -> int:
 
 def create(context: Context, parsed: Parsed) -> int:
     """Create the pods of a manifest without starting them."""
-    for pod in _pods(parsed):
+    for pod in _pods(context, parsed):
         print(context.node.create(pod, progress=_progress(parsed)).id, flush=True)
     return 0
 

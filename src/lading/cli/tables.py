@@ -453,6 +453,7 @@ def pod_run() -> list[Flag]:
         Flag("attach", "a", "bool", help="Stay in the foreground, and show what its containers write"),
         Flag("name", "", "str", "NAME", "Call the pod so instead of metadata.name"),
         Flag("network", "", "list", "NETWORK", "Join this network"),
+        Flag("replace", "", "bool", help="Remove pods of the same names first, running or not"),
         Flag("runtime", "", "str", "NAME|PATH", "Run it by another OCI runtime (default: lading itself)"),
         Flag("quiet", "q", "bool", help="Say nothing while pulling"),
     ]

@@ -12,6 +12,13 @@ Quantities are kept as text (``100m``, ``64Mi``) and read by ``lading.formats.qu
 
 from __future__ import annotations
 
+from lading.formats.podvolumes import (
+    ObjectFieldSelector,
+    ResourceFieldSelector,
+    Volume,
+    VolumeDevice,
+    VolumeMount,
+)
 from lading.formats.schema import Record
 
 
@@ -36,17 +43,6 @@ class ObjectMeta(Record):
 # -- environment ---------------------------------------------------------------------------------------------------
 
 
-class ObjectFieldSelector(Record):
-    api_version: str = ""
-    field_path: str
-
-
-class ResourceFieldSelector(Record):
-    container_name: str = ""
-    resource: str
-    divisor: str | int | float = ""
-
-
 class KeySelector(Record):
     name: str = ""
     key: str
@@ -58,12 +54,27 @@ class EnvVarSource(Record):
     resource_field_ref: ResourceFieldSelector | None = None
     config_map_key_ref: KeySelector | None = None
     secret_key_ref: KeySelector | None = None
+    file_key_ref: object = None
 
 
 class EnvVar(Record):
     name: str
     value: str = ""
     value_from: EnvVarSource | None = None
+
+
+class ExitCodes(Record):
+    """Exit codes that a rule is about: ``In`` or ``NotIn`` ``values``."""
+
+    operator: str
+    values: list[int] = []
+
+
+class RestartRule(Record):
+    """What happens when a container ends with certain exit codes; the only action is ``Restart``."""
+
+    action: str
+    exit_codes: ExitCodes | None = None
 
 
 class NameReference(Record):
@@ -201,115 +212,6 @@ class PodSecurityContext(Record):
     se_linux_change_policy: str = ""
 
 
-# -- volumes -------------------------------------------------------------------------------------------------------
-
-
-class EmptyDirVolumeSource(Record):
-    medium: str = ""
-    size_limit: str | int | float | None = None
-
-
-class HostPathVolumeSource(Record):
-    path: str
-    type: str = ""
-
-
-class ClaimVolumeSource(Record):
-    """``persistentVolumeClaim``: on one machine, the named volume ``claimName``."""
-
-    claim_name: str
-    read_only: bool = False
-
-
-class KeyToPath(Record):
-    key: str
-    path: str
-    mode: int | None = None
-
-
-class ConfigMapVolumeSource(Record):
-    name: str = ""
-    items: list[KeyToPath] = []
-    default_mode: int | None = None
-    optional: bool | None = None
-
-
-class SecretVolumeSource(Record):
-    secret_name: str = ""
-    items: list[KeyToPath] = []
-    default_mode: int | None = None
-    optional: bool | None = None
-
-
-class DownwardAPIFile(Record):
-    path: str
-    field_ref: ObjectFieldSelector | None = None
-    resource_field_ref: ResourceFieldSelector | None = None
-    mode: int | None = None
-
-
-class DownwardAPIVolumeSource(Record):
-    items: list[DownwardAPIFile] = []
-    default_mode: int | None = None
-
-
-class Volume(Record):
-    """One volume; exactly one source. The sources kept as ``object`` exist only to be refused by name."""
-
-    _wire = {
-        "downward_api": "downwardAPI",
-        "aws_elastic_block_store": "awsElasticBlockStore",
-        "gce_persistent_disk": "gcePersistentDisk",
-        "scale_io": "scaleIO",
-    }
-    name: str
-    empty_dir: EmptyDirVolumeSource | None = None
-    host_path: HostPathVolumeSource | None = None
-    persistent_volume_claim: ClaimVolumeSource | None = None
-    config_map: ConfigMapVolumeSource | None = None
-    secret: SecretVolumeSource | None = None
-    downward_api: DownwardAPIVolumeSource | None = None
-    projected: object = None
-    csi: object = None
-    ephemeral: object = None
-    image: object = None
-    nfs: object = None
-    iscsi: object = None
-    fc: object = None
-    rbd: object = None
-    cephfs: object = None
-    cinder: object = None
-    glusterfs: object = None
-    git_repo: object = None
-    flex_volume: object = None
-    flocker: object = None
-    azure_disk: object = None
-    azure_file: object = None
-    aws_elastic_block_store: object = None
-    gce_persistent_disk: object = None
-    portworx_volume: object = None
-    photon_persistent_disk: object = None
-    quobyte: object = None
-    scale_io: object = None
-    storageos: object = None
-    vsphere_volume: object = None
-
-
-class VolumeMount(Record):
-    name: str
-    mount_path: str
-    sub_path: str = ""
-    sub_path_expr: str = ""
-    read_only: bool = False
-    recursive_read_only: str = ""
-    mount_propagation: str = ""
-
-
-class VolumeDevice(Record):
-    name: str
-    device_path: str
-
-
 # -- containers ----------------------------------------------------------------------------------------------------
 
 
@@ -437,8 +339,8 @@ class Container(Record):
     env_from: list[EnvFromSource] = []
     resources: ResourceRequirements | None = None
     resize_policy: list[object] = []
-    restart_policy: str = ""  # "Always" on an init container makes it a sidecar
-    restart_policy_rules: list[object] = []
+    restart_policy: str = ""  # of its own; "Always" on an init container makes it a sidecar
+    restart_policy_rules: list[RestartRule] = []
     volume_mounts: list[VolumeMount] = []
     volume_devices: list[VolumeDevice] = []
     liveness_probe: Probe | None = None
@@ -485,6 +387,19 @@ class NetworkRequest(Record):
     gateway_priority: int = 0
 
 
+class ConfigSource(Record):
+    """A ConfigMap or Secret that came in the same manifest as the Pod that names it.
+
+    ``values`` are text; ``binary`` is base64, for files only. A Secret's are here as plain as a ConfigMap's: the node's
+    records are readable by their owner alone, and ``inspect`` leaves the values out.
+    """
+
+    kind: str
+    name: str
+    values: dict[str, str] = {}
+    binary: dict[str, str] = {}
+
+
 class PodExtras(Record):
     """``networks`` empty means the default bridge.
 
@@ -500,6 +415,7 @@ class PodExtras(Record):
     remove: bool = False  # --rm: collect when it ends
     container: bool = False  # a pod of one made by `run`: shown by `ps` under the container's name
     runtime: str = ""  # path of a foreign OCI runtime
+    sources: list[ConfigSource] = []
 
 
 class PodSpec(Record):
@@ -526,6 +442,7 @@ class PodSpec(Record):
     security_context: PodSecurityContext | None = None
     hostname: str = ""
     subdomain: str = ""
+    hostname_override: str = ""
     host_aliases: list[HostAlias] = []
     set_hostname_as_fqdn: bool = False
     node_name: str = ""
@@ -548,6 +465,7 @@ class PodSpec(Record):
     resource_claims: list[object] = []
     resources: ResourceRequirements | None = None
     overhead: dict[str, str | int | float] = {}
+    workload_ref: object = None
     os: object = None
     extras: PodExtras = PodExtras()
 

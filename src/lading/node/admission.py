@@ -14,7 +14,8 @@ from lading.node.admission_report import Problem, Refused, Report, is_address, i
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from lading.formats.pod import DNSConfig, Pod, PodSecurityContext, PodSpec, Volume
+    from lading.formats.pod import DNSConfig, Pod, PodSecurityContext, PodSpec
+    from lading.formats.podvolumes import Volume
 
 __all__ = ["NO_EFFECT", "REFUSED", "VOLUME_SOURCES", "Problem", "Refused", "admit", "default"]
 
@@ -44,18 +45,24 @@ REFUSED = {
     "resource_claims": "dynamic resources need a cluster",
     "resources": "resources are set for each container",
     "overhead": "there are no runtime classes",
+    "workload_ref": "there is no scheduler that would place pods together",
     "runtime_class_name": "there are no runtime classes",
     "subdomain": "there are no services that would own it",
     "set_hostname_as_fqdn": "there is no cluster domain",
 }
 
 #: Kinds of volumes that work.
-VOLUME_SOURCES = ("empty_dir", "host_path", "persistent_volume_claim", "downward_api")
+VOLUME_SOURCES = (
+    "empty_dir",
+    "host_path",
+    "persistent_volume_claim",
+    "config_map",
+    "secret",
+    "downward_api",
+    "projected",
+)
 
 _VOLUME_REASONS = {
-    "config_map": "there is no cluster that keeps it: use hostPath, or a named volume",
-    "secret": "there is no cluster that keeps it: use hostPath, or a named volume",
-    "projected": "there is no cluster that keeps its sources",
     "csi": "there are no storage drivers",
     "ephemeral": "there are no storage drivers",
 }
@@ -84,7 +91,7 @@ def admit(pod: Pod) -> list[str]:
     report = Report()
     _metadata(pod, report)
     _spec(pod.spec, report)
-    _volumes(pod.spec, report)
+    _volumes(pod, report)
     containers(pod, report)
     if report.problems:
         raise Refused(report.problems)
@@ -175,6 +182,14 @@ def _spec(spec: PodSpec, report: Report) -> None:
     report.within("spec.activeDeadlineSeconds", spec.active_deadline_seconds, 1)
     if spec.hostname:
         report.label("spec.hostname", spec.hostname)
+    if spec.hostname_override:
+        if not is_subdomain(spec.hostname_override) or len(spec.hostname_override) > 64:
+            report.bad(
+                "spec.hostnameOverride",
+                f"{spec.hostname_override[:80]!r} is not a name of up to 64 characters",
+            )
+        if spec.host_network:
+            report.bad("spec.hostnameOverride", "does not go with hostNetwork")
     if spec.share_process_namespace and spec.host_pid:
         report.bad("spec.shareProcessNamespace", "does not go with hostPID")
     for index, alias in enumerate(spec.host_aliases):
@@ -269,19 +284,20 @@ def _sysctls(spec: PodSpec, context: PodSecurityContext, path: str, report: Repo
             report.bad(f"{here}.name", f"{name!r} belongs to no namespace of the pod")
 
 
-def _volumes(spec: PodSpec, report: Report) -> None:
+def _volumes(pod: Pod, report: Report) -> None:
     names: set[str] = set()
-    for index, volume in enumerate(spec.volumes):
+    for index, volume in enumerate(pod.spec.volumes):
         path = f"spec.volumes[{index}]"
         if report.label(f"{path}.name", volume.name):
             if volume.name in names:
                 report.bad(f"{path}.name", f"{volume.name!r} is given twice")
             names.add(volume.name)
-        _sources(volume, path, report)
+        _sources(pod, volume, path, report)
 
 
-def _sources(volume: Volume, path: str, report: Report) -> None:
+def _sources(pod: Pod, volume: Volume, path: str, report: Report) -> None:
     from lading.formats.schema import camel
+    from lading.node.admission_sources import written
 
     given = [field for field in volume._fields if field != "name" and getattr(volume, field) is not None]
     if not given:
@@ -295,8 +311,8 @@ def _sources(volume: Volume, path: str, report: Report) -> None:
                 here,
                 _VOLUME_REASONS.get(
                     field,
-                    "the sources are emptyDir, hostPath, "
-                    "persistentVolumeClaim (a named volume) and downwardAPI",
+                    "the sources are emptyDir, hostPath, persistentVolumeClaim (a named volume), configMap, "
+                    "secret, downwardAPI and projected",
                 ),
             )
     if volume.empty_dir is not None:
@@ -322,8 +338,7 @@ def _sources(volume: Volume, path: str, report: Report) -> None:
             f"{path}.persistentVolumeClaim.claimName",
             f"{claim.claim_name[:80]!r} is not the name of a volume",
         )
-    if volume.downward_api is not None:
-        _downward(volume, path, report)
+    written(pod, volume, path, report)
 
 
 def _size(text: str | int | float, path: str, report: Report) -> None:
@@ -334,23 +349,3 @@ def _size(text: str | int | float, path: str, report: Report) -> None:
             report.bad(path, f"{text} is negative")
     except InvalidInput as error:
         report.bad(path, str(error))
-
-
-def _downward(volume: Volume, path: str, report: Report) -> None:
-    from lading.node.admission_containers import field_ref, resource_ref
-
-    assert volume.downward_api is not None
-    report.within(f"{path}.downwardAPI.defaultMode", volume.downward_api.default_mode, 0, 0o777)
-    for index, item in enumerate(volume.downward_api.items):
-        here = f"{path}.downwardAPI.items[{index}]"
-        if not item.path or item.path.startswith("/") or ".." in item.path.split("/"):
-            report.bad(f"{here}.path", f"{item.path[:80]!r} is not a relative path without '..'")
-        report.within(f"{here}.mode", item.mode, 0, 0o777)
-        if (item.field_ref is None) == (item.resource_field_ref is None):
-            report.bad(here, "exactly one of fieldRef and resourceFieldRef is needed")
-        if item.field_ref is not None:
-            field_ref(item.field_ref.field_path, f"{here}.fieldRef.fieldPath", report, volume=True)
-        if item.resource_field_ref is not None:
-            if not item.resource_field_ref.container_name:
-                report.bad(f"{here}.resourceFieldRef.containerName", "required field is missing")
-            resource_ref(item.resource_field_ref.resource, item.resource_field_ref.divisor, here, report)

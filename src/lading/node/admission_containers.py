@@ -9,6 +9,7 @@ from lading.errors import InvalidInput
 from lading.formats import quantity
 from lading.formats.capnames import NAMES as CAPABILITIES
 from lading.node.admission_report import Report, is_address, is_port_name
+from lading.node.admission_sources import environment
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -17,33 +18,17 @@ if TYPE_CHECKING:
     from lading.formats.pod import (
         Container,
         ContainerPort,
-        EnvVar,
         HTTPGetAction,
         LifecycleHandler,
         Pod,
         Probe,
         ResourceRequirements,
         SecurityContext,
-        VolumeMount,
     )
+    from lading.formats.podvolumes import VolumeMount
 
 _ID_MAX = 2**31 - 1
-_FIELD_PATHS = (
-    "metadata.name",
-    "metadata.namespace",
-    "metadata.uid",
-    "metadata.labels",
-    "metadata.annotations",
-    "spec.nodeName",
-    "spec.serviceAccountName",
-    "status.hostIP",
-    "status.hostIPs",
-    "status.podIP",
-    "status.podIPs",
-)
-_RESOURCE_FIELDS = tuple(
-    f"{kind}.{name}" for kind in ("limits", "requests") for name in ("cpu", "memory", "ephemeral-storage")
-)
+_RULES_MAX, _CODES_MAX = 20, 255
 
 
 def containers(pod: Pod, report: Report) -> None:
@@ -70,25 +55,15 @@ def containers(pod: Pod, report: Report) -> None:
 def _container(pod: Pod, container: Container, path: str, init: bool, report: Report) -> None:
     sidecar = init and container.restart_policy == "Always"
     _image(container, path, report)
-    if container.restart_policy and not sidecar:
-        if init:
-            report.bad(f"{path}.restartPolicy", f"{container.restart_policy!r} is not Always")
-        else:
-            report.unsupported(
-                f"{path}.restartPolicy", "only an init container has one of its own (Always: a sidecar)"
-            )
-    for field, value in (
-        ("restartPolicyRules", container.restart_policy_rules),
-        ("volumeDevices", container.volume_devices),
-    ):
-        if value:
-            report.unsupported(f"{path}.{field}")
+    _restarts(container, path, report)
+    if container.volume_devices:
+        report.unsupported(f"{path}.volumeDevices")
     if container.resize_policy:
         report.no_effect(f"{path}.resizePolicy", "limits are changed by lading update without a restart")
     if container.working_dir and not container.working_dir.startswith("/"):
         report.bad(f"{path}.workingDir", f"{container.working_dir!r} is not an absolute path")
     _ports(container, path, report)
-    _env(container, path, report)
+    environment(pod, container, path, report)
     _resources(container.resources, f"{path}.resources", report)
     _mounts(pod, container, path, report)
     ports = {p.name for p in container.ports if p.name}
@@ -117,6 +92,28 @@ def _container(pod: Pod, container: Container, path: str, init: bool, report: Re
     if container.security_context is not None:
         security(container.security_context, f"{path}.securityContext", report)
         _contradictions(pod, container.security_context, f"{path}.securityContext", report)
+
+
+def _restarts(container: Container, path: str, report: Report) -> None:
+    """A restart policy of the container's own, and rules about exit codes."""
+    if container.restart_policy:
+        report.one_of(f"{path}.restartPolicy", container.restart_policy, ("Always", "OnFailure", "Never"))
+    elif container.restart_policy_rules:
+        report.bad(f"{path}.restartPolicy", "restartPolicyRules need a restartPolicy beside them")
+    if len(container.restart_policy_rules) > _RULES_MAX:
+        report.bad(f"{path}.restartPolicyRules", f"more than {_RULES_MAX}")
+    for index, rule in enumerate(container.restart_policy_rules):
+        here = f"{path}.restartPolicyRules[{index}]"
+        if rule.action == "RestartAllContainers":
+            report.unsupported(f"{here}.action", "containers are restarted one by one")
+        else:
+            report.one_of(f"{here}.action", rule.action, ("Restart",))
+        if rule.exit_codes is None:
+            report.bad(f"{here}.exitCodes", "required field is missing")
+            continue
+        report.one_of(f"{here}.exitCodes.operator", rule.exit_codes.operator, ("In", "NotIn"))
+        if not 0 < len(rule.exit_codes.values) <= _CODES_MAX:
+            report.bad(f"{here}.exitCodes.values", f"1 to {_CODES_MAX} exit codes are needed")
 
 
 def _image(container: Container, path: str, report: Report) -> None:
@@ -185,87 +182,6 @@ def _clash(port: ContainerPort, taken: dict[tuple[str, int, str], str]) -> str:
         ):
             return where
     return ""
-
-
-# -- environment ---------------------------------------------------------------------------------------------------
-
-
-def _env(container: Container, path: str, report: Report) -> None:
-    for index, variable in enumerate(container.env):
-        here = f"{path}.env[{index}]"
-        if not _is_env_name(variable.name):
-            report.bad(f"{here}.name", f"{variable.name[:80]!r} is not printable ASCII without '='")
-        if "\0" in variable.value:
-            report.bad(f"{here}.value", "contains a NUL byte")
-        if variable.value_from is not None:
-            _value_from(variable, here, report)
-    for index, source in enumerate(container.env_from):
-        here = f"{path}.envFrom[{index}]"
-        if source.prefix and not _is_env_name(source.prefix):
-            report.bad(f"{here}.prefix", f"{source.prefix!r} is not printable ASCII without '='")
-        for field, value in (("configMapRef", source.config_map_ref), ("secretRef", source.secret_ref)):
-            if value is not None:
-                report.unsupported(f"{here}.{field}", "there is no cluster that keeps it")
-        if source.config_map_ref is None and source.secret_ref is None:
-            report.bad(here, "names no source")
-
-
-def _is_env_name(name: str) -> bool:
-    return bool(name) and name.isascii() and name.isprintable() and "=" not in name
-
-
-def _value_from(variable: EnvVar, here: str, report: Report) -> None:
-    source = variable.value_from
-    assert source is not None
-    if variable.value:
-        report.bad(f"{here}.valueFrom", "does not go with value")
-    given = [
-        ("fieldRef", source.field_ref),
-        ("resourceFieldRef", source.resource_field_ref),
-        ("configMapKeyRef", source.config_map_key_ref),
-        ("secretKeyRef", source.secret_key_ref),
-    ]
-    if sum(value is not None for _, value in given) != 1:
-        report.bad(f"{here}.valueFrom", "exactly one source is needed")
-    for field, value in given[2:]:
-        if value is not None:
-            report.unsupported(f"{here}.valueFrom.{field}", "there is no cluster that keeps it")
-    if source.field_ref is not None:
-        field_ref(source.field_ref.field_path, f"{here}.valueFrom.fieldRef.fieldPath", report, volume=False)
-        if source.field_ref.api_version not in ("", "v1"):
-            report.bad(f"{here}.valueFrom.fieldRef.apiVersion", f"{source.field_ref.api_version!r} is not v1")
-    if source.resource_field_ref is not None:
-        resource_ref(
-            source.resource_field_ref.resource, source.resource_field_ref.divisor, f"{here}.valueFrom", report
-        )
-
-
-def field_ref(text: str, path: str, report: Report, *, volume: bool) -> None:
-    """``metadata.name``, ``metadata.labels['key']`` … of the downward API; whole maps only in a volume."""
-    base, bracket, rest = text.partition("[")
-    maps = ("metadata.labels", "metadata.annotations")
-    if base not in _FIELD_PATHS or (bracket and (base not in maps or rest[:1] != "'" or rest[-2:] != "']")):
-        report.bad(path, f"{text!r} is not a field of a pod that may be used here")
-    elif base in maps and not bracket and not volume:
-        report.bad(path, f"{text!r} needs a key: {text}['KEY']")
-    elif volume and base.startswith(("status.", "spec.")):
-        report.bad(path, f"{text!r} may not be used in a volume")
-
-
-def resource_ref(resource: str, divisor: str | int | float, path: str, report: Report) -> None:
-    """``limits.cpu`` … with a divisor of the downward API."""
-    if resource not in _RESOURCE_FIELDS:
-        report.bad(
-            f"{path}.resourceFieldRef.resource", f"{resource!r} is not one of {', '.join(_RESOURCE_FIELDS)}"
-        )
-    divisor = str(divisor)
-    if divisor not in ("", "0"):
-        allowed = ("1", "1m") if resource.endswith("cpu") else ("1", *_DIVISORS)
-        if divisor not in allowed:
-            report.bad(f"{path}.resourceFieldRef.divisor", f"{divisor!r} is not one of {', '.join(allowed)}")
-
-
-_DIVISORS = ("1k", "1M", "1G", "1T", "1P", "1E", "1Ki", "1Mi", "1Gi", "1Ti", "1Pi", "1Ei")
 
 
 # -- resources -----------------------------------------------------------------------------------------------------

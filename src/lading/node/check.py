@@ -115,7 +115,8 @@ class _Checker:
             policy = parse_policy(record.pod.spec.containers[0].extras.restart or "no")
             code = refresh(record).container.exit_code
             return policy.wants(code or 255, record.container.restarts)
-        return record.pod.spec.restart_policy == "Always"
+        wanted = record.pod.spec.restart_policy
+        return any((c.restart_policy or wanted) == "Always" for c in record.pod.spec.containers)
 
     # -- things without a record -----------------------------------------------------------------------------------
 

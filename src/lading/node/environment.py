@@ -6,13 +6,14 @@ Source: kubernetes.io "Define Dependent Environment Variables", the API referenc
 
 from __future__ import annotations
 
-from lading.errors import InvalidInput, Unsupported
+from lading.errors import InvalidInput
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from lading.formats.pod import Container, EnvVarSource, ObjectFieldSelector, Pod, ResourceFieldSelector
+    from lading.formats.pod import Container, EnvVarSource, Pod
+    from lading.formats.podvolumes import ObjectFieldSelector, ResourceFieldSelector
 
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
@@ -74,9 +75,15 @@ def environment(
         name, _, value = text.partition("=")
         values[name] = value
     own: dict[str, str] = {}
+    if container.env_from:
+        from lading.node import sources
+
+        own.update(sources.from_everything(pod, container))
     for variable in container.env:
         if variable.value_from is not None:
-            own[variable.name] = source(variable.value_from, pod, container, facts, f"env {variable.name}")
+            found = source(variable.value_from, pod, container, facts, f"env {variable.name}")
+            if found is not None:
+                own[variable.name] = found
         else:
             # Only what the container itself declared before may be referred to, as in Kubernetes.
             own[variable.name] = expand(variable.value, own)
@@ -85,21 +92,15 @@ def environment(
     return values
 
 
-def source(wanted: EnvVarSource, pod: Pod, container: Container, facts: Facts, what: str) -> str:
-    """The value that a ``valueFrom`` points at. Raises Unsupported for what this machine has no store of."""
+def source(wanted: EnvVarSource, pod: Pod, container: Container, facts: Facts, what: str) -> str | None:
+    """The value that a ``valueFrom`` points at; None for an optional key that is not there."""
     if wanted.field_ref is not None:
         return field(wanted.field_ref, pod, facts, what)
     if wanted.resource_field_ref is not None:
         return resource(wanted.resource_field_ref, pod, container, facts, what)
-    for name, part in (
-        ("configMapKeyRef", wanted.config_map_key_ref),
-        ("secretKeyRef", wanted.secret_key_ref),
-    ):
-        if part is not None:
-            if part.optional:
-                return ""
-            raise Unsupported(f"{what}: {name} is not supported")
-    raise InvalidInput(f"{what}: valueFrom is empty")
+    from lading.node import sources
+
+    return sources.of_key(wanted, pod, what)
 
 
 def field(reference: ObjectFieldSelector, pod: Pod, facts: Facts, what: str) -> str:

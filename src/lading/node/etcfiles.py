@@ -23,6 +23,8 @@ _NAMESERVERS, _SEARCHES = 3, 32
 def hostname(pod: Pod, pod_id: str) -> str:
     """What the pod calls itself: asked for, else a container's short id, else the pod's name."""
     extras = pod.spec.containers[0].extras
+    if pod.spec.hostname_override:
+        return pod.spec.hostname_override
     if extras.hostname or pod.spec.hostname:
         return extras.hostname or pod.spec.hostname
     if pod.spec.extras.container:

@@ -20,10 +20,12 @@ from lading.node.shop import alive
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from lading.formats.oci_runtime import Mount, Seccomp
-    from lading.formats.pod import BindMount, Container, Pod, Volume
+    from lading.formats.pod import BindMount, Container, Pod
+    from lading.formats.podvolumes import Volume
     from lading.formats.rootfs import Rootfs
     from lading.images import Image
     from lading.network import Attachment
+    from lading.node import environment
     from lading.node.shop import Shop
 
 _HOST_PATH_CHECKS = {
@@ -178,7 +180,7 @@ def surroundings(
         addresses = [a.partition("/")[0] for i in attachment.interfaces for a in i.addresses]
         around.facts.pod_ips = addresses
     if container.env or pod.spec.volumes:
-        _machine(around, container)
+        _machine(around, pod, container)
     if spec.is_privileged(container):
         around.seccomp = None
     else:
@@ -197,13 +199,33 @@ def surroundings(
     return Ready(around, image, rootfs, config)
 
 
-def _machine(around: spec.Surroundings, container: Container) -> None:
-    wanted = [e.value_from for e in container.env if e.value_from is not None]
-    if not wanted:
+def _machine(around: spec.Surroundings, pod: Pod, container: Container) -> None:
+    """What the downward API can say of the machine, when anything asks for it."""
+    if not pod.spec.volumes and all(variable.value_from is None for variable in container.env):
         return
+    around.facts.host_ip = _host_address()
+    if pod.spec.host_network:
+        around.facts.pod_ips = [around.facts.host_ip]
     around.facts.node = os.uname().nodename
     around.facts.cpus = os.cpu_count() or 1
     around.facts.memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+
+
+def _host_address() -> str:
+    """The address this machine reaches others from; the loopback's when it reaches nobody.
+
+    Connecting a datagram socket sends nothing: the kernel only chooses the route (RFC 5737 names the address).
+    """
+    import _socket
+
+    sock = _socket.socket(_socket.AF_INET, _socket.SOCK_DGRAM | _socket.SOCK_CLOEXEC)
+    try:
+        sock.connect(("192.0.2.1", 9))
+        return str(sock.getsockname()[0])
+    except OSError:
+        return "127.0.0.1"
+    finally:
+        sock.close()
 
 
 def _identity(pod: Pod, container: Container, config: RunConfig, layers: list[str]) -> users.Identity:
@@ -317,7 +339,7 @@ def _mounts(
             raise InvalidInput(
                 f"container {container.name}: volumeMounts names {wanted.name!r}, which is no volume"
             )
-        source = volume_source(shop, record, volume)
+        source = volume_source(shop, record, volume, around.facts)
         sub = wanted.sub_path
         if wanted.sub_path_expr:
             from lading.node import environment
@@ -331,11 +353,12 @@ def _mounts(
                 raise Unsupported(f"volume {volume.name}: subPath of a memory volume is not supported")
             source = spec_mounts.Source("bind", sub_path(shop, source.path, sub))
         claim = volume.persistent_volume_claim
+        written = _is_written(volume)
         mounts.append(
             spec_mounts.volume(
                 source,
                 wanted.mount_path,
-                read_only=wanted.read_only or (claim is not None and claim.read_only),
+                read_only=wanted.read_only or written or (claim is not None and claim.read_only),
                 recursive_read_only=wanted.recursive_read_only in ("Enabled", "IfPossible"),
                 propagation=wanted.mount_propagation,
             )
@@ -400,7 +423,9 @@ def named_volume(
     return spec_mounts.Source(found.kind, found.path, found.options)
 
 
-def volume_source(shop: Shop, record: PodRecord, volume: Volume) -> spec_mounts.Source:
+def volume_source(
+    shop: Shop, record: PodRecord, volume: Volume, facts: environment.Facts
+) -> spec_mounts.Source:
     """Where a Pod's volume lies on this machine, made if it has to be."""
     fs_group = record.pod.spec.security_context.fs_group if record.pod.spec.security_context else None
     if volume.empty_dir is not None:
@@ -419,15 +444,20 @@ def volume_source(shop: Shop, record: PodRecord, volume: Volume) -> spec_mounts.
         if source.kind == "bind":
             _own(source.path, fs_group)
         return source
-    if volume.downward_api is not None:
-        return spec_mounts.Source("bind", _downward(shop, record, volume))
-    for kind in ("config_map", "secret"):
-        wanted = getattr(volume, kind)
-        if wanted is not None and wanted.optional:
-            path = f"{shop.pod_directory(record.id)}/volumes/{volume.name}"
-            os.makedirs(path, exist_ok=True)
-            return spec_mounts.Source("bind", path)
+    if _is_written(volume):
+        from lading.node import atomicdir, sources
+
+        path = f"{shop.pod_directory(record.id)}/volumes/{volume.name}"
+        atomicdir.write(path, sources.files(volume, record.pod, facts), group=fs_group)
+        return spec_mounts.Source("bind", path)
     raise Unsupported(f"volume {volume.name}: its source is not supported")
+
+
+def _is_written(volume: Volume) -> bool:
+    """Whether its files are made from the pod's own data; containers may only read those."""
+    from lading.node import sources
+
+    return sources.is_written(volume)
 
 
 def _own(path: str, fs_group: int | None) -> None:
@@ -467,33 +497,6 @@ def _host_path(volume: Volume) -> str:
     if check is not None and not check(info.st_mode):
         raise InvalidInput(f"volume {volume.name}: hostPath {path} is not of type {kind}")
     return path
-
-
-def _downward(shop: Shop, record: PodRecord, volume: Volume) -> str:
-    from lading.node import environment
-
-    wanted = volume.downward_api
-    assert wanted is not None
-    directory = f"{shop.pod_directory(record.id)}/volumes/{volume.name}"
-    os.makedirs(directory, exist_ok=True)
-    pod = record.pod
-    facts = environment.Facts([], "", os.uname().nodename, os.cpu_count() or 1)
-    for item in wanted.items:
-        what = f"volume {volume.name}: {item.path}"
-        if item.field_ref is not None:
-            text = environment.field(item.field_ref, pod, facts, what)
-        elif item.resource_field_ref is not None:
-            text = environment.resource(item.resource_field_ref, pod, pod.spec.containers[0], facts, what)
-        else:
-            raise InvalidInput(f"{what}: neither fieldRef nor resourceFieldRef")
-        if item.path.startswith("/") or ".." in item.path.split("/"):
-            raise InvalidInput(f"{what}: the path must stay inside the volume")
-        path = f"{directory}/{item.path}"
-        os.makedirs(os.path.dirname(path), exist_ok=True)
-        with open(path, "w") as stream:
-            stream.write(text)
-        os.chmod(path, item.mode or wanted.default_mode or 0o644)
-    return directory
 
 
 def sub_path(shop: Shop, volume: str, sub: str) -> str:

@@ -10,6 +10,12 @@ from __future__ import annotations
 
 from lading.errors import InvalidInput
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from lading.formats.pod import Container, RestartRule
+
 _DOCKER = ("no", "always", "unless-stopped", "on-failure")
 _KUBERNETES = {"Always": "always", "OnFailure": "on-failure", "Never": "no"}
 
@@ -37,11 +43,15 @@ KUBERNETES = BackOff(0.0, 10.0, 300.0, 600.0)
 
 
 class Policy:
-    """When to restart. ``word`` is Docker's; ``maximum`` bounds ``on-failure`` (0: no bound)."""
+    """When to restart. ``word`` is Docker's; ``maximum`` bounds ``on-failure`` (0: no bound).
 
-    __slots__ = ("back_off", "maximum", "word")
+    ``rules`` come first: a container that ends with a code one of them names starts again, whatever ``word`` says.
+    """
 
-    def __init__(self, word: str, maximum: int, back_off: BackOff) -> None:
+    __slots__ = ("back_off", "maximum", "rules", "word")
+
+    def __init__(self, word: str, maximum: int, back_off: BackOff, rules: Sequence[RestartRule] = ()) -> None:
+        self.rules = rules
         self.word = word
         self.maximum = maximum
         self.back_off = back_off
@@ -51,6 +61,8 @@ class Policy:
 
     def wants(self, exit_code: int, restarts: int) -> bool:
         """Whether a container that ended by itself starts again."""
+        if any(_names(rule, exit_code) for rule in self.rules):
+            return True
         if self.word == "no":
             return False
         if self.word == "on-failure":
@@ -70,17 +82,26 @@ def parse_policy(text: str) -> Policy:
     return Policy(word, int(count) if colon else 0, DOCKER)
 
 
-def pod_policy(restart_policy: str, kind: str) -> Policy:
+def _names(rule: RestartRule, exit_code: int) -> bool:
+    codes = rule.exit_codes
+    return codes is not None and (exit_code in codes.values) == (codes.operator == "In")
+
+
+def pod_policy(restart_policy: str, kind: str, container: Container | None = None) -> Policy:
     """The policy of a container of a Pod: ``kind`` is ``main``, ``init`` or ``sidecar``.
 
-    A sidecar always restarts; an init container that fails is tried again unless the pod says Never.
+    A sidecar always restarts; an init container that fails is tried again unless the pod says Never. The container's own
+    policy and its rules, where it has them, come before the pod's (kubernetes.io, "Individual container restart policy
+    and rules").
     """
+    if container is not None and container.restart_policy:
+        restart_policy = container.restart_policy
     word = _KUBERNETES[restart_policy]
     if kind == "sidecar":
         word = "always"
     elif kind == "init" and word == "always":
         word = "on-failure"
-    return Policy(word, 0, KUBERNETES)
+    return Policy(word, 0, KUBERNETES, container.restart_policy_rules if container is not None else ())
 
 
 class Restarts:

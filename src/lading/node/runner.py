@@ -98,7 +98,9 @@ class PodRunner:
         units = []
         for (container, kind), made in zip(prepare.containers_of(record.pod), record.containers, strict=True):
             docker = container.extras.restart or "no"
-            policy = parse_policy(docker) if record.single else pod_policy(pod.restart_policy, kind)
+            policy = (
+                parse_policy(docker) if record.single else pod_policy(pod.restart_policy, kind, container)
+            )
             unit = Unit(container, kind, policy, now, made.restarts)
             units.append(unit)
             self.running[container.name] = Running(unit, container, made)

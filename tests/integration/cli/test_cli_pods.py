@@ -122,12 +122,15 @@ def test_notes_say_what_has_no_effect(lading) -> None:  # type: ignore[no-untype
 BAD: list[tuple[str, list[str]]] = [
     ("", ["no Pod"]),
     ("a: [", ["line"]),
-    ("kind: Deployment\napiVersion: apps/v1", ["Deployment", "only Pods"]),
+    ("kind: Deployment\napiVersion: apps/v1", ["Deployment", "Pods run here"]),
     ("kind: Pod\napiVersion: v2\nspec: {containers: []}", ["apiVersion"]),
     ("kind: Pod\napiVersion: v1", ["spec", "missing"]),
     ("{}", ["kind", "missing"]),
     (TWO.replace("emptyDir", "emptydir"), ["spec.volumes[0].emptydir", "emptyDir"]),
-    (TWO.replace("emptyDir: {}", "configMap: {name: x}"), ["spec.volumes[0].configMap", "not supported"]),
+    (
+        TWO.replace("emptyDir: {}", "configMap: {name: x}"),
+        ["spec.volumes[0].configMap", "there is no ConfigMap"],
+    ),
     (
         TWO.replace("mountPath: /data", "mountPath: data"),
         ["problems", "spec.initContainers[0].volumeMounts[0].mountPath"],

@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from lading.cli.reference import markdown
-from lading.formats.pod import Container, PodSpec, Volume
+from lading.formats.pod import Container, PodSpec
+from lading.formats.podvolumes import Volume
 from lading.formats.schema import _wire_names
 from lading.node import admission
 

@@ -77,5 +77,11 @@ def test_a_bomb_is_refused_before_it_goes_off(text: str) -> None:
 def test_merge_bombs_are_bounded() -> None:
     lines = ["a0: &a0 {k: v}"]
     lines += [f"a{i}: &a{i} {{<<: [{', '.join([f'*a{i - 1}'] * 10)}], k{i}: v}}" for i in range(1, 12)]
-    with pytest.raises(InvalidInput, match="merge keys"):
-        one("\n".join(lines))
+    try:
+        made = one("\n".join(lines))
+    except InvalidInput as error:
+        assert "merge keys" in str(error)
+    else:
+        # From PyYAML 6.0.4 on a key that is merged twice is there once, so that nothing grows.
+        assert isinstance(made, dict)
+        assert len(made["a11"]) == 12

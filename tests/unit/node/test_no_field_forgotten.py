@@ -89,6 +89,7 @@ POD_READ_BY = {
     "remove": "runner.py",
     "container": "model.py",
     "runtime": "engine.py",
+    "sources": "sources.py",
 }
 
 

@@ -12,17 +12,16 @@ from lading.formats.pod import (
     ContainerExtras,
     EnvVar,
     EnvVarSource,
-    ObjectFieldSelector,
     ObjectMeta,
     Pod,
     PodSecurityContext,
     PodSpec,
-    ResourceFieldSelector,
     ResourceRequirements,
     SecurityContext,
     Sysctl,
     TmpfsMount,
 )
+from lading.formats.podvolumes import ObjectFieldSelector, ResourceFieldSelector
 from lading.node import environment, etcfiles, spec, spec_mounts, spec_resources
 from lading.node.users import Identity, resolve
 
