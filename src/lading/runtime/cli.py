@@ -118,7 +118,7 @@ ROOT = Command(
             choices=("cgroupfs", "systemd", "disabled"),
         ),
         Flag("rootless", "", "str", "MODE", "true, false or auto", default="auto", no_value="true"),
-        Flag("criu", "", "str", hidden=True),
+        Flag("criu", "", "str", hidden=True, refuse=_NO_CRIU),
         Flag("version", "v", "bool", help="Print the version"),
     ),
     commands=(

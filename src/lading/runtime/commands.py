@@ -172,6 +172,8 @@ def run(parsed: Parsed, log: Log) -> int:
     except BaseException:
         if signals is not None:
             signals.restore()
+        if request.said:
+            os.write(1, request.said)
         raise
     _send_pidfd(parsed["pidfd-socket"], container.pidfd)
     if detach:

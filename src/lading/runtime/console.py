@@ -115,6 +115,24 @@ def receive_master(socket_fd: int) -> int:
     return -1
 
 
+def last_words(socket_fd: int) -> bytes:
+    """What a process that is dead by now wrote to the terminal whose master it sent; empty when it got not that far."""
+    os.set_blocking(socket_fd, False)
+    try:
+        master = receive_master(socket_fd)
+    except BlockingIOError:
+        return b""
+    if master < 0:
+        return b""
+    os.set_blocking(master, False)
+    try:
+        return os.read(master, 65536)
+    except OSError:  # nothing (EAGAIN), or the slave is closed and nothing is left (EIO)
+        return b""
+    finally:
+        os.close(master)
+
+
 def connect(path: str) -> int:
     """A connected descriptor of the Unix socket at ``path``."""
     import _socket

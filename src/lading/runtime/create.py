@@ -206,6 +206,10 @@ def _born(
     except BaseException:
         if born is not None:
             birth.destroy(born.pid)
+            if console_end >= 0:
+                from lading.runtime.console import last_words
+
+                request.said = last_words(console_end)
         raise
     finally:
         job.close()

@@ -22,7 +22,7 @@ _MOUNT_OPTIONS = (
 def features() -> dict[str, object]:
     """The Features structure. What depends on this machine (AppArmor, SELinux, seccomp) is looked up."""
     from lading.kernel import capabilities
-    from lading.runtime import validate
+    from lading.runtime import security, validate
 
     return {
         "ociVersionMin": "1.0.0",
@@ -51,6 +51,7 @@ def features() -> dict[str, object]:
             "selinux": {"enabled": os.path.isdir("/sys/fs/selinux")},
             "intelRdt": {"enabled": False},
             "mountExtensions": {"idmap": {"enabled": True}},
+            "memoryPolicy": {"modes": list(security.MEMORY_MODES), "flags": list(security.MEMORY_FLAGS)},
             "netDevices": {"enabled": True},
         },
         "annotations": {"io.github.lading.version": _version()},

@@ -74,7 +74,9 @@ def run(
         raise TimedOut(f"{name}: still running after {hook.timeout} s")
     code = os.waitstatus_to_exitcode(status)
     if code < 0:
-        raise HookFailed(f"{name}: killed by signal {-code}")
+        import _signal  # type: ignore[import-not-found]
+
+        raise HookFailed(f"{name}: killed by signal {-code} ({(_signal.strsignal(-code) or '').lower()})")
     if code:
         raise HookFailed(f"{name}: exit status {code}")
 

@@ -23,6 +23,7 @@ class RunRequest:
     ``preserve_fds``    how many descriptors from 3 on the command keeps.
     ``plain_lines``     a terminal that adds no carriage return: whoever shows its output does (``-onlcr``).
     ``pid_file``        written before the call returns.
+    ``said``            filled when making it failed: what it had written to its terminal, a hook's complaint for one.
     ``hold``            stop before the command; :meth:`lading.runtime.Runtime.create` sets it.
     ``meanwhile``       called with the first process's pid once its namespaces exist, while it sets itself up. It does not
                         execute its command before the call has returned, and never does when that raises.
@@ -40,6 +41,7 @@ class RunRequest:
         "plain_lines",
         "preserve_fds",
         "rootfs",
+        "said",
         "spec",
         "stdio",
     )
@@ -72,4 +74,5 @@ class RunRequest:
         self.no_new_keyring = no_new_keyring
         self.plain_lines = plain_lines
         self.meanwhile = meanwhile
+        self.said = b""
         self.hold = False

@@ -45,7 +45,7 @@ _SCHED_FLAGS = {
 }
 _IOPRIO = {"IOPRIO_CLASS_RT": 1, "IOPRIO_CLASS_BE": 2, "IOPRIO_CLASS_IDLE": 3}
 PERSONALITIES = {"LINUX": 0, "LINUX32": 8}
-_MEMPOLICY = {
+MEMORY_MODES = {
     "MPOL_DEFAULT": 0,
     "MPOL_PREFERRED": 1,
     "MPOL_BIND": 2,
@@ -54,7 +54,7 @@ _MEMPOLICY = {
     "MPOL_PREFERRED_MANY": 5,
     "MPOL_WEIGHTED_INTERLEAVE": 6,
 }
-_MEMPOLICY_FLAGS = {
+MEMORY_FLAGS = {
     "MPOL_F_NUMA_BALANCING": 1 << 13,
     "MPOL_F_RELATIVE_NODES": 1 << 14,
     "MPOL_F_STATIC_NODES": 1 << 15,
@@ -119,9 +119,9 @@ def schedule(kernel: Kernel, process: Process) -> None:
 
 def set_memory_policy(kernel: Kernel, mode: str, nodes: str, flags: list[str]) -> None:
     """NUMA policy (set_mempolicy(2))."""
-    value = look_up(_MEMPOLICY, mode, "linux.memoryPolicy.mode")
+    value = look_up(MEMORY_MODES, mode, "linux.memoryPolicy.mode")
     for flag in flags:
-        value |= look_up(_MEMPOLICY_FLAGS, flag, "linux.memoryPolicy.flags")
+        value |= look_up(MEMORY_FLAGS, flag, "linux.memoryPolicy.flags")
     bits = 0
     for node in parse_cpus(nodes, "linux.memoryPolicy.nodes") if nodes else ():
         bits |= 1 << node

@@ -219,6 +219,18 @@ def test_the_terminal_of_a_foreground_run_adds_no_carriage_returns(cli: Any, bun
     assert (done.returncode, done.stdout) == (0, "one\ntwo\n"), done.stderr
 
 
+def test_what_a_failing_hook_wrote_to_the_terminal_is_shown(cli: Any, bundle: Path) -> None:
+    configure(bundle, "true", terminal=True)
+    config = json.loads((bundle / "config.json").read_text())
+    config["hooks"] = {
+        "startContainer": [{"path": "/bin/sh", "args": ["sh", "-c", "echo because; kill -SYS $$"]}]
+    }
+    (bundle / "config.json").write_text(json.dumps(config))
+    done = cli("run", "a")
+    assert (done.returncode, done.stdout) == (1, "because\n")
+    assert "error running startContainer hook #0" in done.stderr and "bad system call" in done.stderr
+
+
 def test_debug_lines_and_crun_s_flags(cli: Any, bundle: Path, tmp_path: Path) -> None:
     configure(bundle, "echo", "fine", name="other.json")
     log = tmp_path / "log"
