@@ -12,6 +12,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -74,6 +75,7 @@ class Bench:
         self.work = work
         self.state = work / f"run-{os.getpid()}"
         self.state.mkdir(parents=True)
+        self._short = Path(tempfile.mkdtemp(prefix="lb-"))
         self._docker: Daemon | None = None
         self._docker_problem = ""
         self._registry: Daemon | None = None
@@ -152,7 +154,9 @@ class Bench:
     def podman(self, *words: str, root: str = "podman") -> list[str]:
         """A podman command line with storage of its own; runc, because crun refuses hybrid cgroups."""
         base = self.state / root
-        return ["podman", "--root", str(base / "storage"), "--runroot", str(base / "run"), "--tmpdir", str(base / "tmp"),
+        # Podman refuses a run root of more than 50 characters, and a checkout may lie deep.
+        short = self._short / root
+        return ["podman", "--root", str(base / "storage"), "--runroot", str(short), "--tmpdir", str(base / "tmp"),
                 "--cgroup-manager", "cgroupfs", "--runtime", "runc", *words]  # fmt: skip
 
     def podman_run(self, *words: str) -> list[str]:
@@ -236,8 +240,9 @@ class Bench:
         for daemon in (self._docker, self._registry):
             if daemon is not None:
                 daemon.stop()
-        _unmount_below(self.state)
-        shutil.rmtree(self.state, ignore_errors=True)
+        for directory in (self._short, self.state):
+            _unmount_below(directory)
+            shutil.rmtree(directory, ignore_errors=True)
         for name in (CGROUP, *self._tags):
             _remove_cgroups(name)
 

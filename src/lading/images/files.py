@@ -130,6 +130,47 @@ def try_lock(fd: int) -> bool:
     return True
 
 
+class OwnFile:
+    """A file of this process below ``directory``, locked while it lives: whoever finds it unlocked may remove it.
+
+    ``path`` and ``fd``; :meth:`drop` removes it, :meth:`keep` only lets go (it was renamed to where it belongs).
+    """
+
+    __slots__ = ("fd", "path")
+
+    def __init__(self, directory: str, prefix: str = "") -> None:
+        os.makedirs(directory, exist_ok=True)
+        flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC
+        while True:
+            self.path = f"{directory}/{prefix}{os.getpid()}-{os.urandom(6).hex()}"
+            self.fd = os.open(self.path, flags, 0o644)
+            # Between creation and lock a cleaner may have taken it for a dead one's.
+            if try_lock(self.fd) and os.fstat(self.fd).st_nlink:
+                return
+            os.close(self.fd)
+
+    def write(self, data: bytes | memoryview) -> None:
+        """Append all of ``data``. Raises OSError."""
+        view = memoryview(data)
+        while view:
+            view = view[os.write(self.fd, view) :]
+
+    def keep(self) -> None:
+        """Let go of the lock and descriptor."""
+        if self.fd >= 0:
+            os.close(self.fd)
+            self.fd = -1
+
+    def drop(self) -> None:
+        """Remove it; does nothing after :meth:`keep`."""
+        if self.fd >= 0:
+            try:
+                os.unlink(self.path)
+            except OSError:
+                pass
+            self.keep()
+
+
 def remove_tree(path: str) -> None:
     """Remove a directory tree without ever following a symbolic link; absent is fine.
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import os
 
-from lading.images.files import Lock, disk_error, try_lock
+from lading.images.files import Lock, OwnFile, disk_error, try_lock
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -25,16 +25,8 @@ class Lease:
     def __init__(self, root: str) -> None:
         self._root = root
         self._held: set[str] = set()
-        directory = root + "/leases"
-        self._path = f"{directory}/{os.getpid()}-{os.urandom(6).hex()}"
         try:
-            # Under the store's lock: between creation and locking the collector would take it for a dead one.
-            os.makedirs(directory, exist_ok=True)
-            with Lock(root + "/lock", exclusive=False):
-                self._fd = os.open(
-                    self._path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC, 0o644
-                )
-                try_lock(self._fd)
+            self._file = OwnFile(root + "/leases")
         except OSError as error:
             raise disk_error(error, f"cannot write below {root}") from None
 
@@ -45,20 +37,14 @@ class Lease:
             return
         try:
             with Lock(self._root + "/lock", exclusive=False):
-                os.write(self._fd, "".join(f"{n}\n" for n in new).encode())
+                self._file.write("".join(f"{n}\n" for n in new).encode())
         except OSError as error:
             raise disk_error(error, f"cannot write below {self._root}") from None
         self._held.update(new)
 
     def close(self) -> None:
         """End the lease."""
-        if self._fd >= 0:
-            try:
-                os.unlink(self._path)
-            except OSError:
-                pass
-            os.close(self._fd)
-            self._fd = -1
+        self._file.drop()
 
     def __enter__(self) -> Lease:
         return self

@@ -7,7 +7,7 @@ import os
 from lading.errors import Corrupt
 from lading.formats import digest as digests
 from lading.formats.oci_image import OCI_LAYER_GZIP, Descriptor
-from lading.images.files import disk_error, sync_directory, try_lock
+from lading.images.files import OwnFile, disk_error, sync_directory
 from lading.images.leases import Lease
 
 TYPE_CHECKING = False
@@ -34,13 +34,8 @@ class BlobWriter:
         self._expected = digest
         self._algorithm = digest.partition(":")[0] or "sha256"
         self._hash = digests.hasher(self._algorithm)
-        directory = images.root + "/ingest"
-        self._path = f"{directory}/new.{os.getpid()}-{os.urandom(6).hex()}"
-        self._fd = -1
         try:
-            os.makedirs(directory, exist_ok=True)
-            self._fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
-            try_lock(self._fd)
+            self._file = OwnFile(images.root + "/ingest", "new.")
         except OSError as error:
             raise disk_error(error, f"cannot write below {images.root}") from None
         self.size = 0
@@ -49,10 +44,8 @@ class BlobWriter:
         """The next bytes. Raises :class:`Exhausted` when the disk is full."""
         self._hash.update(data)
         self.size += len(data)
-        view = memoryview(data)
         try:
-            while view:
-                view = view[os.write(self._fd, view) :]
+            self._file.write(data)
         except OSError as error:
             raise disk_error(error, "cannot store content") from None
 
@@ -65,35 +58,25 @@ class BlobWriter:
             )
         self._lease.add(digest)
         if self._images.content.has(digest):
-            self._drop()
+            self._file.drop()
             return digest, self.size
         final = self._images.content.path(digest)
         try:
-            os.fchmod(self._fd, 0o444)
-            os.fsync(self._fd)
+            os.fchmod(self._file.fd, 0o444)
+            os.fsync(self._file.fd)
             os.makedirs(os.path.dirname(final), exist_ok=True)
-            os.rename(self._path, final)
+            os.rename(self._file.path, final)
         except OSError as error:
             raise disk_error(error, f"cannot store {digest}") from None
         sync_directory(os.path.dirname(final))
-        os.close(self._fd)
-        self._fd = -1
+        self._file.keep()
         return digest, self.size
-
-    def _drop(self) -> None:
-        if self._fd >= 0:
-            try:
-                os.unlink(self._path)
-            except OSError:
-                pass
-            os.close(self._fd)
-            self._fd = -1
 
     def __enter__(self) -> BlobWriter:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._drop()
+        self._file.drop()
 
 
 class LayerWriter:
