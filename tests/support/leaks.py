@@ -147,7 +147,7 @@ def _tags_below(base: str) -> frozenset[str]:
     pending = [(base, 0)]
     while pending:
         directory, depth = pending.pop()
-        tags.add(f"lading-{zlib.crc32(directory.encode()) & 0xFFFFFF:06x}")
+        tags.add(f"lading-{zlib.crc32(os.fsencode(directory)) & 0xFFFFFF:06x}")
         if depth < _DEPTH:
             try:
                 with os.scandir(directory) as entries:
