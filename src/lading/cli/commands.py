@@ -271,7 +271,7 @@ def _network() -> list[Command]:
             action="networks:disconnect",
             table="tables:network_disconnect",
         ),
-        _command("prune", "Remove unused networks", action="networks:prune", table="tables:prune_simple"),
+        _command("prune", "Remove unused networks", action="networks:prune", table="tables:network_prune"),
     ]
 
 

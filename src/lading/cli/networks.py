@@ -2,19 +2,31 @@
 
 from __future__ import annotations
 
+import time
+
 from lading.cli.output import confirm, each, filters, labels_match, listing, objects
 from lading.cli.volumes import pairs
-from lading.errors import Conflict, InvalidInput, NotFound, Unsupported
+from lading.errors import Conflict, InvalidInput, NotFound
 from lading.formats import duration
 from lading.network import DEFAULT_NETWORK
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from lading.cli.context import Context
     from lading.flags import Parsed
     from lading.network import Network
 
 _BUILT_IN = {"host": "host", "none": "null"}
+_BRIDGE = "com.docker.network.bridge."
+#: Docker's names of options and ours.
+_OPTIONS = {
+    _BRIDGE + "enable_ip_masquerade": "masquerade",
+    _BRIDGE + "enable_icc": "icc",
+    _BRIDGE + "host_binding_ipv4": "host_ip",
+    "macvlan_mode": "mode",
+}
 
 
 def inner_name(name: str) -> str:
@@ -32,23 +44,22 @@ def create(context: Context, parsed: Parsed) -> int:
     name = parsed.args[0]
     if name in _BUILT_IN or inner_name(name) == DEFAULT_NETWORK or name.startswith(("container:", "ns:")):
         raise Conflict(f"network {name} is built in", hint="choose another name", reason="name-taken")
-    if parsed["aux-address"]:
-        raise Unsupported("--aux-address is not supported", hint="keep addresses free with --ip-range")
     for flag in ("gateway", "ip-range"):
         if len(parsed[flag]) > max(len(parsed["subnet"]), 0):
             raise InvalidInput(f"--{flag} needs a --subnet each")
     options = pairs(parsed["opt"], "--opt")
     mtu = _mtu(options)
-    interface = options.pop("parent", "")
-    masquerade = options.pop("com.docker.network.bridge.enable_ip_masquerade", "")
-    if masquerade:
-        options["masquerade"] = masquerade
+    interface = options.pop("parent" if parsed["driver"] == "macvlan" else _BRIDGE + "name", "")
+    for theirs, own in _OPTIONS.items():
+        if theirs in options:
+            options[own] = options.pop(theirs)
     network = context.networks.create(
         name,
         driver=parsed["driver"],
         subnets=parsed["subnet"],
         gateways=parsed["gateway"],
         ranges=parsed["ip-range"],
+        reserved=pairs(parsed["aux-address"], "--aux-address"),
         ipv6=parsed["ipv6"],
         internal=parsed["internal"],
         mtu=mtu,
@@ -71,7 +82,15 @@ def _mtu(options: dict[str, str]) -> int:
 
 def ls(context: Context, parsed: Parsed) -> int:
     """List networks."""
-    wanted = filters(parsed["filter"], ("name", "driver", "label", "id"))
+    wanted = filters(parsed["filter"], ("name", "driver", "label", "id", "scope", "type", "dangling"))
+    dangling = wanted.pop("dangling", [])
+    for word in dangling:
+        if word not in ("true", "1", "false", "0"):
+            raise InvalidInput(f"--filter dangling={word}: neither true nor false")
+    for word in wanted.get("type", []):
+        if word not in ("builtin", "custom"):
+            raise InvalidInput(f"--filter type={word}: neither builtin nor custom")
+    used = _names_in_use(context) if dangling else set()
     context.networks.get(DEFAULT_NETWORK)
     rows: list[dict[str, object]] = []
     for network in context.networks.list():
@@ -101,6 +120,13 @@ def ls(context: Context, parsed: Parsed) -> int:
             continue
         if "label" in wanted and not labels_match(wanted["label"], labels):
             continue
+        if "scope" in wanted and row["scope"] not in wanted["scope"]:
+            continue
+        builtin = row["name"] in (*_BUILT_IN, "bridge")
+        if "type" in wanted and ("builtin" if builtin else "custom") not in wanted["type"]:
+            continue
+        if dangling and (builtin or row["name"] in used) == (dangling[-1] in ("true", "1")):
+            continue
         kept.append(row)
     listing(
         sorted(kept, key=lambda r: str(r["name"])),
@@ -128,14 +154,15 @@ def network_json(context: Context, name: str) -> dict[str, object]:
         return {"Name": name, "Id": name, "Driver": _BUILT_IN[name], "Scope": "local", "IPAM": {"Config": []},
                 "Internal": False, "Containers": {}, "Options": {}, "Labels": {}}  # fmt: skip
     network = context.networks.get(inner_name(name))
-    config = []
+    config: list[dict[str, object]] = []
     for index, subnet in enumerate(network.subnets):
-        entry = {"Subnet": subnet}
+        entry: dict[str, object] = {"Subnet": subnet}
         if index < len(network.gateways) and network.gateways[index]:
             entry["Gateway"] = network.gateways[index]
         if index < len(network.ranges) and network.ranges[index]:
             entry["IPRange"] = network.ranges[index]
-        config.append(entry)
+        reserved = {n: a for n, a in network.reserved.items() if (":" in a) == (":" in subnet)}
+        config.append({**entry, "AuxiliaryAddresses": reserved} if reserved else entry)
     containers: dict[str, object] = {}
     for owner in context.networks.users(network.name):
         attachment = context.networks.attachment(owner)
@@ -205,17 +232,32 @@ def prune(context: Context, parsed: Parsed) -> int:
     """Remove networks that no pod uses."""
     if not confirm("This removes every network that no container uses. Go on?", parsed["force"]):
         return 1
-    removed = prune_unused(context)
+    removed = prune_unused(context, parsed["filter"])
     if removed:
         print("Deleted Networks:")
         print("\n".join(removed))
     return 0
 
 
-def prune_unused(context: Context) -> list[str]:
-    """Remove the networks that no pod, running or not, was made for; their names."""
-    used = {n.name for r in context.node.list(all=True) for n in r.pod.spec.extras.networks}
+def prune_unused(context: Context, texts: Sequence[str] = ()) -> list[str]:
+    """Remove the networks that no pod, running or not, was made for and that ``--filter`` chooses; their names."""
+    wanted = filters(texts, ("until", "label", "label!"))
+    before = [duration.moment(text, time.time()) for text in wanted.get("until", [])]
+
+    def kept(network: Network) -> bool:
+        return (
+            any(network.created >= moment for moment in before)
+            or not labels_match(wanted.get("label", []), network.labels)
+            or any(labels_match([text], network.labels) for text in wanted.get("label!", []))
+        )
+
+    used = _names_in_use(context)
+    used.update(n.name for n in context.networks.list() if kept(n))
     return context.networks.prune(in_use=used)
+
+
+def _names_in_use(context: Context) -> set[str]:
+    return {n.name for r in context.node.list(all=True) for n in r.pod.spec.extras.networks}
 
 
 def connect(context: Context, parsed: Parsed) -> int:

@@ -374,7 +374,7 @@ def network_create() -> list[Flag]:
         Flag("internal", "", "bool", help="No way to the outside"),
         Flag("label", "", "list", "NAME=VALUE", "Attach a label"),
         Flag("opt", "o", "list", "NAME=VALUE", "Option of the driver"),
-        Flag("aux-address", "", "list", "NAME=ADDRESS", "Leave this address out"),
+        Flag("aux-address", "", "list", "NAME=ADDRESS", "Give nobody this address"),
         Flag("attachable", "", "bool", refuse="not supported: for swarm networks only", hidden=True),
         Flag("ingress", "", "bool", refuse="not supported: for swarm networks only", hidden=True),
         Flag("scope", "", "str", refuse="not supported: for swarm networks only", hidden=True),
@@ -418,8 +418,11 @@ def network_disconnect() -> list[Flag]:
     ]
 
 
-def prune_simple() -> list[Flag]:
-    return [Flag("force", "f", "bool", help="Do not ask")]
+def network_prune() -> list[Flag]:
+    return [
+        Flag("force", "f", "bool", help="Do not ask"),
+        Flag("filter", "", "list", "KEY=VALUE", "Remove only what matches: until, label, label!"),
+    ]
 
 
 def prune() -> list[Flag]:

@@ -97,7 +97,8 @@ def plug(
 ) -> None:
     """The host's end: a veth whose peer is born in the namespace of descriptor ``namespace``.
 
-    ``hairpin`` lets the pod reach itself through its own published ports.
+    ``hairpin`` lets the pod reach itself through its own published ports. Ports of a bridge whose pods may not talk to each
+    other (``icc``) are isolated: their frames go to the bridge itself alone.
     """
     name = interface.host_interface
     batch = [
@@ -111,8 +112,9 @@ def plug(
         ),
         rt.link_without_ipv6_address(name),
     ]
-    if hairpin:
-        batch.append(rt.port_set(name, hairpin=True))
+    isolated = network.options.get("icc") == "false"
+    if hairpin or isolated:
+        batch.append(rt.port_set(name, hairpin=hairpin or None, isolated=isolated or None))
     host.run([*batch, rt.link_set(0, name=name, up=True)])
 
 

@@ -50,6 +50,8 @@ def _static(store: Store, network: Network, subnet: ad.Subnet, wanted: str, gate
     text = ad.show_address(family, number)
     if text == gateway:
         raise Conflict(f"address {wanted} is the gateway of network {network.name}")
+    if text in network.reserved.values():
+        raise Conflict(f"address {wanted} of network {network.name} is reserved")
     rows = store.run("select owner from leases where network=? and address=?", network.id, text)
     if rows:
         raise Conflict(f"address {wanted} on network {network.name} is leased to {rows[0][0]}")
@@ -64,10 +66,10 @@ def _next(store: Store, network: Network, subnet: ad.Subnet, gateway: str, span:
         first, last = max(first, part[1]), min(last, part[1] | ad.host_mask(family, part[2]))
     rows = store.run("select cursor from cursors where network=? and family=?", network.id, family)
     cursor = int(str(rows[0][0])) if rows else first - 1
-    blocked = ad.parse_address(gateway)[1] if gateway else -1
+    blocked = {ad.parse_address(text) for text in (gateway, *network.reserved.values()) if text}
 
     def taken(number: int) -> bool:
-        if number == blocked:
+        if (family, number) in blocked:
             return True
         text = ad.show_address(family, number)
         return bool(store.run("select 1 from leases where network=? and address=?", network.id, text))

@@ -135,7 +135,8 @@ class Plan:
         ]
         if self.networks.roots.uid and self.before.ports:
             return kept
-        missing = ports.missing(self.request.ports, container, kept)
+        wanted = publishing.with_host_ip(self.request.ports, self.after, self.joined)
+        missing = ports.missing(wanted, container, kept)
         taken = publishing.taken_by(self.networks.store)
         return kept + (ports.publish(missing, container, taken, reservation) if missing else [])
 

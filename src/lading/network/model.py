@@ -29,6 +29,7 @@ class Network(Record):
     ``ranges``     where addresses are taken from, by position; empty text for the whole subnet.
     ``internal``   no way out of the network, and no masquerade.
     ``isolate``    no traffic to and from other networks, and none from outside but to published ports.
+    ``reserved``   addresses that nobody is given: name → address (Docker's ``--aux-address``).
     ``names``      containers on it find each other by name (every network but the default one).
     """
 
@@ -39,6 +40,7 @@ class Network(Record):
     subnets: list[str] = []
     gateways: list[str] = []
     ranges: list[str] = []
+    reserved: dict[str, str] = {}
     internal: bool = False
     isolate: bool = True
     names: bool = True

@@ -138,6 +138,7 @@ class Networks:
         subnets: Sequence[str] = (),
         gateways: Sequence[str] = (),
         ranges: Sequence[str] = (),
+        reserved: dict[str, str] | None = None,
         ipv6: bool = False,
         internal: bool = False,
         isolate: bool = True,
@@ -148,8 +149,10 @@ class Networks:
     ) -> Network:
         """Record a network and make it. Subnets not given are chosen free of every route and network of this host.
 
-        ``interface``: the parent device of a macvlan network. Options: ``masquerade`` (``true``/``false``), ``mode``
-        (macvlan). Raises :class:`Conflict` for a name or subnet in use, :class:`InvalidInput`, :class:`Unsupported`.
+        ``interface``: the parent device of a macvlan network, or a name for the bridge. Options: ``masquerade`` and ``icc``
+        (``true``/``false``), ``host_ip`` (where ports are published that name no host address), ``mode`` (macvlan).
+        ``reserved``: addresses that nobody is given. Raises :class:`Conflict` for a name or subnet in use,
+        :class:`InvalidInput`, :class:`Unsupported`.
         """
         if not name or name[0] in "-._" or len(name) > 128 or not set(name) <= _NAME:
             raise InvalidInput(
@@ -175,11 +178,16 @@ class Networks:
             options=dict(options or {}),
             created=time.time(),
         )
-        _check_options(network)
+        from lading.network import definition
+
+        definition.check_options(network)
         with self.store as store:
             self._number(network, store, list(subnets), list(gateways), list(ranges), ipv6)
+            network.reserved = definition.reserved(network, reserved or {})
+            if driver == "bridge" and interface:
+                definition.check_bridge_name(interface, store.networks())
             made = store.add_network(network)
-            if driver == "bridge":
+            if driver == "bridge" and not interface:
                 made.interface = self._bridge_name(made)
                 store.save_network(made)
         try:
@@ -202,6 +210,8 @@ class Networks:
         ipv6: bool,
     ) -> None:
         """Fill in subnets, gateways and MTU, checked against this host and all other networks."""
+        from lading.network import definition
+
         recorded = [ad.parse_subnet(s) for n in store.networks() for s in n.subnets]
         chosen = [ad.parse_subnet(s) for s in subnets]
         if len({s[0] for s in chosen}) != len(chosen):
@@ -224,8 +234,8 @@ class Networks:
 
                 chosen.append(choose_ipv6(self.tag, recorded + used))
         network.subnets = [ad.show_subnet(s) for s in chosen]
-        network.gateways = _gateways(network, chosen, gateways)
-        network.ranges = _ranges(chosen, ranges)
+        network.gateways = definition.gateways(network, chosen, gateways)
+        network.ranges = definition.ranges(chosen, ranges)
         if not network.mtu and network.driver == "bridge":
             network.mtu = br.uplink_mtu(self.host)
 
@@ -445,50 +455,3 @@ class Networks:
 
 def _boot() -> str:
     return br.read_sysctl("../kernel/random/boot_id")
-
-
-def _check_options(network: Network) -> None:
-    known = {"bridge": ("masquerade",), "macvlan": ("mode",), "user": ()}.get(network.driver)
-    if known is None:
-        raise Unsupported(f"network driver {network.driver!r}", hint="use bridge, macvlan or cni")
-    for key in network.options:
-        if key not in known:
-            raise Unsupported(f"option {key!r} of network driver {network.driver}")
-    if network.options.get("masquerade", "true") not in ("true", "false"):
-        raise InvalidInput("network option masquerade is neither true nor false")
-    if network.options.get("mode", "bridge") not in ("private", "vepa", "bridge", "passthru"):
-        raise InvalidInput("network option mode is none of private, vepa, bridge, passthru")
-    if network.mtu and not 68 <= network.mtu <= 65535:
-        raise InvalidInput(f"network MTU {network.mtu} is not between 68 and 65535")
-    if network.driver == "macvlan" and not network.interface:
-        raise InvalidInput("a macvlan network needs its parent interface")
-
-
-def _gateways(network: Network, subnets: Sequence[ad.Subnet], given: list[str]) -> list[str]:
-    by_family: dict[int, str] = {}
-    for text in given:
-        family, number = ad.parse_address(text, "gateway")
-        by_family[family] = ad.show_address(family, number)
-    made = []
-    for subnet in subnets:
-        first, last = ad.usable(subnet)
-        text = by_family.pop(subnet[0], "") or ad.show_address(subnet[0], first)
-        if not first <= ad.parse_address(text)[1] <= last:
-            raise InvalidInput(f"gateway {text} is not a host address of {ad.show_subnet(subnet)}")
-        made.append(text)
-    if by_family:
-        raise InvalidInput(f"gateway {next(iter(by_family.values()))} lies in no subnet of {network.name}")
-    return made
-
-
-def _ranges(subnets: Sequence[ad.Subnet], given: list[str]) -> list[str]:
-    made = ["" for _ in subnets]
-    for text in given:
-        part = ad.parse_subnet(text, "address range")
-        for position, subnet in enumerate(subnets):
-            if ad.contains(subnet, part[0], part[1]) and part[2] >= subnet[2]:
-                made[position] = ad.show_subnet(part)
-                break
-        else:
-            raise InvalidInput(f"address range {text} lies in no subnet of the network")
-    return made

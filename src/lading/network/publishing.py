@@ -5,7 +5,7 @@ from __future__ import annotations
 from lading.errors import InvalidInput, KernelError
 from lading.kernel.nftelements import change
 from lading.network import firewall, flows, ports, routing
-from lading.network.model import Attachment, AttachRequest, Network, PublishedPort
+from lading.network.model import Attachment, AttachRequest, Network, PortMapping, PublishedPort
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -61,8 +61,21 @@ def record(
         raise InvalidInput(
             f"{request.id[:12]} publishes ports but is on no bridge network that has a way out"
         )
-    attachment.ports = ports.publish(request.ports, container, taken_by(store), reservation)
+    wanted = with_host_ip(request.ports, attachment, joined)
+    attachment.ports = ports.publish(wanted, container, taken_by(store), reservation)
     write(store, request.id, attachment.ports)
+
+
+def with_host_ip(
+    mappings: Sequence[PortMapping], attachment: Attachment, joined: Sequence[Network]
+) -> list[PortMapping]:
+    """The mappings, those without a host address on the one that the network of the default route names."""
+    options = {n.name: n.options for n in joined}
+    for interface in routing.ranked(attachment.interfaces):
+        host_ip = options.get(interface.network, {}).get("host_ip", "")
+        if interface.gateways:
+            return [m if m.host_ip or not host_ip else m.replace(host_ip=host_ip) for m in mappings]
+    return list(mappings)
 
 
 def write(store: Store, owner: str, published: Sequence[PublishedPort]) -> None:

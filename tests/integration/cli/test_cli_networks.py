@@ -140,6 +140,74 @@ def test_what_cannot_be_connected_says_why(lading, networks) -> None:  # type: i
     lading.out("rm", "plain", "alone", "hosts", "joins")
 
 
+def test_options_of_a_network_do_what_docker_says(lading, networks) -> None:  # type: ignore[no-untyped-def]
+    name, bridge = "shaped", f"lt{os.getpid() % 10**9}"
+    subnet = first_free(lading, "blue").rpartition(".")[0].rpartition(".")[0] + ".250.0/24"
+    base = subnet.rpartition(".")[0]
+    options = {"bridge.name": bridge, "bridge.enable_icc": "false", "bridge.host_binding_ipv4": "127.0.0.1"}
+    words = [w for key, value in options.items() for w in ("-o", f"com.docker.network.{key}={value}")]
+    lading.out(
+        "network", "create", "--subnet", subnet, "--ip-range", f"{base}.128/29", "--aux-address", f"router={base}.129",
+        "--label", "team=a", *words, "-o", "com.docker.network.driver.mtu=1300", name,
+    )  # fmt: skip
+    with open(f"/sys/class/net/{bridge}/mtu") as stream:
+        assert stream.read() == "1300\n"
+    (shown,) = json.loads(lading.out("network", "inspect", name))
+    assert shown["IPAM"]["Config"][0]["AuxiliaryAddresses"] == {"router": f"{base}.129"}
+    for each in ("first", "second"):
+        lading.out("run", "-d", "--name", each, "--network", name, "-p", "80", "busybox", "sleep", "600")
+    assert [places(lading, each)[name] for each in ("first", "second")] == [f"{base}.128", f"{base}.130"]
+    assert lading.out("port", "first", "80").startswith("127.0.0.1:")
+    lading.out("exec", "first", "ping", "-c1", "-W30", f"{base}.1")
+    assert lading("exec", "first", "ping", "-c1", "-W1", "second").returncode == 1
+    for words, why in (
+        (("--subnet", subnet, "twice"), "overlaps"),
+        (("-o", f"com.docker.network.bridge.name={bridge}", "twice"), "exists already"),
+        (("--aux-address", "a=10.1.2.3", "--subnet", "10.219.251.0/24", "twice"), "lies in no subnet"),
+        (("-d", "overlay", "twice"), "'overlay' is not supported"),
+        (("-o", "nonsense=1", "twice"), "'nonsense'"),
+        (("--attachable", "twice"), "--attachable"),
+        (("--ipam-driver", "x", "twice"), "--ipam-driver"),
+    ):
+        done = lading("network", "create", *words)
+        assert done.returncode in (1, 125) and why in done.stderr, (words, done.stderr)
+    assert "twice" not in lading.out("network", "ls", "--format", "{name}").splitlines()
+    lading.out("rm", "-f", "first", "second")
+    lading.out("network", "rm", name)
+    assert not os.path.exists(f"/sys/class/net/{bridge}")
+
+
+def test_ls_and_prune_choose_by_filter(lading, networks) -> None:  # type: ignore[no-untyped-def]
+    for name, label in (("p-one", "team=a"), ("p-two", "team=b"), ("p-used", "team=a")):
+        lading.out("network", "create", "--label", label, name)
+    lading.out("create", "--name", "user", "--network", "p-used", "busybox", "true")
+
+    def ls(*filters: str) -> list[str]:
+        words = [w for text in filters for w in ("--filter", text)]
+        names: list[str] = lading.out("network", "ls", *words, "--format", "{name}").split()
+        return names
+
+    assert ls("label=team=a") == ["p-one", "p-used"]
+    assert ls("name=p-", "dangling=true") == ["p-one", "p-two"]
+    assert ls("name=p-", "dangling=false") == ["p-used"]
+    assert ls("type=builtin") == ["bridge", "host", "none"]
+    assert ls("driver=null", "scope=local") == ["none"]
+    assert lading("network", "ls", "--filter", "colour=red").returncode == 1
+    assert lading("network", "prune", "-f", "--filter", "colour=red").returncode == 1
+    for filters in (("label=nobody",), ("label=team=a", "label!=team"), ("until=24h",)):
+        words = [w for text in filters for w in ("--filter", text)]
+        assert lading.out("network", "prune", "-f", *words) == ""
+    assert (
+        lading.out("network", "prune", "-f", "--filter", "label=team", "--filter", "label!=team=b").split()[
+            -1
+        ]
+        == "p-one"
+    )
+    lading.out("rm", "user")
+    pruned = lading.out("network", "prune", "-f", "--filter", "until=0s", "--filter", "label=team").split()
+    assert sorted(pruned[2:]) == ["p-two", "p-used"]
+
+
 def keeper(lading, name: str) -> int:  # type: ignore[no-untyped-def]
     """The process that keeps a container, by the records: after a repair it is not the container's parent."""
     with contextlib.closing(sqlite3.connect(lading.base / "root" / "node.db", timeout=60)) as records:
