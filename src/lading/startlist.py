@@ -23,7 +23,7 @@ _RUNTIME = """
     lading.kernel: bpf cgroups devicerules paths seccomp_flags
     lading.kernel.cgroups: base files layout v1 v2
     lading.runtime: birth cgroupfs channel command console container create devices filters gate init job join limits
-    lading.runtime: masks mounts options request resources rootfs security store
+    lading.runtime: config masks mounts options request resources rootfs security store
 """
 _COMMAND = """
     lading: cli flags node roots

@@ -181,10 +181,8 @@ def surroundings(
         around.facts.pod_ips = addresses
     if container.env or pod.spec.volumes:
         _machine(around, pod, container)
-    if spec.is_privileged(container):
-        around.seccomp = None
-    else:
-        around.seccomp = _seccomp(pod, container)
+    if not spec.is_privileged(container):
+        around.profile, around.seccomp = _seccomp(pod, container)
     if container.extras.init:
         around.init = find_init()
     if container.extras.devices or spec.is_privileged(container):
@@ -262,7 +260,8 @@ def _identity(pod: Pod, container: Container, config: RunConfig, layers: list[st
     return identity
 
 
-def _seccomp(pod: Pod, container: Container) -> Seccomp | None:
+def _seccomp(pod: Pod, container: Container) -> tuple[str, Seccomp | None]:
+    """The profile, and its name where other containers have the very same one."""
     own = container.security_context
     profile = own.seccomp_profile if own is not None else None
     if profile is None and pod.spec.security_context is not None:
@@ -274,12 +273,12 @@ def _seccomp(pod: Pod, container: Container) -> Seccomp | None:
         elif profile.type == "Localhost":
             path = f"/var/lib/kubelet/seccomp/{profile.localhost_profile}"
     if path == "unconfined":
-        return None
+        return "", None
     if path:
-        return _seccomp_file(path)
-    from lading.node.seccomp_profile import default_profile
+        return "", _seccomp_file(path)
+    from lading.node.seccomp_profile import shared_profile
 
-    return default_profile(spec.capabilities(own, False))
+    return shared_profile(spec.capabilities(own, False))
 
 
 def _seccomp_file(path: str) -> Seccomp:

@@ -252,6 +252,7 @@ class PodRunner:
                 shop.container_directory(self.record, made),
                 rootfs=ready.rootfs,
                 stdio=RuntimeStdio(*streams.open()),
+                profile=ready.around.profile,
                 meanwhile=None if self.reserved is None else self._furnish_network,
             )
             handle: Handle = engine_of(shop, self.record).run(request)

@@ -180,6 +180,22 @@ def default_profile(capabilities: list[str], machine: str = "") -> Seccomp:
     )
 
 
+_shared: dict[str, Seccomp] = {}
+_SHARED = 16
+
+
+def shared_profile(capabilities: list[str]) -> tuple[str, Seccomp]:
+    """:func:`cache_key` and the default profile of its name: one for all containers of this process, never to be changed."""
+    name = cache_key(capabilities)
+    made = _shared.get(name)
+    if made is None:
+        made = default_profile(capabilities)
+        if len(_shared) >= _SHARED:
+            return "", made
+        _shared[name] = made
+    return name, made
+
+
 def _clone_without_namespaces(machine: str) -> list[Syscall]:
     """Threads and processes, but no namespaces.
 

@@ -47,6 +47,7 @@ class Surroundings:
     ``joined`` maps a namespace kind (``network``, ``ipc``, ``uts``, ``pid``) to the path it is joined by; ``shared`` names
     those it shares with the host. Every other namespace is new. ``directory`` has the generated files named in
     ``files``; ``mounts`` are the volumes' mounts; ``devices`` those of the host to pass in, by path in the container.
+    ``profile`` names a ``seccomp`` profile that other containers have too.
     """
 
     __slots__ = (
@@ -60,6 +61,7 @@ class Surroundings:
         "init",
         "joined",
         "mounts",
+        "profile",
         "seccomp",
         "shared",
         "shm_source",
@@ -79,6 +81,7 @@ class Surroundings:
         self.devices: list[Device] = []
         self.facts = environment.Facts([])
         self.seccomp: Seccomp | None = None
+        self.profile = ""
         self.shm_source = ""
         self.swap_accounting = False
         self.init = ""

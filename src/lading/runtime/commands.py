@@ -202,7 +202,7 @@ def described(container: Container) -> dict[str, object]:
         "pid": found.pid,
         "status": found.status,
         "bundle": found.bundle,
-        "rootfs": record.rootfs or _rootfs(record.bundle, record.spec),
+        "rootfs": record.rootfs or _rootfs(record.bundle, container.config),
         "created": rfc3339(record.created),
     }
     if found.annotations:
@@ -300,7 +300,7 @@ def _process(parsed: Parsed, container: Container) -> Process:
     else:
         if len(parsed.args) < 2:
             raise InvalidInput("exec: COMMAND is missing", hint=f"usage: {parsed.usage()}")
-        given = container.record.spec.get("process")
+        given = container.config.get("process")
         if not isinstance(given, dict):
             raise Conflict(
                 f"container {container.id} has no process whose settings could be taken", hint="use --process"

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import os
 
-from lading.errors import Conflict, InvalidInput, LadingError, NotFound
+from lading.errors import Conflict, Corrupt, InvalidInput, LadingError, NotFound
 from lading.formats.oci_runtime import Linux, Spec, State
 from lading.kernel import Kernel
 from lading.runtime import channel, create, gate, resources
@@ -118,8 +118,13 @@ class Container:
     def spec(self) -> Spec:
         """``config.json`` as it was at creation."""
         if self._spec is None:
-            self._spec = Spec.decode(self.record.spec, where=f"{self.id}: config", strict=False)
+            self._spec = Spec.decode(self.config, where=f"{self.id}: config", strict=False)
         return self._spec
+
+    @property
+    def config(self) -> dict[str, object]:
+        """The same as it is written there."""
+        return self.runtime.store.read_config(self.id)
 
     @property
     def start_time(self) -> int:
@@ -256,10 +261,13 @@ class Container:
                     hint="kill it first, or delete it by force",
                     reason="state",
                 )
+            try:
+                hooks = self.spec.hooks
+            except (NotFound, Corrupt):
+                hooks = None  # a removal that was interrupted has come that far already
             self._end(now)
             self.group.delete()
             self.runtime.store.remove(self.id)
-        hooks = self.spec.hooks
         if hooks is not None and hooks.poststop:
             self._poststop(hooks.poststop)
 

@@ -9,6 +9,7 @@ from lading.errors import InvalidInput, LadingError, Unsupported
 from lading.formats.oci_runtime import Linux, State
 from lading.kernel.seccomp_flags import FLAG_NEW_LISTENER
 from lading.runtime import birth, channel, filters, init, join, masks, mounts, resources, rootfs
+from lading.runtime.config import text_of
 from lading.runtime.job import Job
 from lading.runtime.options import Options
 from lading.runtime.store import StateRecord, start_time
@@ -111,6 +112,10 @@ def _stopped(kernel: Kernel, request: RunRequest) -> None:
 def _recorded(runtime: Runtime, request: RunRequest, plan: join.Plan, anchor: str) -> Made:
     spec = request.spec
     rootless = resources.is_rootless()
+    made_filter = None
+    if spec.linux is not None and spec.linux.seccomp is not None:
+        made_filter = filters.prepare(spec.linux.seccomp, runtime.filter_cache, request.profile)
+    runtime.store.write_config(request.id, text_of(spec, made_filter.text if made_filter else ""))
     me = os.getpid()
     record = StateRecord(
         id=request.id,
@@ -120,7 +125,6 @@ def _recorded(runtime: Runtime, request: RunRequest, plan: join.Plan, anchor: st
         created=time.time(),
         rootfs=os.path.join(request.bundle, spec.root.path) if spec.root else anchor,
         owner=os.geteuid(),
-        spec=spec.encode(),
         cgroup=runtime.group_of(spec, request.id, rootless),
     )
     runtime.store.write(record)
@@ -128,7 +132,7 @@ def _recorded(runtime: Runtime, request: RunRequest, plan: join.Plan, anchor: st
     record.cgroup = group.saved()
     made = None
     try:
-        made = _born(runtime, request, plan, anchor, record, group)
+        made = _born(runtime, request, plan, anchor, record, group, made_filter)
     finally:
         if made is None:
             _drop_group(group)
@@ -150,6 +154,7 @@ def _born(
     anchor: str,
     record: StateRecord,
     group: CgroupHandle,
+    made_filter: filters.Filter | None,
 ) -> Made:
     kernel, spec = runtime.kernel, request.spec
     state = State(
@@ -163,7 +168,9 @@ def _born(
     console_end = -1
     born = None
     try:
-        _prepare(kernel, job, runtime.filter_cache)
+        if made_filter is not None:
+            job.filter, job.filter_flags = made_filter.program, made_filter.flags
+        _prepare(kernel, job)
         if spec.process is not None and spec.process.terminal:
             console_end = open_console_socket(job, request.console_socket)
         if request.hold:
@@ -225,11 +232,8 @@ def _questions(job: Job) -> int:
     return outer + bool(job.filter_flags & FLAG_NEW_LISTENER) + job.meanwhile
 
 
-def _prepare(kernel: Kernel, job: Job, cache: str) -> None:
-    """What takes the creator's own power or time: the filter, and sources that the container's root may not reach."""
-    linux = job.spec.linux or Linux()
-    if linux.seccomp is not None:
-        job.filter, job.filter_flags = filters.prepare(linux.seccomp, cache)
+def _prepare(kernel: Kernel, job: Job) -> None:
+    """What takes the creator's own power: sources that the container's root may not reach."""
     for index, mount in enumerate(job.spec.mounts):
         if not mounts.is_bind(mount):
             if mount.uid_mappings or mount.gid_mappings:

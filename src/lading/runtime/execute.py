@@ -150,7 +150,8 @@ def run(kernel: Kernel, job: ExecJob, spec: Spec, cache: str, console_socket: st
     end = -1
     try:
         if job.linux.seccomp is not None:
-            job.filter, job.filter_flags = filters.prepare(job.linux.seccomp, cache)
+            made_filter = filters.prepare(job.linux.seccomp, cache)
+            job.filter, job.filter_flags = made_filter.program, made_filter.flags
         if job.process.terminal:
             end = create.open_console_socket(job, console_socket)
         made = start(

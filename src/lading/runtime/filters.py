@@ -10,6 +10,7 @@ import os
 import stat
 
 from lading.errors import InvalidInput, Unsupported
+from lading.formats.jsontext import dumps
 from lading.kernel.seccomp_flags import FLAG_NEW_LISTENER, FLAGS
 
 TYPE_CHECKING = False
@@ -20,11 +21,38 @@ _VERSION = b"2"  # of what compile_filter makes of a profile; raise it when that
 NOTIFY = "SCMP_ACT_NOTIFY"
 
 
-def prepare(profile: Seccomp, cache: str) -> tuple[bytes, int]:
-    """(program, flags of seccomp(2)) for ``profile``; ``cache`` is a directory, made when missing.
+class Filter:
+    """A profile's ``program``, the ``flags`` of seccomp(2) to load it with, and its ``text`` as JSON."""
 
+    __slots__ = ("flags", "program", "text")
+
+    def __init__(self, program: bytes, flags: int, text: str) -> None:
+        self.program = program
+        self.flags = flags
+        self.text = text
+
+
+_named: dict[str, Filter] = {}
+_NAMES = 16
+
+
+def prepare(profile: Seccomp, cache: str, name: str = "") -> Filter:
+    """The filter for ``profile``; ``cache`` is a directory, made when missing.
+
+    ``name`` stands for the very same profile in every call of this process: what was worked out for it is used again.
     Raises :class:`InvalidInput` and :class:`Unsupported` naming the field.
     """
+    made = _named.get(name)
+    if made is None:
+        flags = _flags(profile)
+        text = dumps(profile.encode())
+        made = Filter(_compiled(profile, text, cache), flags, text)
+        if name and len(_named) < _NAMES:
+            _named[name] = made
+    return made
+
+
+def _flags(profile: Seccomp) -> int:
     flags = 0
     for name in profile.flags:
         if name not in FLAGS:
@@ -35,7 +63,7 @@ def prepare(profile: Seccomp, cache: str) -> tuple[bytes, int]:
         flags |= FLAG_NEW_LISTENER
         # TSYNC and a listener exclude each other, and one thread needs no synchronising.
         flags &= ~FLAGS["SECCOMP_FILTER_FLAG_TSYNC"]
-    return _compiled(profile, cache), flags
+    return flags
 
 
 def _check_notify(profile: Seccomp) -> None:
@@ -50,13 +78,11 @@ def _check_notify(profile: Seccomp) -> None:
             )
 
 
-def _compiled(profile: Seccomp, cache: str) -> bytes:
+def _compiled(profile: Seccomp, text: str, cache: str) -> bytes:
     from _blake2 import blake2b
 
-    from lading.formats.jsontext import dumps
-
-    text = dumps(profile.encode()).encode("utf-8", "surrogateescape")
-    digest = blake2b(_VERSION + os.uname().machine.encode() + text, digest_size=24).hexdigest()
+    data = _VERSION + os.uname().machine.encode() + text.encode("utf-8", "surrogateescape")
+    digest = blake2b(data, digest_size=24).hexdigest()
     path = f"{cache}/{digest}"
     return _kept(path) or _compile(profile, cache, path)
 

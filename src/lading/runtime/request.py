@@ -24,6 +24,8 @@ class RunRequest:
     ``plain_lines``     a terminal that adds no carriage return: whoever shows its output does (``-onlcr``).
     ``pid_file``        written before the call returns.
     ``said``            filled when making it failed: what it had written to its terminal, a hook's complaint for one.
+    ``profile``         a name for ``spec.linux.seccomp`` where many containers have the very same one: what is worked out
+                        for it once serves them all.
     ``hold``            stop before the command; :meth:`lading.runtime.Runtime.create` sets it.
     ``meanwhile``       called with the first process's pid once its namespaces exist, while it sets itself up. It does not
                         execute its command before the call has returned, and never does when that raises.
@@ -40,6 +42,7 @@ class RunRequest:
         "pid_file",
         "plain_lines",
         "preserve_fds",
+        "profile",
         "rootfs",
         "said",
         "spec",
@@ -60,6 +63,7 @@ class RunRequest:
         no_pivot: bool = False,
         no_new_keyring: bool = False,
         plain_lines: bool = False,
+        profile: str = "",
         meanwhile: Callable[[int], None] | None = None,
     ) -> None:
         self.id = id
@@ -73,6 +77,7 @@ class RunRequest:
         self.no_pivot = no_pivot
         self.no_new_keyring = no_new_keyring
         self.plain_lines = plain_lines
+        self.profile = profile
         self.meanwhile = meanwhile
         self.said = b""
         self.hold = False

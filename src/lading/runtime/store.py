@@ -1,7 +1,8 @@
-"""What the runtime remembers of its containers: one directory each below its root, and in it ``state.json``.
+"""What the runtime remembers of its containers: one directory each below its root, and in it ``config.json``,
+written once, and ``state.json``.
 
 The root lies on a file system that a reboot empties (``/run``), because what it describes ends with the
-machine; so the file is replaced atomically (write, rename) and never fsynced. A container's directory is
+machine; so ``state.json`` is replaced atomically (write, rename) and neither is ever fsynced. A container's directory is
 made before anything else of it and removed last: a ``kill -9`` in between leaves a directory from which
 ``delete --force`` finds the rest.
 
@@ -34,7 +35,6 @@ class StateRecord(Record):
     ``created``                  seconds since the epoch.
     ``rootfs``                   absolute path of the root, for listings.
     ``owner``                    uid of the creator.
-    ``spec``                     ``config.json`` as it was at creation; later edits change nothing.
     ``cgroup``                   :meth:`lading.runtime.resources.CgroupHandle.saved`.
     """
 
@@ -47,7 +47,6 @@ class StateRecord(Record):
     created: float = 0.0
     rootfs: str = ""
     owner: int = 0
-    spec: dict[str, object] = {}
     cgroup: dict[str, object] = {}
 
 
@@ -150,36 +149,37 @@ class Store:
         path = self.path(record.id)
         new = f"{path}/state.json.{os.getpid()}"
         try:
-            fd = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-            try:
-                data = memoryview(dumps(record.encode()).encode("utf-8", "surrogateescape"))
-                while data:
-                    data = data[os.write(fd, data) :]
-            finally:
-                os.close(fd)
+            _write(new, dumps(record.encode()))
             os.rename(new, path + "/state.json")
         except FileNotFoundError:
             raise _unknown(record.id) from None
         except OSError as error:
             raise _no_root(path, error) from None
 
+    def write_config(self, id: str, text: str) -> None:
+        """Keep ``config.json`` as it is at creation; later edits of the bundle's change nothing. Before the first record."""
+        path = self.path(id)
+        try:
+            _write(path + "/config.json", text)
+        except OSError as error:
+            raise _no_root(path, error) from None
+
+    def read_config(self, id: str) -> dict[str, object]:
+        """What :meth:`write_config` wrote. Raises :class:`NotFound` and :class:`Corrupt`."""
+        path = self.path(id) + "/config.json"
+        try:
+            found = loads(_read(path, id), what=path)
+        except InvalidInput as error:
+            raise Corrupt(f"{path}: {error.message}", hint="'delete --force' removes the container") from None
+        if not isinstance(found, dict):
+            raise Corrupt(f"{path}: it is no object", hint="'delete --force' removes the container")
+        return found
+
     def read(self, id: str) -> StateRecord:
         """The record. Raises :class:`NotFound` (also for a directory without one) and :class:`Corrupt`."""
         path = self.path(id) + "/state.json"
         try:
-            fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-        except FileNotFoundError:
-            raise _unknown(id) from None
-        except OSError as error:
-            raise _no_root(path, error) from None
-        try:
-            parts = []
-            while part := os.read(fd, 1 << 20):
-                parts.append(part)
-        finally:
-            os.close(fd)
-        try:
-            return StateRecord.decode(loads(b"".join(parts), what=path), strict=False)
+            return StateRecord.decode(loads(_read(path, id), what=path), strict=False)
         except InvalidInput as error:
             raise Corrupt(f"{path}: {error.message}", hint="'delete --force' removes the container") from None
 
@@ -220,6 +220,32 @@ class Store:
             pass
         except OSError as error:
             raise _no_root(path, error) from None
+
+
+def _write(path: str, text: str) -> None:
+    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    try:
+        data = memoryview(text.encode("utf-8", "surrogateescape"))
+        while data:
+            data = data[os.write(fd, data) :]
+    finally:
+        os.close(fd)
+
+
+def _read(path: str, id: str) -> bytes:
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        raise _unknown(id) from None
+    except OSError as error:
+        raise _no_root(path, error) from None
+    try:
+        parts = []
+        while part := os.read(fd, 1 << 20):
+            parts.append(part)
+    finally:
+        os.close(fd)
+    return b"".join(parts)
 
 
 def _no_root(path: str, error: OSError) -> LadingError:

@@ -137,8 +137,10 @@ def record(**more: object) -> StateRecord:
 def test_a_record_is_found_again_and_gone_after_removal(tmp_path: Path) -> None:
     kept = Store(str(tmp_path / "state"))
     kept.create("a")
-    kept.write(record(pid=5, spec={"root": {"path": "x"}}))
-    assert kept.read("a").spec == {"root": {"path": "x"}}
+    kept.write_config("a", '{"root": {"path": "x"}}')
+    kept.write(record(pid=5))
+    assert kept.read("a").pid == 5
+    assert kept.read_config("a") == {"root": {"path": "x"}}
     assert kept.ids() == ["a"]
     kept.remove("a")
     kept.remove("a")
