@@ -39,6 +39,9 @@ def test_ignored_and_blocked_signals_do_not_reach_the_tests_or_what_they_start()
         {line.partition(":")[0]: line.partition(":")[2].strip() for line in part.splitlines()}
         for part in said.split("0o22\n")
     )
+    # 32 and 33 are glibc's own; its posix_spawn(3) hands them down ignored, and no Python can change that.
+    for status in (own, child):
+        status["SigIgn"] = f"{int(status['SigIgn'], 16) & ~(3 << 31):x}"
     bits = sum(1 << (number - 1) for number in (signal.SIGPIPE, signal.SIGXFSZ))
     assert int(own["SigIgn"], 16) == bits, "only what Python always ignores"
     assert int(own["SigBlk"], 16) == 0

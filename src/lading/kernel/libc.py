@@ -29,6 +29,7 @@ _SIGNATURES = {
     "prctl": "iLLLL",
     "ptrace": "LiLL",
     "personality": "L",
+    "rt_sigaction": "ippL",
     "capset": "pp",
     "capget": "pp",
     "prlimit64": "iipp",
@@ -66,6 +67,7 @@ _SIGNATURES = {
 #: Numbers that differ between architectures: (x86_64, the generic table of aarch64, riscv64, loongarch64).
 _NUMBERS = {
     "pivot_root": (155, 41),
+    "rt_sigaction": (13, 134),  # glibc's refuses its own two signals, and hands them down
     "seccomp": (317, 277),
     "keyctl": (250, 219),
     "ioprio_set": (251, 30),

@@ -55,6 +55,13 @@ class Processes:
         """prlimit(2); values are bytes, seconds or counts, all ones (2⁶⁴−1) is unlimited."""
         call("prlimit64", pid, resource, buffer(struct.pack("QQ", soft, hard)), None, about=resource)
 
+    def default_action(self, signal: int) -> None:
+        """rt_sigaction(2) with SIG_DFL: for the signals 32 and 33, which glibc keeps to itself.
+
+        Its posix_spawn(3) starts programs with both ignored when the caller handles them, make(1)'s for one.
+        """
+        call("rt_sigaction", signal, buffer(bytes(32)), None, 8, about=signal)
+
     def personality(self, persona: int) -> None:
         """personality(2)."""
         call("personality", persona)

@@ -317,7 +317,7 @@ def _executable(path: str) -> bool:
 def execute(kernel: Kernel, path: str, process: Process) -> None:
     """Give signals back their defaults and execute. Raises a :class:`LadingError` when that fails."""
     env = environment(process)
-    default_signals()
+    default_signals(kernel)
     try:
         kernel.execve(path, process.args, env)
     except OSError as error:
@@ -325,7 +325,7 @@ def execute(kernel: Kernel, path: str, process: Process) -> None:
     raise LadingError("execve returned")
 
 
-def default_signals() -> None:
+def default_signals(kernel: Kernel) -> None:
     """Undo what the interpreter and our caller ignore or block: execve keeps both."""
     import _signal
 
@@ -335,4 +335,6 @@ def default_signals() -> None:
                 _signal.signal(number, _SIG_DFL)
         except (ValueError, OSError):
             continue
+    for number in (32, 33):  # glibc's own: signal(2) refuses them
+        kernel.default_action(number)
     _signal.pthread_sigmask(_SIG_SETMASK, ())
