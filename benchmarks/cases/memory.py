@@ -58,14 +58,21 @@ class Idle(Contender):
     def sample(self) -> float:
         before = _outside()
         container = self._start()
+        weights: dict[int, float] = {}
         try:
-            time.sleep(1.0)  # a keeper settles: what it needed to start is given back
-            stayed = _outside() - before
-            if not stayed:
-                raise Failed("nobody stays beside a detached container")
-            return sum(_pss(pid) for pid in stayed)
+            came = _outside() - before
+            time.sleep(1.5)  # a keeper settles: what it needed to start is given back
+            weights = {pid: _pss(pid) for pid in came & _outside()}
         finally:
             self._remove(container)
+        # What goes on without the container was somebody else's.
+        end = time.monotonic() + 5
+        while (left := weights.keys() & _outside()) and time.monotonic() < end:
+            time.sleep(0.05)
+        stayed = [weight for pid, weight in weights.items() if pid not in left and weight]
+        if not stayed:
+            raise Failed("nobody stays beside a detached container")
+        return sum(stayed)
 
 
 class MemoryOwnKeeper(Case):
