@@ -87,6 +87,8 @@ class Database:
 
     def __init__(self, path: str) -> None:
         self.path = path
+        #: Pages in the write-ahead log at which a commit copies them into the database and waits for the disk; 0: SQLite's.
+        self.checkpoint = 0
         self._connection: Any = None
         self._depth = 0
 
@@ -114,6 +116,8 @@ class Database:
             version = _retry(lambda: connection.execute("PRAGMA user_version").fetchone())[0]
             if version != VERSION:
                 self._migrate(connection, version)
+            if self.checkpoint:
+                connection.execute(f"PRAGMA wal_autocheckpoint={self.checkpoint}")
             return connection
         except module.Error as error:
             raise self._failure(error) from None

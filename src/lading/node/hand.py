@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 _SIGTERM = 15
 _SIG_UNBLOCK = 1
+_CHECKPOINT = 8000
 
 
 class Hand:
@@ -53,6 +54,8 @@ class Hand:
         import _signal  # type: ignore[import-not-found]
 
         loop, desk = self.loop, self.desk
+        # A start writes some thirty pages: with SQLite's own limit every thirtieth would wait for the disk, twice.
+        self.shop.records.database.checkpoint = _CHECKPOINT
         loop.on_signal(_SIGTERM, self._end)
         _signal.pthread_sigmask(_SIG_UNBLOCK, [_SIGTERM])
         # Exclusive: the kernel wakes one hand that waits, not all of them, for a caller. If that one is killed before it

@@ -40,7 +40,7 @@ def take(runner: PodRunner) -> None:
     from lading.node.runner import note_network
 
     note_network(record, reserved.attachment)
-    runner.shop.records.update(record, "network")
+    runner.unsaved.add("network")  # the network's own records have it; a start writes it into ours
 
 
 def furnish(runner: PodRunner, pid: int) -> None:

@@ -16,9 +16,13 @@ if TYPE_CHECKING:
     from lading.node.shop import Shop
 
 
-def collect(shop: Shop, record: PodRecord, *, volumes: bool) -> None:
-    """Remove an ended pod's directory, anonymous volumes (with ``volumes``) and, last, its record."""
-    shop.records.stage(record.id, REMOVING)
+def collect(shop: Shop, record: PodRecord, *, volumes: bool, staged: bool = False) -> None:
+    """Remove an ended pod's directory, anonymous volumes (with ``volumes``) and, last, its record.
+
+    ``staged``: it is recorded already that the pod is being removed.
+    """
+    if not staged:
+        shop.records.stage(record.id, REMOVING)
     try:
         tree.remove(shop.pod_directory(record.id))
     except OSError as error:

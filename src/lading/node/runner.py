@@ -22,6 +22,7 @@ from lading.node.model import (
     NetworkRecord,
     PortRecord,
 )
+from lading.node.records import REMOVING
 from lading.node.restart import parse_policy, pod_policy
 from lading.node.sequence import Sequence, Unit
 from lading.node.shop import process_start
@@ -90,6 +91,9 @@ class PodRunner:
         self.size = (0, 0)
         self._on_first = on_first
         self.at_end: list[Callable[[], None]] = []
+        #: Columns of the pod's row that the next change of its phase writes along.
+        self.unsaved: set[str] = set()
+        self._staged = False  # the record says that the pod is being removed
         self._timer: Timer | None = None
         self._busy = False
         now = time.monotonic()
@@ -338,23 +342,25 @@ class PodRunner:
         made.health = ""
         if made.reason != "KeeperLost":
             made.reason = "OOMKilled" if made.oom_killed else ("Completed" if code == 0 else "Error")
-        # What commands may have changed without asking the keeper.
-        current = self.shop.records.database.query(
-            "SELECT stopped, name FROM pods WHERE id = ?", (self.record.id,)
-        )
-        by_user = bool(current and current[0][0])
-        if current:
-            self.record.name = current[0][1]
-        self.record.stopped = by_user or self.record.stopped
-        self.sequence.exited(running.unit, code, time.monotonic(), by_user=by_user)
-        again = running.unit.due is not None and not self.sequence.stopping
-        made.state = RESTARTING if again else EXITED
-        attributes = {"exitCode": str(code)}
         with self.shop.records.database:
-            self.shop.records.save(self.record, made, "die", attributes)
+            # What commands may have changed without asking the keeper.
+            current = self.shop.records.database.query(
+                "SELECT stopped, name FROM pods WHERE id = ?", (self.record.id,)
+            )
+            by_user = bool(current and current[0][0])
+            if current:
+                self.record.name = current[0][1]
+            self.record.stopped = by_user or self.record.stopped
+            self.sequence.exited(running.unit, code, time.monotonic(), by_user=by_user)
+            again = running.unit.due is not None and not self.sequence.stopping
+            made.state = RESTARTING if again else EXITED
+            self.shop.records.save(self.record, made, "die", {"exitCode": str(code)})
             if made.oom_killed:
                 self.shop.records.event(self.record, "oom", {}, made)
             self._save_phase()
+            self._staged = self.record.single and self.record.pod.spec.extras.remove and not again
+            if self._staged:
+                self.shop.records.stage(self.record.id, REMOVING)
         if self.checks is not None:
             self.checks.forget(running)
         if running.streams is not None:
@@ -396,7 +402,10 @@ class PodRunner:
         phase = self.sequence.phase
         if phase != self.record.phase:
             self.record.phase = phase
-            self.shop.records.update(self.record, "phase")
+            self.unsaved.add("phase")
+        if self.unsaved:
+            self.shop.records.update(self.record, *sorted(self.unsaved))
+            self.unsaved.clear()
 
     # -- from outside ----------------------------------------------------------------------------------------------
 
@@ -448,7 +457,7 @@ class PodRunner:
         if record.pod.spec.extras.remove:
             from lading.node import remove
 
-            remove.collect(self.shop, record, volumes=True)
+            remove.collect(self.shop, record, volumes=True, staged=self._staged)
         else:
             self.shop.records.update(
                 record, "phase", "reason", "message", "keeper_pid", "keeper_start", "keeper_socket"
