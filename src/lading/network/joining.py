@@ -161,7 +161,7 @@ class Plan:
                 self._by_others(interface)
             self._move_ports()
             self._unplug(inner, self.leaving)
-            _route(inner, after.interfaces, self.before.interfaces)
+            _route(inner, self._ours(after.interfaces), self._ours(self.before.interfaces))
         if resolv.needs_resolver(after, self.joined):
             from lading.network.names import ensure_resolver
 
@@ -197,6 +197,11 @@ class Plan:
         if after and ends:
             networks.host.run([rt.port_set(name, hairpin=True) for name in ends])
 
+    def _ours(self, interfaces: Sequence[Interface]) -> list[Interface]:
+        """The interfaces whose routes are our business: a CNI plugin sets the routes that its list asks for."""
+        store = self.networks.store
+        return [i for i in interfaces if store.network(i.network) is not None]
+
     def _unplug(self, inner: Netlink, interfaces: Sequence[Interface]) -> None:
         networks = self.networks
         ends = [i.host_interface for i in interfaces if i.host_interface]
@@ -230,7 +235,7 @@ class Plan:
                 self._unplug(inner, self.coming)
                 if not self.networks.roots.uid and self.after.ports != self.before.ports:
                     publishing.move(self.networks, self.after.ports, self.before.ports)
-                _route(inner, self.before.interfaces, self.after.interfaces)
+                _route(inner, self._ours(self.before.interfaces), self._ours(self.after.interfaces))
         except LadingError:
             return
         with store:

@@ -183,10 +183,16 @@ def _host_addresses(mapping: PortMapping, container: dict[int, str]) -> list[str
     if not mapping.host_ip:
         return [a for family, a in ((4, "0.0.0.0"), (6, "::")) if family in container]
     family, number = ad.parse_address(mapping.host_ip)
+    if family == 6 and number == 1:
+        raise Unsupported(
+            f"port {mapping.container_port} cannot be published on ::1: IPv6 routes no loopback address anywhere else",
+            hint="publish on 127.0.0.1",
+        )
     if family not in container:
         raise InvalidInput(
             f"port {mapping.container_port} is published on {mapping.host_ip}, "
-            f"but the container has no IPv{family} address"
+            f"but the container has no IPv{family} address",
+            hint="put it on a network made with --ipv6" if family == 6 else "",
         )
     return [ad.show_address(family, number)]
 

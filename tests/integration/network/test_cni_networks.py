@@ -77,6 +77,48 @@ def test_a_failing_plugin_leaves_no_record(world):
     assert networks.attachment("x") is None
 
 
+def test_a_living_pod_joins_a_described_network_and_leaves_it(world):
+    networks = world.networks()
+    describe(
+        networks,
+        ipam={
+            "type": "host-local",
+            "subnet": "10.250.0.0/24",
+            "dataDir": networks.roots.network + "/host-local",
+        },
+    )
+    pod = world.attach(networks, "p" * 64)
+    request = AttachRequest(
+        id=pod.id, networks=[NetworkRequest(name="lading"), *on_lan()], namespace=pod.namespace
+    )
+    both = networks.adjust(request)
+    shown = {k["ifname"]: k for k in world.show(pod, "addr")}["eth1"]
+    assert both.interfaces[1].mac == shown["address"]
+    assert both.interfaces[1].addresses[0].startswith("10.250.0.")
+    # The list asks for no routes, so the default one stays where it was, whatever the networks are called.
+    (route,) = [r for r in world.show(pod, "route") if r["dst"] == "default"]
+    assert route["dev"] == "eth0"
+    alone = networks.adjust(request.replace(networks=[NetworkRequest(name="lading")]))
+    assert [i.name for i in alone.interfaces] == ["eth0"]
+    assert [k["ifname"] for k in world.show(pod, "link") if k["ifname"] != "lo"] == ["eth0"]
+    assert os.listdir(networks.roots.network + "/cni") == []
+    assert networks.check(alive={pod.id}) == []
+
+
+def test_a_plugin_that_fails_while_a_pod_lives_changes_nothing(world):
+    networks = world.networks()
+    describe(networks, ipam={"type": "host-local", "subnet": "nonsense"})
+    pod = world.attach(networks, "p" * 64)
+    before = world.show(pod, "addr"), world.show(pod, "route"), networks.attachment(pod.id)
+    request = AttachRequest(
+        id=pod.id, networks=[NetworkRequest(name="lading"), *on_lan()], namespace=pod.namespace
+    )
+    with pytest.raises(RemoteError, match="bridge ADD"):
+        networks.adjust(request)
+    assert (world.show(pod, "addr"), world.show(pod, "route"), networks.attachment(pod.id)) == before
+    assert os.listdir(networks.roots.network + "/cni") == []
+
+
 def test_a_killed_attachment_is_deleted_by_check(world):
     networks = world.networks()
     describe(networks)

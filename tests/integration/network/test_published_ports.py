@@ -11,7 +11,7 @@ import time
 
 import pytest
 
-from lading.errors import Conflict, InvalidInput
+from lading.errors import Conflict, InvalidInput, Unsupported
 from lading.kernel import conntrack
 from lading.network import NetworkRequest, PortMapping
 
@@ -116,6 +116,26 @@ def test_a_drop_in_the_hosts_forward_chain_still_counts(world):
         ' add rule inet theirs f meta l4proto tcp ct original proto-dst 8080 iifname "uplink" drop'
     )
     assert world.fetch(world.outside, world.host_address, 8080, patience=1).startswith("failed")
+
+
+def test_what_the_kernel_or_the_container_cannot_do_is_said(world):
+    networks = world.networks()
+    networks.create("both", ipv6=True)
+    both = [NetworkRequest(name="both")]
+    with pytest.raises(Unsupported, match=r"cannot be published on ::1.*127\.0\.0\.1"):
+        world.attach(networks, "s", networks=both, ports=publish(host_port=8080, host_ip="::1"))
+    with pytest.raises(InvalidInput, match=r"no IPv6 address.*--ipv6"):
+        world.attach(networks, "s", ports=publish(host_port=8080, host_ip="::"))
+    try:
+        socket.socket(socket.AF_INET, socket.SOCK_STREAM, 132).close()
+    except OSError:
+        with pytest.raises(Unsupported, match="does not have SCTP"):
+            world.attach(networks, "s", ports=publish(host_port=8080, protocol="sctp"))
+        assert networks.attachment("s") is None
+    else:
+        made = world.attach(networks, "s", ports=publish(host_port=8080, protocol="sctp"))
+        assert "sctp . 8080" in world.run(None, "nft", "list", "table", "inet", networks.tag)
+        assert made.ports[0].protocol == "sctp"
 
 
 ASKER = """
