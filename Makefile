@@ -7,7 +7,7 @@ BIN    := $(VENV)/bin
 SHELL  := /bin/sh
 
 .DEFAULT_GOAL := help
-.PHONY: help setup check format lint types layers budget test test-unit test-integration demo bench fuzz clean
+.PHONY: help setup check format lint types layers budget test test-unit test-integration demo bench fuzz kill clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -45,6 +45,9 @@ bench: setup ## the comparison table; CASE=run-bridge,… N=rounds
 
 fuzz: setup ## longer property tests of everything that reads untrusted bytes; SECONDS_EACH=…
 	@LADING_FUZZ=1 $(BIN)/python scripts/run_tests.py fuzz
+
+kill: setup ## random kill -9s of our own processes, and what must be true after them; N=kills SEED=…
+	@$(BIN)/python scripts/kill.py --kills '$(or $(N),500)' --seed '$(or $(SEED),1)'
 
 clean: ## what make made, and nothing else
 	rm -rf $(VENV) .work build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 
 from lading.errors import LadingError, NotFound
-from lading.node import ending, memory, remove, tree, wire
+from lading.node import ending, freezing, memory, remove, tree, wire
 from lading.node.detached import is_running
 from lading.node.looking import refresh
 from lading.node.model import Finding
@@ -67,8 +67,10 @@ class _Checker:
         for record in self.shop.records.list():
             if stages.get(record.id) == REMOVING:
                 self._half_removed(record)
-            elif not alive(record.keeper_pid, record.keeper_start):
-                self._unkept(record)
+            else:
+                self._frozen(record)
+                if not alive(record.keeper_pid, record.keeper_start):
+                    self._unkept(record)
 
     def _half_removed(self, record: PodRecord) -> None:
         if alive(record.keeper_pid, record.keeper_start):
@@ -80,6 +82,16 @@ class _Checker:
             remove.collect(shop, record, volumes=record.pod.spec.extras.remove)
 
         self._found("a removal that was interrupted", f"pod {record.name}", "finish it", finish)
+
+    def _frozen(self, record: PodRecord) -> None:
+        for container in record.containers:
+            if alive(container.pid, container.pid_start) and freezing.abandoned(self.shop, record, container):
+                self._found(
+                    "a container was frozen by a command that was killed",
+                    f"container {record.name if record.single else container.name}",
+                    "let it run on",
+                    lambda container=container: freezing.recover(self.shop, record, container),  # type: ignore[misc]
+                )
 
     def _unkept(self, record: PodRecord) -> None:
         if record.keeper_pid == 0:

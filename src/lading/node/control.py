@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from lading.errors import Conflict, InvalidInput, NotFound
 from lading.node.engine import engine_of
+from lading.node.freezing import Freezing, let_run
 from lading.node.model import PAUSED, RUNNING
 from lading.node.shop import alive
 
@@ -30,9 +31,10 @@ def pause(shop: Shop, reference: str) -> None:
     """Freeze. Raises :class:`Conflict` unless running."""
     record, chosen = _select(shop, reference, (RUNNING,))
     for container in chosen:
-        engine_of(shop, record).get(container.id).pause()
-        container.state = PAUSED
-        shop.records.set_state(record, container, "pause")
+        with Freezing(shop, record, container):
+            engine_of(shop, record).get(container.id).pause()
+            container.state = PAUSED
+            shop.records.set_state(record, container, "pause")
 
 
 def unpause(shop: Shop, reference: str) -> None:
@@ -44,12 +46,10 @@ def unpause(shop: Shop, reference: str) -> None:
 
 def thaw(shop: Shop, record: PodRecord, container: ContainerRecord) -> None:
     """Let one paused container run on."""
-    try:
-        engine_of(shop, record).get(container.id).resume()
-    except (Conflict, NotFound):
-        pass  # thawed by somebody else, or dead by now
-    container.state = RUNNING
-    shop.records.set_state(record, container, "unpause")
+    with Freezing(shop, record, container):
+        let_run(shop, record, container)
+        container.state = RUNNING
+        shop.records.set_state(record, container, "unpause")
 
 
 def rename(shop: Shop, reference: str, name: str) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import stat as modes
 
-from lading.errors import Conflict, Exhausted, InvalidInput, KernelError, LadingError, NotFound
+from lading.errors import Exhausted, InvalidInput, KernelError, LadingError, NotFound
 from lading.kernel.paths import make_directory_inside, open_inside
 from lading.node.engine import engine_of
 from lading.node.model import RUNNING
@@ -344,12 +344,9 @@ def commit(
     """An image of the container, frozen meanwhile (unless ``pause`` is off) so that no file is half written."""
     record, made = _target(shop, reference)
     image, rootfs = _rootfs(shop, record, made)
-    frozen = None
-    if pause and made.state == RUNNING and alive(made.pid, made.pid_start):
-        frozen = engine_of(shop, record).get(made.id)
-        frozen.pause()
-    try:
-        committed = shop.images.commit(
+
+    def make() -> Image:
+        return shop.images.commit(
             image,
             rootfs.upper,
             changes=changes,
@@ -359,11 +356,17 @@ def commit(
             lower=rootfs.lower,
             base=rootfs.base,
         )
-    finally:
-        if frozen is not None:
+
+    if pause and made.state == RUNNING and alive(made.pid, made.pid_start):
+        from lading.node.freezing import Freezing, let_run
+
+        with Freezing(shop, record, made):
+            engine_of(shop, record).get(made.id).pause()
             try:
-                frozen.resume()
-            except Conflict:
-                pass  # it died while frozen
+                committed = make()
+            finally:
+                let_run(shop, record, made)
+    else:
+        committed = make()
     shop.records.event(record, "commit", {"imageID": committed.id}, made)
     return committed

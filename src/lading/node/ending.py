@@ -9,6 +9,7 @@ from lading.errors import Conflict, InvalidInput, LadingError, NotFound
 from lading.node import remove as removal
 from lading.node import wire
 from lading.node.detached import is_running
+from lading.node.freezing import let_run
 from lading.node.looking import refresh
 from lading.node.model import CREATED, EXITED, MAIN, PAUSED, RESTARTING, RUNNING
 from lading.node.shop import alive
@@ -87,6 +88,7 @@ def _stop_directly(shop: Shop, record: PodRecord, timeout: float | None, signal:
     for container in living:
         if not _wait_dead(shop, container, end):
             _signal(shop, container, 9)
+            let_run(shop, record, container)
             _wait_dead(shop, container, time.monotonic() + 10.0)
     if _keeper_lives(record):
         return
@@ -180,10 +182,8 @@ def kill(shop: Shop, reference: str, number: int) -> None:
         shop.records.update(record, "stopped")
     for target in living:
         _signal(shop, target, number)
-        if number == 9 and target.state == PAUSED:
-            from lading.node import control
-
-            control.thaw(shop, record, target)
+        if number == 9:
+            let_run(shop, record, target)
     from lading.formats import signals
 
     for target in living:

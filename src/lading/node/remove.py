@@ -85,6 +85,8 @@ def release(shop: Shop, record: PodRecord) -> None:
         except NotFound:
             if alive(container.pid, container.pid_start):
                 os.kill(container.pid, 9)
+            # Killed between claiming the id and writing its state: a bare directory, which is no container yet.
+            tree.remove(f"{shop.roots.runtime}/{container.id}")
             continue
         try:
             handle.delete(force=True)

@@ -199,8 +199,11 @@ class PodRunner:
                 self.shop.kernel.pidfd_send_signal(running.pidfd, number)
             except LadingError:
                 pass
-            if number == _SIGKILL and running.record.state == "paused" and running.handle is not None:
-                running.handle.resume()
+            if number == _SIGKILL and running.handle is not None:
+                from lading.node.freezing import let_run
+
+                # Not by the state in the record: commands freeze and thaw without asking us.
+                let_run(self.shop, self.record, running.record)
 
     # -- one container ---------------------------------------------------------------------------------------------
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gc
 import os
-import random
 import signal
 import subprocess
 import sys
@@ -21,8 +20,6 @@ from lading.roots import Roots
 
 pytestmark = pytest.mark.root
 Make = Callable[..., Pod]
-#: Random kills; 500 with LADING_KILLS=500.
-KILLS = int(os.environ.get("LADING_KILLS", "12"))
 
 
 def _until(check: Callable[[], bool], seconds: float = 10.0) -> None:
@@ -122,6 +119,52 @@ def test_repair_resumes_a_restart_policy(node: Node, one: Make) -> None:
     _until(lambda: node.inspect("phoenix").state == "running")
 
 
+def test_a_claimed_id_without_a_state_goes_with_its_pod(node: Node, roots: Roots, one: Make) -> None:
+    node.run_detached(one("sleep", "100", name="claimed"))
+    record = node.inspect("claimed")
+    _kill_keeper(node, "claimed")
+    os.kill(record.container.pid, signal.SIGKILL)
+    _until(lambda: node.inspect("claimed").state == "exited")
+    place = f"{roots.runtime}/{record.container.id}"
+    for name in os.listdir(place):
+        os.unlink(f"{place}/{name}")
+    node.remove("claimed", force=True)
+    assert not os.path.exists(place)
+    node.check(repair=True)  # the control group, which a container that is only claimed has not
+
+
+def _freeze_and_die(node: Node, name: str) -> None:
+    """What a commit that is killed leaves: frozen processes, and its file."""
+    record = node.inspect(name)
+    node.shop.runtime.get(record.container.id).pause()
+    with open(f"{node.shop.container_directory(record, record.container)}/freezing", "w"):
+        pass
+
+
+def test_a_container_that_a_killed_commit_froze_runs_on(node: Node, one: Make) -> None:
+    node.run_detached(one("sleep", "100", name="frozen"))
+    _freeze_and_die(node, "frozen")
+    assert [(f.where, f.fixed) for f in node.check(repair=True)] == [("container frozen", True)]
+    assert node.check() == []
+    assert node.shop.runtime.get(node.inspect("frozen").id).status() == "running"
+    node.pause("frozen")
+    assert node.check(repair=True) == [], "a pause that a user asked for stays"
+    assert node.inspect("frozen").state == "paused"
+    node.unpause("frozen")
+
+
+@pytest.mark.parametrize("kept", [True, False])
+def test_a_container_that_is_frozen_behind_its_records_back_dies_when_asked(
+    node: Node, one: Make, kept: bool
+) -> None:
+    node.run_detached(one("sleep", "100", name="stiff"))
+    if not kept:
+        _kill_keeper(node, "stiff")
+    _freeze_and_die(node, "stiff")
+    node.remove("stiff", force=True)
+    assert node.check() == []
+
+
 def test_things_without_a_record_are_removed(node: Node, roots: Roots) -> None:
     stray = "ab" * 32
     os.makedirs(f"{roots.pods}/{stray}/main/upper")
@@ -149,55 +192,3 @@ def test_keeper_outlives_what_its_commands_garbage_would_close(node: Node, one: 
         gc.enable()
     assert node.stop("clean", timeout=0).container.state == "exited"
     assert node.inspect("clean").container.exit_code == 137
-
-
-_VICTIM = """
-import sys
-from lading.node import Node, Stdio
-from lading.roots import Roots
-from lading.formats.pod import *
-node = Node(Roots.default())
-def pod(name, *args, mode=""):
-    made = Pod(spec=PodSpec(containers=[Container(name="main", image="busybox", args=list(args))],
-        restart_policy="Never", extras=PodExtras(container=True, network_mode=mode)))
-    made.metadata.name = name
-    return made
-number = 0
-while True:
-    number += 1
-    node.run(pod("f%d" % number, "true"), Stdio(stdin=-1, stdout=-1, stderr=-1))
-    node.run_detached(pod("d%d" % number, "sleep", "100"))
-    node.stop("d%d" % number, timeout=0)
-    node.start("f%d" % number)
-    node.remove("f%d" % number, force=True)
-    node.remove("d%d" % number, force=True)
-"""
-
-
-@pytest.mark.slow
-def test_random_kills_leave_nothing_that_repair_cannot_finish(node: Node, roots: Roots) -> None:
-    dice = random.Random(KILLS)
-    for round_ in range(KILLS):
-        victim = subprocess.Popen(
-            [sys.executable, "-c", _VICTIM], env=_env(roots), stderr=subprocess.PIPE, start_new_session=True
-        )
-        time.sleep(0.15 + dice.random() * 0.6)
-        assert victim.poll() is None, victim.stderr and victim.stderr.read()
-        victims = [victim.pid]
-        if round_ % 3 == 0:
-            victims += [r.keeper_pid for r in node.list(all=True) if r.keeper_pid > 1]
-        for pid in victims:
-            try:
-                os.kill(pid, signal.SIGKILL)
-            except ProcessLookupError:
-                pass
-        victim.wait()
-        assert victim.stderr is not None
-        victim.stderr.close()
-        time.sleep(0.3)  # a keeper that was being forked comes to its end
-        node.check(repair=True)
-        for record in node.list(all=True):
-            node.remove(record.id, force=True, volumes=True)
-        left = node.check(repair=True)
-        assert node.check() == [], left
-        assert node.list(all=True) == [] and os.listdir(roots.pods) == []
