@@ -34,20 +34,25 @@ def _address(path: str) -> tuple[str, int]:
 
 
 def listen(path: str) -> _socket.socket:
-    """A non-blocking listening socket at ``path``, replacing what a dead keeper left there."""
+    """A non-blocking listening socket at ``path``, replacing what a dead keeper left there.
+
+    The name appears when somebody listens: a caller between bind(2) and listen(2) would take the keeper for dead.
+    """
     os.makedirs(os.path.dirname(path), 0o700, exist_ok=True)
     made = _socket.socket(_socket.AF_UNIX, _SOCKET | _socket.SOCK_NONBLOCK)
-    address, fd = _address(path)
+    unborn = path + ".new"
+    address, fd = _address(unborn)
     try:
         try:
             made.bind(address)
         except OSError:
-            os.unlink(path)
+            os.unlink(unborn)
             made.bind(address)
     finally:
         if fd >= 0:
             os.close(fd)
     made.listen(128)
+    os.rename(unborn, path)
     return made
 
 

@@ -90,7 +90,7 @@ def test_a_signal_to_run_goes_to_the_container(lading) -> None:  # type: ignore[
     )
     assert process.stdout is not None and process.stdout.readline() == "up\n"
     process.send_signal(signal.SIGTERM)
-    assert process.wait(20) == 5
+    assert process.wait(90) == 5
     process.stdout.close()
 
 
@@ -116,7 +116,7 @@ def test_a_reader_that_leaves_ends_it_quietly(lading) -> None:  # type: ignore[n
         assert process.stderr is not None
         assert process.stderr.read() == b"", words
         process.stderr.close()
-        assert process.wait(20) == 141
+        assert process.wait(90) == 141
     lading("rm", "-f", "talk", check=True)
 
 
@@ -125,7 +125,7 @@ def test_following_logs_stops_with_ctrl_c(lading) -> None:  # type: ignore[no-un
     process = subprocess.Popen(lading.argv(["logs", "-f", "quiet"]), env=lading.env, stderr=subprocess.PIPE)
     time.sleep(0.5)
     process.send_signal(signal.SIGINT)
-    _, error = process.communicate(timeout=20)
+    _, error = process.communicate(timeout=90)
     assert process.returncode == 130
     assert len(error.splitlines()) <= 1
     lading("rm", "-f", "quiet", check=True)
@@ -221,7 +221,7 @@ def test_a_debug_flag_shows_where_an_error_comes_from(lading) -> None:  # type: 
 def test_stop_by_another_signal_sends_that_one_alone(lading) -> None:  # type: ignore[no-untyped-def]
     script = 'trap "echo term" TERM; trap "echo usr1; exit 7" USR1; echo ready; while :; do sleep 0.05; done'
     lading.out("run", "-d", "--name", "choosy", "busybox", "sh", "-c", script)
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while lading.out("logs", "choosy") != "ready":
         assert time.monotonic() < deadline
         time.sleep(0.02)

@@ -38,7 +38,7 @@ def test_two_containers_share_a_volume(lading, tmp_path: Path) -> None:  # type:
         == "two Running setup,writer,reader"
     )
     assert sorted(lading.out("ps", "--format", "{names}").split()) == ["two/reader", "two/writer"]
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while (got := lading("pod", "exec", "-c", "reader", "two", "--", "cat", "/data/y").stdout) == "":
         assert time.monotonic() < deadline
     assert got == "from writer\n"

@@ -82,14 +82,14 @@ def test_the_process_comes_with_the_first_goes_with_the_last_and_is_replaced_whe
     assert pid_of(networks) != first
     assert lookup(world, one, "two")[0]
     os.kill(pid_of(networks), signal.SIGKILL)
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + 60
     while not networks.check() and time.monotonic() < deadline:
         time.sleep(0.02)
     assert [f.kind for f in networks.check(repair=True)] == ["resolver"]
     assert lookup(world, one, "two")[0]
     networks.detach("one")
     networks.detach("two")
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + 60
     while os.path.exists(sock) and time.monotonic() < deadline:
         time.sleep(0.02)
     assert not os.path.exists(sock)

@@ -22,7 +22,7 @@ pytestmark = pytest.mark.root
 Make = Callable[..., Pod]
 
 
-def _until(check: Callable[[], bool], seconds: float = 10.0) -> None:
+def _until(check: Callable[[], bool], seconds: float = 60.0) -> None:
     end = time.monotonic() + seconds
     while not check():
         assert time.monotonic() < end, "it never became true"
@@ -48,7 +48,7 @@ def keeper(roots: Roots) -> Iterator[str]:
     _until(lambda: os.path.exists(path))
     yield path
     process.terminate()
-    assert process.wait(20) == 0
+    assert process.wait(90) == 0
 
 
 def test_shared_keeper_runs_many_pods_side_by_side(keeper: str, node: Node, one: Make) -> None:

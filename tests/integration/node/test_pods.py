@@ -16,7 +16,7 @@ from lading.node.model import ContainerRecord
 pytestmark = pytest.mark.root
 
 
-def _until(check: Callable[[], bool], seconds: float = 15.0) -> None:
+def _until(check: Callable[[], bool], seconds: float = 60.0) -> None:
     end = time.monotonic() + seconds
     while not check():
         assert time.monotonic() < end, "it never became true"

@@ -125,7 +125,7 @@ def test_a_signal_to_the_runtime_reaches_the_container(cli: Cli) -> None:
     with subprocess.Popen(words, env=cli.env, stdout=subprocess.PIPE, text=True) as running:
         assert running.stdout is not None and running.stdout.readline() == "ready\n"
         running.send_signal(signal.SIGTERM)
-        assert running.wait(20) == 9
+        assert running.wait(90) == 9
 
 
 def test_kept_containers_can_be_listed_and_deleted(cli: Cli) -> None:
