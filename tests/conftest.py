@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from support import leaks, surroundings
 
@@ -24,6 +25,12 @@ UNIT_LIMIT = 60.0
 INTEGRATION_LIMIT = 180.0
 STRICT = os.environ.get("LADING_TEST_STRICT") == "1"
 """Set by ``make test``: a missing peer or privilege is then a failure and not a skip."""
+
+
+# Property tests: how long an example takes is a matter of who else uses the machine, and fails nothing. Tests have limits
+# of their own, below.
+settings.register_profile("lading", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("lading")
 
 
 # -- limits of time ------------------------------------------------------------------------------------------------
