@@ -40,6 +40,9 @@ _BY_COMMAND = {
     "images": ("look", "inspect"),
 }
 
+_ON_DEMAND = {"lading.network": "network"}
+"""Module → the group that is served from when this module is first asked for: ``--network none`` does without."""
+
 _unserved: list[str] = []
 """The groups whose files should be written anew."""
 
@@ -77,8 +80,8 @@ def runtime() -> NoReturn:
 
 
 def _collect_rarely() -> None:
-    # Nearly nothing that a short command makes is garbage, and looking for it takes a tenth of its time: a millisecond of reading a
-    # start file alone.
+    # Nearly nothing that a short command makes is garbage, and looking for it takes a tenth of its time: a millisecond
+    # of reading a start file alone.
     gc.set_threshold(20_000, 20, 50)
 
 
@@ -94,7 +97,11 @@ class Finder:
         """The module's spec, like the ordinary one; none when the module is not ours or has been edited."""
         entry = self.index.pop(name, None)
         if entry is None:
-            return None
+            group = _ON_DEMAND.get(name)
+            if not group or group in _finders or group in _unserved:
+                return None
+            serve(group)
+            return _finders[group].find_spec(name) if group in _finders else None
         origin, cached, modified, size = entry
         try:
             now = os.stat(origin)

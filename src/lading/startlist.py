@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import marshal
 import os
-from _frozen_importlib_external import SourceFileLoader
+from _frozen_importlib_external import SourceFileLoader, cache_from_source
 
 from lading import start
 
@@ -39,14 +39,18 @@ _GROUPS = {
     # lading run, create, start
     "run": f"""
         {_KERNEL} {_RUNTIME} {_COMMAND} {_NODE}
-        lading: images network
+        lading: images
         lading.cli: progress run runflags translate translate_limits translate_network translate_rights
         lading.formats: capnames digest oci_image reference rootfs
         lading.images: files image names storage
+        lading.node: etcfiles health layered lifecycle logwriter loop names podnetwork prepare refused remove restart
+        lading.node: runner sandbox seccomp_profile sequence streams tree
+    """,
+    # whatever needs the network: it is served from when lading.network is imported
+    "network": """
+        lading: network
         lading.kernel: netlink netlink_netns netlink_route nftables nftelements
         lading.network: addresses attaching bridge firewall flows ipam model networks ports publishing resolv routing store
-        lading.node: detached etcfiles health layered lifecycle logfile loop names podnetwork prepare refused remove
-        lading.node: restart runner sandbox seccomp_profile sequence streams tree
     """,
     "exec": f"""
         {_KERNEL} {_RUNTIME} {_COMMAND} {_NODE}
@@ -64,13 +68,11 @@ _GROUPS = {
     """,
     # what lading inspect and images take besides
     "inspect": """
-        lading: images kernel network
+        lading: images kernel
         lading.cli: images inspect_container networks outfile volumes
         lading.formats: digest oci_image platform quantity reference rootfs
         lading.images: files image names
-        lading.kernel: capabilities ffi files libc mounts namespaces netlink netlink_route nftables nftelements
-        lading.kernel: process userns
-        lading.network: addresses bridge firewall model networks resolv routing store
+        lading.kernel: capabilities ffi files libc mounts namespaces process userns
     """,
     "runtime": f"""
         {_KERNEL} {_RUNTIME}
@@ -107,11 +109,13 @@ def write(group: str) -> None:
     codes: dict[str, object] = {}
     for name in modules(group):
         origin = _source(name)
-        cached = _cached(origin)
-        info = os.stat(origin)
+        try:
+            info = os.stat(origin)
+        except FileNotFoundError:
+            continue  # renamed: the list is wrong, the others are not
         code = SourceFileLoader(name, origin).get_code(name)
         if code is not None:
-            index[name] = (origin, cached, info.st_mtime_ns, info.st_size)
+            index[name] = (origin, cache_from_source(origin), info.st_mtime_ns, info.st_size)
             codes[name] = code
     first, second = marshal.dumps((start.PACKAGE, index)), marshal.dumps(codes)
     lengths = len(first).to_bytes(4, "little") + len(second).to_bytes(4, "little")
@@ -121,12 +125,6 @@ def write(group: str) -> None:
 def _source(name: str) -> str:
     path = start.PACKAGE + name.removeprefix("lading").replace(".", "/")
     return f"{path}/__init__.py" if os.path.isdir(path) else f"{path}.py"
-
-
-def _cached(origin: str) -> str:
-    from _frozen_importlib_external import cache_from_source
-
-    return cache_from_source(origin)
 
 
 def _replace(where: str, data: bytes) -> None:

@@ -67,13 +67,13 @@ def test_nearly_all_that_commands_import_is_in_their_start_files(
 
     lading(lading_env, "run", "--rm", "busybox", "true")  # compiles the default seccomp filter, once for all
     check("run", "run", "--rm", "--network", "none", "busybox", "true")
-    check("run", "run", "--rm", "busybox", "true")
-    check("run", "run", "-d", "--name", "sleeper", "busybox", "sleep", "600")
+    check("run network", "run", "--rm", "busybox", "true")
+    check("run network", "run", "-d", "--name", "sleeper", "busybox", "sleep", "600")
     try:
         check("exec", "exec", "sleeper", "true")
         check("look", "ps")
         check("look", "logs", "sleeper")
-        check("look inspect", "inspect", "sleeper")
+        check("look inspect network", "inspect", "sleeper")
         check("look inspect", "images")
     finally:
         lading(lading_env, "rm", "-f", "sleeper")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import zlib
 
 from lading import errors
 from lading.roots import Roots
@@ -43,3 +44,5 @@ def test_variables_override_every_root() -> None:
 def test_two_roots_never_share_a_kernel_name() -> None:
     assert Roots("/a", "", "", 0).tag != Roots("/b", "", "", 0).tag
     assert Roots("/var/lib/lading", "", "", 0).tag == "lading"
+    for path in ("/a", "/srv/größer", "/" + "x" * 300):
+        assert Roots(path, "", "", 0).tag == f"lading-{zlib.crc32(path.encode()) & 0xFFFFFF:06x}"

@@ -116,7 +116,7 @@ def test_a_start_imports_only_what_the_budget_allows(entry: str) -> None:
 
 
 GROUPS = {
-    "lading run": ("run",),
+    "lading run": ("run", "network"),
     "lading-runtime": ("runtime",),
 }
 """Entry point → its start files."""

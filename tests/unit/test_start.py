@@ -103,6 +103,20 @@ def test_a_reload_reads_the_source(tree: Tree) -> None:
     assert importlib.reload(module).VALUE == "new"
 
 
+def test_a_group_may_wait_until_one_of_its_modules_is_asked_for(
+    tree: Tree, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(start, "_ON_DEMAND", {"lading.tinymodule": GROUP, "lading.tinypack": "nothing"})
+    monkeypatch.setattr(start, "path", lambda group: f"{tree.file.parent}/start-{group}")
+    monkeypatch.setitem(startlist._GROUPS, "first", "lading: start")
+    startlist.write("first")
+    forget()
+    start.serve("first")
+    assert GROUP not in start._finders
+    assert not served(importlib.import_module("lading.tinypack")) and start._unserved == ["nothing"]
+    assert served(importlib.import_module("lading.tinymodule")) and GROUP in start._finders
+
+
 def test_a_source_that_is_gone_is_not_served(tree: Tree) -> None:
     tree.source.unlink()
     with pytest.raises(ModuleNotFoundError):
@@ -255,5 +269,9 @@ def test_the_lists_name_modules_that_exist_each_once() -> None:
         missing = [n for n in names if not Path(startlist._source(n)).is_relative_to(source)]
         missing += [n for n in names if not Path(startlist._source(n)).is_file()]
         assert missing == []
-    used = {group for groups in start._BY_COMMAND.values() for group in groups} | {"runtime"}
+    used = (
+        {group for groups in start._BY_COMMAND.values() for group in groups}
+        | {"runtime"}
+        | set(start._ON_DEMAND.values())
+    )
     assert used == set(startlist.GROUPS)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import select
 import time
-from _heapq import heappop, heappush
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -26,9 +25,6 @@ class Timer:
     def cancel(self) -> None:
         """Never call it."""
         self.call = None
-
-    def __lt__(self, other: Timer) -> bool:
-        return self.when < other.when
 
 
 class Loop:
@@ -57,7 +53,11 @@ class Loop:
     def at(self, when: float, call: Callable[[], None]) -> Timer:
         """Call at ``when``."""
         timer = Timer(when, call)
-        heappush(self._timers, timer)
+        # Sorted by hand: there are few, the new one is mostly the last, and heapq is one more library to load.
+        place = len(self._timers)
+        while place and when < self._timers[place - 1].when:
+            place -= 1
+        self._timers.insert(place, timer)
         return timer
 
     def after(self, seconds: float, call: Callable[[], None]) -> Timer:
@@ -89,7 +89,7 @@ class Loop:
         """Wait for something (at most ``longest`` seconds) and deal with it."""
         timers = self._timers
         while timers and timers[0].call is None:
-            heappop(timers)
+            timers.pop(0)
         wait = longest
         if timers:
             due = max(0.0, timers[0].when - time.monotonic())
@@ -102,7 +102,7 @@ class Loop:
         if timers:
             now = time.monotonic()
             while timers and timers[0].when <= now:
-                timer = heappop(timers)
+                timer = timers.pop(0)
                 if timer.call is not None:
                     timer.call()
 
