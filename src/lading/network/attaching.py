@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 
-from lading.errors import Conflict, InvalidInput, NotFound, Unsupported
+from lading.errors import Conflict, InvalidInput, LadingError, NotFound, Unsupported
 from lading.formats import jsontext
 from lading.kernel import netlink_netns as netns
 from lading.kernel.netlink import Netlink
@@ -55,6 +55,7 @@ def reserve(networks: Networks, request: AttachRequest) -> Reserved:
     """See :meth:`lading.network.Networks.reserve`."""
     if request.mode:
         raise Unsupported(f"network mode {request.mode!r}", hint="open the namespace and pass its descriptor")
+    publishing.refuse_for_user(networks, request.ports)
     wants = request.networks or [NetworkRequest(name=DEFAULT_NETWORK)]
     joined = [networks.get(DEFAULT_NETWORK if w.name in ("default", "bridge") else w.name) for w in wants]
     if len({n.id for n in joined}) != len(joined):
@@ -324,6 +325,18 @@ def detach(networks: Networks, owner: str, namespace: int) -> None:
     with store:
         store.forget(owner)
         leave_user_host(networks)
+    stop_relaying(networks, published)
+
+
+def stop_relaying(networks: Networks, published: Sequence[PublishedPort]) -> None:
+    """Have relayed ports free again now, and not when the relay next looks into the records."""
+    if any(p.relayed for p in published):
+        from lading.network.names import refresh
+
+        try:
+            refresh(networks.roots)
+        except LadingError:
+            pass  # about another port, or from one that hangs: check tells
 
 
 def leave_user_host(networks: Networks) -> None:

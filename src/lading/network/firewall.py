@@ -80,7 +80,7 @@ def table(tag: str, networks: Iterable[Network], ports: Iterable[PublishedPort])
     """The whole table anew, in one transaction: what is recorded, and nothing else, is there afterwards."""
     parts = [f"add table inet {tag}\ndelete table inet {tag}\ntable inet {tag} {{\n{_TABLE}}}\n"]
     parts.extend(network_elements(tag, network, "add") for network in networks)
-    parts.append(port_elements(tag, ports, "add"))
+    parts.append(port_elements(tag, [p for p in ports if not p.relayed], "add"))
     return "".join(parts)
 
 

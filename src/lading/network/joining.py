@@ -78,6 +78,7 @@ class Plan:
 
     def refuse(self) -> None:
         """Refuse what a running pod cannot do, before anything is touched."""
+        publishing.refuse_for_user(self.networks, self.request.ports)
         if not self.networks.roots.uid:
             return
         had = {i.network for i in self.before.interfaces}
@@ -129,16 +130,18 @@ class Plan:
             return list(self.before.ports)
         container = publishing.carriers(self.after, self.joined)
         kept = [
-            p.replace(container_ip=container[family])
+            p.replace(container_ip=address)
             for p in self.before.ports
-            if (family := 6 if ":" in p.host_ip else 4) in container
+            if (address := ports.target(container, p.host_ip))
         ]
         if self.networks.roots.uid and self.before.ports:
             return kept
         wanted = publishing.with_host_ip(self.request.ports, self.after, self.joined)
         missing = ports.missing(wanted, container, kept)
         taken = publishing.taken_by(self.networks.store)
-        return kept + (ports.publish(missing, container, taken, reservation) if missing else [])
+        fresh = ports.publish(missing, container, taken, reservation) if missing else []
+        reservation.leave(fresh)
+        return kept + fresh
 
     # -- making ------------------------------------------------------------------------------------------------------
 
@@ -263,6 +266,7 @@ class Plan:
                 after.mode = "none"
                 store.forget(owner)
                 attaching.leave_user_host(self.networks)
+        attaching.stop_relaying(self.networks, self.before.ports)
         return after
 
 

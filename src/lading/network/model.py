@@ -72,6 +72,11 @@ class PublishedPort(Record):
     container_ip: str
     container_port: int
 
+    @property
+    def relayed(self) -> bool:
+        """Whether a process carries it (:mod:`lading.network.relay`): no rule of the kernel can."""
+        return ":" in self.host_ip and (":" not in self.container_ip or self.host_ip == "::1")
+
 
 class AttachRequest(Record):
     """What one pod wants of the network.

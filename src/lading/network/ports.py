@@ -83,6 +83,13 @@ class Reservation:
             held.close()
         self._sockets.clear()
 
+    def leave(self, published: Sequence[PublishedPort]) -> None:
+        """Let go of ports that another process of ours will listen on."""
+        wanted = {(p.host_ip, p.host_port) for p in published if p.relayed}
+        for held in [s for s in self._sockets if tuple(s.getsockname()[:2]) in wanted]:
+            self._sockets.remove(held)
+            held.close()
+
     def detach(self) -> list[int]:
         """Hand the descriptors over to the caller."""
         held = [s.detach() for s in self._sockets]
@@ -116,7 +123,7 @@ def missing(
     """
     made = []
     for mapping in mappings:
-        if mapping.host_ip and ad.parse_address(mapping.host_ip)[0] not in container:
+        if mapping.host_ip and not target(container, mapping.host_ip):
             continue
         for host_ip in _host_addresses(mapping, container):
             for step in range(mapping.count):
@@ -132,6 +139,14 @@ def missing(
                         mapping.replace(container_port=port, host_port=number, host_ip=host_ip, count=1)
                     )
     return made
+
+
+def target(container: dict[int, str], host_ip: str) -> str:
+    """The container's address that a host address leads to, the same family's if it has one; empty for none.
+
+    What arrives at an IPv6 address can be relayed to IPv4; the other way round nobody asks for.
+    """
+    return container.get(6, container.get(4, "")) if ":" in host_ip else container.get(4, "")
 
 
 def keep_only(held: Sequence[int], published: Sequence[PublishedPort]) -> list[int]:
@@ -171,7 +186,7 @@ def publish(
                     protocol=mapping.protocol,
                     host_ip=host_ip,
                     host_port=port,
-                    container_ip=container[6 if ":" in host_ip else 4],
+                    container_ip=target(container, host_ip),
                     container_port=mapping.container_port + step,
                 )
                 for host_ip in hosts
@@ -183,16 +198,14 @@ def _host_addresses(mapping: PortMapping, container: dict[int, str]) -> list[str
     if not mapping.host_ip:
         return [a for family, a in ((4, "0.0.0.0"), (6, "::")) if family in container]
     family, number = ad.parse_address(mapping.host_ip)
-    if family == 6 and number == 1:
-        raise Unsupported(
-            f"port {mapping.container_port} cannot be published on ::1: IPv6 routes no loopback address anywhere else",
-            hint="publish on 127.0.0.1",
-        )
-    if family not in container:
+    if not target(container, mapping.host_ip):
         raise InvalidInput(
             f"port {mapping.container_port} is published on {mapping.host_ip}, "
-            f"but the container has no IPv{family} address",
-            hint="put it on a network made with --ipv6" if family == 6 else "",
+            f"but the container has no IPv{family} address"
+        )
+    if mapping.protocol == "sctp" and (family == 6 and (6 not in container or number == 1)):
+        raise Unsupported(
+            f"port {mapping.container_port}/sctp on {mapping.host_ip}: only TCP and UDP are relayed to the container"
         )
     return [ad.show_address(family, number)]
 

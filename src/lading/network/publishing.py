@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from lading.errors import InvalidInput, KernelError
+from lading.errors import InvalidInput, KernelError, Unsupported
 from lading.kernel.nftelements import change
 from lading.network import firewall, flows, ports, routing
 from lading.network.model import Attachment, AttachRequest, Network, PortMapping, PublishedPort
@@ -63,6 +63,7 @@ def record(
         )
     wanted = with_host_ip(request.ports, attachment, joined)
     attachment.ports = ports.publish(wanted, container, taken_by(store), reservation)
+    reservation.leave(attachment.ports)
     write(store, request.id, attachment.ports)
 
 
@@ -101,6 +102,16 @@ def taken_by(store: Store) -> Callable[[str, int, str], str]:
     return taken
 
 
+def refuse_for_user(networks: Networks, mappings: Sequence[PortMapping]) -> None:
+    """Refuse what neither pasta nor slirp4netns forwards, before anything is touched."""
+    for mapping in mappings:
+        if networks.roots.uid and ":" in mapping.host_ip:
+            raise Unsupported(
+                f"port {mapping.container_port} on {mapping.host_ip}: an ordinary user publishes on IPv4 alone",
+                hint="name an IPv4 address of this host",
+            )
+
+
 def anywhere(published: Sequence[PublishedPort]) -> list[PublishedPort]:
     """The ports as they arrive in an ordinary user's own host namespace: always at the uplink's address."""
     return [p.replace(host_ip="") for p in published]
@@ -121,6 +132,9 @@ def move(networks: Networks, before: Sequence[PublishedPort], after: Sequence[Pu
 
     Ports of ``before`` that are not in the table any more, or lead elsewhere, are no error.
     """
+    before, after = ([p for p in given if not p.relayed] for given in (before, after))
+    if not before and not after:
+        return
     wire, tag = networks.netfilter, networks.tag
     gone = [firewall.port_element(p, add=False) for p in before]
     come = [firewall.port_element(p, add=True) for p in after]

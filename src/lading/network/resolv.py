@@ -77,8 +77,9 @@ def fill(attachment: Attachment, networks: Sequence[Network]) -> None:
 
 
 def needs_resolver(attachment: Attachment, networks: Sequence[Network]) -> bool:
-    """Whether one of the attachment's name servers is ours."""
-    return any(g in attachment.nameservers for n in networks for g in n.gateways)
+    """Whether one of the attachment's name servers is ours, or a port of it is relayed by the same process."""
+    served = any(g in attachment.nameservers for n in networks for g in n.gateways)
+    return served or any(p.relayed for p in attachment.ports)
 
 
 def resolv_conf(

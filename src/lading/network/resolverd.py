@@ -10,8 +10,9 @@ import sys
 import time
 
 from lading.network import addresses as ad
-from lading.network import resolv
+from lading.network import publishing, resolv
 from lading.network.names import directory
+from lading.network.relay import Relay
 from lading.network.resolver import Names, Resolver
 from lading.network.rootless import RESOLVER
 from lading.network.store import Store
@@ -20,6 +21,8 @@ from lading.roots import Roots
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from lading.network.model import PublishedPort
 
 #: Seconds without an attachment after which the process ends.
 LINGER = 1.0
@@ -87,8 +90,13 @@ def wanted_addresses(store: Store) -> list[str]:
     ]
 
 
+def relayed_ports(store: Store) -> list[PublishedPort]:
+    """The published ports that this process carries."""
+    return [port for port in publishing.recorded(store) if port.relayed]
+
+
 class Service:
-    """The records, the loop and the control socket together."""
+    """The records, the loop, the relay and the control socket together."""
 
     def __init__(self, roots: Roots) -> None:
         self.roots = roots
@@ -107,10 +115,14 @@ class Service:
         self._control.bind("resolver.sock")
         self._control.listen(128)
         self.resolver.watch(self._control.fileno(), self._serve)
+        self.relay = Relay()
+        self.resolver.watch(self.relay.fileno(), self.relay.ready)
 
     def refresh(self) -> None:
         """Listen on what the records want, and on nothing else."""
-        self.problem = ""
+        self.problem = self.relay.serve(relayed_ports(self.store))
+        if self.problem:
+            print(self.problem, flush=True)
         wanted = wanted_addresses(self.store)
         for address in self.resolver.addresses:
             if address not in wanted:
@@ -128,7 +140,8 @@ class Service:
         if version != self._version:
             self._version = int(str(version))
             self.refresh()
-        if self.resolver.addresses or self.problem:
+        self.relay.expire()
+        if self.resolver.addresses or self.relay.busy or self.problem:
             self._idle_since = 0.0
             return True
         now = time.monotonic()
@@ -140,7 +153,7 @@ class Service:
     def _retire(self) -> bool:
         """Go, unless somebody recorded an attachment meanwhile; who records one later starts a successor."""
         with self.store:
-            if wanted_addresses(self.store):
+            if wanted_addresses(self.store) or relayed_ports(self.store):
                 self._version = -1
                 return False
             os.unlink("resolver.sock")

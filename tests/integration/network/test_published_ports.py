@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import select
+import signal
 import socket
 import subprocess
 import sys
@@ -122,10 +123,18 @@ def test_what_the_kernel_or_the_container_cannot_do_is_said(world):
     networks = world.networks()
     networks.create("both", ipv6=True)
     both = [NetworkRequest(name="both")]
-    with pytest.raises(Unsupported, match=r"cannot be published on ::1.*127\.0\.0\.1"):
-        world.attach(networks, "s", networks=both, ports=publish(host_port=8080, host_ip="::1"))
-    with pytest.raises(InvalidInput, match=r"no IPv6 address.*--ipv6"):
-        world.attach(networks, "s", ports=publish(host_port=8080, host_ip="::"))
+    with pytest.raises(Unsupported, match="only TCP and UDP are relayed"):
+        world.attach(
+            networks, "s", networks=both, ports=publish(host_port=8080, host_ip="::1", protocol="sctp")
+        )
+    networks.create("six", subnets=["fd00:6::/64"])
+    with pytest.raises(InvalidInput, match="no IPv4 address"):
+        world.attach(
+            networks,
+            "s",
+            networks=[NetworkRequest(name="six")],
+            ports=publish(host_port=8080, host_ip="127.0.0.1"),
+        )
     try:
         socket.socket(socket.AF_INET, socket.SOCK_STREAM, 132).close()
     except OSError:
@@ -136,6 +145,83 @@ def test_what_the_kernel_or_the_container_cannot_do_is_said(world):
         made = world.attach(networks, "s", ports=publish(host_port=8080, protocol="sctp"))
         assert "sctp . 8080" in world.run(None, "nft", "list", "table", "inet", networks.tag)
         assert made.ports[0].protocol == "sctp"
+
+
+ECHO = """
+import socket, sys
+s = socket.create_server(("0.0.0.0", 80), backlog=64)
+print("up", flush=True)
+while True:
+    c, _ = s.accept()
+    got = b""
+    while block := c.recv(1 << 16): got += block
+    c.sendall(got[::-1]); c.close()
+"""
+
+
+@pytest.mark.parametrize("kind", ["tcp", "udp"])
+@pytest.mark.parametrize(("host_ip", "ipv6"), [("::1", True), ("::1", False), ("::", False)])
+def test_ports_of_ipv6_loopback_and_of_ipv4_containers_are_relayed(world, kind, host_ip, ipv6):
+    networks = world.networks()
+    networks.create("net", ipv6=ipv6)
+    ports = publish(host_port=8080, host_ip=host_ip, protocol=kind)
+    for name in ("first", "second"):  # the second finds the port free at once
+        pod = world.attach(networks, name, networks=[NetworkRequest(name="net")], ports=ports)
+        world.serve(pod, "::" if ipv6 else "0.0.0.0", 80, name, kind)
+        assert world.fetch(None, "::1", 8080, kind, 30).startswith(name)
+        outside = world.fetch(world.outside, "fd00:a::1", 8080, kind, 30 if host_ip == "::" else 1)
+        assert outside.startswith(name) == (host_ip == "::")
+        with (
+            socket.socket(
+                socket.AF_INET6, socket.SOCK_STREAM if kind == "tcp" else socket.SOCK_DGRAM
+            ) as intruder,
+            pytest.raises(OSError, match="in use"),
+        ):
+            intruder.bind(("::1", 8080))
+        networks.detach(name)
+        for held in pod.reserved:
+            os.close(held)
+
+
+def test_a_relay_carries_everything_both_ways_and_survives_its_end(world):
+    networks = world.networks()
+    networks.create("net")
+    pod = world.attach(
+        networks, "pod", networks=[NetworkRequest(name="net")], ports=publish(host_port=8080, host_ip="::1")
+    )
+    server = subprocess.Popen(
+        ["nsenter", f"--net=/proc/self/fd/{pod.namespace}", sys.executable, "-S", "-c", ECHO],
+        pass_fds=[pod.namespace], stdout=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    world.processes.append(server)
+    assert server.stdout is not None and server.stdout.readline() == "up\n"
+    data = os.urandom(3 << 20)
+
+    def there_and_back():
+        with socket.create_connection(("::1", 8080), 60) as wire:
+            wire.sendall(data)
+            wire.shutdown(socket.SHUT_WR)
+            got = bytearray()
+            while block := wire.recv(1 << 16):
+                got += block
+        return bytes(got) == data[::-1]
+
+    assert there_and_back()
+    with open(networks.roots.run + "/network/resolver.lock") as lock:
+        os.kill(int(lock.read()), signal.SIGKILL)
+    deadline = time.monotonic() + 60
+    while not [f for f in networks.check(repair=True) if f.kind == "resolver"]:
+        assert time.monotonic() < deadline, "check does not miss the relay"
+        time.sleep(0.05)
+    assert there_and_back()
+    server.kill()
+    server.wait()
+    with socket.create_connection(("::1", 8080), 60) as wire:  # nobody listens: reset, never silence
+        wire.settimeout(60)
+        try:
+            assert wire.recv(10) == b""
+        except ConnectionResetError:
+            pass
 
 
 ASKER = """
