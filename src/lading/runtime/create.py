@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from lading.runtime.request import RunRequest
     from lading.runtime.resources import CgroupHandle
 
+_CAP_SYS_ADMIN = 21
 OCI_VERSION = "1.2.0"
 START, RESULT = "start.fifo", "result.fifo"
 
@@ -234,6 +235,8 @@ def _questions(job: Job) -> int:
 
 def _prepare(kernel: Kernel, job: Job) -> None:
     """What takes the creator's own power: sources that the container's root may not reach."""
+    # An ordinary user has no such power; what it may not reach, root of its user namespace may not reach either.
+    powerful = "user" not in job.plan.new or bool(kernel.capget()[0] >> _CAP_SYS_ADMIN & 1)
     for index, mount in enumerate(job.spec.mounts):
         if not mounts.is_bind(mount):
             if mount.uid_mappings or mount.gid_mappings:
@@ -242,9 +245,9 @@ def _prepare(kernel: Kernel, job: Job) -> None:
         options = Options(mount.options)
         if options.idmap or mount.uid_mappings or mount.gid_mappings:
             job.sources[index] = _idmapped(kernel, job, index, options)
-        elif "user" in job.plan.new:
+        elif "user" in job.plan.new and powerful:
             job.sources[index] = mounts.make_bind(kernel, mount, options)
-    if "user" in job.plan.new and "mount" in job.plan.new:
+    if "user" in job.plan.new and "mount" in job.plan.new and powerful:
         root = job.spec.root
         path = os.path.join(job.bundle, root.path) if root else ""
         job.root_mount = rootfs.make(kernel, job.rootfs, path)

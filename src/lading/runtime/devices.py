@@ -49,11 +49,15 @@ def populate(kernel: Kernel, root_fd: int, extra: list[Device], *, bind: bool) -
         if f"/dev/{name}" in wanted:
             continue
         bind = _default(kernel, root_fd, dev, name, os.makedev(major, minor), bind)
+    own_terminals = _exists(kernel, root_fd, "dev/pts/ptmx")
     for device in extra:
-        _extra(kernel, root_fd, device, bind)
+        if not (
+            own_terminals and device.path.rstrip("/") == "/dev/ptmx"
+        ):  # asked for beside the default: the same
+            _extra(kernel, root_fd, device, bind)
     for name, target in LINKS.items():
         _link(kernel, dev, name, target)
-    if _exists(kernel, root_fd, "dev/pts/ptmx"):
+    if own_terminals:
         _ptmx(kernel, dev)
     kernel.umask(mask)
     kernel.close(dev)

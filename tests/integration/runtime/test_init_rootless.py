@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import os
+import shutil
 import subprocess
 import sys
+import tempfile
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+import lading
 
 pytestmark = pytest.mark.root
 
@@ -68,3 +74,50 @@ def test_additional_groups_are_refused_where_the_namespace_forbids_them(
     )
     assert done.returncode == 1
     assert "additionalGids" in done.stderr
+
+
+@pytest.fixture
+def ordinary() -> Iterator[tuple[Path, Callable[..., subprocess.CompletedProcess[str]]]]:
+    """``lading-runtime`` for a user who is nobody in particular, in a bundle of his own with a copy of the package."""
+    home = Path(tempfile.mkdtemp(prefix="ldordinary", dir="/tmp"))
+    shutil.copytree(
+        Path(lading.__file__).parent, home / "src/lading", ignore=shutil.ignore_patterns("__pycache__")
+    )
+    for name in ("bin", "dev", "proc", "sys", "tmp"):
+        (home / "rootfs" / name).mkdir(parents=True)
+    shutil.copy("/bin/busybox", home / "rootfs/bin/sh")
+    subprocess.run(["chown", "-R", "54321:54321", str(home)], check=True)
+
+    def call(*words: str) -> subprocess.CompletedProcess[str]:
+        who = ["/usr/bin/setpriv", "--reuid=54321", "--regid=54321", "--clear-groups"]
+        command = ["/usr/bin/python3", "-m", "lading.runtime.cli", "--root", f"{home}/state", *words]
+        return subprocess.run(
+            [*who, *command],
+            cwd=home,
+            env={"PATH": "/usr/bin:/bin", "PYTHONPATH": f"{home}/src", "PYTHONDONTWRITEBYTECODE": "1"},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+
+    try:
+        yield home, call
+    finally:
+        shutil.rmtree(home)
+
+
+def test_a_bundle_of_an_ordinary_user_runs_from_spec_to_delete(
+    ordinary: tuple[Path, Callable[..., subprocess.CompletedProcess[str]]],
+) -> None:
+    """No namespace around him and no helper: the container's own user namespace is all the power there is."""
+    bundle, call = ordinary
+    assert call("spec", "--rootless").returncode == 0
+    config = json.loads((bundle / "config.json").read_text())
+    script = "id -u; test -e /sys/kernel && echo sys; echo x >/dev/null && echo null"
+    config["process"] |= {"args": ["sh", "-c", script], "terminal": False, "env": ["PATH=/bin"]}
+    config["linux"]["devices"] = [{"type": "c", "path": "/dev/ptmx", "major": 5, "minor": 2}]
+    (bundle / "config.json").write_text(json.dumps(config))
+    done = call("run", "a")
+    assert (done.returncode, done.stdout.split()) == (0, ["0", "sys", "null"]), done.stderr
+    assert call("list", "-q").stdout == ""
