@@ -41,7 +41,10 @@ def preload(process: Process | None, hooks: bool) -> None:
     if hooks:
         from lading.runtime import hooks as _  # noqa: F401
     if process is not None and process.terminal:
-        import _socket  # noqa: F401
+        import _socket
+        import struct
+
+        assert _socket and struct
 
 
 def forbid_imports() -> None:

@@ -88,7 +88,10 @@ def ordinary() -> Iterator[tuple[Path, Callable[..., subprocess.CompletedProcess
     shutil.copy("/bin/busybox", home / "rootfs/bin/sh")
     subprocess.run(["chown", "-R", "54321:54321", str(home)], check=True)
 
-    def call(*words: str) -> subprocess.CompletedProcess[str]:
+    def call(*words: str, quiet: bool = False) -> subprocess.CompletedProcess[str]:
+        out = (
+            subprocess.DEVNULL if quiet else subprocess.PIPE
+        )  # a pipe would stay open as long as a container
         who = ["/usr/bin/setpriv", "--reuid=54321", "--regid=54321", "--clear-groups"]
         command = ["/usr/bin/python3", "-m", "lading.runtime.cli", "--root", f"{home}/state", *words]
         return subprocess.run(
@@ -96,9 +99,10 @@ def ordinary() -> Iterator[tuple[Path, Callable[..., subprocess.CompletedProcess
             cwd=home,
             env={"PATH": "/usr/bin:/bin", "PYTHONPATH": f"{home}/src", "PYTHONDONTWRITEBYTECODE": "1"},
             stdin=subprocess.DEVNULL,
-            capture_output=True,
+            stdout=out,
+            stderr=out,
             text=True,
-            timeout=60,
+            timeout=120,
         )
 
     try:
@@ -121,3 +125,14 @@ def test_a_bundle_of_an_ordinary_user_runs_from_spec_to_delete(
     done = call("run", "a")
     assert (done.returncode, done.stdout.split()) == (0, ["0", "sys", "null"]), done.stderr
     assert call("list", "-q").stdout == ""
+    # The system's interpreter has loaded less than ours: what the entering process needs must be loaded before it enters.
+    config["process"]["args"] = ["sleep", "600"]
+    (bundle / "config.json").write_text(json.dumps(config))
+    os.symlink("sh", bundle / "rootfs/bin/sleep")
+    assert call("run", "--detach", "b", quiet=True).returncode == 0
+    size = {"height": 31, "width": 97}
+    process = {"args": ["sh", "-c", "stty size"], "cwd": "/", "terminal": True, "consoleSize": size}
+    (bundle / "process.json").write_text(json.dumps(process))
+    inside = call("exec", "--process", "process.json", "b")
+    assert call("delete", "--force", "b").returncode == 0
+    assert (inside.returncode, inside.stdout) == (0, "31 97\n"), inside.stderr
