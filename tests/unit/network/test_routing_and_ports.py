@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from lading.network.model import Interface, PortMapping, PublishedPort
-from lading.network.ports import missing
+from lading.network.ports import missing, target
 from lading.network.routing import default_routes, ranked
 
 
@@ -41,10 +41,19 @@ def test_a_new_family_gets_the_number_that_the_other_has() -> None:
 def test_a_range_lacks_only_what_is_not_there_and_a_family_without_address_waits() -> None:
     wants = [
         PortMapping(container_port=80, host_port=8080, count=3),
-        PortMapping(container_port=9, host_port=9, host_ip="::1"),
+        PortMapping(container_port=9, host_port=9, host_ip="127.0.0.1"),
     ]
-    found = missing(wants, {4: "10.0.0.2"}, [published("0.0.0.0", 8081, 81)])
-    assert [(p.host_ip, p.host_port, p.container_port) for p in found] == [
-        ("0.0.0.0", 8080, 80),
-        ("0.0.0.0", 8082, 82),
+    found = missing(wants, {6: "fd00::2"}, [published("::", 8081, 81)])
+    assert [(p.host_ip, p.host_port, p.container_port) for p in found] == [("::", 8080, 80), ("::", 8082, 82)]
+
+
+def test_an_ipv6_address_of_the_host_leads_to_either_family_and_an_ipv4_one_to_ipv4_alone() -> None:
+    assert target({4: "10.0.0.2", 6: "fd00::2"}, "::") == "fd00::2"
+    assert target({4: "10.0.0.2"}, "::1") == "10.0.0.2"
+    assert target({6: "fd00::2"}, "127.0.0.1") == ""
+    assert [p.relayed for p in (published("::1"), published("::"), published("0.0.0.0"))] == [
+        True,
+        True,
+        False,
     ]
+    assert not published("::").replace(container_ip="fd00::2").relayed
