@@ -277,9 +277,16 @@ def _network(record: PodRecord) -> dict[str, object]:
         listed = ports.get(key)
         entry = {"HostIp": port.host_ip or "0.0.0.0", "HostPort": str(port.host_port)}
         ports[key] = [*listed, entry] if isinstance(listed, list) else [entry]
-    aliases = {n.name: n.aliases for n in record.pod.spec.extras.networks}
+    asked = record.pod.spec.extras.networks
+    from lading.node.model import NetworkRecord
+
+    aliases = {outer_name(n.name): n.aliases for n in asked}
+    places = {outer_name(n.name): n for n in record.networks}
+    if not (record.pod.spec.host_network or record.pod.spec.extras.network_mode):
+        for name in [outer_name(n.name) for n in asked] or ["bridge"]:
+            places.setdefault(name, NetworkRecord(name=name))  # where it will be once it runs
     networks = {
-        outer_name(n.name): {
+        name: {
             "IPAddress": n.ipv4,
             "IPPrefixLen": n.ipv4_prefix,
             "Gateway": n.gateway4,
@@ -287,9 +294,9 @@ def _network(record: PodRecord) -> dict[str, object]:
             "GlobalIPv6PrefixLen": n.ipv6_prefix,
             "IPv6Gateway": n.gateway6,
             "MacAddress": n.mac,
-            "Aliases": aliases.get(n.name, []),
+            "Aliases": aliases.get(name, []),
         }
-        for n in record.networks
+        for name, n in places.items()
     }
     first = record.networks[0] if record.networks else None
     return {

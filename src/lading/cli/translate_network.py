@@ -37,6 +37,9 @@ def network(options: Mapping[str, Any], spec: PodSpec, container: Container, aro
             f"--publish does not go with --network {mode}",
             hint="publish on the container that owns the network",
         )
+    if (options["publish"] or options["publish-all"]) and mode in ("host", "none"):
+        why = "the container's ports are the host's own there" if mode == "host" else "nothing leads there"
+        raise InvalidInput(f"--publish does not go with --network {mode}: {why}")
     if options["hostname"] and mode.startswith("container:"):
         raise InvalidInput(
             f"--hostname does not go with --network {mode}", hint="it has the name of the container it joins"

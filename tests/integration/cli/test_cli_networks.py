@@ -73,7 +73,9 @@ def test_a_running_container_joins_and_leaves(lading, networks) -> None:  # type
 def test_a_container_that_does_not_run_starts_where_it_was_put(lading, networks) -> None:  # type: ignore[no-untyped-def]
     lading.out("create", "--name", "later", "busybox", "sleep", "600")
     lading.out("network", "connect", "--ip", first_free(lading, "blue"), "blue", "later")
+    assert places(lading, "later") == {"bridge": "", "blue": ""}
     lading.out("network", "disconnect", "bridge", "later")
+    assert places(lading, "later") == {"blue": ""}
     lading.out("start", "later")
     assert places(lading, "later") == {"blue": first_free(lading, "blue")}
     lading.out("network", "disconnect", "blue", "later")

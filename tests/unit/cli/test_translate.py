@@ -199,6 +199,7 @@ MISTAKES: list[tuple[list[str], str]] = [
     (["--volumes-from", "a:x"], "ro or rw"), (["--shm-size", "0"], "more than 0"), (["--network", ""], "empty"),
     (["--network", "container:"], "nothing follows"), (["--network", "none", "--network", "a"], "further networks"),
     (["--network", "a", "--network", "a"], "twice"), (["--network", "host", "--ip", "1.2.3.4"], "does not go"),
+    (["--network", "host", "-p", "80:80"], "the host's own"), (["--network", "none", "-P"], "nothing leads there"),
     (["--network-alias", "x"], "own"), (["--ip", "1.2.3"], "IPv4"), (["--ip6", "1.2.3.4"], "IPv6"),
     (["--mac-address", "zz"], "six bytes"), (["--mac-address", "01:00:00:00:00:00"], "multicast"),
     (["--network", "name=a,foo=b"], "foo"), (["--network", "alias=a"], "name is missing"), (["-p", "x"], "port"),
