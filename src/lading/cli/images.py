@@ -179,50 +179,27 @@ def history(context: Context, parsed: Parsed) -> int:
     image = context.images.get(parsed.args[0])
     now = time.time()
     rows = []
-    layer_sizes = _layer_sizes(image)
-    steps = list(reversed(image.config.history))
-    for index, step in enumerate(steps):
+    human = parsed["human"]
+    for step in context.images.history(image):
         created = _moment(step.created, now)
-        size = 0 if step.empty_layer or not layer_sizes else layer_sizes.pop(0)
         made_by = " ".join(step.created_by.split())
         if not parsed["no-trunc"] and len(made_by) > 45:
             made_by = made_by[:44] + "…"
-        human = parsed["human"]
         rows.append(
             {
-                "id": (image.id if parsed["no-trunc"] else image.short_id) if index == 0 else "<missing>",
+                "id": (image.id if parsed["no-trunc"] else image.short_id) if step.id else "<missing>",
                 "created": step.created,
                 "created_at": step.created,
                 "created_since": (f"{duration.ago(now - created)} ago" if human else step.created)
                 if created is not None
                 else "N/A",
                 "created_by": made_by,
-                "size": sizes.decimal3(size) if human else str(size),
+                "size": sizes.decimal3(step.size) if human else str(step.size),
                 "comment": step.comment,
             }
         )
     listing(rows, HISTORY_COLUMNS, template=parsed["format"], quiet="id" if parsed["quiet"] else "")
     return 0
-
-
-def _layer_sizes(image: Image) -> list[int]:
-    """Bytes of each unpacked layer, top-most first, counted once a file."""
-    import os
-
-    made = []
-    for layer in image.layers:
-        total, seen = 0, set()
-        for directory, _names, files in os.walk(layer):
-            for file in files:
-                try:
-                    got = os.lstat(os.path.join(directory, file))
-                except OSError:
-                    continue
-                if got.st_nlink == 1 or got.st_ino not in seen:
-                    seen.add(got.st_ino)
-                    total += got.st_size
-        made.append(total)
-    return made
 
 
 def inspect(context: Context, parsed: Parsed) -> int:

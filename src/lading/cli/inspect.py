@@ -45,6 +45,7 @@ def image_json(image: Image) -> dict[str, object]:
         "RepoTags": [n for n in image.names if "@" not in n],
         "RepoDigests": _repository_digests(image),
         "Digest": image.digest,
+        "Comment": config.history[-1].comment if config.history else "",
         "Created": config.created,
         "Author": config.author,
         "Architecture": config.architecture,

@@ -27,7 +27,7 @@ MAGIC = {
     "xz": b"\xfd7zXZ\x00",
 }
 _SKIPPABLE = tuple(bytes((0x50 + n, 0x2A, 0x4D, 0x18)) for n in range(16))
-OUTPUT = 1 << 20  # the most that one piece of output holds
+OUTPUT = 1 << 18  # the most that one piece of output holds: a handful of them stays in the processor's cache
 
 
 def sniff(head: bytes) -> str:

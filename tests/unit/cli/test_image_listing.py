@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -55,6 +56,26 @@ def test_what_came_by_an_index_shows_the_indexs_digest(tmp_path: Path) -> None:
 @pytest.mark.parametrize("created", ["", "1970-01-01T00:00:00Z", "0001-01-01T00:00:00Z"])
 def test_a_time_that_means_none_is_not_shown_as_decades(tmp_path: Path, created: str) -> None:
     assert _row(_image(Images(str(tmp_path)), created, "a:1"), "a:1")["created_since"] == "N/A"
+
+
+def test_history_gives_each_step_the_size_of_its_own_layer(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Also where a layer had to be mended, and so lies in two directories."""
+    store = Images(str(tmp_path / "images"))
+    base = _image(store, "2020-01-01T00:00:00Z", "base:1")
+    upper = tmp_path / "upper"
+    (upper / "made-up").mkdir(parents=True)
+    (upper / "made-up" / "more").write_bytes(b"x" * 100)
+    store.commit(base, str(upper), names=["app:1"], message="why")
+    values = {"no-trunc": True, "human": False, "format": "{size} {created_by} {comment}", "quiet": False}
+
+    class Parsed(dict[str, object]):
+        args = ("app:1",)
+
+    face.history(SimpleNamespace(images=store), Parsed(values))  # type: ignore[arg-type]
+    assert capsys.readouterr().out.splitlines() == ["100 lading commit why", "4  not told"]
+    assert image_json(store.get("app:1"))["Comment"] == "why"
 
 
 @pytest.mark.parametrize(
