@@ -36,7 +36,8 @@ def digest_of(data: bytes) -> str:
 
 @dataclass
 class Fault:
-    """``kind``: status, truncate, reset, stall, slow, garbage, corrupt, length, type, ignore-range, redirect, no-answer.
+    """``kind``: status, truncate, reset, stall, slow, garbage, corrupt, length, type, ignore-range, wrong-range, redirect,
+    no-answer.
 
     ``after``  body bytes that are sent first.  ``value``  status, length, content type or location, as the kind needs.
     """
@@ -252,6 +253,8 @@ class _Handler(BaseHTTPRequestHandler):
         if fault and fault.kind == "ignore-range" and status == 206:
             status, data = 200, registry.blobs[parts.path.rpartition("/")[2]]
             headers.pop("Content-Range")
+        if fault and fault.kind == "wrong-range" and status == 206:
+            headers["Content-Range"] = fault.value
         self._send(status, data, headers, fault)
 
     # --- authentication ---------------------------------------------------------------------------------------------
