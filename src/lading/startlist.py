@@ -28,7 +28,7 @@ _RUNTIME = """
 _COMMAND = """
     lading: cli flags node roots
     lading.cli: commands context main
-    lading.formats: pod podvolumes
+    lading.formats: pod
     lading.node: database engine model node records shop
 """
 _NODE = """

@@ -12,14 +12,88 @@ Quantities are kept as text (``100m``, ``64Mi``) and read by ``lading.formats.qu
 
 from __future__ import annotations
 
-from lading.formats.podvolumes import (
-    ObjectFieldSelector,
-    ResourceFieldSelector,
-    Volume,
-    VolumeDevice,
-    VolumeMount,
-)
-from lading.formats.schema import Record
+from lading.formats.schema import Record, elsewhere
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from lading.formats.podenv import (
+        EnvFromSource,
+        EnvVarSource,
+        KeySelector,
+        NameReference,
+    )
+    from lading.formats.podlife import (
+        ExecAction,
+        ExitCodes,
+        GRPCAction,
+        HTTPGetAction,
+        HTTPHeader,
+        Lifecycle,
+        LifecycleHandler,
+        Probe,
+        RestartRule,
+        SleepAction,
+        TCPSocketAction,
+    )
+    from lading.formats.podsecurity import (
+        AppArmorProfile,
+        CapabilityChange,
+        PodSecurityContext,
+        SeccompProfile,
+        SecurityContext,
+        SELinuxOptions,
+        Sysctl,
+    )
+    from lading.formats.podvolumes import (
+        ObjectFieldSelector,
+        ResourceFieldSelector,
+        Volume,
+        VolumeDevice,
+        VolumeMount,
+    )
+else:
+    __getattr__ = elsewhere(
+        __name__,
+        {
+            "lading.formats.podenv": "KeySelector EnvVarSource NameReference EnvFromSource",
+            "lading.formats.podlife": "ExitCodes RestartRule ExecAction HTTPHeader HTTPGetAction TCPSocketAction "
+            "GRPCAction SleepAction Probe LifecycleHandler Lifecycle ",
+            "lading.formats.podsecurity": "CapabilityChange SeccompProfile AppArmorProfile SELinuxOptions SecurityContext "
+            "Sysctl PodSecurityContext ",
+            "lading.formats.podvolumes": "ObjectFieldSelector ResourceFieldSelector Volume VolumeDevice VolumeMount",
+        },
+    )
+
+#: What most pods do without, and other modules declare.
+__all__ = [
+    "AppArmorProfile",
+    "CapabilityChange",
+    "EnvFromSource",
+    "EnvVarSource",
+    "ExecAction",
+    "ExitCodes",
+    "GRPCAction",
+    "HTTPGetAction",
+    "HTTPHeader",
+    "KeySelector",
+    "Lifecycle",
+    "LifecycleHandler",
+    "NameReference",
+    "ObjectFieldSelector",
+    "PodSecurityContext",
+    "Probe",
+    "ResourceFieldSelector",
+    "RestartRule",
+    "SELinuxOptions",
+    "SeccompProfile",
+    "SecurityContext",
+    "SleepAction",
+    "Sysctl",
+    "TCPSocketAction",
+    "Volume",
+    "VolumeDevice",
+    "VolumeMount",
+]
 
 
 class ObjectMeta(Record):
@@ -43,173 +117,10 @@ class ObjectMeta(Record):
 # -- environment ---------------------------------------------------------------------------------------------------
 
 
-class KeySelector(Record):
-    name: str = ""
-    key: str
-    optional: bool | None = None
-
-
-class EnvVarSource(Record):
-    field_ref: ObjectFieldSelector | None = None
-    resource_field_ref: ResourceFieldSelector | None = None
-    config_map_key_ref: KeySelector | None = None
-    secret_key_ref: KeySelector | None = None
-    file_key_ref: object = None
-
-
 class EnvVar(Record):
     name: str
     value: str = ""
     value_from: EnvVarSource | None = None
-
-
-class ExitCodes(Record):
-    """Exit codes that a rule is about: ``In`` or ``NotIn`` ``values``."""
-
-    operator: str
-    values: list[int] = []
-
-
-class RestartRule(Record):
-    """What happens when a container ends with certain exit codes; the only action is ``Restart``."""
-
-    action: str
-    exit_codes: ExitCodes | None = None
-
-
-class NameReference(Record):
-    name: str = ""
-    optional: bool | None = None
-
-
-class EnvFromSource(Record):
-    prefix: str = ""
-    config_map_ref: NameReference | None = None
-    secret_ref: NameReference | None = None
-
-
-# -- probes and lifecycle ------------------------------------------------------------------------------------------
-
-
-class ExecAction(Record):
-    command: list[str] = []
-
-
-class HTTPHeader(Record):
-    name: str
-    value: str = ""
-
-
-class HTTPGetAction(Record):
-    path: str = ""
-    port: int | str
-    host: str = ""
-    scheme: str = "HTTP"
-    http_headers: list[HTTPHeader] = []
-
-
-class TCPSocketAction(Record):
-    port: int | str
-    host: str = ""
-
-
-class GRPCAction(Record):
-    port: int
-    service: str = ""
-
-
-class SleepAction(Record):
-    seconds: int
-
-
-class Probe(Record):
-    _wire = {"http_get": "httpGet"}
-    exec: ExecAction | None = None
-    http_get: HTTPGetAction | None = None
-    tcp_socket: TCPSocketAction | None = None
-    grpc: GRPCAction | None = None
-    initial_delay_seconds: int = 0
-    timeout_seconds: int = 1
-    period_seconds: int = 10
-    success_threshold: int = 1
-    failure_threshold: int = 3
-    termination_grace_period_seconds: int | None = None
-
-
-class LifecycleHandler(Record):
-    exec: ExecAction | None = None
-    http_get: HTTPGetAction | None = None
-    tcp_socket: TCPSocketAction | None = None
-    sleep: SleepAction | None = None
-
-
-class Lifecycle(Record):
-    post_start: LifecycleHandler | None = None
-    pre_stop: LifecycleHandler | None = None
-    stop_signal: str = ""
-
-
-# -- security ------------------------------------------------------------------------------------------------------
-
-
-class CapabilityChange(Record):
-    add: list[str] = []
-    drop: list[str] = []
-
-
-class SeccompProfile(Record):
-    type: str
-    localhost_profile: str = ""
-
-
-class AppArmorProfile(Record):
-    type: str
-    localhost_profile: str = ""
-
-
-class SELinuxOptions(Record):
-    user: str = ""
-    role: str = ""
-    type: str = ""
-    level: str = ""
-
-
-class SecurityContext(Record):
-    _wire = {"se_linux_options": "seLinuxOptions"}
-    capabilities: CapabilityChange | None = None
-    privileged: bool | None = None
-    se_linux_options: SELinuxOptions | None = None
-    windows_options: object = None
-    run_as_user: int | None = None
-    run_as_group: int | None = None
-    run_as_non_root: bool | None = None
-    read_only_root_filesystem: bool | None = None
-    allow_privilege_escalation: bool | None = None
-    proc_mount: str = ""
-    seccomp_profile: SeccompProfile | None = None
-    app_armor_profile: AppArmorProfile | None = None
-
-
-class Sysctl(Record):
-    name: str
-    value: str
-
-
-class PodSecurityContext(Record):
-    _wire = {"se_linux_options": "seLinuxOptions", "se_linux_change_policy": "seLinuxChangePolicy"}
-    se_linux_options: SELinuxOptions | None = None
-    windows_options: object = None
-    run_as_user: int | None = None
-    run_as_group: int | None = None
-    run_as_non_root: bool | None = None
-    supplemental_groups: list[int] = []
-    supplemental_groups_policy: str = ""
-    fs_group: int | None = None
-    fs_group_change_policy: str = ""
-    sysctls: list[Sysctl] = []
-    seccomp_profile: SeccompProfile | None = None
-    app_armor_profile: AppArmorProfile | None = None
-    se_linux_change_policy: str = ""
 
 
 # -- containers ----------------------------------------------------------------------------------------------------

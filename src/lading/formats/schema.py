@@ -10,7 +10,7 @@ less than one. See docs/decisions/0001-light-records.md.
 
 Supported annotations: ``str int bool float None object``, another Record, ``list[T]``, ``dict[str, T]`` and
 ``T | None``. ``object`` means any JSON value. Annotations are strings (``from __future__ import annotations``) and
-are resolved the first time a class is decoded, so importing a format module resolves nothing.
+are resolved the first time a document has the field, so importing a format module resolves nothing.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from lading.errors import InvalidInput
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from typing import Any, ClassVar, Self, dataclass_transform
 else:
 
@@ -167,25 +167,63 @@ def _encoding(cls: type[Record]) -> list[tuple[str, str, object]]:
     return rows
 
 
+_PLAIN = {"str": str, "int": int, "bool": bool, "float": float, "object": object}
 _plan_cache: dict[type, dict[str, tuple[str, object]]] = {}
 
 
 def _plan(cls: type[Record]) -> dict[str, tuple[str, object]]:
-    """Wire name → (attribute, resolved annotation)."""
+    """Wire name → (attribute, annotation): a text until :func:`_resolve` is asked for that field."""
     plan = _plan_cache.get(cls)
     if plan is None:
-        annotations: dict[str, tuple[str, dict[str, Any]]] = {}
+        texts: dict[str, Any] = {}
         for klass in reversed(cls.__mro__):
-            space = vars(sys.modules[klass.__module__])
-            for name, text in klass.__dict__.get("__annotations__", {}).items():
-                if name in cls._fields:
-                    annotations[name] = (text, space)
-        plan = {}
-        for name, wire in _wire_names(cls):
-            text, space = annotations[name]
-            plan[wire] = (name, eval(text, space) if isinstance(text, str) else text)
+            texts.update(klass.__dict__.get("__annotations__", ()))
+        plan = {wire: (name, _PLAIN.get(texts[name], texts[name])) for name, wire in _wire_names(cls)}
         _plan_cache[cls] = plan
     return plan
+
+
+def _resolve(cls: type[Record], wire: str) -> object:
+    """What a field's annotation means, in the module that declares it. Only now are the records loaded that it names."""
+    plan = _plan(cls)
+    name, kind = plan[wire]
+    if isinstance(kind, str):
+        home = next(k for k in cls.__mro__ if name in k.__dict__.get("__annotations__", ()))
+        names: Any = _Names(home.__module__)
+        kind = eval(kind, {}, names)
+        plan[wire] = (name, kind)
+    return kind
+
+
+class _Names:
+    """A module's names for ``eval``, those among them that :func:`elsewhere` loads."""
+
+    def __init__(self, module: str) -> None:
+        self.module = sys.modules[module]
+
+    def __getitem__(self, name: str) -> object:
+        try:
+            return getattr(self.module, name)
+        except AttributeError:
+            raise KeyError(name) from None
+
+
+def elsewhere(module: str, homes: dict[str, str]) -> Callable[[str], object]:
+    """A module's ``__getattr__`` for records that few documents need: other modules declare them, loaded when first named.
+
+    ``homes`` are those modules, and their records' names. Making a class takes some ten microseconds, and a process that
+    lives thirty milliseconds uses a third of them.
+    """
+    where = {name: home for home, names in homes.items() for name in names.split()}
+
+    def find(name: str) -> object:
+        home = where.get(name)
+        if home is None:
+            raise AttributeError(f"module {module!r} has no attribute {name!r}")
+        __import__(home)
+        return getattr(sys.modules[home], name)
+
+    return find
 
 
 def _decode_record(cls: type[Record], value: object, where: str, strict: bool) -> Record:
@@ -205,6 +243,8 @@ def _decode_record(cls: type[Record], value: object, where: str, strict: bool) -
         name, kind = entry
         if item is None:
             continue  # an explicit null is an absent field, as in Go's decoders
+        if type(kind) is str:
+            kind = _resolve(cls, key)
         if (kind is str and type(item) is str and "\0" not in item) or (kind is bool and type(item) is bool):
             own[name] = item  # the usual case, without building the path for an error
             continue

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import inspect
 import os
+import subprocess
+import sys
 from types import GenericAlias, UnionType
 
 import pytest
@@ -11,8 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lading.errors import InvalidInput
-from lading.formats import jsontext, oci_image, oci_runtime, pod
-from lading.formats.schema import Record, _plan, camel, walk
+from lading.formats import jsontext, oci_image, oci_runtime, pod, podenv, podlife, podsecurity, podvolumes
+from lading.formats.schema import Record, _plan, _resolve, camel, elsewhere, walk
 
 FUZZ = settings(max_examples=5_000 if os.environ.get("LADING_FUZZ") else 100, deadline=None)
 
@@ -237,9 +239,9 @@ def test_a_subclass_has_its_parents_fields_first() -> None:
 
 FORMATS = [
     cls
-    for module in (oci_image, oci_runtime, pod)
+    for module in (oci_image, oci_runtime, pod, podenv, podlife, podsecurity, podvolumes)
     for cls in vars(module).values()
-    if inspect.isclass(cls) and issubclass(cls, Record) and cls is not Record
+    if inspect.isclass(cls) and issubclass(cls, Record) and cls.__module__ == module.__name__
 ]
 
 
@@ -269,7 +271,7 @@ SCALARS: dict[object, st.SearchStrategy[object]] = {
 
 def records(cls: type[Record]) -> st.SearchStrategy[Record]:
     """Random records of ``cls``; a random part of the optional fields is left at its default."""
-    fields = {name: strategy(kind) for name, kind in _plan(cls).values()}
+    fields = {name: strategy(_resolve(cls, wire)) for wire, (name, _) in _plan(cls).items()}
     required = {name: made for name, made in fields.items() if not hasattr(cls, name)}
     optional = [name for name in fields if name not in required]
     some = st.lists(st.sampled_from(optional), max_size=4, unique=True) if optional else st.just([])
@@ -327,3 +329,31 @@ def test_every_rename_and_exception_names_a_field_that_exists(cls: type[Record])
 )
 def test_names_with_acronyms_are_those_of_the_specification(cls: type[Record], names: str) -> None:
     assert set(names.split()) <= set(_plan(cls))
+
+
+@pytest.mark.parametrize("cls", FORMATS, ids=lambda c: f"{c.__module__.rpartition('.')[2]}.{c.__name__}")
+def test_every_annotation_means_something(cls: type[Record]) -> None:
+    assert [_resolve(cls, wire) for wire in _plan(cls)].count(None) == 0
+
+
+def test_records_that_few_pods_need_are_loaded_when_one_has_them() -> None:
+    code = (
+        "import sys\nfrom lading.formats.pod import Pod\n"
+        "parts = [f'lading.formats.pod{n}' for n in ('env', 'life', 'security', 'volumes')]\n"
+        "def loaded(): return [m.rpartition('pod')[2] for m in parts if m in sys.modules]\n"
+        "box = {'name': 'c', 'image': 'i', 'env': [{'name': 'a', 'value': 'b'}], 'x-lading': {'init': True}}\n"
+        "pod = Pod.decode({'spec': {'containers': [box]}})\n"
+        "Pod.decode(pod.encode())\nassert loaded() == [], loaded()\n"
+        "box['livenessProbe'] = {'exec': {'command': ['true']}}\n"
+        "pod = Pod.decode({'spec': {'containers': [box]}})\nassert loaded() == ['life'], loaded()\n"
+        "assert pod.spec.containers[0].liveness_probe.exec.command == ['true']\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, stdin=subprocess.DEVNULL)
+
+
+def test_a_module_knows_what_is_declared_elsewhere_and_nothing_more() -> None:
+    find = elsewhere("here", {"lading.formats.podlife": "Probe Lifecycle"})
+    assert find("Probe") is pod.Probe
+    with pytest.raises(AttributeError, match="module 'here' has no attribute 'ExecAction'"):
+        find("ExecAction")
+    assert all(isinstance(getattr(pod, name), type) for name in pod.__all__)
