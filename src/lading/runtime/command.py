@@ -195,23 +195,21 @@ def close_descriptors(kernel: Kernel, job: Job | ExecJob) -> None:
     """Whatever the creator had open stays here: all but the standard streams and those asked for are
     close-on-exec.
 
-    Before the filter, because profiles written before Linux 5.9 answer EPERM to close_range; what is opened
-    behind it is close-on-exec from the start.
+    A created container may wait for days and must not hold its creator's pipes, locks and directories
+    meanwhile: there they are really closed, but for our two channels. All this comes before the filter, because
+    profiles written before Linux 5.9 answer EPERM to close_range; what is opened behind it is close-on-exec from the
+    start.
     """
-    kernel.close_range(3 + job.preserve_fds)
-
-
-def close_all_but(kernel: Kernel, first: int, kept: tuple[int, ...]) -> None:
-    """Really close everything from ``first`` on but the descriptors ``kept``.
-
-    A created container may wait for days: it must not hold its creator's pipes, locks and directories meanwhile.
-    """
-    at = first
-    for fd in sorted(kept):
-        if fd > at:
-            kernel.close_range(at, fd - 1, 0)
-        at = max(at, fd + 1)
-    kernel.close_range(at, flags=0)
+    first = 3 + job.preserve_fds
+    if job.start is not None:
+        channels = (job.channel, job.start)
+        for fd in sorted(fd for one in channels for fd in (one.read_fd, one.write_fd)):
+            if fd > first:
+                kernel.close_range(first, fd - 1, 0)
+            first = max(first, fd + 1)
+        kernel.close_range(first, flags=0)
+        first = 3 + job.preserve_fds
+    kernel.close_range(first)
 
 
 def end_on_signals() -> None:

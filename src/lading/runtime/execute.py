@@ -74,6 +74,8 @@ class ExecJob:
         "target",
     )
 
+    start: channel.Channel | None = None  # nobody waits between its making and its start
+
     def __init__(
         self, process: Process, linux: Linux, state: State, target: int, cgroup: CgroupHandle
     ) -> None:

@@ -374,11 +374,8 @@ class Init:
         if start is None:
             return
         command.end_on_signals()
-        up = self.job.channel
-        kept = (start.read_fd, start.write_fd, up.read_fd, up.write_fd)
-        command.close_all_but(self.kernel, 3 + self.job.preserve_fds, kept)
-        up.send(channel.READY)
-        up.close()
+        self.job.channel.send(channel.READY)
+        self.job.channel.close()
         self.job.channel = start
         if start.receive() != channel.GO:
             os._exit(1)

@@ -348,3 +348,21 @@ def test_contradictions_and_unusable_logs_are_errors(cli: Any, bundle: Path) -> 
     assert done.returncode == 1 and "kernel.domainname" in done.stderr
     done = cli("--log", "/nonexistent/directory/log", "list")
     assert done.returncode == 1 and "/nonexistent/directory/log" in done.stderr and done.stdout == ""
+
+
+@pytest.mark.parametrize("otherwise", ["SCMP_ACT_ERRNO", "SCMP_ACT_KILL"])
+def test_a_profile_older_than_close_range_lets_a_container_be_created(
+    box: Any, spec: Any, otherwise: str
+) -> None:
+    """Everything is closed before the filter: behind it such a profile forbids the call, or kills for it."""
+    from lading.formats.oci_runtime import Seccomp, Syscall
+
+    names = ["close_range"]
+    seccomp = Seccomp(default_action="SCMP_ACT_ALLOW", syscalls=[Syscall(names=names, action=otherwise)])
+    made = box.runtime.create(
+        RunRequest(box.id(), spec("true", seccomp=seccomp), box.bundle, stdio=Stdio(-1, -1, -1))
+    )
+    until(lambda: _open_files(made.pid) == {"null", "start.fifo", "result.fifo"})
+    made.start()
+    assert made.wait() == 0
+    made.delete()
