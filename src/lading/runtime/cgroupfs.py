@@ -46,10 +46,10 @@ def add(kernel: Kernel, root_fd: int, mount: Mount, group: CgroupHandle, own_nam
         for flag, recursive in options.propagation:
             kernel.mount_setattr(made, propagation=flag, recursive=recursive)
         if layout.mode != "v2":
-            _fill(kernel, made, layout, group, own_namespace, options.set)
+            _fill(kernel, made, layout, group, own_namespace, options.set & ~MOUNT_ATTR_RDONLY)
             # Only now: the directories above had to be made in it.
             if options.set & MOUNT_ATTR_RDONLY:
-                kernel.mount_setattr(made, set_=MOUNT_ATTR_RDONLY)
+                kernel.mount_setattr(made, set_=MOUNT_ATTR_RDONLY, recursive=True)
         kernel.close(made)
     except KernelError as error:
         raise KernelError(
@@ -106,23 +106,32 @@ def _fill(
             for controller in hierarchy.controllers:
                 key, equals, value = controller.partition("=")
                 words.append((key, value) if equals else (key, None))
-            made = kernel.new_filesystem("cgroup", "cgroup", words, attributes | _ALWAYS)
+            kernel.mkdirat(tmpfs, name, 0o755)
+            if not kernel.mount_on(tmpfs, "cgroup", "cgroup", words, attributes | _ALWAYS, name):
+                _attach(
+                    kernel,
+                    tmpfs,
+                    name,
+                    kernel.new_filesystem("cgroup", "cgroup", words, attributes | _ALWAYS),
+                )
         else:
             directory = hierarchy.directory(_path(group))
             if not os.path.isdir(directory):
                 continue  # a hierarchy that this container has no group in
-            made = _bound(kernel, directory, attributes | _ALWAYS)
-        _place(kernel, tmpfs, name, made)
+            kernel.mkdirat(tmpfs, name, 0o755)
+            _attach(kernel, tmpfs, name, _bound(kernel, directory, attributes | _ALWAYS))
         for controller in hierarchy.controllers:
             if "=" not in controller and controller != name:
                 kernel.symlinkat(name, tmpfs, controller)
     if layout.unified is not None and own_namespace:
-        made = kernel.new_filesystem("cgroup2", "cgroup", [], attributes | _ALWAYS)
-        _place(kernel, tmpfs, os.path.basename(layout.unified.mount), made)
+        name = os.path.basename(layout.unified.mount)
+        kernel.mkdirat(tmpfs, name, 0o755)
+        if not kernel.mount_on(tmpfs, "cgroup2", "cgroup", [], attributes | _ALWAYS, name):
+            made = kernel.new_filesystem("cgroup2", "cgroup", [], attributes | _ALWAYS)
+            _attach(kernel, tmpfs, name, made)
 
 
-def _place(kernel: Kernel, tmpfs: int, name: str, made: int) -> None:
-    kernel.mkdirat(tmpfs, name, 0o755)
+def _attach(kernel: Kernel, tmpfs: int, name: str, made: int) -> None:
     target = make_directory_inside(kernel, tmpfs, name)
     kernel.move_mount(made, target)
     kernel.close(target)

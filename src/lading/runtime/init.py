@@ -183,15 +183,22 @@ class Init:
             later = mount.type == "tmpfs" and "ro" in mount.options
             if later:  # further mounts, devices and the console may have to be made in it
                 mount = mount.replace(options=[option for option in mount.options if option != "ro"])
-            made = mounts.add(self.kernel, self.root_fd, mount, label=self.linux.mount_label, source=source)
             place = os.path.normpath("/" + mount.destination.lstrip("/"))
+            made = mounts.add(
+                self.kernel,
+                self.root_fd,
+                mount,
+                label=self.linux.mount_label,
+                source=source,
+                wanted=later or place in masks.WINDOWS,
+            )
             if place in self.windows:  # covered by this one
                 self.kernel.close(self.windows.pop(place))
             if later:
                 self.readonly_later.append(made)
             elif place in masks.WINDOWS:
                 self.windows[place] = made
-            else:
+            elif made >= 0:
                 self.kernel.close(made)
 
     def make_devices(self) -> None:

@@ -22,12 +22,17 @@ if TYPE_CHECKING:
 
 #: The kernel's own windows: their masks would protect nothing if the name led elsewhere.
 _REAL_DIRECTORIES = ("proc", "sysfs")
+#: File systems of the container's own, of which nobody needs a descriptor once they are there.
+_PLAIN = ("tmpfs", "devpts", "mqueue")
 
 
-def add(kernel: Kernel, root_fd: int, mount: Mount, *, label: str = "", source: int = -1) -> int:
+def add(
+    kernel: Kernel, root_fd: int, mount: Mount, *, label: str = "", source: int = -1, wanted: bool = True
+) -> int:
     """Make one mount and return its descriptor. ``source`` is what :func:`make_bind` made before, with more power.
 
-    Raises :class:`KernelError` and :class:`InvalidInput` that name the destination.
+    Unless the descriptor is ``wanted`` it may be -1: there are quicker ways then. Raises :class:`KernelError` and
+    :class:`InvalidInput` that name the destination.
     """
     options = Options(mount.options)
     try:
@@ -37,8 +42,9 @@ def add(kernel: Kernel, root_fd: int, mount: Mount, *, label: str = "", source: 
             made = source if source >= 0 else make_bind(kernel, mount, options)
             target = _bind_target(kernel, root_fd, mount.destination, made)
         else:
-            made, target = _new(kernel, root_fd, mount, options, label)
-        kernel.move_mount(made, target)
+            made, target = _new(kernel, root_fd, mount, options, label, wanted)
+        if made >= 0:
+            kernel.move_mount(made, target)
         kernel.close(target)
         for flag, recursive in options.propagation:
             kernel.mount_setattr(made, propagation=flag, recursive=recursive)
@@ -107,7 +113,9 @@ def _bind_target(kernel: Kernel, root_fd: int, destination: str, made: int) -> i
     return make_file_inside(kernel, root_fd, destination)
 
 
-def _new(kernel: Kernel, root_fd: int, mount: Mount, options: Options, label: str) -> tuple[int, int]:
+def _new(
+    kernel: Kernel, root_fd: int, mount: Mount, options: Options, label: str, wanted: bool
+) -> tuple[int, int]:
     if not mount.type:
         raise InvalidInput(f"mount on {mount.destination}: neither a type nor the option bind")
     if options.idmap:
@@ -121,12 +129,21 @@ def _new(kernel: Kernel, root_fd: int, mount: Mount, options: Options, label: st
         data.append(("mode", format(stat.S_IMODE(kernel.fstat(target).st_mode), "o")))
     if label and mount.type not in ("proc", "sysfs", "mqueue"):
         data.append(("context", label))
-    made = kernel.new_filesystem(mount.type, mount.source or mount.type, data, options.set)
+    source = mount.source or mount.type
+    quick = mount.type in _PLAIN and not wanted and not _takes_more(options)
+    if quick and kernel.mount_on(target, mount.type, source, data, options.set):
+        return -1, target
+    made = kernel.new_filesystem(mount.type, source, data, options.set)
     if options.tree_set or options.tree_clear:
         kernel.mount_setattr(made, set_=options.tree_set, clear=options.tree_clear, recursive=True)
     if options.copy_up:
         _copy_up(kernel, target, made, mount)
     return made, target
+
+
+def _takes_more(options: Options) -> bool:
+    """Whether something is to be done with the mount once it is made."""
+    return bool(options.propagation or options.tree_set or options.tree_clear or options.copy_up)
 
 
 def _insist_on_directory(kernel: Kernel, root_fd: int, destination: str) -> None:
