@@ -28,11 +28,15 @@ class LogWriter:
         self.pending: dict[str, bytes] = {}
         self._second = -1
         self._prefix = b""
-        self._fd = self._open()
-        self._size = os.fstat(self._fd).st_size
+        self._size = 0
+        try:
+            self._fd = self._open(0)
+            self._size = os.fstat(self._fd).st_size
+        except FileNotFoundError:
+            self._fd = -1  # made with the first line: many containers say nothing
 
-    def _open(self) -> int:
-        return os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+    def _open(self, create: int = os.O_CREAT) -> int:
+        return os.open(self.path, os.O_WRONLY | create | os.O_APPEND | os.O_CLOEXEC, 0o600)
 
     def write(self, stream: str, data: bytes, now: int) -> None:
         """Add what ``stream`` (``stdout``, ``stderr``) produced at ``now`` (nanoseconds since the epoch)."""
@@ -62,7 +66,9 @@ class LogWriter:
     def close(self, now: int) -> None:
         """Flush and close."""
         self.flush(now)
-        os.close(self._fd)
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
 
     def _heads(self, stream: str, now: int) -> tuple[bytes, bytes]:
         second, rest = divmod(now, 10**9)
@@ -81,6 +87,8 @@ class LogWriter:
             )
             data = note + data
         try:
+            if self._fd < 0:
+                self._fd = self._open()
             written = os.write(self._fd, data)
         except OSError:
             self.lost += records

@@ -12,7 +12,7 @@ import time
 
 from lading.errors import Conflict, InvalidInput, LadingError, NotFound, Unsupported
 from lading.formats.oci_image import RunConfig
-from lading.node import engine, etcfiles, layered, refused, spec, spec_mounts, users
+from lading.node import engine, etcfiles, layered, mountpoints, refused, spec, spec_mounts, users
 from lading.node.model import INIT, MAIN, SIDECAR, ContainerRecord, PodRecord
 from lading.node.records import new_id
 from lading.node.shop import alive
@@ -194,7 +194,7 @@ def surroundings(
     around.swap_accounting = container.resources is not None and os.path.exists(
         "/sys/fs/cgroup/memory/memory.memsw.limit_in_bytes"
     )
-    return Ready(around, image, rootfs, config)
+    return Ready(around, image, mountpoints.below(rootfs, shop.roots.data), config)
 
 
 def _machine(around: spec.Surroundings, pod: Pod, container: Container) -> None:

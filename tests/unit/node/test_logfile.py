@@ -134,3 +134,15 @@ def test_a_stamp_survives_both_ways():
     assert stamp == "2016-10-06T00:17:09.500000000Z"
     assert parse_stamp(stamp) == 1_475_713_029.5
     assert parse_stamp("not a stamp at all, thirty char") is None
+
+
+def test_a_log_is_made_with_its_first_line(path, tmp_path):
+    writer = LogWriter(path)
+    assert not os.path.exists(path)
+    writer.write("stdout", b"begun", 1)
+    writer.write("stdout", b" and ended\n", 2)
+    writer.close(3)
+    assert texts(read(path)) == [b"begun and ended"]
+    silent = LogWriter(str(tmp_path / "other"))
+    silent.close(4)
+    assert not (tmp_path / "other").exists()
