@@ -1,0 +1,60 @@
+"""Inside a container nothing can be imported (``command.forbid_imports``): what init may need is loaded before.
+
+An import inside a function is found when that function first runs, in one test of hundreds or at a user's. So all of
+them are read here: each names a module that is loaded by then, or stands on the list of those that run before.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+SOURCE = Path(__file__).resolve().parents[3] / "src"
+
+BEFORE = {
+    ("lading.kernel.cgroups", "manager"): "the creator's",
+    ("lading.runtime.create", "_born"): "the creator's",
+    ("lading.runtime.filters", "_compiled"): "the creator's",
+    ("lading.runtime.limits", "cpu_weight"): "the creator's",
+    ("lading.runtime.limits", "device_rules"): "the creator's",
+    ("lading.runtime.mounts", "_copy_up"): "in the container's namespaces, before its root is changed",
+}
+
+LATE_IMPORTS = """
+import ast, json, pathlib, sys
+import lading.runtime.init, lading.runtime.execute
+from lading.formats.oci_runtime import Process
+from lading.runtime import command
+
+process = Process(args=["true"])
+process.terminal = True
+command.preload(process, True)
+found = []
+for name, module in sorted(sys.modules.items()):
+    if not name.startswith(("lading.runtime", "lading.kernel")) or not str(module.__file__).endswith(".py"):
+        continue
+    for function in ast.walk(ast.parse(pathlib.Path(module.__file__).read_text())):
+        if not isinstance(function, ast.FunctionDef):
+            continue
+        for node in ast.walk(function):
+            names = [a.name for a in node.names] if isinstance(node, ast.Import) else []
+            names += [node.module] if isinstance(node, ast.ImportFrom) else []
+            found += [
+                (name, function.name, wanted)
+                for wanted in names
+                if wanted not in sys.builtin_module_names and wanted not in sys.modules
+            ]
+print(json.dumps(found))
+"""
+
+
+def test_what_a_container_s_first_process_imports_late_is_loaded_or_runs_before() -> None:
+    said = subprocess.run(
+        [sys.executable, "-S", "-c", LATE_IMPORTS],
+        env={"PYTHONPATH": str(SOURCE)}, check=True, capture_output=True, text=True,
+    ).stdout  # fmt: skip
+    late = {(module, function): wanted for module, function, wanted in json.loads(said)}
+    assert {place: wanted for place, wanted in late.items() if place not in BEFORE} == {}
+    assert set(BEFORE) <= set(late), "the list names what is gone"
