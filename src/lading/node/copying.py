@@ -11,6 +11,7 @@ import os
 import stat as modes
 
 from lading.errors import Exhausted, InvalidInput, KernelError, LadingError, NotFound
+from lading.kernel import overlay
 from lading.kernel.paths import make_directory_inside, open_inside
 from lading.node.engine import engine_of
 from lading.node.model import RUNNING
@@ -31,7 +32,6 @@ _CHUNK = 1 << 20
 _O_PATH = os.O_PATH | os.O_CLOEXEC
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 _ENOENT, _ENOTDIR, _ENOSPC, _EDQUOT = 2, 20, 28, 122
-_RDONLY_MOUNT = 1
 
 
 def _target(shop: Shop, reference: str) -> tuple[PodRecord, ContainerRecord]:
@@ -62,13 +62,10 @@ class _Root:
         if not rootfs.lower:
             self.fd = os.open(rootfs.upper, _DIRECTORY)
             return
-        options: list[tuple[str, str | None]] = [("lowerdir+", layer) for layer in rootfs.lower]
-        if len(rootfs.lower) == 1 or sum(map(len, rootfs.lower)) < 200:
-            options = [("lowerdir", ":".join(rootfs.lower))]
-        options += [("upperdir", rootfs.upper), ("workdir", rootfs.work)]
-        if rootfs.userxattr:
-            options.append(("userxattr", None))
-        self.fd = shop.kernel.new_filesystem("overlay", "overlay", options, 0 if write else _RDONLY_MOUNT)
+        stack = overlay.Stack(
+            rootfs.lower, rootfs.upper, rootfs.work, userxattr=rootfs.userxattr, read_only=not write
+        )
+        self.fd = overlay.mount_apart(shop.kernel, stack)
 
     def open(self, path: str, flags: int) -> int:
         """Open below the root. Raises NotFound, KernelError."""

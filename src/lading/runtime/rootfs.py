@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 
 from lading.errors import InvalidInput, KernelError
+from lading.kernel import overlay
 from lading.kernel.files import O_PATH
 from lading.kernel.mounts import (
     AT_RECURSIVE,
@@ -70,52 +71,10 @@ def assemble(kernel: Kernel, rootfs: Rootfs) -> int:
         mount = kernel.open_tree(rootfs.lower[0], OPEN_TREE_CLONE)
         kernel.mount_setattr(mount, set_=MOUNT_ATTR_RDONLY)
         return mount
-    try:
-        return _overlay(kernel, rootfs)
-    except KernelError as error:
-        # Before Linux 6.8 layers cannot be added one by one. Up to 6.4 overlayfs says so only when the whole is made: its
-        # options were still one string behind the new calls.
-        if error.errno != 22:
-            raise
-    return _overlay_by_page(kernel, rootfs)
-
-
-def _options(rootfs: Rootfs) -> list[tuple[str, str | None]]:
-    options: list[tuple[str, str | None]] = []
-    if rootfs.userxattr:
-        options.append(("userxattr", None))
-    if rootfs.upper and rootfs.volatile:
-        options.append(("volatile", None))
-    return options
-
-
-def _overlay(kernel: Kernel, rootfs: Rootfs) -> int:
-    options: list[tuple[str, str | None]] = [("lowerdir+", layer) for layer in rootfs.lower]
-    if rootfs.upper:
-        options += [("upperdir", rootfs.upper), ("workdir", rootfs.work)]
-    return kernel.new_filesystem("overlay", "overlay", options + _options(rootfs), 0)
-
-
-def _overlay_by_page(kernel: Kernel, rootfs: Rootfs) -> int:
-    """Overlay by mount(2), whose options must fit one page: layers are named relative to their common directory."""
-    base = os.path.commonpath(rootfs.lower)
-    names = [os.path.relpath(layer, base) for layer in rootfs.lower]
-    escaped = [name.replace("\\", "\\\\").replace(":", "\\:") for name in names]
-    words = ["lowerdir=" + ":".join(escaped)]
-    if rootfs.upper:
-        words += [f"upperdir={rootfs.upper}", f"workdir={rootfs.work}"]
-    words += [key for key, _ in _options(rootfs)]
-    data = ",".join(word.replace(",", "\\,") for word in words)
-    if len(data) >= 4095:
-        raise InvalidInput(
-            f"{len(names)} layers do not fit the page this kernel allows for mount options",
-            hint="squash the image, or use Linux 6.8 or newer",
-        )
-    kernel.chdir(base)
-    anchor = rootfs.upper or rootfs.lower[0]
-    kernel.mount("overlay", anchor, "overlay", 0, data)
-    kernel.chdir("/")
-    return kernel.open_tree(anchor, OPEN_TREE_CLONE)
+    stack = overlay.Stack(
+        rootfs.lower, rootfs.upper, rootfs.work, userxattr=rootfs.userxattr, volatile=rootfs.volatile
+    )
+    return overlay.mount(kernel, stack)
 
 
 def _let_go_of_windows(kernel: Kernel, root_fd: int) -> None:

@@ -11,7 +11,7 @@ import os
 import stat
 
 from lading.errors import Exhausted, KernelError, LadingError
-from lading.kernel import mounts, namespaces
+from lading.kernel import mounts, namespaces, overlay
 from lading.kernel.paths import open_inside
 
 TYPE_CHECKING = False
@@ -88,24 +88,8 @@ def _assemble(kernel: Kernel, rootfs: Rootfs) -> int:
         return os.open(rootfs.upper, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     if len(rootfs.lower) == 1:
         return os.open(rootfs.lower[0], os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    options: list[tuple[str, str | None]] = [("lowerdir", ":".join(rootfs.lower))]
-    if rootfs.userxattr:
-        options.append(("userxattr", None))
-    if len(options[0][1] or "") < 250:
-        return kernel.new_filesystem("overlay", "overlay", options, mounts.MOUNT_ATTR_RDONLY)
-    try:
-        many: list[tuple[str, str | None]] = [("lowerdir+", layer) for layer in rootfs.lower]
-        return kernel.new_filesystem("overlay", "overlay", many + options[1:], mounts.MOUNT_ATTR_RDONLY)
-    except KernelError:
-        # Kernels before 6.5 take layers one string at most a page long: mount(2) with names relative to their common parent.
-        parent = os.path.commonpath(rootfs.lower)
-        os.chdir(parent)
-        names = ":".join(os.path.relpath(layer, parent) for layer in rootfs.lower)
-        data = f"lowerdir={names}" + (",userxattr" if rootfs.userxattr else "")
-        # Over a layer, never over "/": that name keeps meaning the host's root, whatever is mounted on it.
-        anchor = rootfs.lower[0]
-        kernel.mount("overlay", anchor, "overlay", mounts.MS_RDONLY, data)
-        return os.open(anchor, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    stack = overlay.Stack(rootfs.lower, userxattr=rootfs.userxattr, read_only=True)
+    return overlay.mount(kernel, stack)
 
 
 class _Links:

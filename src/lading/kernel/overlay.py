@@ -1,0 +1,137 @@
+"""overlayfs over many layers, on every kernel: the one place that knows how the layers are handed over.
+
+Since Linux 6.8 they are given one by one (``lowerdir+``). Before, all names stand in one string that has to fit the page of
+mount(2)'s options, so they are written relative to the layers' common directory; and mount(2) needs a place in a mount
+namespace that nobody else sees. Source: Linux Documentation/filesystems/overlayfs.rst, "Multiple lower layers".
+"""
+
+from __future__ import annotations
+
+import os
+
+from lading.errors import InvalidInput, KernelError, LadingError
+from lading.kernel.mounts import MOUNT_ATTR_RDONLY, MS_PRIVATE, MS_RDONLY, MS_REC, OPEN_TREE_CLONE
+from lading.kernel.namespaces import CLONE_NEWNS
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from lading.kernel import Kernel
+
+_EINVAL = 22
+_PAGE = 4095
+
+
+class Stack:
+    """What to mount: ``lower`` layers top-most first, and ``upper`` with ``work`` (empty: read-only)."""
+
+    __slots__ = ("lower", "read_only", "upper", "userxattr", "volatile", "work")
+
+    def __init__(
+        self,
+        lower: Sequence[str],
+        upper: str = "",
+        work: str = "",
+        *,
+        userxattr: bool = False,
+        volatile: bool = False,
+        read_only: bool = False,
+    ) -> None:
+        self.lower = lower
+        self.upper = upper
+        self.work = work
+        self.userxattr = userxattr
+        self.volatile = bool(upper) and volatile
+        self.read_only = read_only
+
+    @property
+    def flags(self) -> list[str]:
+        """Options without a value."""
+        return [name for name in ("userxattr", "volatile") if getattr(self, name)]
+
+
+def mount(kernel: Kernel, stack: Stack) -> int:
+    """A detached mount. The caller's mount namespace is its own: an old kernel's way leaves a mount over a layer in it."""
+    try:
+        return _by_layer(kernel, stack)
+    except KernelError as error:
+        # Up to 6.4 overlayfs says so only when the whole is made: its options were still one string behind the new calls.
+        if error.errno != _EINVAL:
+            raise
+    return _by_page(kernel, stack)
+
+
+def mount_apart(kernel: Kernel, stack: Stack) -> int:
+    """A detached mount, for a caller whose mount namespace is everybody's: an old kernel's way is gone by a child."""
+    try:
+        return _by_layer(kernel, stack)
+    except KernelError as error:
+        if error.errno != _EINVAL:
+            raise
+    return _in_child(kernel, stack)
+
+
+def _by_layer(kernel: Kernel, stack: Stack) -> int:
+    options: list[tuple[str, str | None]] = [("lowerdir+", layer) for layer in stack.lower]
+    if stack.upper:
+        options += [("upperdir", stack.upper), ("workdir", stack.work)]
+    options += [(flag, None) for flag in stack.flags]
+    return kernel.new_filesystem("overlay", "overlay", options, MOUNT_ATTR_RDONLY if stack.read_only else 0)
+
+
+def _by_page(kernel: Kernel, stack: Stack) -> int:
+    base = os.path.commonpath(stack.lower)
+    if len(stack.lower) == 1:
+        base = os.path.dirname(base)
+    names = [os.path.relpath(layer, base) for layer in stack.lower]
+    escaped = [name.replace("\\", "\\\\").replace(":", "\\:") for name in names]
+    words = ["lowerdir=" + ":".join(escaped)]
+    if stack.upper:
+        words += [f"upperdir={stack.upper}", f"workdir={stack.work}"]
+    words += stack.flags
+    data = ",".join(word.replace(",", "\\,") for word in words)
+    if len(data) >= _PAGE:
+        raise InvalidInput(
+            f"{len(names)} layers do not fit the page this kernel allows for mount options",
+            hint="squash the image, or use Linux 6.8 or newer",
+        )
+    kernel.chdir(base)
+    # Over a layer, never over "/": that name keeps meaning the host's root, whatever is mounted on it.
+    anchor = stack.upper or stack.lower[0]
+    kernel.mount("overlay", anchor, "overlay", MS_RDONLY if stack.read_only else 0, data)
+    kernel.chdir("/")
+    return kernel.open_tree(anchor, OPEN_TREE_CLONE)
+
+
+def _in_child(kernel: Kernel, stack: Stack) -> int:
+    """Mount in a forked child's own namespace, and take the mount over as a descriptor (unix(7), SCM_RIGHTS)."""
+    import _socket
+
+    ours, theirs = _socket.socketpair(_socket.AF_UNIX, _socket.SOCK_SEQPACKET)
+    pid = os.fork()
+    if pid == 0:
+        status = 70
+        try:
+            kernel.unshare(CLONE_NEWNS)
+            kernel.mount("", "/", "", MS_REC | MS_PRIVATE)
+            fd = _by_page(kernel, stack)
+            rights = (_socket.SOL_SOCKET, _socket.SCM_RIGHTS, fd.to_bytes(4, "little"))
+            theirs.sendmsg([b"mount"], [rights])
+            status = 0
+        except BaseException as error:
+            theirs.send(str(error).encode()[:2000] or b"?")
+        finally:
+            os._exit(status)
+    theirs.close()
+    try:
+        words, rights_got, _flags, _address = ours.recvmsg(2048, _socket.CMSG_SPACE(4))
+    finally:
+        ours.close()
+        os.waitpid(pid, 0)
+    for level, kind, data in rights_got:
+        if level == _socket.SOL_SOCKET and kind == _socket.SCM_RIGHTS:
+            fd = int.from_bytes(data[:4], "little")
+            os.set_inheritable(fd, False)
+            return fd
+    raise LadingError(f"cannot stack the layers: {words.decode(errors='replace')}", reason="overlay")
