@@ -63,6 +63,11 @@ def ps(context: Context, parsed: Parsed) -> int:
                     ps_row(record, container, now, full=parsed["no-trunc"], size=sizes.get(record.id))
                 )
     columns = PS_COLUMNS + ((("SIZE", "size"),) if parsed["size"] else ())
+    if parsed["pod"]:
+        columns += (("POD", "pod"),)
+        names = {r.id: r.name for r in context.node.list(all=True) if not r.single}
+        for row in rows:
+            row["pod"] = names.get(str(row["pod"]), row["pod"])
     listing(rows, columns, template=parsed["format"], quiet="id" if parsed["quiet"] else "")
     return 0
 
@@ -97,7 +102,7 @@ def ps_row(
         "ports": ports_text(record) if container.state in ("running", "paused") else "",
         "names": container_name(record, container),
         "name": container_name(record, container),
-        "pod": record.name,
+        "pod": (record.pod.spec.extras.pod or "") if record.single else record.name,
         "labels": ",".join(f"{k}={v}" for k, v in labels.items()),
         "mounts": ",".join(mounts),
         "networks": ",".join(networks_of(record)),

@@ -194,7 +194,12 @@ def ps(context: Context, parsed: Parsed) -> int:
     wanted = filters(parsed["filter"], ("id", "name", "label", "status"))
     now = time.time()
     rows = []
-    for record in context.node.list(all=True):
+    records = context.node.list(all=True)
+    members: dict[str, list[PodRecord]] = {}
+    for record in reversed(records):
+        if record.single and record.pod.spec.extras.pod:
+            members.setdefault(record.pod.spec.extras.pod, []).append(record)
+    for record in records:
         if record.single or not (parsed["all"] or record.phase in ("Pending", "Running")):
             continue
         if "id" in wanted and not any(record.id.startswith(w) for w in wanted["id"]):
@@ -203,7 +208,7 @@ def ps(context: Context, parsed: Parsed) -> int:
             continue
         if "label" in wanted and not labels_match(wanted["label"], record.pod.metadata.labels):
             continue
-        row = pod_row(record, now, full=parsed["no-trunc"])
+        row = pod_row(record, now, full=parsed["no-trunc"], members=members.get(record.id, []))
         if "status" in wanted and not {str(row["status"]).lower(), record.phase.lower()} & {
             w.lower() for w in wanted["status"]
         }:
@@ -213,9 +218,12 @@ def ps(context: Context, parsed: Parsed) -> int:
     return 0
 
 
-def pod_row(record: PodRecord, now: float, *, full: bool = False) -> dict[str, object]:
+def pod_row(
+    record: PodRecord, now: float, *, full: bool = False, members: Sequence[PodRecord] = ()
+) -> dict[str, object]:
     """The fields of ``pod ps --format``."""
     main = [c for c in record.containers if c.kind in ("main", "sidecar")]
+    main += [member.container for member in members]
     ready = sum(c.ready for c in main)
     return {
         "id": record.id if full else record.id[:12],
@@ -228,7 +236,7 @@ def pod_row(record: PodRecord, now: float, *, full: bool = False) -> dict[str, o
         "created_since": f"{duration.ago(now - record.created)} ago",
         "ip": next((n.ipv4 or n.ipv6 for n in record.networks), ""),
         "labels": ",".join(f"{k}={v}" for k, v in record.pod.metadata.labels.items()),
-        "containers": ",".join(c.name for c in record.containers),
+        "containers": ",".join([*(c.name for c in record.containers), *(m.name for m in members)]),
     }
 
 

@@ -37,15 +37,7 @@ def _shared() -> list[Flag]:
         ),
         Flag("platform", "", "str", "OS/ARCH", "Which platform of the image to use"),
         Flag("quiet", "q", "bool", help="Say nothing while pulling"),
-        Flag(
-            "pod",
-            "",
-            "str",
-            "POD",
-            refuse="joining a pod that exists is not supported: declare it in a manifest "
-            "for lading pod run, or join namespaces with --network/--ipc/--pid container:NAME",
-            hidden=True,
-        ),
+        Flag("pod", "", "str", "POD", "Live in this pod: in its network, IPC and UTS namespaces"),
         # terminal
         Flag("interactive", "i", "bool", help="Keep standard input open"),
         Flag("tty", "t", "bool", help="Give the command a terminal"),

@@ -46,6 +46,7 @@ def ps() -> list[Flag]:
         Flag("latest", "l", "bool", help="Show the newest, whatever its state"),
         NO_TRUNC,
         Flag("size", "s", "bool", help="Show how much each wrote"),
+        Flag("pod", "p", "bool", help="Show which pod each lives in"),
     ]
 
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 from lading.cli.translate_limits import limits
 from lading.cli.translate_network import network
 from lading.cli.translate_rights import rights, security
-from lading.errors import InvalidInput
+from lading.errors import InvalidInput, Unsupported
 from lading.formats.pod import (
     Container,
     ContainerExtras,
@@ -85,9 +85,44 @@ def pod_from_run(options: Mapping[str, Any], args: Sequence[str], around: Surrou
     _life(options, spec, container)
     _files(options, container, around)
     network(options, spec, container, around)
+    if options["pod"]:
+        _into_pod(options, spec)
     limits(options, container)
     rights(options, spec, container)
     return pod
+
+
+#: What a pod decides for everything that lives in it.
+_OF_THE_POD = (
+    "network",
+    "network-alias",
+    "ip",
+    "ip6",
+    "mac-address",
+    "publish",
+    "publish-all",
+    "hostname",
+    "dns",
+    "dns-search",
+    "dns-option",
+    "add-host",
+    "ipc",
+    "uts",
+)
+
+
+def _into_pod(options: Mapping[str, Any], spec: PodSpec) -> None:
+    """``--pod NAME``; the node says which namespaces that means."""
+    name = options["pod"]
+    if name.startswith("new:"):
+        raise Unsupported(
+            f"--pod {name}: a pod without a container of its own is not supported",
+            hint="make it from a manifest with lading pod run, and join it by its name",
+        )
+    for flag in _OF_THE_POD:
+        if options[flag]:
+            raise InvalidInput(f"--{flag} does not go with --pod", hint="it is the pod that decides it")
+    spec.extras.pod = name
 
 
 def check_name(name: str) -> str:

@@ -327,6 +327,7 @@ class PodExtras(Record):
     container: bool = False  # a pod of one made by `run`: shown by `ps` under the container's name
     runtime: str = ""  # path of a foreign OCI runtime
     sources: list[ConfigSource] = []
+    pod: str = ""  # run --pod: the pod whose namespaces it joins, by id once it is recorded
 
 
 class PodSpec(Record):

@@ -75,6 +75,10 @@ def start(shop: Shop, reference: str) -> PodRecord:
     if is_running(record):
         return record
     _spawn(shop, record)
+    if not record.single:
+        from lading.node import membership
+
+        membership.start(shop, record)
     return shop.records.get(record.id) or record
 
 

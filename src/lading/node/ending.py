@@ -42,6 +42,10 @@ def stop(
     record, _ = shop.records.resolve(reference)
     if timeout is not None and timeout < 0:
         timeout = 10.0**9
+    if not record.single:
+        from lading.node import membership
+
+        membership.stop(shop, record, timeout, signal)
     if not is_running(record) and not any(c.state in _LIVE for c in record.containers):
         return record
     if not restart:
@@ -184,6 +188,10 @@ def kill(shop: Shop, reference: str, number: int) -> None:
         _signal(shop, target, number)
         if number == 9:
             let_run(shop, record, target)
+    if not record.single and container is None:
+        from lading.node import membership
+
+        membership.kill(shop, record, number)
     from lading.formats import signals
 
     for target in living:
@@ -253,9 +261,14 @@ def remove(shop: Shop, reference: str, *, force: bool, volumes: bool) -> PodReco
     record, container = shop.records.resolve(reference)
     if container is not None and not record.single:
         raise InvalidInput(
-            f"{reference} is a container of pod {record.name}", hint=f"remove the pod {record.name}"
+            f"{reference} is a container of pod {record.name}", hint=f"lading pod rm -f {record.name}"
         )
     refresh(record)
+    if not record.single:
+        from lading.node import membership
+
+        if force or not is_running(record):
+            membership.remove(shop, record, force=force, volumes=volumes)
     if is_running(record):
         if not force:
             raise Conflict(

@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from lading.node.spec import Surroundings
 
 _NEWUTS, _NEWIPC, _NEWPID, _NEWNS = 0x04000000, 0x08000000, 0x20000000, 0x00020000
-_SHM = ".shm"
-_SHM_SIZE = 64 << 20
 _NOBODY = 65534
 
 
@@ -47,7 +45,7 @@ class Holder:
         if flags:
             self._make(shop.kernel, flags, etcfiles.hostname(record.pod, record.id))
         if "ipc" in flags:
-            self.shm = memory.mount(shop, record.id, _SHM, f"mode=1777,size={_SHM_SIZE}")
+            self.shm = memory.mount(shop, record.id, memory.SHM, f"mode=1777,size={memory.SHM_SIZE}")
         fs_group = spec.security_context.fs_group if spec.security_context is not None else None
         for volume in spec.volumes:
             if volume.empty_dir is not None and volume.empty_dir.medium == "Memory":

@@ -51,6 +51,10 @@ def record_of(shop: Shop, pod: Pod, progress: object) -> PodRecord:
     refused.check(pod)
     if pod.spec.extras.runtime:
         pod.spec.extras.runtime = engine.resolve(pod.spec.extras.runtime, uid=shop.roots.uid)
+    if pod.spec.extras.pod:
+        from lading.node import membership
+
+        membership.join(shop, pod)
     pod_id = new_id()
     name = pod.metadata.name
     if not name:
@@ -525,6 +529,8 @@ def other_process(shop: Shop, reference: str, what: str) -> int:
     """The pid of a running container that another one wants to share ``what`` with. Raises NotFound, Conflict."""
     record, container = shop.records.resolve(reference)
     target = container or record.container
+    if container is None:  # of a pod any container will do: they share what can be joined
+        target = next((c for c in record.containers if alive(c.pid, c.pid_start)), target)
     if not alive(target.pid, target.pid_start):
         raise Conflict(f"{what} container:{reference}: it is not running", hint=f"lading start {reference}")
     return target.pid

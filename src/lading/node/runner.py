@@ -451,6 +451,10 @@ class PodRunner:
             if running.record.state in (RESTARTING, CREATED) and not self.record.single:
                 running.record.state = EXITED
                 self.shop.records.save(self.record, running.record)
+        if not self.record.single:
+            from lading.node import membership
+
+            membership.ask_to_stop(self.shop, self.record)
         sandbox.close_pod(self)
         record = self.record
         record.phase = self.sequence.phase

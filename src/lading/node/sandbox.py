@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 
 from lading.errors import InvalidInput, Unsupported
-from lading.node import etcfiles, podnetwork, prepare
+from lading.node import etcfiles, memory, podnetwork, prepare
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -117,7 +117,9 @@ def join(runner: PodRunner, running: Running, around: Surroundings) -> None:
             pid = prepare.other_process(shop, mode.partition(":")[2], kind)
             around.joined[kind] = f"/proc/{pid}/ns/{kind}"
             if kind == "ipc":
-                around.shm_source = f"/proc/{pid}/root/dev/shm"
+                around.shm_source = memory.joined(shop, mode.partition(":")[2])
+    if memory.is_shared(runner.record):
+        around.shm_source = memory.share(shop, runner.record)
     if runner.holder is not None:
         runner.holder.join(around)
         around.mounts.append(_message_mount(runner, running))
@@ -185,6 +187,8 @@ def close_pod(runner: PodRunner) -> None:
         from lading.node.remove import remove_pod_group
 
         remove_pod_group(shop, record)
+    elif memory.is_shared(record):
+        memory.unmount_all(shop, record.id)
     attachment = runner.attachment
     if attachment is not None:
         runner.attachment = None

@@ -90,6 +90,7 @@ POD_READ_BY = {
     "container": "model.py",
     "runtime": "engine.py",
     "sources": "sources.py",
+    "pod": "membership.py",
 }
 
 
