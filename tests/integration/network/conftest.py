@@ -102,7 +102,7 @@ class World:
         self.descriptors += [made.namespace, *made.reserved]
         return made
 
-    def run(self, where: Attachment | int | None, *command: str, timeout: float = 20) -> str:
+    def run(self, where: Attachment | int | None, *command: str, timeout: float = 90) -> str:
         """Output of a command in a namespace (an attachment's, a descriptor's, or the host's)."""
         fd = where.namespace if isinstance(where, Attachment) else where
         prefix = ["nsenter", f"--net=/proc/self/fd/{fd}"] if fd is not None else []
@@ -139,7 +139,7 @@ class World:
         assert process.stdout.readline() == "up\n"
 
     def fetch(
-        self, where: Attachment | int | None, host: str, port: int, kind: str = "tcp", patience: float = 3
+        self, where: Attachment | int | None, host: str, port: int, kind: str = "tcp", patience: float = 30
     ) -> str:
         """What a server says, or ``failed`` and the error."""
         return self.run(

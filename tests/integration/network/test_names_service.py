@@ -53,7 +53,7 @@ def test_a_shared_alias_takes_turns(world):
         pod = world.attach(networks, n, name=n, networks=on("app", "pool"))
     question = struct.pack(">6H", 7, 0x100, 1, 0, 0, 0) + b"\4pool\0" + struct.pack(">2H", 1, 1)
     script = (
-        "import socket,sys;s=socket.socket(2,2);s.settimeout(3);s.connect((sys.argv[1],53));"
+        "import socket,sys;s=socket.socket(2,2);s.settimeout(30);s.connect((sys.argv[1],53));"
         "q=bytes.fromhex(sys.argv[2]);\nfor _ in range(6): s.send(q); print(s.recv(512)[len(q)+12:][:4].hex())"
     )
     first = world.run(pod, "python3", "-S", "-c", script, pod.nameservers[0], question.hex()).split()

@@ -29,7 +29,7 @@ base = sys.argv[1]
 networks = Networks(Roots(base + "/d", base + "/r", base + "/c", {USER}))
 CLIENT = '''
 import socket, sys
-try: s = socket.create_connection((sys.argv[1], int(sys.argv[2])), 3); print(s.recv(100).decode(), end="")
+try: s = socket.create_connection((sys.argv[1], int(sys.argv[2])), float(sys.argv[3])); print(s.recv(100).decode(), end="")
 except OSError as e: print("failed", type(e).__name__, end="")
 '''
 SERVER = '''
@@ -41,8 +41,8 @@ servers = []
 def inside(pod, *command, **options):
     prefix = ["nsenter", f"--net=/proc/self/fd/{{pod.namespace}}"] if pod else []
     return subprocess.run([*prefix, *command], pass_fds=[pod.namespace] if pod else [], capture_output=True, text=True).stdout
-def fetch(pod, host, port):
-    return inside(pod, sys.executable, "-S", "-c", CLIENT, host, str(port))
+def fetch(pod, host, port, patience=30):
+    return inside(pod, sys.executable, "-S", "-c", CLIENT, host, str(port), str(patience))
 def serve(pod):
     made = subprocess.Popen(["nsenter", f"--net=/proc/self/fd/{{pod.namespace}}", sys.executable, "-S", "-c", SERVER],
                             pass_fds=[pod.namespace], stdout=subprocess.PIPE)
@@ -78,7 +78,7 @@ def as_user(directory: Path, script: str, *, mounts: bool = True, path: str = ""
         f" unshare -Ur{'m' if mounts else ''} {PYTHON} -S {code} {work}"
     )
     done = subprocess.run(
-        ["unshare", "-m", "sh", "-c", prepare], capture_output=True, text=True, timeout=60, check=False
+        ["unshare", "-m", "sh", "-c", prepare], capture_output=True, text=True, timeout=120, check=False
     )
     assert done.returncode == 0, done.stderr
     return done.stdout
@@ -130,7 +130,7 @@ stranger = networks.attach(AttachRequest(id="s" * 64, networks=ask("other")))
 serve(web)
 print("name", web.address in inside(client, "busybox", "nslookup", "web", client.nameservers[0]))
 print("pod", fetch(client, web.address, 80))
-print("stranger", fetch(stranger, web.address, 80))
+print("stranger", fetch(stranger, web.address, 80, 1))
 print("port", fetch(None, "127.0.0.1", 8081))
 print("check", networks.check(alive=[web.id, client.id, stranger.id]))
 try: networks.attach(AttachRequest(id="t", networks=ask("app"), ports=[PortMapping(container_port=80, host_port=8081)]))
