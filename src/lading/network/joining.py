@@ -67,6 +67,7 @@ class Plan:
         self.staying = [i for i in before.interfaces if i.network in wanted]
         self.leaving = [i for i in before.interfaces if i.network not in wanted]
         self.coming: list[Interface] = []
+        self.recorded = False
         self.after = before.replace(
             namespace=request.namespace, mode="", interfaces=list(self.staying), ports=list(before.ports)
         )
@@ -123,6 +124,7 @@ class Plan:
             resolv.fill(after, self.joined)
             attaching.name_hosts(after, request)
             attaching.save(store, after.replace(interfaces=[*after.interfaces, *self.leaving]))
+        self.recorded = True
 
     def _ports(self, reservation: ports.Reservation) -> list[PublishedPort]:
         """The ports as they shall lead: moved to another address, dropped with the last, published with the first."""
@@ -232,6 +234,8 @@ class Plan:
 
     def undo(self) -> None:
         """What came goes again, what should have left stays; best effort: what cannot be undone stays recorded."""
+        if not self.recorded:
+            return
         store, owner = self.networks.store, self.request.id
         try:
             with netns.open_route(self.request.namespace) as inner:

@@ -87,7 +87,11 @@ def _network(runner: PodRunner) -> None:
     runner.attachment = attachment
     from lading.node import connecting
 
-    connecting.follow(runner)  # what a keeper killed while it connected or disconnected left half done
+    try:
+        connecting.follow(runner)  # what a keeper killed while it connected or disconnected left half done
+    except LadingError as error:  # a network that has gone: no reason to leave the pod without a keeper
+        runner.record.message = str(error)
+        runner.shop.records.update(runner.record, "message")
 
 
 def _holder(runner: PodRunner) -> None:

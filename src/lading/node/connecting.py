@@ -7,6 +7,7 @@ nothing else of the pod happens meanwhile. The Pod is changed first. A keeper ki
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
 
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 DISCONNECTED = "disconnected"
 _DEFAULT = ("bridge", "default", "lading")
 _PATIENCE = 30.0
+_FILE_LIMIT = 1 << 20
 
 
 def connect(shop: Shop, reference: str, want: NetworkRequest) -> None:
@@ -199,6 +201,8 @@ def in_keeper(runner: PodRunner, request: dict[str, object]) -> None:
         _take(runner, before)
         found.pod.spec.extras = before
         shop.records.set_pod(found, f"{request['op']}-failed")
+        with contextlib.suppress(LadingError):
+            follow(runner)  # usually nothing is left to do; what cannot be done now is repair's
         raise
     finally:
         shop.close()  # what only this needed: a keeper lives long and shall be small
@@ -235,18 +239,23 @@ def _rewrite(directory: str, old: dict[str, str], new: dict[str, str]) -> None:
     for name in old:
         if old[name] == new[name]:
             continue
-        path = f"{directory}/{name}"
-        with open(path, encoding="utf-8", errors="surrogateescape") as stream:
-            text = stream.read()
-        if text == old[name]:
-            text = new[name]
-        elif name == "hosts":
-            text = merged(text, old[name], new[name])
-        else:
-            continue
-        fd = os.open(path, os.O_WRONLY | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC)
         try:
-            os.write(fd, text.encode("utf-8", "surrogateescape"))
+            fd = os.open(f"{directory}/{name}", os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
+        except FileNotFoundError:
+            continue
+        try:
+            text = os.read(fd, _FILE_LIMIT).decode("utf-8", "surrogateescape")
+            if text == old[name]:
+                text = new[name]
+            elif name == "hosts":
+                text = merged(text, old[name], new[name])
+            else:
+                continue
+            data = text.encode("utf-8", "surrogateescape")
+            os.pwrite(fd, data, 0)  # before it is cut: a full disk must not leave an empty file
+            os.ftruncate(fd, len(data))
+        except OSError as error:
+            raise LadingError(f"{directory}/{name}: {error.strerror}") from None
         finally:
             os.close(fd)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -9,7 +10,7 @@ import pytest
 from lading.errors import Conflict, InvalidInput, NotFound
 from lading.formats.pod import Container, NetworkRequest, ObjectMeta, Pod, PodSpec
 from lading.network import Network
-from lading.node.connecting import DISCONNECTED, edit, merged
+from lading.node.connecting import DISCONNECTED, _rewrite, edit, merged
 from lading.node.model import PodRecord
 
 
@@ -89,3 +90,19 @@ def test_lines_of_the_containers_own_stay_in_its_hosts_file() -> None:
     text = "127.0.0.1 localhost\n10.0.0.2 box\n1.2.3.4 mine\n"
     assert merged(text, old, new) == "127.0.0.1 localhost\n1.2.3.4 mine\n10.0.1.2 box\n"
     assert merged("1.2.3.4 mine\n", old, new) == "1.2.3.4 mine\n10.0.1.2 box\n"
+
+
+def test_files_are_brought_up_to_date_in_place_and_a_missing_one_is_passed_over(tmp_path: Path) -> None:
+    old = {"hosts": "127.0.0.1 localhost\n10.0.0.2 box\n", "resolv.conf": "nameserver 1.1.1.1\n"}
+    new = {"hosts": "127.0.0.1 localhost\n", "resolv.conf": "nameserver 10.0.0.1\n"}
+    (tmp_path / "hosts").write_text(old["hosts"] + "1.2.3.4 mine\n")
+    inode = (tmp_path / "hosts").stat().st_ino
+    _rewrite(str(tmp_path), old, new)
+    assert (tmp_path / "hosts").read_text() == "127.0.0.1 localhost\n1.2.3.4 mine\n"
+    assert (tmp_path / "hosts").stat().st_ino == inode  # it is what the container has mounted
+    (tmp_path / "resolv.conf").write_text("nameserver 9.9.9.9\n")
+    _rewrite(str(tmp_path), old, new)
+    assert (tmp_path / "resolv.conf").read_text() == "nameserver 9.9.9.9\n"
+    (tmp_path / "resolv.conf").write_text(old["resolv.conf"])
+    _rewrite(str(tmp_path), old, new)
+    assert (tmp_path / "resolv.conf").read_text() == new["resolv.conf"]
