@@ -3,7 +3,7 @@
 =========  ================================================  =====================================================
 request    fields                                            answer
 =========  ================================================  =====================================================
-run        pod (a Pod as JSON)                               id, name; once its first container has started
+run        pod (a Pod as JSON)                               id, name; once the containers that come first run
 start      id                                                the same
 stop       id, timeout (seconds or null)                     code; once the pod has ended
 wait       id                                                code; once the pod has ended
@@ -45,7 +45,8 @@ if TYPE_CHECKING:
     from lading.node.shop import Shop
 
 _WRITABLE = 4
-_ABOUT_A_POD = ("stop", "wait", "policy", "remove", "attach", "exec")
+#: What any hand of a family can do; the rest is about a pod, and its own keeper's.
+_ANYBODYS = ("run", "start", "pods", "heir", "pass")
 
 
 class Desk:
@@ -172,7 +173,7 @@ class Caller:
             act = getattr(self, f"_do_{operation}", None) if isinstance(operation, str) else None
             if act is None:
                 raise Unsupported(f"keeper request {operation!r}")
-            if operation not in _ABOUT_A_POD or not self._passed_on(request, fds):
+            if operation in _ANYBODYS or not self._passed_on(request, fds):
                 act(request, fds)
         except LadingError as error:
             self._answer({"error": wire.encode_error(error)})
