@@ -62,7 +62,7 @@ class Running:
 
 
 class PodRunner:
-    """One pod in its keeper. ``on_first`` is called once: when the first start worked (None) or failed (why).
+    """One pod in its keeper. ``on_first`` is called once: when what starts first runs (None) or failed (why).
 
     What is in ``at_end`` is called when nothing of the pod runs any more and everything it took has been given back.
     """
@@ -147,6 +147,8 @@ class PodRunner:
                     self._act(action)
         finally:
             self._busy = False
+        if self.started:
+            self._first(None)  # with all that start together, so that whoever waited finds each of them
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -233,7 +235,6 @@ class PodRunner:
         self.loop.watch(running.pidfd, lambda _events: self.ended(running))
         if health and check is not None:
             self.checking.watch_health(running, check)
-        self._first(None)
 
     def _launch(self, running: Running) -> None:
         made, container = running.record, running.container
@@ -311,7 +312,8 @@ class PodRunner:
         self.shop.records.save(
             self.record, made, "die", {"exitCode": str(error.exit_status), "error": str(error)}
         )
-        self._first(error)
+        if not self.started:
+            self._first(error)
 
     def on_first(self, call: Callable[[LadingError | None], None]) -> None:
         """Have ``call`` called when the first start worked or failed."""

@@ -174,3 +174,10 @@ def test_pods_name_is_as_exclusive_as_a_containers(node: Node) -> None:
     node.create(_pod("twin", [_sh("x", "true")]))
     with pytest.raises(Conflict):
         node.create(_pod("twin", [_sh("x", "true")]))
+
+
+def test_what_starts_together_runs_when_the_command_returns(node: Node) -> None:
+    names = [f"c{number}" for number in range(5)]
+    node.run_detached(_pod("together", [_sh(name, "sleep 100") for name in names]))
+    assert [_of(node, "together", name).state for name in names] == ["running"] * len(names)
+    node.remove("together", force=True)
