@@ -120,11 +120,18 @@ def _new(
         raise InvalidInput(f"mount on {mount.destination}: neither a type nor the option bind")
     if options.idmap:
         raise Unsupported(f"mount on {mount.destination}: {options.idmap} on a mount of type {mount.type}")
-    target = make_directory_inside(kernel, root_fd, mount.destination)
+    there = True
+    try:
+        target = open_inside(kernel, root_fd, mount.destination, O_PATH | os.O_DIRECTORY)
+    except KernelError as error:
+        if error.errno != 2:
+            raise
+        there = False
+        target = make_directory_inside(kernel, root_fd, mount.destination)
     if mount.type in _REAL_DIRECTORIES:
         _insist_on_directory(kernel, root_fd, mount.destination)
     data = list(options.data)
-    if mount.type == "tmpfs" and not any(key == "mode" for key, _ in data):
+    if mount.type == "tmpfs" and there and not any(key == "mode" for key, _ in data):
         # A tmpfs is born 1777; one that covers a directory of the image keeps that directory's mode.
         data.append(("mode", format(stat.S_IMODE(kernel.fstat(target).st_mode), "o")))
     if label and mount.type not in ("proc", "sysfs", "mqueue"):

@@ -366,3 +366,9 @@ def test_a_profile_older_than_close_range_lets_a_container_be_created(
     made.start()
     assert made.wait() == 0
     made.delete()
+
+
+def test_a_tmpfs_is_everybodys_unless_it_covers_a_directory(own_box: Any) -> None:
+    (Path(own_box.bundle) / "rootfs/there").mkdir(mode=0o710)
+    mounts = [Mount(destination=path, type="tmpfs", source="t") for path in ("/there", "/not/there")]
+    assert own_box.sh("stat -c %a /there /not/there", mounts=mounts) == (0, "710\n1777\n")
