@@ -15,6 +15,7 @@ sys.path.insert(0, str(ROOT / "tests"))
 
 from support.killing import Broken  # noqa: E402  # a directory of tests is no installed package
 from support.killing_trial import Trial  # noqa: E402
+from support.killing_walk import OPERATIONS, Walk, sample  # noqa: E402
 from support.surroundings import settle  # noqa: E402
 
 
@@ -25,15 +26,25 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--first", type=int, default=0, help="number of the first round")
     parser.add_argument("--each", type=int, default=6, help="kills in a round")
+    parser.add_argument("--walk", default="", metavar="OPERATION|all", help="kill at every instant instead")
+    parser.add_argument("--most", type=int, default=100000, help="instants of one operation")
     options = parser.parse_args()
     settle()
     ctypes.CDLL(None).prctl(36, 1, 0, 0, 0)  # PR_SET_CHILD_SUBREAPER: orphans are ours to reap
     base = Path(tempfile.mkdtemp(prefix="lk", dir="/tmp"))
-    trial = Trial(base, options.seed)
+    trial = Walk(base, options.seed) if options.walk else Trial(base, options.seed)
     started = time.monotonic()
     number = options.first
     try:
         trial.prepare()
+        if isinstance(trial, Walk):
+            for operation in OPERATIONS if options.walk == "all" else options.walk.split(","):
+                total = trial.instants(operation)
+                chosen = sample(total, options.most)
+                print(f"{operation}: {len(chosen)} of {total} instants", flush=True)
+                for instant in chosen:
+                    trial.kill_at(operation, instant)
+            options.kills = 0
         while trial.killed.total() < options.kills:
             trial.round(number, options.each)
             number += 1

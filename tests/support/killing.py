@@ -20,6 +20,8 @@ import threading
 import time
 import zlib
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 SOURCE = Path(__file__).resolve().parents[2] / "src"
@@ -83,6 +85,17 @@ class World:
         spoken = f"{process.returncode:4} {program} {' '.join(words)}"
         self.log.append(f"{time.monotonic():.3f} {spoken} {complaint.strip()[-300:]}"[:600])
         return subprocess.CompletedProcess(words, process.returncode, said, complaint)
+
+    @contextmanager
+    def owning(self, pid: int) -> Iterator[None]:
+        """``pid`` is waited for by somebody: the reaper leaves it alone."""
+        with self._lock:
+            self._own.add(pid)
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._own.discard(pid)
 
     def must(self, *words: str, program: str = "lading") -> str:
         """Run a command that has to succeed; what it said."""

@@ -196,4 +196,9 @@ class Trial:
             less = Counter(old) - Counter(now[kind])
             lines += [f"{kind}: + {name}" for name in more.elements()]
             lines += [f"{kind}: - {name}" for name in less.elements()]
-        raise Broken("the machine is not what it was:\n    " + "\n    ".join(lines))
+        for state in now["runtime states"]:
+            for file in Path(self.world.base, "run/runtime", state).glob("*"):
+                lines.append(f"{file}: {file.read_text(errors='replace')[:300]}")
+        events = self.world("events", "--since", "60s", "--until", "0s").stdout.splitlines()
+        said = self.world("check").stdout
+        raise Broken("\n    ".join(["the machine is not what it was:", *lines, said, *events[-40:]]))

@@ -446,8 +446,10 @@ class Networks:
 
     # -- repair ------------------------------------------------------------------------------------------------------
 
-    def check(self, *, repair: bool = False, alive: Collection[str] | None = None) -> List[Finding]:
-        """Compare records and kernel. ``alive`` are the ids that exist; None skips what needs to know it."""
+    def check(
+        self, *, repair: bool = False, alive: Callable[[], Collection[str]] | None = None
+    ) -> List[Finding]:
+        """Compare records and kernel. ``alive`` gives the ids that exist; None skips what needs to know it."""
         from lading.network.repair import check
 
         return check(self, repair=repair, alive=alive)

@@ -11,7 +11,7 @@ from lading.network.model import Finding
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Callable, Collection
 
     from lading.network.networks import Networks
 
@@ -20,24 +20,29 @@ UNPLUGGED_SECONDS = 10.0
 _ENODEV = 19
 
 
-def check(networks: Networks, *, repair: bool, alive: Collection[str] | None) -> list[Finding]:
-    """Compare records with the kernel; with ``repair`` finish or undo what does not agree."""
+def check(networks: Networks, *, repair: bool, alive: Callable[[], Collection[str]] | None) -> list[Finding]:
+    """Compare records with the kernel; with ``repair`` finish or undo what does not agree.
+
+    ``alive`` is asked after the attachments were looked at: who attaches is alive by then.
+    """
     found: list[Finding] = []
-    if alive is not None:
-        for attachment in list(networks.store.attachments()):
-            if attachment.id not in alive:
-                found.append(
-                    Finding(
-                        kind="lease",
-                        object=attachment.id,
-                        message=f"network attachment of {attachment.id[:12]}, which does not exist",
-                        repaired=repair,
-                    )
-                )
-                if repair:
-                    networks.detach(attachment.id)
+    for id in _lost(networks, alive) if alive is not None else ():
+        message = f"network attachment of {id[:12]}, which does not exist"
+        found.append(Finding(kind="lease", object=id, message=message, repaired=repair))
+        if repair:
+            networks.detach(id)
     found.extend(networks.in_place(lambda: _kernel(networks, repair), make=False) or [])
     return found
+
+
+def _lost(networks: Networks, alive: Callable[[], Collection[str]]) -> list[str]:
+    """Attachments of what is not alive. Looked at twice, as what ends meanwhile detaches itself."""
+    before = {attachment.id for attachment in networks.store.attachments()}
+    suspects = before.difference(alive()) if before else before
+    if suspects:
+        suspects &= {attachment.id for attachment in networks.store.attachments()}
+        suspects = suspects.difference(alive())
+    return sorted(suspects)
 
 
 def _kernel(networks: Networks, repair: bool) -> list[Finding]:

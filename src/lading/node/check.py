@@ -63,18 +63,20 @@ class _Checker:
 
     def pods(self) -> None:
         """Pods whose keeper, creator or remover is gone."""
-        stages = self.shop.records.staged()
-        for record in self.shop.records.list():
-            if stages.get(record.id) == REMOVING:
+        for listed in self.shop.records.list():
+            self._frozen(listed)
+            if alive(listed.keeper_pid, listed.keeper_start):
+                continue
+            # Read again, now that the keeper is known to be gone: it may have finished since it was listed.
+            record = self.shop.records.get(listed.id)
+            if record is None or alive(record.keeper_pid, record.keeper_start):
+                continue
+            if self.shop.records.staged(record.id).get(record.id) == REMOVING:
                 self._half_removed(record)
             else:
-                self._frozen(record)
-                if not alive(record.keeper_pid, record.keeper_start):
-                    self._unkept(record)
+                self._unkept(record)
 
     def _half_removed(self, record: PodRecord) -> None:
-        if alive(record.keeper_pid, record.keeper_start):
-            return  # its keeper is at it
         shop = self.shop
 
         def finish() -> None:
@@ -253,7 +255,10 @@ class _Checker:
     def rooms(self) -> None:
         """Networks, images and volumes look after themselves; this gives them what they cannot know."""
         shop = self.shop
-        kept = {r.id for r in shop.records.list() if r.keeper_pid or is_running(r)}
+
+        def kept() -> set[str]:
+            return {r.id for r in shop.records.list() if r.keeper_pid or is_running(r)}
+
         for thing in shop.networks.check(repair=self.repair, alive=kept):
             self.findings.append(
                 Finding(

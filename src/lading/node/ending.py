@@ -92,8 +92,10 @@ def _stop_directly(shop: Shop, record: PodRecord, timeout: float | None, signal:
     for container in living:
         if not _wait_dead(shop, container, end):
             _signal(shop, container, 9)
-            let_run(shop, record, container)
-            _wait_dead(shop, container, time.monotonic() + 10.0)
+            for _ in range(100):
+                let_run(shop, record, container)  # a pause may come after the kill
+                if _wait_dead(shop, container, time.monotonic() + 0.1):
+                    break
     if _keeper_lives(record):
         return
     settle(shop, record)
@@ -263,6 +265,30 @@ def remove(shop: Shop, reference: str, *, force: bool, volumes: bool) -> PodReco
         raise InvalidInput(
             f"{reference} is a container of pod {record.name}", hint=f"lading pod rm -f {record.name}"
         )
+    patience = time.monotonic() + _FINISHING
+    while True:
+        try:
+            return _remove(shop, record, force=force, volumes=volumes)
+        except _Again as again:
+            # Started again: by somebody, or by its keeper, which had not yet noticed the end that we saw.
+            # Or it is being removed by somebody else.
+            if not force or time.monotonic() > patience:
+                raise again.conflict from None
+            fresh = shop.records.get(record.id)
+            if fresh is None:
+                return record  # --rm was faster, or another rm
+            record = fresh
+
+
+class _Again(Exception):
+    """Somebody else does something to the pod at the same moment."""
+
+    def __init__(self, conflict: Conflict) -> None:
+        super().__init__(str(conflict))
+        self.conflict = conflict
+
+
+def _remove(shop: Shop, record: PodRecord, *, force: bool, volumes: bool) -> PodRecord:
     refresh(record)
     if not record.single:
         from lading.node import membership
@@ -280,10 +306,13 @@ def remove(shop: Shop, reference: str, *, force: bool, volumes: bool) -> PodReco
     if fresh is None:
         return record  # --rm was faster, or another rm
     if is_running(fresh):
-        raise Conflict(f"container {record.name} was started again", reason="running")
+        raise _Again(Conflict(f"container {record.name} was started again", reason="running"))
     if fresh.keeper_pid and not _keeper_lives(fresh):
         removal.release(shop, fresh)
-    removal.collect(shop, fresh, volumes=volumes or fresh.pod.spec.extras.remove)
+    try:
+        removal.collect(shop, fresh, volumes=volumes or fresh.pod.spec.extras.remove)
+    except Conflict as conflict:
+        raise _Again(conflict) from None
     return fresh
 
 

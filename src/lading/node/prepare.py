@@ -421,8 +421,10 @@ def named_volume(
         # Of a private copy (no layers below) nothing but the copy itself is there to read.
         shown = copy_from[0]
         image = Rootfs(lower=shown.lower) if shown.lower else Rootfs(upper=shown.upper)
-        copy_up(shop.kernel, image, copy_from[1], found.path)
-        volumes.mark_populated(name)
+        with volumes.filling(name) as filling:
+            if not volumes.get(name).populated:
+                copy_up(shop.kernel, image, copy_from[1], found.path, filling.marker)
+                volumes.mark_populated(name)
     return spec_mounts.Source(found.kind, found.path, found.options)
 
 

@@ -147,8 +147,10 @@ class Records:
             )
         )
 
-    def staged(self) -> dict[str, str]:
-        """Pod id → stage, of every pod."""
+    def staged(self, pod_id: str = "") -> dict[str, str]:
+        """Pod id → stage, of every pod or of one."""
+        if pod_id:
+            return dict(self.database.query("SELECT id, stage FROM pods WHERE id = ?", (pod_id,)))
         return dict(self.database.query("SELECT id, stage FROM pods"))
 
     def _assemble(self, rows: Any) -> _Pods:

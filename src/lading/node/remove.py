@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 
-from lading.errors import LadingError, NotFound
+from lading.errors import Conflict, LadingError, NotFound
 from lading.node import tree
 from lading.node.engine import engine_of
 from lading.node.records import REMOVING
-from lading.node.shop import alive
+from lading.node.shop import alive, process_start
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -21,8 +21,10 @@ def collect(shop: Shop, record: PodRecord, *, volumes: bool, staged: bool = Fals
 
     ``staged``: it is recorded already that the pod is being removed.
     """
-    if not staged:
-        shop.records.stage(record.id, REMOVING)
+    if not staged and not _claimed(shop, record):
+        return
+    if any(os.path.lexists(f"{shop.roots.runtime}/{container.id}") for container in record.containers):
+        release(shop, record)  # what a killed command left after the record said that it had ended
     try:
         tree.remove(shop.pod_directory(record.id))
     except OSError as error:
@@ -37,6 +39,23 @@ def collect(shop: Shop, record: PodRecord, *, volumes: bool, staged: bool = Fals
     if not record.single:
         _drop_group(shop, record)
     shop.records.delete(record)
+
+
+def _claimed(shop: Shop, record: PodRecord) -> bool:
+    """Write down that this process removes the pod; False when somebody has done so. Raises :class:`Conflict`.
+
+    Whoever wants to start it meanwhile sees it kept, and waits for what becomes of it.
+    """
+    with shop.records.database:
+        found = shop.records.get(record.id)
+        if found is None:
+            return False
+        if found.keeper_pid != os.getpid() and alive(found.keeper_pid, found.keeper_start):
+            raise Conflict(f"container {record.name} is being started or removed", reason="running")
+        found.keeper_pid, found.keeper_start = os.getpid(), process_start(os.getpid())
+        shop.records.update(found, "keeper_pid", "keeper_start")
+        shop.records.stage(record.id, REMOVING)
+    return True
 
 
 def _drop_group(shop: Shop, record: PodRecord) -> None:
@@ -78,7 +97,11 @@ def remove_pod_group(shop: Shop, record: PodRecord) -> None:
 
 
 def release(shop: Shop, record: PodRecord) -> None:
-    """Give back what a pod holds whose keeper is gone: processes, cgroups, runtime state, network, memory mounts."""
+    """Give back what a pod holds whose keeper is gone: processes, cgroups, runtime state, network, memory mounts.
+
+    Raises the first failure, after everything else was given back: then the record stays, and with it the way to try again.
+    """
+    failure: LadingError | None = None
     for container in record.containers:
         try:
             handle = engine_of(shop, record).get(container.id)
@@ -90,8 +113,10 @@ def release(shop: Shop, record: PodRecord) -> None:
             continue
         try:
             handle.delete(force=True)
-        except LadingError:
+        except NotFound:
             continue
+        except LadingError as error:
+            failure = failure or error
     shop.networks.release(record.id)
     remove_pod_group(shop, record)
     from lading.node import holder, memory
@@ -105,3 +130,5 @@ def release(shop: Shop, record: PodRecord) -> None:
     if pause:
         os.kill(pause, 9)
     memory.unmount_all(shop, record.id)
+    if failure is not None:
+        raise failure

@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from lading.node.shop import Shop
 
 _SIGKILL = 9
+_THAW_AGAIN = 0.1
 
 
 class Running:
@@ -201,11 +202,17 @@ class PodRunner:
                 self.shop.kernel.pidfd_send_signal(running.pidfd, number)
             except LadingError:
                 pass
-            if number == _SIGKILL and running.handle is not None:
-                from lading.node.freezing import let_run
+            if number == _SIGKILL:
+                self._let_die(running, running.record.pid)
 
-                # Not by the state in the record: commands freeze and thaw without asking us.
-                let_run(self.shop, self.record, running.record)
+    def _let_die(self, running: Running, pid: int) -> None:
+        """Thaw what was killed, again and again: commands freeze and thaw without asking us, before and after a kill."""
+        if running.record.pid != pid or running.pidfd < 0 or running.handle is None:
+            return
+        from lading.node.freezing import let_run
+
+        let_run(self.shop, self.record, running.record)
+        self.loop.after(_THAW_AGAIN, lambda: self._let_die(running, pid))
 
     # -- one container ---------------------------------------------------------------------------------------------
 

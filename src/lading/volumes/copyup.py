@@ -23,15 +23,28 @@ _ENOENT, _ENOTDIR, _ENOTSUP, _EPERM, _ENOSPC, _EXDEV = 2, 20, 95, 1, 28, 18
 _CHUNK = 8 << 20
 
 
-def copy_up(kernel: Kernel, rootfs: Rootfs, path: str, target: str) -> bool:
+def copy_up(kernel: Kernel, rootfs: Rootfs, path: str, target: str, marker: str = "") -> bool:
     """Copy the directory ``path`` of the image's root into the empty directory ``target``.
 
     Returns False, having done nothing, when ``target`` is not empty or the image has no directory there. A copy that
-    fails leaves ``target`` empty. Raises Exhausted when the disk is full, KernelError otherwise.
+    fails leaves ``target`` empty, and one that is killed leaves the file ``marker``: then ``target`` is emptied before it is
+    filled. Raises Exhausted when the disk is full, KernelError otherwise.
     """
+    if marker and os.path.exists(marker):
+        _empty(target)
     with os.scandir(target) as entries:
         if next(entries, None) is not None:
             return False
+    if marker:
+        os.close(os.open(marker, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600))
+    try:
+        return _copied(kernel, rootfs, path, target)
+    finally:
+        if marker:
+            os.unlink(marker)
+
+
+def _copied(kernel: Kernel, rootfs: Rootfs, path: str, target: str) -> bool:
     read, write = os.pipe2(os.O_CLOEXEC)
     pid = os.fork()
     if pid == 0:

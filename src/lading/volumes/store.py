@@ -21,6 +21,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from lading.volumes.filling import Filling
+
 _NAME_HEAD = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789")
 _NAME_TAIL = _NAME_HEAD | frozenset("_.-")
 _ENOSPC, _EDQUOT, _EEXIST, _ENOTEMPTY, _ENOENT = 28, 122, 17, 39, 2
@@ -170,6 +172,12 @@ class Volumes:
                 )
             return Source(kind="bind", path=device)
         return Source(kind="bind", path=f"{self.root}/{name}/_data")
+
+    def filling(self, name: str) -> Filling:
+        """The right to fill a volume from an image, for ``with``."""
+        from lading.volumes.filling import Filling
+
+        return Filling(f"{self.root}/{name}")
 
     def remove(
         self, name: str, *, in_use: Callable[[str], _Names] | None = None, force: bool = False

@@ -300,8 +300,8 @@ def test_killed_at_any_instant_check_finishes_it(world):
         worker.send_signal(signal.SIGKILL)
         worker.wait()
         worker.stdin.close()
-    networks.check(repair=True, alive=set())
-    assert networks.check(alive=set()) == []
+    networks.check(repair=True, alive=lambda: set())
+    assert networks.check(alive=lambda: set()) == []
     assert networks.store.run("select count(*) from leases") == [(0,)]
     deadline = time.monotonic() + 60
     while any(k["ifname"].startswith("lv") for k in world.show(None, "link")) and time.monotonic() < deadline:

@@ -102,7 +102,7 @@ def test_a_living_pod_joins_a_described_network_and_leaves_it(world):
     assert [i.name for i in alone.interfaces] == ["eth0"]
     assert [k["ifname"] for k in world.show(pod, "link") if k["ifname"] != "lo"] == ["eth0"]
     assert os.listdir(networks.roots.network + "/cni") == []
-    assert networks.check(alive={pod.id}) == []
+    assert networks.check(alive=lambda: {pod.id}) == []
 
 
 def test_a_plugin_that_fails_while_a_pod_lives_changes_nothing(world):
@@ -124,6 +124,6 @@ def test_a_killed_attachment_is_deleted_by_check(world):
     describe(networks)
     pod = world.attach(networks, "dead", networks=on_lan())
     assert pod.address
-    found = networks.check(repair=True, alive=set())
+    found = networks.check(repair=True, alive=lambda: set())
     assert [(f.kind, f.object) for f in found] == [("lease", "dead")]
     assert not [n for n in os.listdir(networks.roots.network + "/host-local/lan") if n[0].isdigit()]

@@ -176,8 +176,8 @@ def test_killed_among_others_nothing_is_left_and_nobody_is_disturbed(world):
         worker.send_signal(signal.SIGKILL)
         worker.communicate()
     assert world.fetch(None, "127.0.0.1", 8080).startswith("still")
-    networks.check(repair=True, alive={"stays"})
-    assert networks.check(alive={"stays"}) == []
+    networks.check(repair=True, alive=lambda: {"stays"})
+    assert networks.check(alive=lambda: {"stays"}) == []
     assert networks.store.run("select distinct owner from leases") == [("stays",)]
     ends = [i.host_interface for i in networks.attachment("stays").interfaces]
     wait_until_gone(world, but=(*ends, *(networks.get(n).interface for n in ("left", "right"))))

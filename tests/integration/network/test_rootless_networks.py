@@ -132,7 +132,7 @@ print("name", web.address in inside(client, "busybox", "nslookup", "web", client
 print("pod", fetch(client, web.address, 80))
 print("stranger", fetch(stranger, web.address, 80, 1))
 print("port", fetch(None, "127.0.0.1", 8081))
-print("check", networks.check(alive=[web.id, client.id, stranger.id]))
+print("check", networks.check(alive=lambda: [web.id, client.id, stranger.id]))
 try: networks.attach(AttachRequest(id="t", networks=ask("app"), ports=[PortMapping(container_port=80, host_port=8081)]))
 except LadingError as error: print(error.reason, error.message)
 for pod in (web, client, stranger): networks.detach(pod.id)
