@@ -90,8 +90,8 @@ def lading_as(user: tuple[str, Path], mode: str) -> Run:
                 (narrow / program).symlink_to(found)
         environment["PATH"] = str(narrow)
 
-    def run(*arguments: str) -> Done:
-        return as_user(name, home, environment, *arguments)
+    def run(*arguments: str, **more: str) -> Done:
+        return as_user(name, home, {**environment, **more}, *arguments)
 
     if not run("images", "-q").stdout:
         assert run("bootstrap", "busybox").returncode == 0
@@ -146,3 +146,15 @@ def test_a_run_root_that_somebody_else_prepared_is_refused(user: tuple[str, Path
     done = as_user(name, home, {"LADING_RUN": str(trap)}, "ps")
     assert done.returncode != 0
     assert "does not belong to this user alone" in done.stderr
+
+
+def test_a_container_on_a_private_copy_works_without_privilege_too(lading_as: Run, mode: str) -> None:
+    script = "id -u; rm /etc/group; echo x > /new"
+    run = ("run", "--network", "none")
+    done = lading_as(*run, "--name", "copied", "busybox", "sh", "-c", script, LADING_STORAGE="copy")
+    assert (done.returncode, done.stdout) == (0, "0\n"), done.stderr
+    assert lading_as("diff", "copied").stdout.split("\n")[:-1] == ["C /etc", "D /etc/group", "A /new"]
+    assert lading_as("commit", "copied", "made:1").returncode == 0
+    assert lading_as("rm", "copied").returncode == 0
+    shown = lading_as(*run, "--rm", "made:1", "ls", "/etc/group", "/new")
+    assert shown.stdout == "/new\n"
