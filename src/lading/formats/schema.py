@@ -138,8 +138,10 @@ def _encode(value: object) -> Any:
 
 def camel(name: str) -> str:
     """``read_only_paths`` → ``readOnlyPaths``."""
+    if "_" not in name:
+        return name
     head, *rest = name.rstrip("_").split("_")
-    return head + "".join(w[:1].upper() + w[1:] for w in rest)
+    return head + "".join([w[:1].upper() + w[1:] for w in rest])
 
 
 _wire_cache: dict[type, list[tuple[str, str]]] = {}
@@ -189,10 +191,25 @@ def _resolve(cls: type[Record], wire: str) -> object:
     name, kind = plan[wire]
     if isinstance(kind, str):
         home = next(k for k in cls.__mro__ if name in k.__dict__.get("__annotations__", ()))
-        names: Any = _Names(home.__module__)
-        kind = eval(kind, {}, names)
+        kind = _meaning(kind, _Names(home.__module__))
         plan[wire] = (name, kind)
     return kind
+
+
+def _meaning(text: str, names: Any) -> Any:
+    # eval compiles, seven microseconds a field; nearly all annotations have one of these forms.
+    if text in _PLAIN:
+        return _PLAIN[text]
+    if text.isidentifier():
+        return names[text]
+    if text.endswith(" | None"):
+        return _meaning(text[:-7], names) | None
+    if text.endswith("]") and "] | " not in text:
+        if text.startswith("list["):
+            return list[_meaning(text[5:-1], names)]  # type: ignore[misc]
+        if text.startswith("dict[str, "):
+            return dict[str, _meaning(text[10:-1], names)]  # type: ignore[misc]
+    return eval(text, {}, names)
 
 
 class _Names:

@@ -357,3 +357,22 @@ def test_a_module_knows_what_is_declared_elsewhere_and_nothing_more() -> None:
     with pytest.raises(AttributeError, match="module 'here' has no attribute 'ExecAction'"):
         find("ExecAction")
     assert all(isinstance(getattr(pod, name), type) for name in pod.__all__)
+
+
+@pytest.mark.parametrize("cls", FORMATS, ids=lambda c: f"{c.__module__.rpartition('.')[2]}.{c.__name__}")
+def test_an_annotation_means_what_python_says_it_means(cls: type[Record]) -> None:
+    home = sys.modules[cls.__module__]
+    for wire, (name, _) in _plan(cls).items():
+        text = cls.__annotations__[name]
+        assert _resolve(cls, wire) == eval(text, {n: getattr(pod, n) for n in pod.__all__} | vars(home))
+
+
+def test_annotations_of_rarer_forms_are_understood_as_well() -> None:
+    class Odd(Record):
+        either: list[str] | list[int] | None = None
+        deep: dict[str, list[dict[str, int | str]]] = {}
+        several: int | str | float = 0
+
+    assert _resolve(Odd, "either") == list[str] | list[int] | None
+    assert _resolve(Odd, "deep") == dict[str, list[dict[str, int | str]]]
+    assert _resolve(Odd, "several") == int | str | float
