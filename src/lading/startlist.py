@@ -19,7 +19,7 @@ _KERNEL = """
 """
 _RUNTIME = """
     lading: runtime
-    lading.formats: oci_runtime
+    lading.formats: oci_limits oci_runtime
     lading.kernel: bpf cgroups devicerules overlay paths seccomp_flags
     lading.kernel.cgroups: base files layout v1 v2
     lading.runtime: birth cgroupfs channel command console container create devices filters gate init job join limits

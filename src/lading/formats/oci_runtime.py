@@ -7,7 +7,64 @@ but that this kernel or runtime cannot honour are refused by name in ``lading.ru
 
 from __future__ import annotations
 
-from lading.formats.schema import Record
+from lading.formats.schema import Record, elsewhere
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from lading.formats.oci_limits import (
+        BlockIO,
+        HugepageLimit,
+        InterfacePriority,
+        NetworkResources,
+        Pids,
+        Rdma,
+        ThrottleDevice,
+        WeightDevice,
+    )
+    from lading.formats.oci_special import (
+        ExecCPUAffinity,
+        Hook,
+        Hooks,
+        IntelRdt,
+        IOPriority,
+        MemoryPolicy,
+        NetDevice,
+        Personality,
+        Scheduler,
+        TimeOffset,
+    )
+else:
+    __getattr__ = elsewhere(
+        __name__,
+        {
+            "lading.formats.oci_limits": "Pids WeightDevice ThrottleDevice BlockIO HugepageLimit InterfacePriority "
+            "NetworkResources Rdma",
+            "lading.formats.oci_special": "Scheduler IOPriority ExecCPUAffinity Hook Hooks TimeOffset NetDevice "
+            "IntelRdt Personality MemoryPolicy",
+        },
+    )
+
+#: What most containers do without, and other modules declare.
+__all__ = [
+    "BlockIO",
+    "ExecCPUAffinity",
+    "Hook",
+    "Hooks",
+    "HugepageLimit",
+    "IOPriority",
+    "IntelRdt",
+    "InterfacePriority",
+    "MemoryPolicy",
+    "NetDevice",
+    "NetworkResources",
+    "Personality",
+    "Pids",
+    "Rdma",
+    "Scheduler",
+    "ThrottleDevice",
+    "TimeOffset",
+    "WeightDevice",
+]
 
 
 class Root(Record):
@@ -61,26 +118,6 @@ class Rlimit(Record):
     soft: int
 
 
-class Scheduler(Record):
-    policy: str
-    nice: int = 0
-    priority: int = 0
-    flags: list[str] = []
-    runtime: int = 0
-    deadline: int = 0
-    period: int = 0
-
-
-class IOPriority(Record):
-    class_: str
-    priority: int = 0
-
-
-class ExecCPUAffinity(Record):
-    initial: str = ""
-    final: str = ""
-
-
 class Process(Record):
     _wire = {
         "apparmor_profile": "apparmorProfile",
@@ -107,30 +144,9 @@ class Process(Record):
     exec_cpu_affinity: ExecCPUAffinity | None = None
 
 
-class Hook(Record):
-    path: str
-    args: list[str] = []
-    env: list[str] = []
-    timeout: int | None = None
-
-
-class Hooks(Record):
-    prestart: list[Hook] = []
-    create_runtime: list[Hook] = []
-    create_container: list[Hook] = []
-    start_container: list[Hook] = []
-    poststart: list[Hook] = []
-    poststop: list[Hook] = []
-
-
 class Namespace(Record):
     type: str
     path: str = ""
-
-
-class TimeOffset(Record):
-    secs: int = 0
-    nanosecs: int = 0
 
 
 class Device(Record):
@@ -141,10 +157,6 @@ class Device(Record):
     file_mode: int | None = None
     uid: int | None = None
     gid: int | None = None
-
-
-class NetDevice(Record):
-    name: str = ""
 
 
 class DeviceCgroup(Record):
@@ -179,60 +191,6 @@ class CPU(Record):
     cpus: str = ""
     mems: str = ""
     idle: int | None = None
-
-
-class Pids(Record):
-    _keep_empty = ("limit",)
-    limit: int | None = None
-
-
-class WeightDevice(Record):
-    major: int
-    minor: int
-    weight: int | None = None
-    leaf_weight: int | None = None
-
-
-class ThrottleDevice(Record):
-    major: int
-    minor: int
-    rate: int
-
-
-class BlockIO(Record):
-    _wire = {
-        "throttle_read_iops_device": "throttleReadIOPSDevice",
-        "throttle_write_iops_device": "throttleWriteIOPSDevice",
-    }
-    weight: int | None = None
-    leaf_weight: int | None = None
-    weight_device: list[WeightDevice] = []
-    throttle_read_bps_device: list[ThrottleDevice] = []
-    throttle_write_bps_device: list[ThrottleDevice] = []
-    throttle_read_iops_device: list[ThrottleDevice] = []
-    throttle_write_iops_device: list[ThrottleDevice] = []
-
-
-class HugepageLimit(Record):
-    _keep_empty = ("limit",)
-    page_size: str
-    limit: int
-
-
-class InterfacePriority(Record):
-    name: str
-    priority: int
-
-
-class NetworkResources(Record):
-    _wire = {"class_id": "classID"}
-    class_id: int | None = None
-    priorities: list[InterfacePriority] = []
-
-
-class Rdma(Record):
-    hca_handles: int | None = None
-    hca_objects: int | None = None
 
 
 class Resources(Record):
@@ -270,28 +228,6 @@ class Seccomp(Record):
     listener_path: str = ""
     listener_metadata: str = ""
     syscalls: list[Syscall] = []
-
-
-class IntelRdt(Record):
-    _wire = {"clos_id": "closID", "enable_cmt": "enableCMT", "enable_mbm": "enableMBM"}
-    clos_id: str = ""
-    schemata: list[str] = []
-    l3_cache_schema: str = ""
-    mem_bw_schema: str = ""
-    enable_monitoring: bool = False
-    enable_cmt: bool = False
-    enable_mbm: bool = False
-
-
-class Personality(Record):
-    domain: str
-    flags: list[str] = []
-
-
-class MemoryPolicy(Record):
-    mode: str
-    nodes: str = ""
-    flags: list[str] = []
 
 
 class Linux(Record):

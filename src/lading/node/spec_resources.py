@@ -9,10 +9,8 @@ from __future__ import annotations
 from lading.errors import Unsupported
 from lading.formats.oci_runtime import (
     CPU,
-    BlockIO,
     DeviceCgroup,
     Memory,
-    Pids,
     Resources,
     Rlimit,
 )
@@ -103,8 +101,12 @@ def resources(container: Container, *, swap_accounting: bool = False) -> Resourc
     if memory != Memory():
         made.memory = memory
     if extras.pids_limit is not None and extras.pids_limit != 0:
+        from lading.formats.oci_limits import Pids
+
         made.pids = Pids(limit=extras.pids_limit)
     if extras.blkio_weight is not None:
+        from lading.formats.oci_limits import BlockIO
+
         made.block_io = BlockIO(weight=extras.blkio_weight)
     return made
 

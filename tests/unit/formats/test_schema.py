@@ -13,7 +13,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lading.errors import InvalidInput
-from lading.formats import jsontext, oci_image, oci_runtime, pod, podenv, podlife, podsecurity, podvolumes
+from lading.formats import (
+    jsontext,
+    oci_image,
+    oci_limits,
+    oci_runtime,
+    oci_special,
+    pod,
+    podenv,
+    podlife,
+    podsecurity,
+    podvolumes,
+)
 from lading.formats.schema import Record, _plan, _resolve, camel, elsewhere, walk
 
 FUZZ = settings(max_examples=5_000 if os.environ.get("LADING_FUZZ") else 100, deadline=None)
@@ -239,7 +250,17 @@ def test_a_subclass_has_its_parents_fields_first() -> None:
 
 FORMATS = [
     cls
-    for module in (oci_image, oci_runtime, pod, podenv, podlife, podsecurity, podvolumes)
+    for module in (
+        oci_image,
+        oci_limits,
+        oci_runtime,
+        oci_special,
+        pod,
+        podenv,
+        podlife,
+        podsecurity,
+        podvolumes,
+    )
     for cls in vars(module).values()
     if inspect.isclass(cls) and issubclass(cls, Record) and cls.__module__ == module.__name__
 ]
@@ -356,7 +377,7 @@ def test_a_module_knows_what_is_declared_elsewhere_and_nothing_more() -> None:
     assert find("Probe") is pod.Probe
     with pytest.raises(AttributeError, match="module 'here' has no attribute 'ExecAction'"):
         find("ExecAction")
-    assert all(isinstance(getattr(pod, name), type) for name in pod.__all__)
+    assert all(isinstance(getattr(m, name), type) for m in (pod, oci_runtime) for name in m.__all__)
 
 
 @pytest.mark.parametrize("cls", FORMATS, ids=lambda c: f"{c.__module__.rpartition('.')[2]}.{c.__name__}")
@@ -364,7 +385,10 @@ def test_an_annotation_means_what_python_says_it_means(cls: type[Record]) -> Non
     home = sys.modules[cls.__module__]
     for wire, (name, _) in _plan(cls).items():
         text = cls.__annotations__[name]
-        assert _resolve(cls, wire) == eval(text, {n: getattr(pod, n) for n in pod.__all__} | vars(home))
+        assert _resolve(cls, wire) == eval(
+            text,
+            vars(oci_limits) | vars(oci_special) | {n: getattr(pod, n) for n in pod.__all__} | vars(home),
+        )
 
 
 def test_annotations_of_rarer_forms_are_understood_as_well() -> None:
