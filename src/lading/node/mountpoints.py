@@ -33,10 +33,10 @@ def below(rootfs: Rootfs, data: str) -> Rootfs:
 
 def _make(path: str) -> None:
     """Make the layer elsewhere and give it its name when it is whole; somebody else may be faster."""
-    import shutil
-    import tempfile
+    from lading.node import tree
 
-    part = tempfile.mkdtemp(prefix=".mountpoints-", dir=os.path.dirname(path))
+    part = f"{os.path.dirname(path)}/.mountpoints-{os.urandom(8).hex()}"
+    os.mkdir(part, 0o700)
     try:
         os.chmod(part, 0o755)
         for name in _DIRECTORIES:
@@ -48,6 +48,6 @@ def _make(path: str) -> None:
             os.close(fd)
         os.rename(part, path)
     except OSError:
-        shutil.rmtree(part, ignore_errors=True)
+        tree.remove(part)
         if not os.path.isdir(path):
             raise
