@@ -10,6 +10,7 @@ import signal
 import sqlite3
 import subprocess
 import time
+import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -217,6 +218,30 @@ def keeper(lading, name: str) -> int:  # type: ignore[no-untyped-def]
     command = Path(f"/proc/{pid}/cmdline").read_text()
     assert "lading" in command, command
     return int(pid)
+
+
+def test_a_keeper_that_sleeps_wakes_to_connect_and_keeps_the_published_port(lading, networks) -> None:  # type: ignore[no-untyped-def]
+    serve = "mkdir -p /w && echo here > /w/index.html && exec httpd -f -p 80 -h /w"
+    lading.out("run", "-d", "--name", "sleepy", "-p", "127.0.0.1::80", "busybox", "sh", "-c", serve)
+    url = "http://" + lading.out("port", "sleepy", "80")
+
+    def answers() -> bool:
+        try:
+            with urllib.request.urlopen(url, timeout=60) as answer:
+                return bool(answer.read() == b"here\n")
+        except OSError:
+            return False
+
+    pid = keeper(lading, "sleepy")
+    wait_for(lambda: "dormant" in Path(f"/proc/{pid}/cmdline").read_text(), "the keeper to fall asleep")
+    wait_for(answers, "the server")
+    lading.out("network", "connect", "blue", "sleepy")
+    lading.out("network", "disconnect", "bridge", "sleepy")
+    assert keeper(lading, "sleepy") == pid
+    assert list(places(lading, "sleepy")) == ["blue"]
+    assert list(places(lading, "sleepy").values()) == inside(lading, "sleepy")
+    assert answers()
+    lading.out("rm", "-f", "sleepy")
 
 
 def test_a_keeper_killed_while_it_connects_is_finished_by_repair(lading, networks) -> None:  # type: ignore[no-untyped-def]
