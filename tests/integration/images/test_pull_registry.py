@@ -202,6 +202,36 @@ def test_a_later_process_continues_what_a_killed_one_left(
     registry.release.set()
 
 
+def test_processes_that_make_the_store_together_all_succeed(registry: object, tmp_path: Path) -> None:
+    """Four first pulls at once, each with layers in parallel: nobody trips over another's directories and files."""
+    registry.image("app", "1", layers=[support.tar({f"f{n}": NOISE[n * 5000 :][:50_000]}) for n in range(6)])
+    code = (
+        "import sys; from lading.images import Images; from lading.images.pull import PullOptions\n"
+        "sys.stdin.readline()\n"
+        "Images(sys.argv[1]).pull(sys.argv[2], options=PullOptions(config='/nonexistent'))"
+    )
+    for attempt in range(2):
+        root = str(tmp_path / f"images{attempt}")
+        started = [
+            subprocess.Popen(
+                [sys.executable, "-c", code, root, f"{registry.host}/app:1"],
+                env={**os.environ, "PYTHONPATH": "src"},
+                stdin=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+            )
+            for _ in range(4)
+        ]
+        for process in started:
+            assert process.stdin is not None
+            process.stdin.write(b"\n")
+            process.stdin.flush()
+        for process in started:
+            said = process.communicate()[1]
+            assert process.returncode == 0, said
+        assert Images(root).check() == []
+        assert [os.listdir(f"{root}/{name}") for name in ("leases", "staging", "ingest")] == [[], [], []]
+
+
 def test_ctrl_c_stops_at_once_and_leaves_what_the_next_pull_continues(
     registry: object, images: Images, tmp_path: Path
 ) -> None:
