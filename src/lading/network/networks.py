@@ -441,7 +441,7 @@ class Networks:
 
     def release(self, owner: str) -> None:
         """:meth:`detach` if ``owner`` is attached, without writing anything if not."""
-        if self.store.attachment(owner) is not None:
+        if self.store.run("select 1 from attachments where id=?", owner):
             self.detach(owner)
 
     # -- repair ------------------------------------------------------------------------------------------------------

@@ -152,7 +152,7 @@ def release(shop: Shop, pod_id: str, attachment: Attachment) -> None:
         attachment.namespace = -1
     try:
         if attachment.interfaces:
-            shop.networks.release(pod_id)
+            shop.networks.detach(pod_id)
     except LadingError:
         pass
     for fd in attachment.reserved:

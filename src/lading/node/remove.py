@@ -26,7 +26,7 @@ def collect(shop: Shop, record: PodRecord, *, volumes: bool, staged: bool = Fals
     if any(os.path.lexists(f"{shop.roots.runtime}/{container.id}") for container in record.containers):
         release(shop, record)  # what a killed command left after the record said that it had ended
     try:
-        tree.remove(shop.pod_directory(record.id))
+        _remove_files(shop.pod_directory(record.id), record)
     except OSError as error:
         raise LadingError(f"container {record.name}: removing its files: {error.strerror}") from None
     if volumes:
@@ -80,6 +80,22 @@ def drop_group(path: str) -> None:
             os.rmdir(layout.unified.directory(path))
         except OSError:
             pass  # not there, or not empty: it is found again by who asks for what is left
+
+
+def _remove_files(directory: str, record: PodRecord) -> None:
+    """The pod's directory; most hold what we put there and nothing more."""
+    files = ["hosts", "hostname", "resolv.conf"]
+    directories = []
+    for container in record.containers:
+        # The kernel's own work directory, with the mark of a root that is not synchronised.
+        volatile = f"{container.name}/work/work/incompat/volatile"
+        files += [f"{container.name}/log", f"{volatile}/dirty"]
+        while "/" in volatile:
+            directories.append(volatile)
+            volatile = volatile.rpartition("/")[0]
+        directories += [f"{container.name}/upper", container.name]
+    tree.sweep(directory, directories, files)
+    tree.remove(directory)
 
 
 def remove_pod_group(shop: Shop, record: PodRecord) -> None:

@@ -4,12 +4,48 @@ from __future__ import annotations
 
 import os
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _ENOENT, _ENOTDIR, _EISDIR, _EPERM, _ELOOP = 2, 20, 21, 1, 40
 
 
+def sweep(path: str, directories: Sequence[str], files: Sequence[str]) -> None:
+    """Remove ``path`` where it holds nothing but some of these names, which are looked up in nobody's hands but ours.
+
+    ``directories`` stand inner ones first and must be empty by then. It is a sixth of the system calls of :func:`remove`,
+    which does what is left.
+    """
+    try:
+        fd = os.open(path, _DIRECTORY)
+    except OSError:
+        return
+    try:
+        for name in files:
+            try:
+                os.unlink(name, dir_fd=fd)
+            except OSError:
+                pass
+        for name in directories:
+            try:
+                os.rmdir(name, dir_fd=fd)
+            except OSError:
+                pass
+    finally:
+        os.close(fd)
+
+
 def remove(path: str) -> None:
     """Remove ``path`` and everything below it; nothing is an error when it is gone already. Raises OSError."""
+    try:
+        os.rmdir(path)
+        return
+    except FileNotFoundError:
+        return
+    except OSError:
+        pass  # not empty, or no directory
     parent, _, name = path.rstrip("/").rpartition("/")
     try:
         fd = os.open(parent or "/", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)

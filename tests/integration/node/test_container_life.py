@@ -243,7 +243,7 @@ def test_many_starts_at_once_all_succeed(roots: Roots, node: Node, one: Make) ->
 
     script = (
         "import sys; from lading.node import Node, Stdio; from lading.roots import Roots\n"
-        "from lading.formats.pod import *\n"
+        "from lading.formats.pod import Container, Pod, PodExtras, PodSpec\n"
         "p=Pod(spec=PodSpec(containers=[Container(name='main',image='busybox',args=['true'])],restart_policy='Never',"
         "extras=PodExtras(container=True,remove=True,network_mode='none')))\n"
         "sys.exit(Node(Roots.default()).run(p, Stdio(stdin=-1,stdout=-1,stderr=-1)))"
