@@ -110,10 +110,12 @@ def _check_descriptors(count: int) -> None:
             raise InvalidInput(f"--preserve-fds: descriptor {fd} is not open") from None
 
 
-def _request(parsed: Parsed, spec: Spec, bundle: str, *, detached: bool) -> RunRequest:
+def _request(parsed: Parsed, log: Log, spec: Spec, bundle: str, *, detached: bool) -> RunRequest:
     """What the flags that ``create`` and ``run`` share ask for."""
     terminal = spec.process is not None and spec.process.terminal
     _check_terminal(terminal, parsed["console-socket"], detached)
+    if os.environ.get("NOTIFY_SOCKET"):
+        log.warn("NOTIFY_SOCKET is not passed on: systemd will not hear from the container")
     preserve = _passed_sockets(spec.process, parsed["preserve-fds"])
     _check_descriptors(preserve)
     return RunRequest(
@@ -134,7 +136,7 @@ def create(parsed: Parsed, log: Log) -> int:
     """``create ID``"""
     bundle = os.path.abspath(parsed["bundle"] or ".")
     spec = load_spec(bundle, log, parsed["config"])
-    container = runtime(parsed).create(_request(parsed, spec, bundle, detached=True))
+    container = runtime(parsed).create(_request(parsed, log, spec, bundle, detached=True))
     _send_pidfd(parsed["pidfd-socket"], container.pidfd)
     return 0
 
@@ -159,7 +161,7 @@ def run(parsed: Parsed, log: Log) -> int:
     bundle = os.path.abspath(parsed["bundle"] or ".")
     spec = load_spec(bundle, log, parsed["config"])
     detach = parsed["detach"]
-    request = _request(parsed, spec, bundle, detached=detach)
+    request = _request(parsed, log, spec, bundle, detached=detach)
     signals = None
     if not detach:
         from lading.runtime import foreground

@@ -338,6 +338,16 @@ def test_more_memory_and_swap_is_added_to_the_memory_that_stays(cli: Any, bundle
     assert refused.returncode == 1 and "memory.swap" in refused.stderr
 
 
+def test_a_notify_socket_that_nobody_passes_on_is_a_warning(bundle: Path, tmp_path: Path) -> None:
+    configure(bundle, "true")
+    env = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[3] / "src"), "NOTIFY_SOCKET": "/run/x"}
+    command = [sys.executable, "-m", "lading.runtime.cli", "--root", str(tmp_path / "state"), "run", "a"]
+    done = subprocess.run(
+        command, cwd=bundle, env=env, capture_output=True, text=True, timeout=120, check=False
+    )
+    assert done.returncode == 0 and "NOTIFY_SOCKET" in done.stderr
+
+
 def test_contradictions_and_unusable_logs_are_errors(cli: Any, bundle: Path) -> None:
     configure(bundle, "true")
     config = json.loads((bundle / "config.json").read_text())
