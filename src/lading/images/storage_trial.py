@@ -16,7 +16,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from lading.kernel import Kernel
 
-_MAY_NOT = (1, 38)  # EPERM, ENOSYS: nothing is learnt about the file system then
+_EPERM, _ENOSYS = 1, 38
 _LONGEST = 240  # fsconfig(2) takes 255 bytes a word
 _OPAQUE = ("trusted.overlay.opaque", "user.overlay.opaque")
 
@@ -52,7 +52,7 @@ def overlay_problem(root: str, kernel: Kernel | None, *, userxattr: bool) -> str
         try:
             mount = kernel.new_filesystem("overlay", "overlay", options, 0)
         except KernelError as error:
-            if error.errno in _MAY_NOT:
+            if error.errno == _ENOSYS or (error.errno == _EPERM and not _may_mount(kernel)):
                 return None
             return f"overlayfs cannot be used below {root}: {error.hint or os.strerror(error.errno)}"
         try:
@@ -61,6 +61,15 @@ def overlay_problem(root: str, kernel: Kernel | None, *, userxattr: bool) -> str
             return f"overlayfs cannot be used below {root}: {error.strerror}"
         finally:
             os.close(mount)
+
+
+def _may_mount(kernel: Kernel) -> bool:
+    """Whether we may mount anything at all: then it is overlayfs that this user namespace refuses (Linux before 5.11)."""
+    try:
+        os.close(kernel.new_filesystem("tmpfs", "tmpfs", [], 0))
+    except KernelError:
+        return False
+    return True
 
 
 def _used(mount: int, base: str) -> str:

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from lading.errors import Exhausted, InvalidInput, Unsupported
+from lading.errors import Exhausted, InvalidInput, KernelError, Unsupported
 from lading.formats.oci_image import ImageConfig, RunConfig
 from lading.formats.rootfs import Rootfs
-from lading.images import Image, Images, copied, differences, storage, union
+from lading.images import Image, Images, copied, differences, storage, storage_trial, union
 from lading.images.files import remove_tree
 from lading.images.newlayer import LayerWriter
 from lading.images.register import create
@@ -270,3 +270,26 @@ def test_asking_for_too_much_or_nonsense_is_one_clear_error(tmp_path, monkeypatc
     monkeypatch.setenv("LADING_STORAGE", "zfs")
     with pytest.raises(InvalidInput, match="'zfs' is not one of auto, overlay, copy"):
         storage.choose(str(tmp_path), None, userxattr=False)
+
+
+@pytest.mark.parametrize(
+    ("overlay", "tmpfs", "answer"),
+    [
+        (1, 0, "overlayfs cannot be used below"),  # a user namespace in which overlayfs may not be mounted
+        (1, 1, None),  # nobody who may mount: nothing is learnt
+        (38, 0, None),  # a kernel without these calls, on which no container starts
+        (19, 0, "overlayfs cannot be used below"),  # a kernel without overlayfs
+    ],
+)
+def test_a_refusal_counts_when_it_is_overlayfs_that_is_refused(tmp_path, monkeypatch, overlay, tmpfs, answer):
+    class Refusing:
+        def new_filesystem(self, kind: str, *_: object) -> int:
+            number = {"overlay": overlay, "tmpfs": tmpfs}[kind]
+            if number:
+                raise KernelError(f"fsopen({kind})", number)
+            return os.open("/dev/null", os.O_RDONLY)
+
+    monkeypatch.setattr(os, "mknod", lambda *_: None)
+    found = storage_trial.overlay_problem(str(tmp_path), Refusing(), userxattr=True)
+    assert found is None if answer is None else answer in found
+    assert os.listdir(tmp_path / "staging") == []
