@@ -85,7 +85,7 @@ def template(*, rootless: bool = False, uid: int = 0, gid: int = 0) -> dict[str,
                 "destination": "/sys",
                 "type": "none",
                 "source": "/sys",
-                "options": ["rbind", "nosuid", "noexec", "nodev", "ro"],
+                "options": ["rbind", "nosuid", "noexec", "nodev", "rro"],  # the control groups below it too
             }
         ]
     linux["namespaces"] = [{"type": name} for name in namespaces]

@@ -20,7 +20,7 @@ pytestmark = pytest.mark.root
 
 PROGRAM = """
 import os, sys
-from lading.formats.oci_runtime import *
+from lading.formats.oci_runtime import Linux, Mount, Namespace, Process, Root, Spec, User
 from lading.runtime import RunRequest, Runtime, Stdio
 spec = Spec(
     oci_version="1.2.0", root=Root(path="rootfs"),
