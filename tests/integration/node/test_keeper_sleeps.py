@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import signal
 import time
 from collections.abc import Callable
@@ -129,3 +130,23 @@ def test_killed_asleep_it_is_replaced_and_the_new_one_sleeps_too(node: Node, one
     assert node.stop("heir", timeout=0).container.state == "exited"
     _until(lambda: node.inspect("heir").keeper_pid == 0)
     assert node.check() == []
+
+
+def test_killed_at_any_moment_of_waking_it_leaves_nothing_that_repair_cannot_finish(
+    node: Node, one: Make
+) -> None:
+    dice = random.Random(11)
+    for name in ("w1", "w2", "w3", "w4"):
+        keeper = _sleeper(node, one("sleep", "100", name=name, mode="", restart="always"))
+        os.kill(node.inspect(name).container.pid, signal.SIGKILL)  # a reason to wake, and to start again
+        time.sleep(dice.random() * 0.1)  # the moment is the test's subject, not a wait
+        try:
+            os.kill(keeper, signal.SIGKILL)
+        except ProcessLookupError:
+            pass
+        _until(lambda keeper=keeper: process_start(keeper) == 0)  # type: ignore[misc]
+        node.check(repair=True)
+        _until(lambda name=name: node.inspect(name).state == "running")  # type: ignore[misc]
+        node.remove(name, force=True)
+        left = node.check(repair=True)
+        assert node.check() == [], left
