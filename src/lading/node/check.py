@@ -7,6 +7,7 @@ must have been written before it is not there afterwards. Every repair can be in
 from __future__ import annotations
 
 import os
+import time
 
 from lading.errors import LadingError, NotFound
 from lading.node import ending, freezing, memory, remove, tree, wire
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
     from lading.node.shop import Shop
 
 _HEX = frozenset("0123456789abcdef")
+#: Seconds for a process that has said that it fails to be gone.
+_LEAVING = 5.0
 
 
 def check(shop: Shop, *, repair: bool) -> list[Finding]:
@@ -98,29 +101,40 @@ class _Checker:
     def _unkept(self, record: PodRecord) -> None:
         if record.keeper_pid == 0:
             return  # created or ended in good order
-        shop = self.shop
         where = f"pod {record.name}"
         if is_running(record):
-            from lading.node import detached
-
-            self._found(
-                "a pod runs and its keeper was killed",
-                where,
-                "give it a new keeper",
-                lambda: detached.adopt(shop, record),
-            )
+            what = "a pod runs and its keeper was killed"
+            self._found(what, where, "give it a new keeper", lambda: self._adopt(record))
             return
         again = self._restarts(record)
-
-        def settle() -> None:
-            settled = ending.settle(shop, record)
-            if again and not settled.pod.spec.extras.remove:
-                from lading.node import detached
-
-                detached.start(shop, record.id)
-
         what = "a pod whose keeper was killed"
-        self._found(what, where, "start it again, as it asks" if again else "record its end", settle)
+        fix = "start it again, as it asks" if again else "record its end"
+        self._found(what, where, fix, lambda: self._settle(record, again))
+
+    def _settle(self, record: PodRecord, again: bool) -> None:
+        settled = ending.settle(self.shop, record)
+        if again and not settled.pod.spec.extras.remove:
+            from lading.node import detached
+
+            detached.start(self.shop, record.id)
+
+    def _adopt(self, record: PodRecord) -> None:
+        from lading.node import detached
+
+        try:
+            detached.adopt(self.shop, record)
+        except LadingError:
+            # A process that was being killed with the keeper may have come to its end only now.
+            end = time.monotonic() + _LEAVING
+            while (found := self.shop.records.get(record.id)) and alive(found.keeper_pid, found.keeper_start):
+                if time.monotonic() > end:
+                    return  # not the keeper that failed, on its way out, but one that somebody else gave it
+                time.sleep(0.01)
+            if found is None:
+                return
+            if is_running(found):
+                raise
+            self._settle(found, self._restarts(found))
 
     def _restarts(self, record: PodRecord) -> bool:
         if record.stopped or record.container.started == 0.0:
