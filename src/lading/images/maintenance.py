@@ -123,11 +123,21 @@ def _abandoned(directory: str) -> list[str]:
         except OSError:
             continue
         try:
-            if try_lock(fd):
+            # Whoever finished a moment ago has removed it, and whoever makes it has perhaps not yet locked it.
+            if try_lock(fd) and os.path.lexists(path) and not _runs(name.partition("-")[0]):
                 found.append(path)
         finally:
             os.close(fd)
     return found
+
+
+def _runs(pid: str) -> bool:
+    """Whether a process of this number lives, and is no zombie."""
+    try:
+        with open(f"/proc/{int(pid)}/stat", "rb") as file:
+            return file.read().rpartition(b")")[2].split()[0] not in (b"Z", b"X")
+    except (OSError, ValueError):
+        return False
 
 
 def check(

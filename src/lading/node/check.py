@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import time
 
-from lading.errors import LadingError, NotFound
+from lading.errors import Conflict, LadingError, NotFound
 from lading.node import ending, freezing, memory, remove, tree, wire
 from lading.node.detached import is_running
 from lading.node.looking import refresh
@@ -84,7 +84,10 @@ class _Checker:
 
         def finish() -> None:
             remove.release(shop, record)
-            remove.collect(shop, record, volumes=record.pod.spec.extras.remove)
+            try:
+                remove.collect(shop, record, volumes=record.pod.spec.extras.remove)
+            except Conflict:
+                pass  # another repair is at it
 
         self._found("a removal that was interrupted", f"pod {record.name}", "finish it", finish)
 

@@ -12,7 +12,7 @@ from lading.node.detached import is_running
 from lading.node.freezing import let_run
 from lading.node.looking import refresh
 from lading.node.model import CREATED, EXITED, MAIN, PAUSED, RESTARTING, RUNNING
-from lading.node.shop import alive
+from lading.node.shop import alive, process_start
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -102,7 +102,20 @@ def _stop_directly(shop: Shop, record: PodRecord, timeout: float | None, signal:
 
 
 def settle(shop: Shop, record: PodRecord) -> PodRecord:
-    """Write down that a pod whose keeper is gone has ended, and give back what it held."""
+    """Write down that a pod whose keeper is gone has ended, and give back what it held.
+
+    A pod that somebody keeps by now is left alone.
+    """
+    with shop.records.database:
+        found = shop.records.get(record.id)
+        if found is None:
+            return record
+        if found.keeper_pid != os.getpid() and _keeper_lives(found):
+            return found
+        # Ours until it is settled: who wants to start it waits, and what they would take is not given back below.
+        found.keeper_pid, found.keeper_start = os.getpid(), process_start(os.getpid())
+        shop.records.update(found, "keeper_pid", "keeper_start")
+    record = found
     removal.release(shop, record)
     with shop.records.database:
         fresh = shop.records.get(record.id)
@@ -307,8 +320,6 @@ def _remove(shop: Shop, record: PodRecord, *, force: bool, volumes: bool) -> Pod
         return record  # --rm was faster, or another rm
     if is_running(fresh):
         raise _Again(Conflict(f"container {record.name} was started again", reason="running"))
-    if fresh.keeper_pid and not _keeper_lives(fresh):
-        removal.release(shop, fresh)
     try:
         removal.collect(shop, fresh, volumes=volumes or fresh.pod.spec.extras.remove)
     except Conflict as conflict:

@@ -21,9 +21,12 @@ def collect(shop: Shop, record: PodRecord, *, volumes: bool, staged: bool = Fals
 
     ``staged``: it is recorded already that the pod is being removed.
     """
-    if not staged and not _claimed(shop, record):
+    before = 0 if staged else _claimed(shop, record)
+    if before < 0:
         return
-    if any(os.path.lexists(f"{shop.roots.runtime}/{container.id}") for container in record.containers):
+    if before or any(
+        os.path.lexists(f"{shop.roots.runtime}/{container.id}") for container in record.containers
+    ):
         release(shop, record)  # what a killed command left after the record said that it had ended
     try:
         _remove_files(shop.pod_directory(record.id), record)
@@ -41,21 +44,24 @@ def collect(shop: Shop, record: PodRecord, *, volumes: bool, staged: bool = Fals
     shop.records.delete(record)
 
 
-def _claimed(shop: Shop, record: PodRecord) -> bool:
-    """Write down that this process removes the pod; False when somebody has done so. Raises :class:`Conflict`.
+def _claimed(shop: Shop, record: PodRecord) -> int:
+    """Write down that this process removes the pod: the pid of a keeper that was killed, or 0.
+
+    Returns -1 when somebody has removed it. Raises :class:`Conflict` when somebody is at it.
 
     Whoever wants to start it meanwhile sees it kept, and waits for what becomes of it.
     """
     with shop.records.database:
         found = shop.records.get(record.id)
         if found is None:
-            return False
-        if found.keeper_pid != os.getpid() and alive(found.keeper_pid, found.keeper_start):
+            return -1
+        before = found.keeper_pid if found.keeper_pid != os.getpid() else 0
+        if before and alive(found.keeper_pid, found.keeper_start):
             raise Conflict(f"container {record.name} is being started or removed", reason="running")
         found.keeper_pid, found.keeper_start = os.getpid(), process_start(os.getpid())
         shop.records.update(found, "keeper_pid", "keeper_start")
         shop.records.stage(record.id, REMOVING)
-    return True
+    return before
 
 
 def _drop_group(shop: Shop, record: PodRecord) -> None:

@@ -194,7 +194,7 @@ class Volumes:
             raise Conflict(
                 f"volume {name} is in use by {', '.join(users)}", hint="remove these containers first"
             )
-        gone = f"{self.root}/.gone-{name}-{os.urandom(4).hex()}"
+        gone = f"{self.root}/.gone-{name}-{os.urandom(4).hex()}-{os.getpid()}"
         try:
             os.rename(f"{self.root}/{name}", gone)
         except FileNotFoundError:
@@ -249,13 +249,14 @@ class Volumes:
             return []
         for name in names:
             path = f"{self.root}/{name}"
-            if name.startswith(".gone-"):
-                what = "a volume whose removal was interrupted"
-            elif name.startswith(".new-"):
+            if name.startswith((".gone-", ".new-")):
                 pid = name.rpartition("-")[2]
                 if pid.isdigit() and os.path.exists(f"/proc/{pid}"):
-                    continue  # being made right now
-                what = "a volume that was never finished"
+                    continue  # being made or removed right now
+                if not os.path.lexists(path):
+                    continue  # its maker finished before it went
+                interrupted = name.startswith(".gone-")
+                what = f"a volume {'whose removal was interrupted' if interrupted else 'that was never finished'}"
             elif not os.path.exists(f"{path}/volume.json"):
                 if repair:
                     _write_record(path, Volume(name=name, created=_now()))

@@ -17,7 +17,7 @@ from support.registry import Registry
 
 pytestmark = [pytest.mark.root, pytest.mark.timeout(300)]
 DICE = random.Random(5)
-ROUNDS = 4
+ROUNDS = 2
 
 POD = """
 apiVersion: v1

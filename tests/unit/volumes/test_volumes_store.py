@@ -113,7 +113,7 @@ def test_prune_takes_unused_anonymous_volumes_and_with_all_the_named_ones(volume
 
 def test_check_finishes_what_was_interrupted_and_then_finds_nothing(volumes):
     volumes.create("data")
-    os.makedirs(f"{volumes.root}/.gone-old-12/_data")
+    os.makedirs(f"{volumes.root}/.gone-old-12ab/_data")
     os.makedirs(f"{volumes.root}/.new-half-4194304/_data")
     os.makedirs(f"{volumes.root}/bare/_data")
     assert len(volumes.check(repair=False)) == 3
