@@ -242,7 +242,7 @@ def _furnish(
             if network.driver in BY_US:
                 plug(networks, attachment, network, interface, index)
                 ours.append(interface)
-        br.configure(inner, ours, loopback=request.namespace < 0)
+        br.configure(inner, ours)
     finally:
         inner.close()
     if networks.roots.uid:

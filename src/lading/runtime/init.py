@@ -147,8 +147,9 @@ class Init:
             command.place_streams(self.kernel, self.job.stdio)
 
     def loopback(self) -> None:
-        """A new network namespace has its loopback interface down."""
-        if "network" in self.job.plan.new:
+        """A new network namespace has its loopback interface down. Who furnishes it meanwhile sets that up, too: two at once
+        would only wait for one another in the kernel."""
+        if "network" in self.job.plan.new and not self.job.meanwhile:
             self.kernel.interface_up("lo")
 
     # -- the root

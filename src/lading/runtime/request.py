@@ -28,7 +28,8 @@ class RunRequest:
                         for it once serves them all.
     ``hold``            stop before the command; :meth:`lading.runtime.Runtime.create` sets it.
     ``meanwhile``       called with the first process's pid once its namespaces exist, while it sets itself up. It does not
-                        execute its command before the call has returned, and never does when that raises.
+                        execute its command before the call has returned, and never does when that raises. A new network
+                        namespace is the call's to furnish, its loopback included.
     """
 
     __slots__ = (

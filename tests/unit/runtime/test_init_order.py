@@ -165,9 +165,11 @@ def test_what_the_creator_does_meanwhile_is_waited_for_once(
     config = spec(**more)
     assert config.linux is not None
     asked: dict[str, int] = {}
-    for step in make(FakeKernel(PROC), config, meanwhile=True, line=line).steps():
+    kernel = FakeKernel(PROC)
+    for step in make(kernel, config, meanwhile=True, line=line).steps():
         step()
         asked[step.__name__] = line.sent.count(channel.MEANWHILE)
+    assert "interface_up" not in kernel.names()  # that is the creator's, too
     assert asked[before] == 1 == list(asked.values())[-1]
     assert asked["change_root"] == 0
 
