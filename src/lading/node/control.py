@@ -72,6 +72,10 @@ def update(shop: Shop, reference: str, changes: Changes) -> None:
     spec = next(
         c for c in record.pod.spec.containers + record.pod.spec.init_containers if c.name == made.name
     )
+    if changes.nano_cpus is not None:
+        from lading.node import refused
+
+        refused.cpus(changes.nano_cpus)
     if changes.restart is not None:
         from lading.node.restart import parse_policy
 

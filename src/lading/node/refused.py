@@ -5,11 +5,20 @@ The command line refuses the same before it gets here; this holds for every othe
 
 from __future__ import annotations
 
-from lading.errors import Unsupported
+from lading.errors import InvalidInput, Unsupported
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from lading.formats.pod import Pod
+
+
+def cpus(nanos: int) -> None:
+    """Raise :class:`InvalidInput` for more CPUs than there are, as Docker does. A manifest may ask for them: it is a limit."""
+    import os
+
+    there = os.cpu_count() or 1
+    if nanos > there * 10**9:
+        raise InvalidInput(f"--cpus {nanos / 1e9:g} is more than the {there} CPUs of this machine")
 
 
 def check(pod: Pod) -> None:
@@ -17,6 +26,10 @@ def check(pod: Pod) -> None:
 
     What asks for the state of things passes: ``unconfined``, ``disable``, and the host's user namespace.
     """
+    if pod.spec.extras.container and pod.spec.containers[0].resources is not None:
+        from lading.formats import quantity
+
+        cpus(quantity.nanos(pod.spec.containers[0].resources.limits.get("cpu", 0)))
     for container in (*pod.spec.init_containers, *pod.spec.containers):
         extras = container.extras
         if extras.apparmor not in ("", "unconfined"):

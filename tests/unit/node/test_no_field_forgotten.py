@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import lading
-from lading.errors import Unsupported
+from lading.errors import InvalidInput, Unsupported
 from lading.formats.oci_image import RunConfig
 from lading.formats.pod import (
     Container,
@@ -141,3 +141,9 @@ def test_it_is_refused_by_name(field: str) -> None:
     ):
         refused.check(_pod(**{field: REFUSED[field]}))
     refused.check(_pod(**{field: HARMLESS[field]}))
+
+
+def test_more_cpus_than_there_are_is_an_error() -> None:
+    refused.cpus(10**9)
+    with pytest.raises(InvalidInput, match="CPUs of this machine"):
+        refused.cpus(10**15)
