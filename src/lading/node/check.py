@@ -93,7 +93,8 @@ class _Checker:
 
     def _frozen(self, record: PodRecord) -> None:
         for container in record.containers:
-            if alive(container.pid, container.pid_start) and freezing.abandoned(self.shop, record, container):
+            # Of a container that has ended as well: it may be started again below.
+            if freezing.abandoned(self.shop, record, container):
                 self._found(
                     "a container was frozen by a command that was killed",
                     f"container {record.name if record.single else container.name}",

@@ -51,6 +51,12 @@ class Lading:
         return self(*words, input=input, check=True).stdout.rstrip("\n")
 
 
+@pytest.fixture(scope="session")
+def lading_class() -> type[Lading]:
+    """For tests that need a ``lading`` in a place of their own."""
+    return Lading
+
+
 @pytest.fixture(scope="module")
 def lading(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lading]:
     command = Lading(tmp_path_factory.mktemp("lading"))

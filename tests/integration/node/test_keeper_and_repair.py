@@ -151,6 +151,14 @@ def test_a_container_that_a_killed_commit_froze_runs_on(node: Node, one: Make) -
     assert node.check(repair=True) == [], "a pause that a user asked for stays"
     assert node.inspect("frozen").state == "paused"
     node.unpause("frozen")
+    node.stop("frozen", timeout=0)
+    with open(
+        f"{node.shop.container_directory(node.inspect('frozen'), node.inspect('frozen').container)}/freezing",
+        "w",
+    ):
+        pass
+    assert len(node.check(repair=True)) == 1, "of one that has ended, too: it may be started again"
+    assert node.check() == []
 
 
 @pytest.mark.parametrize("kept", [True, False])
