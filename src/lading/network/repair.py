@@ -80,7 +80,7 @@ def _leaked(networks: Networks, repair: bool) -> list[Finding]:
     while True:
         ports = _unowned(networks)
         found = {link.name: network for link, network in ports}
-        if repair or not found or any(link.up for link, _ in ports) or time.monotonic() > deadline:
+        if not found or any(link.up for link, _ in ports) or time.monotonic() > deadline:
             break
         time.sleep(0.02)
     if repair and found:

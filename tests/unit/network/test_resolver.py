@@ -56,17 +56,28 @@ def records(message):
     return flags & 15, bool(flags & 0x0200), found
 
 
+def listening(names, upstream_port):
+    """A resolver on a port that is free for UDP and TCP; other tests take ports meanwhile."""
+    for _ in range(50):
+        with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = probe.getsockname()[1]
+        resolver = Resolver(names, port, upstream_port)
+        try:
+            resolver.listen("127.0.0.1")
+        except OSError:
+            continue
+        return resolver, port
+    raise AssertionError("no port was free for both")
+
+
 @pytest.fixture
 def serve():
     """Start a resolver; the function that asks it over UDP or TCP."""
     running = []
 
     def start(names, upstream_port=53):
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = probe.getsockname()[1]
-        resolver = Resolver(names, port, upstream_port)
-        resolver.listen("127.0.0.1")
+        resolver, port = listening(names, upstream_port)
         stop = threading.Event()
         thread = threading.Thread(target=resolver.run, args=(lambda: not stop.is_set(), 0.02))
         thread.start()
@@ -74,7 +85,7 @@ def serve():
 
         def ask(message, tcp=False):
             with socket.socket(socket.AF_INET, socket.SOCK_STREAM if tcp else socket.SOCK_DGRAM) as client:
-                client.settimeout(10)
+                client.settimeout(60)
                 client.connect(("127.0.0.1", port))
                 client.sendall(len(message).to_bytes(2, "big") + message if tcp else message)
                 if not tcp:
