@@ -153,7 +153,10 @@ class _Checker:
     # -- things without a record -----------------------------------------------------------------------------------
 
     def leftovers(self) -> None:
-        """Directories, mounts, sockets, runtime states and control groups that no record speaks of."""
+        """Directories, mounts, sockets, runtime states and control groups that no record speaks of.
+
+        Looked at before the records and after: who removes a pod forgets its record last, when all this is gone.
+        """
         roots = self.shop.roots
         runtime = _names(roots.runtime)
         directories = _names(roots.pods)
@@ -164,7 +167,7 @@ class _Checker:
         stages = self.shop.records.staged()
         containers = self.shop.records.container_ids()
         for name in runtime:
-            if _is_id(name) and name not in containers:
+            if _is_id(name) and name not in containers and os.path.lexists(f"{roots.runtime}/{name}"):
                 self._found(
                     "a container that no record speaks of",
                     f"{roots.runtime}/{name}",
@@ -172,7 +175,7 @@ class _Checker:
                     lambda name=name: self._drop_runtime(name),  # type: ignore[misc]
                 )
         for name in bundles:
-            if _is_id(name) and name not in containers:
+            if _is_id(name) and name not in containers and os.path.lexists(f"{roots.bundles}/{name}"):
                 self._found(
                     "a foreign runtime's container that no record speaks of",
                     f"{roots.bundles}/{name}",
@@ -180,7 +183,7 @@ class _Checker:
                     lambda name=name: self._drop_bundle(name),  # type: ignore[misc]
                 )
         for name in directories:
-            if name not in stages:
+            if name not in stages and os.path.lexists(f"{roots.pods}/{name}"):
                 path = f"{roots.pods}/{name}"
                 self._found(
                     "files of a pod that no record speaks of",
@@ -189,7 +192,7 @@ class _Checker:
                     lambda path=path: tree.remove(path),  # type: ignore[misc]
                 )
         for name in memories:
-            if name not in stages:
+            if name not in stages and os.path.lexists(f"{roots.run}/pods/{name}"):
                 self._found(
                     "memory volumes of a pod that no record speaks of",
                     f"{roots.run}/pods/{name}",
@@ -200,7 +203,8 @@ class _Checker:
             self._socket(f"{roots.keepers}/{name}")
         for path, directory in groups.items():
             identity = path.rpartition("/")[2].removeprefix("pod-")
-            if identity not in containers and identity not in stages:
+            recorded = identity in containers or identity in stages
+            if not recorded and os.path.lexists(directory):
                 self._found(
                     "a control group that no record speaks of",
                     directory,

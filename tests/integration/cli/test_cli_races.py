@@ -18,6 +18,13 @@ from support.registry import Registry
 pytestmark = [pytest.mark.root, pytest.mark.timeout(300)]
 DICE = random.Random(5)
 ROUNDS = 2
+LIVING = {
+    "a container that no record speaks of",
+    "a pod runs and its keeper was killed",
+    "a pod whose keeper was killed",
+    "a removal that was interrupted",
+    "files of a pod that no record speaks of",
+}
 
 POD = """
 apiVersion: v1
@@ -217,7 +224,8 @@ def test_repair_disturbs_nobody(lading) -> None:  # type: ignore[no-untyped-def]
             repair,
         )
         assert [d.status for d in done] == [0] * 6, [(d.error, d.out) for d in done]
-        found = [json.loads(line) for d in done if d.words == repair for line in d.out.splitlines()]
-        assert found == [], "what is in the making is no leftover"
+        found = {json.loads(line)["what"] for d in done if d.words == repair for line in d.out.splitlines()}
+        # What is on its way out (a port that the kernel is removing) may be helped along; what lives may not.
+        assert not found & LIVING, found
         done = _together(lading, ("rm", "-f", "x5"), repair, repair)
         assert [d.status for d in done] == [0] * 3, [(d.error, d.out) for d in done]
