@@ -205,11 +205,15 @@ class Checks:
 
         def done(success: bool, text: str) -> None:
             runner = self.runner
-            if not success:
-                running.record.message = f"{verb} hook failed: {text.strip()[:500]}"
-                runner.shop.records.save(runner.record, running.record)
+            made = running.record
+            before = made.ready
             if unit.alive:
                 runner.sequence.hook_done(unit, verb, success, time.monotonic())
+            made.ready = unit.ready
+            if not success:
+                made.message = f"{verb} hook failed: {text.strip()[:500]}"
+            if not success or made.ready != before:
+                runner.shop.records.save(runner.record, made)
             runner.turn()
 
         self._handle(running, handler, done)

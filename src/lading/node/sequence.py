@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from lading.node.health import ProbeState
 
 WAITING, STARTING, HOOK, RUNNING, ENDING, ENDED = "waiting", "starting", "hook", "running", "ending", "ended"
-#: What a preStop hook gets beyond the grace period, once.
+#: What a preStop hook, or whoever waited for its turn to end, gets beyond the grace period, once.
 EXTRA_GRACE = 2.0
 
 
@@ -97,7 +97,10 @@ class Unit:
 
 
 class Sequence:
-    """One pod. ``grace`` is its termination grace period in seconds."""
+    """One pod. ``grace`` is its termination grace period in seconds.
+
+    While it is stopping, ``stop_by`` is the end of that period, and ``mercy`` what is left for who has not had its turn by then.
+    """
 
     def __init__(
         self,
@@ -111,6 +114,7 @@ class Sequence:
         self.deadline = deadline
         self.stopping = False
         self.stop_by = 0.0
+        self.mercy = 0.0
         self.reason = ""
         self.failed = False
         self.initialized = False
@@ -183,15 +187,18 @@ class Sequence:
 
     def stop(self, now: float, grace: float | None = None, reason: str = "") -> None:
         """End everything: main containers first, then sidecars in reverse order, all within ``grace`` seconds."""
-        by = now + (self.grace if grace is None else grace)
+        given = self.grace if grace is None else grace
+        by = now + given
+        self.stop_by = min(self.stop_by, by) if self.stopping else by
+        if given <= 0 or not self.stopping:
+            self.mercy = EXTRA_GRACE if given > 0 else 0.0
+        for unit in self.units:
+            # Also of one that was ending before, by a probe with more patience than who stops the pod.
+            if unit.kill_at is not None and unit.state == ENDING:
+                unit.kill_at = min(unit.kill_at, self.stop_by)
         if self.stopping:
-            self.stop_by = min(self.stop_by, by)
-            for unit in self.units:
-                if unit.kill_at is not None:
-                    unit.kill_at = min(unit.kill_at, self.stop_by)
             return
         self.stopping = True
-        self.stop_by = by
         self.reason = self.reason or reason
         for unit in self.units:
             if not unit.alive:
@@ -260,10 +267,12 @@ class Sequence:
     def _wind_down(self, now: float) -> None:
         alive = [unit for unit in self.units if unit.alive]
         first = [unit for unit in alive if unit.kind != SIDECAR]
-        # Sidecars serve the others to the end, and each other in the order they were started.
-        for unit in first or alive[-1:]:
+        # Sidecars serve the others to the end, and each other in the order they were started. When the others have eaten
+        # the grace period, all that is left ends at once, in two seconds (kubernetes.io, "Termination with sidecars").
+        late = now >= self.stop_by
+        for unit in alive if late else first or alive[-1:]:
             if unit.state in (HOOK, RUNNING):
-                self._end(unit, now, max(0.0, self.stop_by - now), self.reason or "stopped")
+                self._end(unit, now, self.mercy if late else self.stop_by - now, self.reason or "stopped")
 
     def _end(self, unit: Unit, now: float, grace: float, reason: str) -> None:
         unit.state = ENDING
@@ -308,6 +317,8 @@ class Sequence:
                         times.append(due)
         if self.deadline is not None and not self.stopping:
             times.append(self.deadline)
+        if self.stopping and self.stop_by > now and any(u.state in (HOOK, RUNNING) for u in self.units):
+            times.append(self.stop_by)
         return min(times) if times else None
 
     # -- where it stands -------------------------------------------------------------------------------------------

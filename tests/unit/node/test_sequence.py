@@ -94,6 +94,32 @@ def test_sidecars_end_in_reverse_order_one_at_a_time() -> None:
     assert tape.lines[4:] == ["5: terminate x", "6: terminate t", "7: terminate s", "8: - [Succeeded]"]
 
 
+def test_sidecars_that_nobody_left_time_end_together_within_two_seconds() -> None:
+    tape = Tape(_unit("s", SIDECAR), _unit("t", SIDECAR), _unit("x"), grace=10)
+    tape.at(0).at(0, "up s").at(0, "up t").at(0, "up x").at(5, "stop -")
+    assert tape.sequence.wake(5) == 15
+    tape.at(15).at(15, "exit x 137").at(16, "exit s 143").at(17).at(17, "exit t 137")
+    assert tape.lines[5:] == [
+        "15: terminate s, terminate t, kill x",
+        "15: -",
+        "16: -",
+        "17: kill t",
+        "17: - [Failed]",
+    ]
+
+
+def test_no_grace_ends_everything_at_once() -> None:
+    tape = Tape(_unit("s", SIDECAR), _unit("x")).at(0).at(0, "up s").at(0, "up x").at(5, "stop - 0")
+    assert tape.lines[3:] == ["5: terminate s, kill s, terminate x, kill x"]
+
+
+def test_stop_is_not_held_up_by_a_probes_longer_grace_period() -> None:
+    probe = _PROBE.replace(termination_grace_period_seconds=60, failure_threshold=1)
+    tape = Tape(_unit("x", MAIN, "Always", liveness_probe=probe), grace=30)
+    tape.at(0).at(0, "up x").at(1, "probe x liveness bad").at(2, "stop - 3").at(5)
+    assert tape.lines[2:] == ["1: terminate x", "2: -", "5: kill x"]
+
+
 def test_pre_stop_runs_within_the_grace_period_and_two_seconds_beyond() -> None:
     tape = Tape(_unit("x", lifecycle=Lifecycle(pre_stop=_HOOK)), grace=10)
     tape.at(0).at(0, "up x").at(5, "stop -").at(14).at(15).at(17)
