@@ -378,6 +378,8 @@ class PodSpec(Record):
     resources: ResourceRequirements | None = None
     overhead: dict[str, str | int | float] = {}
     workload_ref: object = None
+    scheduling_group: object = None
+    eviction_responders: list[object] = []
     os: object = None
     extras: PodExtras = PodExtras()
 

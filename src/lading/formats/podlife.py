@@ -34,6 +34,7 @@ class HTTPGetAction(Record):
     host: str = ""
     scheme: str = "HTTP"
     http_headers: list[HTTPHeader] = []
+    protocol: str = ""
 
 
 class TCPSocketAction(Record):

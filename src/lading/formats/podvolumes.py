@@ -22,6 +22,7 @@ class ResourceFieldSelector(Record):
 class EmptyDirVolumeSource(Record):
     medium: str = ""
     size_limit: str | int | float | None = None
+    mode: int | None = None
 
 
 class HostPathVolumeSource(Record):
@@ -151,6 +152,7 @@ class VolumeMount(Record):
     read_only: bool = False
     recursive_read_only: str = ""
     mount_propagation: str = ""
+    bind_mount_options: list[str] = []
 
 
 class VolumeDevice(Record):

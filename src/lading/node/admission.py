@@ -46,6 +46,8 @@ REFUSED = {
     "resources": "resources are set for each container",
     "overhead": "there are no runtime classes",
     "workload_ref": "there is no scheduler that would place pods together",
+    "scheduling_group": "there is no scheduler that would place pods together",
+    "eviction_responders": "nothing evicts pods from the only node",
     "runtime_class_name": "there are no runtime classes",
     "subdomain": "there are no services that would own it",
     "set_hostname_as_fqdn": "there is no cluster domain",
@@ -238,19 +240,12 @@ def _security(spec: PodSpec, context: PodSecurityContext, report: Report) -> Non
         report.within(f"{path}.supplementalGroups[{index}]", group, 0)
     if context.run_as_non_root and context.run_as_user == 0:
         report.bad(f"{path}.runAsNonRoot", "true contradicts runAsUser: 0")
-    if context.supplemental_groups_policy not in ("", "Merge"):
-        if context.supplemental_groups_policy == "Strict":
-            report.unsupported(f"{path}.supplementalGroupsPolicy", "groups of the image are always merged")
-        else:
-            report.bad(
-                f"{path}.supplementalGroupsPolicy", f"{context.supplemental_groups_policy!r} is not Merge"
-            )
-    if context.fs_group_change_policy:
-        report.one_of(
-            f"{path}.fsGroupChangePolicy", context.fs_group_change_policy, ("Always", "OnRootMismatch")
-        )
-        if context.fs_group_change_policy == "OnRootMismatch":
-            report.no_effect(f"{path}.fsGroupChangePolicy", "the group is always set")
+    for field, word, words in (
+        ("supplementalGroupsPolicy", context.supplemental_groups_policy, ("Merge", "Strict")),
+        ("fsGroupChangePolicy", context.fs_group_change_policy, ("Always", "OnRootMismatch")),
+    ):
+        if word:
+            report.one_of(f"{path}.{field}", word, words)
     if context.se_linux_options is not None or context.se_linux_change_policy:
         report.unsupported(f"{path}.seLinuxOptions", "SELinux labels are not set")
     if context.windows_options is not None:
@@ -321,6 +316,7 @@ def _sources(pod: Pod, volume: Volume, path: str, report: Report) -> None:
             report.unsupported(f"{path}.emptyDir.medium", "huge pages cannot be a volume")
         else:
             report.one_of(f"{path}.emptyDir.medium", medium, ("", "Memory"))
+        report.within(f"{path}.emptyDir.mode", volume.empty_dir.mode, 0, 0o1777)
         if volume.empty_dir.size_limit is not None:
             _size(volume.empty_dir.size_limit, f"{path}.emptyDir.sizeLimit", report)
             if not medium:

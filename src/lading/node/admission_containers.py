@@ -256,6 +256,8 @@ def _propagation(container: Container, mount: VolumeMount, here: str, report: Re
         context = container.security_context
         if mount.mount_propagation == "Bidirectional" and not (context is not None and context.privileged):
             report.bad(f"{here}.mountPropagation", "Bidirectional needs securityContext.privileged: true")
+    for index, option in enumerate(mount.bind_mount_options):
+        report.one_of(f"{here}.bindMountOptions[{index}]", option, ("noexec", "nodev", "nosuid"))
     if mount.recursive_read_only:
         report.one_of(
             f"{here}.recursiveReadOnly", mount.recursive_read_only, ("Disabled", "IfPossible", "Enabled")
@@ -298,6 +300,8 @@ def _probe(probe: Probe, kind: str, path: str, ports: set[str], report: Report) 
 def _http(action: HTTPGetAction, path: str, ports: set[str], report: Report) -> None:
     _port_of(action.port, f"{path}.port", ports, report)
     report.one_of(f"{path}.scheme", action.scheme, ("HTTP", "HTTPS"))
+    if action.protocol:
+        report.unsupported(f"{path}.protocol", "probes speak HTTP/1.1")
     for index, header in enumerate(action.http_headers):
         name = header.name.replace("-", "a").replace("_", "a")
         if not (name.isascii() and name.isalnum()):

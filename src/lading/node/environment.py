@@ -33,8 +33,8 @@ class Facts:
         self.memory = memory
 
 
-def expand(text: str, values: Mapping[str, str]) -> str:
-    """Replace ``$(NAME)`` by its value; an unknown name stays as written, ``$$`` is one dollar."""
+def expand(text: str, values: Mapping[str, str], missing: list[str] | None = None) -> str:
+    """Replace ``$(NAME)`` by its value; an unknown name stays as written (and joins ``missing``), ``$$`` is one dollar."""
     if "$" not in text:
         return text
     out: list[str] = []
@@ -51,6 +51,8 @@ def expand(text: str, values: Mapping[str, str]) -> str:
             index = dollar + 2
         elif after == "(" and (end := text.find(")", dollar)) > 0:
             name = text[dollar + 2 : end]
+            if missing is not None and name not in values:
+                missing.append(name)
             out.append(values.get(name, text[dollar : end + 1]))
             index = end + 1
         else:

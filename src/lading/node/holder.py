@@ -49,7 +49,8 @@ class Holder:
         fs_group = spec.security_context.fs_group if spec.security_context is not None else None
         for volume in spec.volumes:
             if volume.empty_dir is not None and volume.empty_dir.medium == "Memory":
-                options = "mode=1777" if fs_group is None else f"mode=2777,gid={fs_group}"
+                mode = 0o777 if volume.empty_dir.mode is None else volume.empty_dir.mode
+                options = f"mode={mode:o}" if fs_group is None else f"mode={mode | 0o2770:o},gid={fs_group}"
                 if volume.empty_dir.size_limit is not None:
                     from lading.formats import quantity
 

@@ -7,34 +7,23 @@ called each time a container starts.
 from __future__ import annotations
 
 import os
-import stat
 import time
 
-from lading.errors import Conflict, InvalidInput, LadingError, NotFound, Unsupported
+from lading.errors import Conflict, InvalidInput, NotFound, Unsupported
 from lading.formats.oci_image import RunConfig
-from lading.node import engine, etcfiles, layered, mountpoints, refused, spec, spec_mounts, users
+from lading.node import engine, etcfiles, layered, mountpoints, refused, spec, users
 from lading.node.model import INIT, MAIN, SIDECAR, ContainerRecord, PodRecord
 from lading.node.records import new_id
 from lading.node.shop import alive
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from lading.formats.oci_runtime import Mount, Seccomp
-    from lading.formats.pod import BindMount, Container, Pod
-    from lading.formats.podvolumes import Volume
+    from lading.formats.oci_runtime import Seccomp
+    from lading.formats.pod import Container, Pod
     from lading.formats.rootfs import Rootfs
     from lading.images import Image
     from lading.network import Attachment
-    from lading.node import environment
     from lading.node.shop import Shop
-
-_HOST_PATH_CHECKS = {
-    "Directory": stat.S_ISDIR,
-    "File": stat.S_ISREG,
-    "Socket": stat.S_ISSOCK,
-    "CharDevice": stat.S_ISCHR,
-    "BlockDevice": stat.S_ISBLK,
-}
 
 
 # -- a new pod -----------------------------------------------------------------------------------------------------
@@ -194,7 +183,9 @@ def surroundings(
 
         around.devices = hostdevices.collect(container, privileged=spec.is_privileged(container))
     if container.volume_mounts or container.extras.mounts:
-        around.mounts = _mounts(shop, record, made, container, rootfs, around)
+        from lading.node import podvolumes
+
+        around.mounts = podvolumes.mounts(shop, record, made, container, rootfs, around)
     around.swap_accounting = container.resources is not None and os.path.exists(
         "/sys/fs/cgroup/memory/memory.memsw.limit_in_bytes"
     )
@@ -321,207 +312,6 @@ def _is_static(path: str) -> bool:
     return all(
         int.from_bytes(head[offset + n * size : offset + n * size + 4], "little") != 3 for n in range(count)
     )
-
-
-# -- volumes -------------------------------------------------------------------------------------------------------
-
-
-def _mounts(
-    shop: Shop,
-    record: PodRecord,
-    made: ContainerRecord,
-    container: Container,
-    rootfs: Rootfs,
-    around: spec.Surroundings,
-) -> list[Mount]:
-    mounts: list[Mount] = []
-    volumes = {volume.name: volume for volume in record.pod.spec.volumes}
-    for wanted in container.volume_mounts:
-        volume = volumes.get(wanted.name)
-        if volume is None:
-            raise InvalidInput(
-                f"container {container.name}: volumeMounts names {wanted.name!r}, which is no volume"
-            )
-        source = volume_source(shop, record, volume, around.facts)
-        sub = wanted.sub_path
-        if wanted.sub_path_expr:
-            from lading.node import environment
-
-            values = environment.environment(
-                record.pod, container, [], hostname=around.hostname, home="", facts=around.facts
-            )
-            sub = environment.expand(wanted.sub_path_expr, values)
-        if sub:
-            if source.kind != "bind":
-                raise Unsupported(f"volume {volume.name}: subPath of a memory volume is not supported")
-            source = spec_mounts.Source("bind", sub_path(shop, source.path, sub))
-        claim = volume.persistent_volume_claim
-        written = _is_written(volume)
-        mounts.append(
-            spec_mounts.volume(
-                source,
-                wanted.mount_path,
-                read_only=wanted.read_only or written or (claim is not None and claim.read_only),
-                recursive_read_only=wanted.recursive_read_only in ("Enabled", "IfPossible"),
-                propagation=wanted.mount_propagation,
-            )
-        )
-    for bind in container.extras.mounts:
-        mounts.append(_bind(shop, made, bind, rootfs))
-    return mounts
-
-
-def _bind(shop: Shop, made: ContainerRecord, bind: BindMount, rootfs: Rootfs) -> Mount:
-    if bind.source:
-        if not os.path.lexists(bind.source):
-            if not bind.create_source:
-                raise InvalidInput(
-                    f"bind source {bind.source} does not exist", hint="make it first", reason="no-source"
-                )
-            os.makedirs(bind.source, exist_ok=True)
-        source = spec_mounts.Source("bind", bind.source, [o for o in bind.options if o not in ("z", "Z")])
-    else:
-        source = named_volume(
-            shop,
-            bind.volume,
-            driver=bind.driver,
-            options=bind.driver_options,
-            anonymous=bind.volume in made.anonymous,
-            copy_from=(rootfs, bind.target) if bind.copy_up else None,
-        )
-    return spec_mounts.volume(
-        source,
-        bind.target,
-        read_only=bind.read_only,
-        propagation=bind.propagation,
-        recursive=bind.recursive,
-    )
-
-
-def named_volume(
-    shop: Shop,
-    name: str,
-    *,
-    driver: str = "",
-    options: dict[str, str] | None = None,
-    anonymous: bool = False,
-    copy_from: tuple[Rootfs, str] | None = None,
-) -> spec_mounts.Source:
-    """The named volume's source, made when it does not exist, filled from the image when it is new and empty."""
-    volumes = shop.volumes
-    try:
-        volume = volumes.get(name)
-    except NotFound:
-        volume = volumes.create(name, driver or "local", options or {}, anonymous=anonymous)
-    found = volumes.source(name)
-    if found.kind == "bind" and copy_from is not None and not volume.populated:
-        from lading.formats.rootfs import Rootfs
-        from lading.volumes.copyup import copy_up
-
-        # Of a private copy (no layers below) nothing but the copy itself is there to read.
-        shown = copy_from[0]
-        image = Rootfs(lower=shown.lower) if shown.lower else Rootfs(upper=shown.upper)
-        with volumes.filling(name) as filling:
-            if not volumes.get(name).populated:
-                copy_up(shop.kernel, image, copy_from[1], found.path, filling.marker)
-                volumes.mark_populated(name)
-    return spec_mounts.Source(found.kind, found.path, found.options)
-
-
-def volume_source(
-    shop: Shop, record: PodRecord, volume: Volume, facts: environment.Facts
-) -> spec_mounts.Source:
-    """Where a Pod's volume lies on this machine, made if it has to be."""
-    fs_group = record.pod.spec.security_context.fs_group if record.pod.spec.security_context else None
-    if volume.empty_dir is not None:
-        if volume.empty_dir.medium == "Memory":
-            return spec_mounts.Source("bind", f"{shop.memory_directory(record.id)}/{volume.name}")
-        path = f"{shop.pod_directory(record.id)}/volumes/{volume.name}"
-        if not os.path.isdir(path):
-            os.makedirs(path)
-            os.chmod(path, 0o777)
-            _own(path, fs_group)
-        return spec_mounts.Source("bind", path)
-    if volume.host_path is not None:
-        return spec_mounts.Source("bind", _host_path(volume))
-    if volume.persistent_volume_claim is not None:
-        source = named_volume(shop, volume.persistent_volume_claim.claim_name)
-        if source.kind == "bind":
-            _own(source.path, fs_group)
-        return source
-    if _is_written(volume):
-        from lading.node import atomicdir, sources
-
-        path = f"{shop.pod_directory(record.id)}/volumes/{volume.name}"
-        atomicdir.write(path, sources.files(volume, record.pod, facts), group=fs_group)
-        return spec_mounts.Source("bind", path)
-    raise Unsupported(f"volume {volume.name}: its source is not supported")
-
-
-def _is_written(volume: Volume) -> bool:
-    """Whether its files are made from the pod's own data; containers may only read those."""
-    from lading.node import sources
-
-    return sources.is_written(volume)
-
-
-def _own(path: str, fs_group: int | None) -> None:
-    """fsGroup: the volume's root belongs to the group, which new files inherit (kubernetes.io, fsGroup)."""
-    if fs_group is None:
-        return
-    for root, directories, files in os.walk(path):
-        for name in ["", *files]:
-            place = f"{root}/{name}" if name else root
-            info = os.lstat(place)
-            if stat.S_ISLNK(info.st_mode):
-                continue
-            fd = os.open(place, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-            try:
-                os.fchown(fd, -1, fs_group)
-                extra = 0o2770 if not name else 0o660
-                os.fchmod(fd, stat.S_IMODE(info.st_mode) | extra)
-            finally:
-                os.close(fd)
-        directories.sort()
-
-
-def _host_path(volume: Volume) -> str:
-    wanted = volume.host_path
-    assert wanted is not None
-    path, kind = wanted.path, wanted.type
-    if kind == "DirectoryOrCreate" and not os.path.lexists(path):
-        os.makedirs(path, 0o755)
-    elif kind == "FileOrCreate" and not os.path.lexists(path):
-        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644))
-    try:
-        info = os.stat(path)
-    except OSError as error:
-        raise InvalidInput(f"volume {volume.name}: hostPath {path}: {error.strerror}") from None
-    expected = kind.removesuffix("OrCreate")
-    check = _HOST_PATH_CHECKS.get(expected)
-    if check is not None and not check(info.st_mode):
-        raise InvalidInput(f"volume {volume.name}: hostPath {path} is not of type {kind}")
-    return path
-
-
-def sub_path(shop: Shop, volume: str, sub: str) -> str:
-    """A path to bind for ``subPath``: a descriptor's, so that no link swapped in later can lead out of the volume.
-
-    CVE-2021-25741 is this check done by name. The descriptor stays open in this process.
-    """
-    if sub.startswith("/") or ".." in sub.split("/"):
-        raise InvalidInput(f"subPath {sub!r} must be relative and stay inside its volume")
-    from lading.kernel.paths import make_directory_inside, open_inside
-
-    root = os.open(volume, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        try:
-            found = open_inside(shop.kernel, root, sub)
-        except LadingError:
-            found = make_directory_inside(shop.kernel, root, sub)
-    finally:
-        os.close(root)
-    return f"/proc/self/fd/{found}"
 
 
 # -- joining other containers --------------------------------------------------------------------------------------

@@ -4,8 +4,8 @@ Each check runs in a forked child, so that a slow or hostile server can neither 
 caller waits on the child's pidfd and kills it at the timeout. The child enters the pod's namespace and connects to the
 pod's own address, so that probes work the same rootful, rootless and without a network, and never leave the machine.
 
-HTTP: any status from 200 to 399 is success; redirects are not followed to other hosts. gRPC: ``grpc.health.v1.Health/Check`` must
-answer SERVING. Sources: kubernetes.io "Configure Probes"; grpc.io "Health checking"; RFC 9113.
+HTTP is :mod:`lading.node.probing_http`. gRPC: ``grpc.health.v1.Health/Check`` must answer SERVING.
+Sources: kubernetes.io "Configure Probes"; grpc.io "Health checking"; RFC 9113.
 """
 
 from __future__ import annotations
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 _AF_INET, _AF_INET6, _STREAM = 2, 10, 1
 _CLONE_NEWNET = 0x40000000
 _HEAD_LIMIT = 64 << 10
-_BODY_SHOWN = 1 << 10
 #: What a child can say on its pipe.
 _WORDS_LIMIT = 4 << 10
 
@@ -100,9 +99,11 @@ def start(
 def _check(action: HTTPGetAction | TCPSocketAction | GRPCAction, host: str, port: int, timeout: float) -> str:
     from lading.formats.pod import GRPCAction, HTTPGetAction
 
-    connection = _connect(host, port, timeout)
     if isinstance(action, HTTPGetAction):
-        return check_http(connection, action, host, port)
+        from lading.node import probing_http
+
+        return probing_http.check(action, host, port, lambda name, number: _connect(name, number, timeout))
+    connection = _connect(host, port, timeout)
     if isinstance(action, GRPCAction):
         return check_grpc(connection, action.service)
     return "connected"
@@ -116,52 +117,6 @@ def _connect(host: str, port: int, timeout: float) -> _socket.socket:
     connection.settimeout(timeout)
     connection.connect((host, port))
     return connection
-
-
-def check_http(connection: _socket.socket, action: HTTPGetAction, host: str, port: int) -> str:
-    """One GET; what the server said. Raises :class:`LadingError` for anything but 200 to 399."""
-    if action.scheme == "HTTPS":
-        return _check_https(action, host, port, connection.gettimeout() or 1.0)
-    name = f"[{host}]" if ":" in host else host
-    headers = {"Host": f"{name}:{port}", "User-Agent": "lading-probe", "Accept": "*/*", "Connection": "close"}
-    for header in action.http_headers:
-        for known in [k for k in headers if k.lower() == header.name.lower()]:
-            del headers[known]
-        headers[header.name] = header.value
-    path = action.path if action.path.startswith("/") else "/" + action.path
-    request = f"GET {path} HTTP/1.1\r\n" + "".join(f"{k}: {v}\r\n" for k, v in headers.items()) + "\r\n"
-    connection.sendall(request.encode())
-    head = b""
-    while b"\r\n" not in head and len(head) < _HEAD_LIMIT:
-        block = connection.recv(4096)
-        if not block:
-            break
-        head += block
-    return _judge(head.split(b"\r\n", 1)[0], head[:_BODY_SHOWN])
-
-
-def _check_https(action: HTTPGetAction, host: str, port: int, timeout: float) -> str:
-    import ssl
-    from http.client import HTTPSConnection
-
-    # The kubelet does not verify: the certificate names the service, not the pod's address.
-    context = ssl.create_default_context()
-    context.check_hostname = False
-    context.verify_mode = ssl.CERT_NONE
-    client = HTTPSConnection(host, port, timeout=timeout, context=context)
-    client.request("GET", action.path or "/", headers={h.name: h.value for h in action.http_headers})
-    answer = client.getresponse()
-    return _judge(f"HTTP/1.1 {answer.status} {answer.reason}".encode(), b"")
-
-
-def _judge(status_line: bytes, shown: bytes) -> str:
-    words = status_line.split(None, 2)
-    if len(words) < 2 or not words[0].startswith(b"HTTP/") or not words[1].isdigit():
-        raise LadingError(f"not an HTTP answer: {shown[:80]!r}")
-    status = int(words[1])
-    if not 200 <= status < 400:
-        raise LadingError(f"HTTP probe failed with status {status}")
-    return f"HTTP status {status}"
 
 
 # -- gRPC: the one call of grpc.health.v1 over HTTP/2 ---------------------------------------------------------------

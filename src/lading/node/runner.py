@@ -244,9 +244,17 @@ class PodRunner:
             self.checking.watch_health(running, check)
 
     def _launch(self, running: Running) -> None:
+        ready = prepare.surroundings(
+            self.shop, self.record, running.record, running.container, self.attachment
+        )
+        try:
+            self._give_birth(running, ready)
+        finally:
+            ready.around.close()
+
+    def _give_birth(self, running: Running, ready: prepare.Ready) -> None:
         made, container = running.record, running.container
         shop = self.shop
-        ready = prepare.surroundings(shop, self.record, made, container, self.attachment)
         from lading.node import sandbox
 
         sandbox.join(self, running, ready.around)

@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from lading.node.spec import Surroundings
 
 FILES = ("hosts", "hostname", "resolv.conf")
-_MESSAGE_LIMIT = 4096
+#: Bytes of a termination message, and of all those of one pod, which its containers share alike.
+_MESSAGE_LIMIT, _MESSAGES_LIMIT = 4096, 12288
 #: How many containers may join one another's network in a row.
 _CHAIN = 40
 _LOG_LINES, _LOG_BYTES = 80, 2048
@@ -39,6 +40,10 @@ def open_pod(runner: PodRunner) -> None:
 
         runner.holder = Holder(runner)
         runner.holder.open()
+    if record.pod.spec.volumes:
+        from lading.node import podvolumes
+
+        podvolumes.own_claims(shop, record)
 
 
 def _write_files(runner: PodRunner, directory: str) -> None:
@@ -158,13 +163,18 @@ def _message_mount(runner: PodRunner, running: Running) -> Mount:
 
 
 def termination_message(runner: PodRunner, running: Running) -> str:
-    """What an ended container left to say: its message file, else (when asked for and it failed) its last output."""
+    """What an ended container left to say: its message file, else (when asked for and it failed) its last output.
+
+    The end of what is too long (kubernetes.io, "Determine the Reason for Pod Failure").
+    """
+    limit = min(_MESSAGE_LIMIT, _MESSAGES_LIMIT // len(runner.record.containers))
     try:
         fd = os.open(_message_file(runner, running), os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
     except OSError:
         return ""
     try:
-        text = os.read(fd, _MESSAGE_LIMIT).decode("utf-8", "replace")
+        size = os.fstat(fd).st_size
+        text = os.pread(fd, limit, max(0, size - limit)).decode("utf-8", "replace")
     finally:
         os.close(fd)
     if text or running.container.termination_message_policy != "FallbackToLogsOnError":
@@ -175,7 +185,7 @@ def termination_message(runner: PodRunner, running: Running) -> str:
 
     path = runner.shop.log_path(runner.record, running.record)
     lines = [line.text for line in logfile.read(path, tail=_LOG_LINES)]
-    return b"\n".join(lines)[-_LOG_BYTES:].decode("utf-8", "replace")
+    return b"\n".join(lines)[-min(limit, _LOG_BYTES) :].decode("utf-8", "replace")
 
 
 def close_pod(runner: PodRunner) -> None:

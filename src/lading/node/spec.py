@@ -6,6 +6,8 @@ honour has been refused by :mod:`lading.node.admission`.
 
 from __future__ import annotations
 
+import os
+
 from lading.errors import InvalidInput
 from lading.formats.oci_runtime import (
     Capabilities,
@@ -46,7 +48,8 @@ class Surroundings:
 
     ``joined`` maps a namespace kind (``network``, ``ipc``, ``uts``, ``pid``) to the path it is joined by; ``shared`` names
     those it shares with the host. Every other namespace is new. ``directory`` has the generated files named in
-    ``files``; ``mounts`` are the volumes' mounts; ``devices`` those of the host to pass in, by path in the container.
+    ``files``; ``mounts`` are the volumes' mounts, ``opened`` the descriptors in them;
+    ``devices`` those of the host to pass in, by path in the container.
     ``profile`` names a ``seccomp`` profile that other containers have too.
     """
 
@@ -61,6 +64,7 @@ class Surroundings:
         "init",
         "joined",
         "mounts",
+        "opened",
         "profile",
         "seccomp",
         "shared",
@@ -78,6 +82,7 @@ class Surroundings:
         self.joined: dict[str, str] = {}
         self.shared: set[str] = set()
         self.mounts: list[Mount] = []
+        self.opened: list[int] = []
         self.devices: list[Device] = []
         self.facts = environment.Facts([])
         self.seccomp: Seccomp | None = None
@@ -86,6 +91,11 @@ class Surroundings:
         self.swap_accounting = False
         self.init = ""
         self.userns = False
+
+    def close(self) -> None:
+        """Close the descriptors that ``mounts`` are named by: the container runs, or never will."""
+        while self.opened:
+            os.close(self.opened.pop())
 
 
 def command(container: Container, image: RunConfig, values: dict[str, str]) -> list[str]:

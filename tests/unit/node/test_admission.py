@@ -237,11 +237,6 @@ def test_a_contradiction_is_found(changes: list[tuple[str, object]], field: str)
         ("spec/serviceAccountName", "x", "spec.serviceAccountName"),
         ("spec/imagePullSecrets", [{"name": "x"}], "spec.imagePullSecrets"),
         ("metadata/namespace", "prod", "metadata.namespace"),
-        (
-            "spec/securityContext/fsGroupChangePolicy",
-            "OnRootMismatch",
-            "spec.securityContext.fsGroupChangePolicy",
-        ),
         ("status", {"phase": "Running"}, "status"),
         (
             f"{C}/resources/limits/ephemeral-storage",

@@ -57,7 +57,7 @@ READ_BY = {
     "user": "prepare.py",
     "group_add": "prepare.py",
     "hostname": "etcfiles.py",
-    "mounts": "prepare.py",
+    "mounts": "podvolumes.py",
     "devices": "hostdevices.py",
     "init": "prepare.py",
     "stop_signal": "runner.py",

@@ -76,6 +76,74 @@ def test_http_sends_the_path_and_headers_that_the_probe_names():
     assert b"X-A: 1\r\n" in received[0]
 
 
+def serve_each(*answers, context=None):
+    """A server that gives each connection the next answer, with ``{port}`` in it; (port, the requests it got)."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    port = listener.getsockname()[1]
+    received = []
+
+    def run():
+        for answer in answers:
+            connection, _ = listener.accept()
+            if context is not None:
+                connection = context.wrap_socket(connection, server_side=True)
+            with connection:
+                received.append(connection.recv(65536))
+                connection.sendall(answer.replace("{port}", str(port)).encode())
+        listener.close()
+
+    threading.Thread(target=run, daemon=True).start()
+    return port, received
+
+
+MOVED = "HTTP/1.1 302 Found\r\nX: y\r\nLocation: %s\r\n\r\n"
+GOOD, BAD = "HTTP/1.1 200 OK\r\n\r\n", "HTTP/1.1 500 Bad\r\n\r\n"
+
+
+@pytest.mark.parametrize("location", ["/b?c=d", "b?c=d", "http://127.0.0.1:{port}/b?c=d"])
+def test_http_follows_a_redirect_on_the_same_host(location):
+    port, received = serve_each(MOVED % location, BAD)
+    success, words = check(HTTPGetAction(port=port, path="/a"))
+    assert not success and "500" in words
+    assert received[1].startswith(b"GET /b?c=d HTTP/1.1\r\n")
+
+
+def test_http_takes_a_redirect_to_another_host_for_success():
+    port, received = serve_each(MOVED % "http://192.0.2.1/x")
+    success, words = check(HTTPGetAction(port=port))
+    assert success and "another host" in words and len(received) == 1
+
+
+def test_http_takes_an_eleventh_redirect_for_success():
+    port, received = serve_each(*[MOVED % "/again"] * 11)
+    success, words = check(HTTPGetAction(port=port))
+    assert success and "more than 10" in words and len(received) == 11
+
+
+def test_http_sends_repeated_headers_and_leaves_out_defaults_that_are_empty():
+    port, received = serve_each(GOOD)
+    headers = [("X-A", "1"), ("x-a", "2"), ("Accept", ""), ("User-Agent", ""), ("X-Empty", "")]
+    check(HTTPGetAction(port=port, http_headers=[HTTPHeader(name=n, value=v) for n, v in headers]))
+    lines = received[0].split(b"\r\n")
+    assert b"X-A: 1" in lines and b"x-a: 2" in lines and b"X-Empty: " in lines
+    assert not any(line.lower().startswith((b"accept", b"user-agent")) for line in lines)
+
+
+def test_https_is_not_verified_and_is_one_connection(tmp_path):
+    import ssl
+    import subprocess
+
+    made = ["-keyout", f"{tmp_path}/key", "-out", f"{tmp_path}/crt", "-subj", "/CN=elsewhere", "-days", "1"]
+    command = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"]
+    subprocess.run([*command, *made], check=True, capture_output=True)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(f"{tmp_path}/crt", f"{tmp_path}/key")
+    port, received = serve_each(GOOD, context=context)
+    success, words = check(HTTPGetAction(port=port, path="/h", scheme="HTTPS"), timeout=30.0)
+    assert success, words
+    assert received[0].startswith(b"GET /h ")
+
+
 @pytest.mark.parametrize("garbage", [b"", b"hello\r\n", b"HTTP/1.1 abc\r\n", b"\x00" * 70000])
 def test_an_answer_that_is_not_http_is_a_failure(garbage):
     port, _ = serve([garbage])
