@@ -99,7 +99,8 @@ def _list_of_numbers(options: Mapping[str, Any], flag: str) -> str:
     text: str = options[flag]
     for part in text.split(",") if text else ():
         first, dash, last = part.partition("-")
-        if not first.isdigit() or (dash and not last.isdigit()) or (dash and int(last) < int(first)):
+        numbers = first.isdigit() and (last.isdigit() or not dash) and part.isascii() and len(part) < 20
+        if not numbers or (dash and int(last) < int(first)):
             raise InvalidInput(f"--{flag} {text!r} is not a list of numbers and ranges", hint="write 0-2,4")
     return text
 

@@ -20,10 +20,10 @@ def _select(shop: Shop, reference: str, states: tuple[str, ...]) -> tuple[PodRec
     wanted = [container] if container is not None else record.containers
     chosen = [c for c in wanted if c.state in states and alive(c.pid, c.pid_start)]
     if not chosen:
-        raise Conflict(
-            f"container {reference} is {(container or record).state}, not {' or '.join(states)}",
-            reason="state",
-        )
+        state = (container or record).state
+        # Killed a moment ago, and its keeper has not said so yet.
+        now = "ending" if state in states else f"{state}, not {' or '.join(states)}"
+        raise Conflict(f"container {reference} is {now}", reason="state")
     return record, chosen
 
 
@@ -72,10 +72,12 @@ def update(shop: Shop, reference: str, changes: Changes) -> None:
     spec = next(
         c for c in record.pod.spec.containers + record.pod.spec.init_containers if c.name == made.name
     )
-    if changes.nano_cpus is not None:
-        from lading.node import refused
+    from lading.node import refused
 
+    if changes.nano_cpus is not None:
         refused.cpus(changes.nano_cpus)
+    refused.cpuset("--cpuset-cpus", changes.cpuset_cpus or "")
+    refused.cpuset("--cpuset-mems", changes.cpuset_mems or "")
     if changes.restart is not None:
         from lading.node.restart import parse_policy
 

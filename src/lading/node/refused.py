@@ -21,6 +21,32 @@ def cpus(nanos: int) -> None:
         raise InvalidInput(f"--cpus {nanos / 1e9:g} is more than the {there} CPUs of this machine")
 
 
+def cpuset(flag: str, wanted: str) -> None:
+    """Raise :class:`InvalidInput` for CPUs or memory nodes that are not there: the kernel says only ERANGE or EINVAL.
+
+    ``wanted`` is a list as cpuset(7) has it. Where the kernel does not say what there is, it is left to judge.
+    """
+    word, directory = ("CPUs", "cpu") if flag == "--cpuset-cpus" else ("memory nodes", "node")
+    try:
+        with open(f"/sys/devices/system/{directory}/online", encoding="ascii") as stream:
+            online = stream.read().strip()
+    except OSError:
+        return
+    there = _ranges(online)
+    for first, last in _ranges(wanted):
+        if not any(least <= first and last <= most for least, most in there):
+            raise InvalidInput(f"{flag} {wanted}: this machine has the {word} {online}")
+
+
+def _ranges(text: str) -> list[tuple[int, int]]:
+    """``0-2,4`` as (0, 2), (4, 4)."""
+    made = []
+    for part in text.split(",") if text else ():
+        first, _, last = part.partition("-")
+        made.append((int(first), int(last or first)))
+    return made
+
+
 def check(pod: Pod) -> None:
     """Raise :class:`Unsupported` for the first field that would have no effect.
 
@@ -32,6 +58,10 @@ def check(pod: Pod) -> None:
         cpus(quantity.nanos(pod.spec.containers[0].resources.limits.get("cpu", 0)))
     for container in (*pod.spec.init_containers, *pod.spec.containers):
         extras = container.extras
+        if extras.cpuset_cpus:
+            cpuset("--cpuset-cpus", extras.cpuset_cpus)
+        if extras.cpuset_mems:
+            cpuset("--cpuset-mems", extras.cpuset_mems)
         if extras.apparmor not in ("", "unconfined"):
             raise Unsupported(
                 f"container {container.name}: AppArmor profile {extras.apparmor} is not supported: "
