@@ -189,7 +189,10 @@ def _refused() -> list[Flag]:
         ("device-write-iops", "list", _BLKIO),
         ("use-api-socket", "bool", "there is no API socket"),
     ]
-    return [Flag(name, "", kind, refuse=f"not supported: {why}", hidden=True) for name, kind, why in rows]
+    return [
+        Flag(name, "", kind, refuse=why if "supported" in why else f"not supported: {why}", hidden=True)
+        for name, kind, why in rows
+    ]
 
 
 def create() -> list[Flag]:

@@ -159,7 +159,12 @@ class TarReader:
                 if second and second != _ZERO:
                     raise Corrupt("the archive has data after a lone block of zeros", reason="bad-tar")
                 return None
-            checksum = _octal(header[148:156], "checksum")
+            try:
+                checksum = _octal(header[148:156], "checksum")
+            except Corrupt:
+                if stream.offset == BLOCK_SIZE:
+                    raise Corrupt("this is not a tar archive", reason="bad-tar") from None
+                raise
             if sum(header) - sum(header[148:156]) + 256 != checksum and _signed_sum(header) != checksum:
                 raise Corrupt(
                     f"a header at byte {stream.offset - BLOCK_SIZE} has a wrong checksum", reason="bad-tar"
