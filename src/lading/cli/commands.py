@@ -123,7 +123,7 @@ def _containers() -> dict[str, Command]:
         _command(
             "top",
             "Show the processes of a container",
-            "CONTAINER [COLUMN...]",
+            "CONTAINER [COLUMN...|PS-OPTION...]",
             action="stats:top",
             interspersed=False,
         ),
@@ -271,7 +271,7 @@ def _network() -> list[Command]:
             action="networks:disconnect",
             table="tables:network_disconnect",
         ),
-        _command("prune", "Remove unused networks", action="networks:prune", table="tables:network_prune"),
+        _command("prune", "Remove unused networks", action="networks:prune", table="tables:prune"),
     ]
 
 

@@ -11,6 +11,7 @@ from lading.errors import InvalidInput, LadingError, NotFound, Unsupported
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import BinaryIO
 
     from lading.cli.context import Context
@@ -27,14 +28,14 @@ def cp(context: Context, parsed: Parsed) -> int:
             else "copying between containers is not supported",
             hint="for example lading cp web:/etc/hostname .",
         )
-    if parsed["follow-link"] and source[0] is not None:
-        raise Unsupported("--follow-link is not supported for files of a container")
     if source[0] is not None:
+        # As in a shell, a slash at its end asks for what a link leads to.
+        follow = parsed["follow-link"] or source[1].endswith("/")
         if target[1] == "-":
-            context.node.cp_out(source[0], source[1], sys.stdout.buffer)
+            context.node.cp_out(source[0], source[1], sys.stdout.buffer, follow=follow)
             sys.stdout.buffer.flush()
         else:
-            _out(context, source[0], source[1], target[1], archive=parsed["archive"])
+            _out(context, source[0], source[1], target[1], archive=parsed["archive"], follow=follow)
     else:
         assert target[0] is not None
         if source[1] == "-":
@@ -58,9 +59,9 @@ def _side(text: str) -> tuple[str | None, str]:
     return name, path if path.startswith("/") else "/" + path
 
 
-def _out(context: Context, name: str, path: str, target: str, *, archive: bool) -> None:
+def _out(context: Context, name: str, path: str, target: str, *, archive: bool, follow: bool) -> None:
     """Container to machine, with Docker's rules of where the copy ends up."""
-    info = context.node.path_stat(name, path)
+    info = context.node.path_stat(name, path, follow=follow)
     if info is None:
         raise NotFound(f"{name}:{path}: no such file or directory")
     directory = stat.S_ISDIR(int(str(info["mode"])))
@@ -78,11 +79,15 @@ def _out(context: Context, name: str, path: str, target: str, *, archive: bool) 
             raise NotFound(f"{target}: the directory does not exist")
         if not os.path.isdir(parent):
             raise NotFound(f"{parent}: the directory does not exist")
-    _unpack(context, name, path, parent, base, rename, archive=archive)
+
+    def fetch(out: BinaryIO) -> None:
+        context.node.cp_out(name, path, out, follow=follow)
+
+    _unpack(fetch, f"{name}:{path}", parent, base, rename, archive=archive)
 
 
 def _unpack(
-    context: Context, name: str, path: str, parent: str, base: str, rename: str | None, *, archive: bool
+    fetch: Callable[[BinaryIO], None], what: str, parent: str, base: str, rename: str | None, *, archive: bool
 ) -> None:
     """Unpack what the container sends below ``parent``; nothing it says leads outside (tarfile's data filter)."""
     import tarfile
@@ -94,7 +99,7 @@ def _unpack(
     def send() -> None:
         try:
             with os.fdopen(write, "wb") as out:
-                context.node.cp_out(name, path, out)
+                fetch(out)
         except BrokenPipeError:
             pass
         except BaseException as error:  # handed over to the thread that waits
@@ -108,7 +113,7 @@ def _unpack(
                 _extract(tar, member, parent, base, rename, archive)
     except tarfile.TarError as error:
         if not failure:
-            raise LadingError(f"{name}:{path}: {error}") from None
+            raise LadingError(f"{what}: {error}") from None
     finally:
         sender.join()
     if failure:

@@ -18,19 +18,39 @@ if TYPE_CHECKING:
     from lading.flags import Parsed
 
 
+_BSD = (
+    "a",
+    "au",
+    "aux",
+    "auxw",
+    "auxww",
+    "axu",
+    "ax",
+    "axl",
+    "l",
+    "u",
+    "x",
+    "o",
+    "axo",
+)  # options of ps without a dash
+
+
 def top(context: Context, parsed: Parsed) -> int:
     """Show the processes of a container."""
+    if any(word.startswith("-") or word in _BSD for word in parsed.args[1:]):
+        from lading.cli.psrows import show
+
+        return show(context, parsed.args[0], parsed.args[1:])
     rows = context.node.top(parsed.args[0])
     known = list(rows[0]) if rows else ["UID", "PID", "PPID", "C", "STIME", "TTY", "TIME", "CMD"]
     columns = []
     for word in parsed.args[1:]:
         for name in word.split(","):
-            if name.startswith("-"):
-                raise InvalidInput(
-                    f"{name}: options of ps are not supported", hint=f"name columns: {' '.join(known)}"
-                )
             if name.upper() not in known:
-                raise InvalidInput(f"{name!r} is not a column", hint=f"the columns are {' '.join(known)}")
+                raise InvalidInput(
+                    f"{name!r} is not a column",
+                    hint=f"name {' '.join(known)}, or options of ps such as -o pid,comm",
+                )
             columns.append(name.upper())
     columns = columns or known
     table(columns, [[row[c] for c in columns] for row in rows])

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 _CHUNK = 1 << 20
 _O_PATH = os.O_PATH | os.O_CLOEXEC
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+_MOST_LINKS = 40  # as the kernel
 _ENOENT, _ENOTDIR, _ENOSPC, _EDQUOT = 2, 20, 28, 122
 
 
@@ -85,16 +86,31 @@ class _Root:
             return self.open(path, _O_PATH | os.O_DIRECTORY), ""
         return self.open("/".join(clean[:-1]), _O_PATH | os.O_DIRECTORY), clean[-1]
 
+    def followed(self, path: str) -> str:
+        """``path``, or what a link there leads to inside the container, link after link. Raises NotFound, InvalidInput."""
+        for _ in range(_MOST_LINKS):
+            parent, name = self.parent_of(path)
+            try:
+                if not name or not modes.S_ISLNK(os.lstat(name, dir_fd=parent).st_mode):
+                    return path
+                to = os.readlink(name, dir_fd=parent)
+            except FileNotFoundError:
+                return path
+            finally:
+                os.close(parent)
+            path = to if to.startswith("/") else f"{os.path.dirname(path.rstrip('/'))}/{to}"
+        raise InvalidInput(f"{self.name}: {path}: too many symbolic links", reason="loop")
+
     def close(self) -> None:
         os.close(self.fd)
 
 
-def stat(shop: Shop, reference: str, path: str) -> dict[str, object] | None:
-    """What is at ``path``, its last component not followed."""
+def stat(shop: Shop, reference: str, path: str, *, follow: bool = False) -> dict[str, object] | None:
+    """What is at ``path``, its last component not followed unless asked for."""
     root = _Root(shop, reference, write=False)
     try:
         try:
-            parent, name = root.parent_of(path)
+            parent, name = root.parent_of(root.followed(path) if follow else path)
         except NotFound:
             return None
         try:
@@ -115,23 +131,28 @@ def stat(shop: Shop, reference: str, path: str) -> dict[str, object] | None:
         root.close()
 
 
-def out(shop: Shop, reference: str, path: str, stream: BinaryIO) -> None:
-    """Write ``path`` as a tar stream; a directory's contents are below its name (``.`` for a path that ends in ``/.``)."""
+def out(shop: Shop, reference: str, path: str, stream: BinaryIO, *, follow: bool = False) -> None:
+    """Write ``path`` as a tar stream; a directory's contents are below its name (``.`` for a path that ends in ``/.``).
+
+    What a followed link leads to has the link's name.
+    """
     import tarfile
 
     root = _Root(shop, reference, write=False)
     try:
+        shown = os.path.basename(path.rstrip("/"))
+        path = root.followed(path) if follow else path
         parent, name = root.parent_of(path)
         try:
             with tarfile.open(fileobj=stream, mode="w|", format=tarfile.PAX_FORMAT) as archive:
                 if not name or path.endswith("/."):
                     inner = root.open(path, _DIRECTORY)
                     try:
-                        _add_directory(archive, inner, ".", {})
+                        _add_directory(archive, inner, shown if follow and shown else ".", {})
                     finally:
                         os.close(inner)
                 else:
-                    _add(archive, parent, name, name, {})
+                    _add(archive, parent, name, shown if follow else name, {})
         except FileNotFoundError:
             raise NotFound(f"{reference}: {path} does not exist in the container", reason="no-path") from None
         finally:
