@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from lading.cli.context import Context
+    from lading.cli.pruning import Choice
     from lading.flags import Parsed
     from lading.images import Image
 
@@ -235,9 +236,21 @@ def prune(context: Context, parsed: Parsed) -> int:
     what = "every image that no container uses" if parsed["all"] else "every image without a name"
     if not confirm(f"This removes {what}. Go on?", parsed["force"]):
         return 1
-    report = context.images.prune(in_use=context.node.images_in_use(), all=parsed["all"])
-    print_removed(report)
+    from lading.cli.pruning import Choice
+
+    print_removed(prune_unnamed(context, Choice(parsed["filter"]), all=parsed["all"]))
     return 0
+
+
+def prune_unnamed(context: Context, choice: Choice, *, all: bool) -> Any:
+    """Remove the images without a name (with ``all``: every one) that no container uses and that ``choice`` takes."""
+    now = time.time()
+    used = set(context.node.images_in_use())
+    for image in context.images.list():
+        labels = image.config.config.labels if image.config.config is not None else {}
+        if not choice.takes(_moment(image.created, now) or 0.0, labels):
+            used.add(image.digest)
+    return context.images.prune(in_use=used, all=all)
 
 
 def print_removed(report: Any) -> None:

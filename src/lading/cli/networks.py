@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-
 from lading.cli.output import confirm, each, filters, labels_match, listing, objects
 from lading.cli.volumes import pairs
 from lading.errors import Conflict, InvalidInput, NotFound
@@ -241,18 +239,11 @@ def prune(context: Context, parsed: Parsed) -> int:
 
 def prune_unused(context: Context, texts: Sequence[str] = ()) -> list[str]:
     """Remove the networks that no pod, running or not, was made for and that ``--filter`` chooses; their names."""
-    wanted = filters(texts, ("until", "label", "label!"))
-    before = [duration.moment(text, time.time()) for text in wanted.get("until", [])]
+    from lading.cli.pruning import Choice
 
-    def kept(network: Network) -> bool:
-        return (
-            any(network.created >= moment for moment in before)
-            or not labels_match(wanted.get("label", []), network.labels)
-            or any(labels_match([text], network.labels) for text in wanted.get("label!", []))
-        )
-
+    choice = Choice(texts)
     used = _names_in_use(context)
-    used.update(n.name for n in context.networks.list() if kept(n))
+    used.update(n.name for n in context.networks.list() if not choice.takes(n.created, n.labels))
     return context.networks.prune(in_use=used)
 
 

@@ -44,7 +44,10 @@ same for one command. Docker's names, flags and exit statuses are kept wherever 
 
 `run -it`, `exec -it` and `attach` put the terminal into raw mode, follow its size, and put it back however they end.
 Ctrl-P Ctrl-Q leaves the container running (`--detach-keys` chooses other keys). Without `-t`, signals go to the
-container; with it, a signal that ends `lading` leaves the container running.
+container (`--sig-proxy=false`: they do not); with it, a signal that ends `lading` leaves the container running.
+
+The kernel keeps from the first process of a container every signal that it has no handler for, except KILL and STOP: `run` or
+`start -a` of a bare `sleep` does not end by Ctrl-C or SIGTERM. `lading kill` ends it; `run --init` lets signals through.
 
 """
 
@@ -73,6 +76,14 @@ free one.
 `bridge` (the default), `none`, `host`, `container:NAME`, or networks by name, more than once.
 `name=NET,alias=A,ip=…,ip6=…,mac-address=…` says what the container is called there. On networks made by `lading
 network create` containers find each other by name.
+
+### `top` and `prune --filter`
+
+`top CONTAINER COLUMN…` shows columns of its own table; options (`-o pid,comm`, `-ef`, `aux`) go to the ps(1) of this machine,
+and the container's lines are chosen by its column PID.
+
+`until=TIME` takes what is older, `label=NAME[=VALUE]` what has the label, `label!=NAME[=VALUE]` what has not. All that are
+given have to hold. Volumes know no `until`.
 
 ### `--restart`
 

@@ -8,6 +8,7 @@ import sys
 import time
 
 from lading.cli.output import confirm, filters, listing, objects, table
+from lading.errors import InvalidInput
 from lading.formats import duration, jsontext, sizes
 
 TYPE_CHECKING = False
@@ -227,13 +228,16 @@ def container_prune(context: Context, parsed: Parsed) -> int:
     """Remove stopped containers."""
     if not confirm("This removes every container and pod that is not running. Go on?", parsed["force"]):
         return 1
-    _prune_containers(context)
+    _prune_containers(context, parsed["filter"])
     return 0
 
 
-def _prune_containers(context: Context) -> int:
+def _prune_containers(context: Context, texts: Sequence[str]) -> int:
+    from lading.cli.pruning import Choice
+
+    choice = Choice(texts)
     before = {record.id: size for record, size in context.node.usage()}
-    removed = context.node.prune()
+    removed = context.node.prune(choice.takes_pod)
     freed = sum(before.get(record.id, 0) for record in removed)
     if removed:
         print("Deleted Containers:")
@@ -245,8 +249,15 @@ def _prune_containers(context: Context) -> int:
 
 def prune(context: Context, parsed: Parsed) -> int:
     """Remove everything that nothing uses."""
+    from lading.cli.images import prune_unnamed
     from lading.cli.networks import prune_unused
+    from lading.cli.pruning import Choice
 
+    choice = Choice(parsed["filter"])
+    if choice.before and parsed["volumes"]:
+        raise InvalidInput(
+            "--filter until and --volumes contradict each other: volumes go by their use, not by age"
+        )
     what = ["every container and pod that is not running", "every network without containers"]
     if parsed["volumes"]:
         what.append("every anonymous volume that no container uses")
@@ -254,17 +265,17 @@ def prune(context: Context, parsed: Parsed) -> int:
     if not confirm("This removes\n  - " + "\n  - ".join(what) + "\nGo on?", parsed["force"]):
         return 1
     before = {record.id: size for record, size in context.node.usage()}
-    removed = context.node.prune()
+    removed = context.node.prune(choice.takes_pod)
     freed = sum(before.get(record.id, 0) for record in removed)
     _deleted("Containers", [record.id for record in removed])
-    _deleted("Networks", prune_unused(context))
+    _deleted("Networks", prune_unused(context, parsed["filter"]))
     if parsed["volumes"]:
         from lading.cli.volumes import users
 
-        names, bytes_ = context.volumes.prune(users(context))
+        names, bytes_ = context.volumes.prune(users(context), chosen=lambda v: choice.takes(0.0, v.labels))
         _deleted("Volumes", names)
         freed += bytes_
-    report = context.images.prune(in_use=context.node.images_in_use(), all=parsed["all"])
+    report = prune_unnamed(context, choice, all=parsed["all"])
     _deleted("Images", [*report.untagged, *report.removed])
     print(f"Total reclaimed space: {sizes.decimal(freed + report.freed)}")
     return 0

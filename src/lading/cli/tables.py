@@ -8,6 +8,7 @@ FORMAT = Flag("format", "", "str", "FORMAT", "json, or Python format fields such
 LIST_FORMAT = Flag("format", "", "str", "FORMAT", "json, table, or Python format fields such as '{name}'")
 FORCE = Flag("force", "f", "bool", help="Do not ask, do not refuse")
 FILTER = Flag("filter", "f", "list", "KEY=VALUE", "Show only what matches")
+PRUNE_FILTER = Flag("filter", "", "list", "KEY=VALUE", "Remove only what matches: until, label, label!")
 QUIET = Flag("quiet", "q", "bool", help="Print only ids")
 NO_TRUNC = Flag("no-trunc", "", "bool", help="Do not shorten anything")
 PLATFORM = Flag("platform", "", "str", "OS/ARCH", "Which platform of an image for several")
@@ -358,7 +359,7 @@ def image_prune() -> list[Flag]:
     return [
         Flag("all", "a", "bool", help="Remove every image that no container uses"),
         Flag("force", "f", "bool", help="Do not ask"),
-        Flag("filter", "", "list", "KEY=VALUE", refuse="filters are not supported here", hidden=True),
+        PRUNE_FILTER,
     ]
 
 
@@ -419,18 +420,8 @@ def network_disconnect() -> list[Flag]:
     ]
 
 
-def network_prune() -> list[Flag]:
-    return [
-        Flag("force", "f", "bool", help="Do not ask"),
-        Flag("filter", "", "list", "KEY=VALUE", "Remove only what matches: until, label, label!"),
-    ]
-
-
 def prune() -> list[Flag]:
-    return [
-        Flag("force", "f", "bool", help="Do not ask"),
-        Flag("filter", "", "list", "KEY=VALUE", refuse="filters are not supported here", hidden=True),
-    ]
+    return [Flag("force", "f", "bool", help="Do not ask"), PRUNE_FILTER]
 
 
 def volume_create() -> list[Flag]:
@@ -445,6 +436,7 @@ def volume_prune() -> list[Flag]:
     return [
         Flag("all", "a", "bool", help="Named volumes too, not only anonymous ones"),
         Flag("force", "f", "bool", help="Do not ask"),
+        Flag("filter", "", "list", "KEY=VALUE", "Remove only what matches: label, label!"),
     ]
 
 
@@ -493,7 +485,7 @@ def system_prune() -> list[Flag]:
         Flag("all", "a", "bool", help="Remove every image that no container uses"),
         Flag("volumes", "", "bool", help="Remove unused anonymous volumes too"),
         Flag("force", "f", "bool", help="Do not ask"),
-        Flag("filter", "", "list", "KEY=VALUE", refuse="filters are not supported here", hidden=True),
+        PRUNE_FILTER,
     ]
 
 

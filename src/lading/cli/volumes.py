@@ -123,7 +123,12 @@ def prune(context: Context, parsed: Parsed) -> int:
     which = "every volume" if parsed["all"] else "every anonymous volume"
     if not confirm(f"This removes {which} that no container uses. Go on?", parsed["force"]):
         return 1
-    removed, freed = context.volumes.prune(users(context), all=parsed["all"])
+    from lading.cli.pruning import Choice
+
+    choice = Choice(parsed["filter"], ("label", "label!"))
+    removed, freed = context.volumes.prune(
+        users(context), all=parsed["all"], chosen=lambda volume: choice.takes(0.0, volume.labels)
+    )
     if removed:
         print("Deleted Volumes:")
         for name in removed:

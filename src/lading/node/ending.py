@@ -16,6 +16,8 @@ from lading.node.shop import alive, process_start
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from lading.node.model import ContainerRecord, PodRecord
     from lading.node.shop import Shop
 
@@ -339,12 +341,12 @@ def _await_keeper(shop: Shop, record: PodRecord) -> None:
         time.sleep(0.005)
 
 
-def prune(shop: Shop) -> list[PodRecord]:
-    """Remove everything that does not run."""
+def prune(shop: Shop, chosen: Callable[[PodRecord], bool]) -> list[PodRecord]:
+    """Remove everything ``chosen`` that does not run."""
     removed = []
     for record in shop.records.list():
         refresh(record)
-        if is_running(record) or any(c.state in _LIVE for c in record.containers):
+        if not chosen(record) or is_running(record) or any(c.state in _LIVE for c in record.containers):
             continue
         try:
             removed.append(remove(shop, record.id, force=False, volumes=False))

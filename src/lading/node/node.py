@@ -274,11 +274,14 @@ class Node:
 
     # -- files and images ------------------------------------------------------------------------------------------
 
-    def cp_out(self, reference: str, path: str, out: BinaryIO) -> None:
-        """Write ``path`` of the container as a tar stream, its base name at the top. Works on ended containers too."""
+    def cp_out(self, reference: str, path: str, out: BinaryIO, *, follow: bool = False) -> None:
+        """Write ``path`` of the container as a tar stream, its base name at the top. Works on ended containers too.
+
+        ``follow``: a link there stands for what it leads to inside the container.
+        """
         from lading.node import copying
 
-        copying.out(self.shop, reference, path, out)
+        copying.out(self.shop, reference, path, out, follow=follow)
 
     def cp_in(self, reference: str, path: str, stream: BinaryIO, *, archive: bool = False) -> None:
         """Unpack a tar stream below directory ``path`` of the container; no entry can leave the container's root.
@@ -289,11 +292,11 @@ class Node:
 
         copying.into(self.shop, reference, path, stream, archive=archive)
 
-    def path_stat(self, reference: str, path: str) -> dict[str, object] | None:
+    def path_stat(self, reference: str, path: str, *, follow: bool = False) -> dict[str, object] | None:
         """``name size mode mtime linkTarget`` of a path in the container, or None when there is none."""
         from lading.node import copying
 
-        return copying.stat(self.shop, reference, path)
+        return copying.stat(self.shop, reference, path, follow=follow)
 
     def changes(self, reference: str) -> Iterator[object]:
         """What the container changed against its image (``images.Change``)."""
@@ -340,11 +343,11 @@ class Node:
 
         return [(r, tree.size(self.shop.pod_directory(r.id))) for r in self.shop.records.list()]
 
-    def prune(self) -> Pods:
-        """Remove every pod that is not running; those removed."""
+    def prune(self, chosen: Callable[[PodRecord], bool] = lambda _: True) -> Pods:
+        """Remove every ``chosen`` pod that is not running; those removed."""
         from lading.node import ending
 
-        return ending.prune(self.shop)
+        return ending.prune(self.shop, chosen)
 
     def check(self, repair: bool = False) -> Findings:
         """Compare the records with the machine, across all rooms; with ``repair`` put right what differs."""

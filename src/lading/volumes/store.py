@@ -203,12 +203,18 @@ class Volumes:
             raise NotFound(f"volume {name} does not exist") from None
         _remove_tree(gone)
 
-    def prune(self, in_use: Callable[[str], _Names], *, all: bool = False) -> tuple[_Names, int]:
-        """Remove unused volumes (anonymous ones, or ``all``): their names, and the bytes that became free."""
+    def prune(
+        self,
+        in_use: Callable[[str], _Names],
+        *,
+        all: bool = False,
+        chosen: Callable[[Volume], bool] = lambda _: True,
+    ) -> tuple[_Names, int]:
+        """Remove unused ``chosen`` volumes (anonymous ones, or ``all``): their names, and the bytes that became free."""
         removed: _Names = []
         freed = 0
         for volume in self.list():
-            if not (all or volume.anonymous) or in_use(volume.name):
+            if not (all or volume.anonymous) or not chosen(volume) or in_use(volume.name):
                 continue
             size = self.usage(volume.name)
             try:

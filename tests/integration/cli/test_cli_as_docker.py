@@ -1,0 +1,131 @@
+"""What a person who comes from Docker types next: ps options, links, filters of prune, processors that are not there."""
+
+from __future__ import annotations
+
+import io
+import json
+import tarfile
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.root
+
+
+@pytest.fixture(scope="module")
+def busy(lading):  # type: ignore[no-untyped-def]
+    """A container with links in it, running."""
+    script = (
+        "mkdir -p /srv/deep && echo text > /srv/deep/file && ln -s /srv/deep/file /link && ln -s ../link /srv/again && "
+        "ln -s srv/deep /dir && ln -s loop /loop && ln -s ../../../../srv/deep/file /out && exec sleep 100000"
+    )
+    lading("run", "-d", "--name", "busy", "busybox", "sh", "-c", script, check=True)
+    yield lading
+    lading("rm", "-f", "busy", check=True)
+
+
+def test_top_takes_the_options_of_ps(busy) -> None:  # type: ignore[no-untyped-def]
+    pid = busy.out("inspect", "--format", "{State.Pid}", "busy")
+    for options in (["-o", "pid,comm"], ["-eo", "pid,comm"]):
+        lines = [line.split() for line in busy.out("top", "busy", *options).splitlines()]
+        assert lines[0] == ["PID", "COMMAND"]
+        assert [line[0] for line in lines[1:]] == [pid]
+    heading, line = busy.out("top", "busy", "aux").splitlines()
+    assert "%CPU" in heading
+    assert line.split()[1] == pid and line.endswith("sleep 100000")
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["-o", "comm"], "shows no PID"),
+        (["-o", "nonsense"], "nonsense"),
+        (["nonsense"], "is not a column"),
+    ],
+)
+def test_top_says_which_option_is_wrong(busy, words: list[str], said: str) -> None:  # type: ignore[no-untyped-def]
+    done = busy("top", "busy", *words)
+    assert done.returncode == 1
+    assert said in done.stderr and done.stderr.count("\n") == 1
+
+
+def test_cp_follows_a_link_when_asked(busy, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    busy("cp", "busy:/link", str(tmp_path / "plain"), check=True)
+    assert (tmp_path / "plain").is_symlink()
+    for link in (
+        "/link",
+        "/srv/again",
+        "/out",
+    ):  # the last one leads out of a root, were it not the container's
+        busy("cp", "-L", f"busy:{link}", str(tmp_path), check=True)
+        copied = tmp_path / link.rpartition("/")[2]
+        assert not copied.is_symlink() and copied.read_text() == "text\n"
+    busy("cp", "-L", "busy:/dir", str(tmp_path / "made"), check=True)
+    busy("cp", "busy:/dir/", str(tmp_path / "slash"), check=True)
+    for name in ("made", "slash"):
+        assert not (tmp_path / name).is_symlink() and (tmp_path / name / "file").read_text() == "text\n"
+    done = busy("cp", "-L", "busy:/loop", str(tmp_path / "loop"))
+    assert done.returncode == 1 and "too many symbolic links" in done.stderr
+    assert busy("cp", "-L", "busy:/nothing", str(tmp_path)).returncode == 1
+
+
+def test_cpus_and_memory_nodes_that_are_not_there_are_named(busy) -> None:  # type: ignore[no-untyped-def]
+    for flag, word in (("--cpuset-cpus", "CPUs"), ("--cpuset-mems", "memory nodes")):
+        for command in (["run", "--rm", flag, "0,9999", "busybox", "true"], ["update", flag, "9999", "busy"]):
+            done = busy(*command)
+            assert done.returncode == (125 if command[0] == "run" else 1)
+            assert (
+                f"{flag} {command[-2] if command[0] == 'update' else '0,9999'}: this machine has the {word} 0"
+                in (done.stderr)
+            )
+    assert busy("update", "--cpuset-cpus", "0", "busy").returncode == 0
+
+
+def test_prune_removes_what_its_filters_choose(lading) -> None:  # type: ignore[no-untyped-def]
+    for name, label in (("old", "tier=a"), ("new", "tier=b"), ("bare", "")):
+        lading("create", "--name", name, *(["-l", label] if label else []), "busybox", check=True)
+
+    def left() -> set[str]:
+        return set(lading.out("ps", "-a", "--filter", "status=created", "--format", "{names}").split())
+
+    lading("container", "prune", "-f", "--filter", "until=10h", check=True)
+    assert left() == {"old", "new", "bare"}
+    lading("container", "prune", "-f", "--filter", "label=tier", "--filter", "label!=tier=b", check=True)
+    assert left() == {"new", "bare"}
+    lading("system", "prune", "-f", "--filter", "label!=tier", check=True)
+    assert left() == {"new"}
+    lading("container", "prune", "-f", "--filter", "label=tier=b", "--filter", "until=0s", check=True)
+    assert left() == set()
+    for words in (["container", "prune"], ["image", "prune"], ["volume", "prune"], ["system", "prune"]):
+        done = lading(*words, "-f", "--filter", "colour=blue")
+        assert done.returncode == 1 and "'colour' is unknown" in done.stderr
+    assert lading("system", "prune", "-f", "--volumes", "--filter", "until=1h").returncode == 1
+
+
+def test_images_and_volumes_are_pruned_by_label(lading) -> None:  # type: ignore[no-untyped-def]
+    empty = io.BytesIO()
+    tarfile.open(fileobj=empty, mode="w").close()
+    archive = lading.base / "empty.tar"
+    archive.write_bytes(empty.getvalue())
+    kept = lading.out("import", "-c", "LABEL keep=yes", str(archive))
+    gone = lading.out("import", "-c", "LABEL keep=no", str(archive))
+    lading("image", "prune", "-f", "--filter", "label!=keep=yes", check=True)
+    assert json.loads(lading.out("image", "inspect", kept))[0]["Id"] == kept
+    assert lading("image", "inspect", gone).returncode == 1
+    lading("image", "prune", "-f", check=True)
+    assert lading("image", "inspect", kept).returncode == 1
+    for name in ("one", "two"):
+        lading("volume", "create", "--label", f"is={name}", name, check=True)
+    lading("volume", "prune", "-a", "-f", "--filter", "label=is=one", check=True)
+    assert lading.out("volume", "ls", "-q") == "two"
+    lading("volume", "rm", "two", check=True)
+
+
+def test_what_is_no_archive_is_said_to_be_none(lading, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    (tmp_path / "letter").write_text("Dear reader,\n" * 100)
+    done = lading("load", "-i", str(tmp_path / "letter"))
+    assert done.returncode == 1 and "this is not a tar archive" in done.stderr
+
+
+def test_a_refused_flag_says_so_once(lading) -> None:  # type: ignore[no-untyped-def]
+    assert lading("run", "--log-driver", "x", "busybox").stderr.count("not supported") == 1
