@@ -7,6 +7,7 @@ from lading.formats import duration
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from lading.node import ContainerRecord, PodRecord
+    from lading.node.model import Ended
 
 
 def pod_json(record: PodRecord) -> dict[str, object]:
@@ -35,22 +36,12 @@ def _hide(made: dict[str, object]) -> None:
 
 def status(record: PodRecord) -> dict[str, object]:
     """The pod's status."""
+    from lading.node import qos
+
     main = [c for c in record.containers if c.kind == "main"]
     init = [c for c in record.containers if c.kind != "main"]
-    ready = bool(main) and all(c.ready for c in main)
-    begun = all(
-        (c.state == "exited" and c.exit_code == 0) or (c.kind == "sidecar" and c.state == "running")
-        for c in init
-    )
-    made: dict[str, object] = {
-        "phase": record.phase,
-        "conditions": [
-            _condition("PodScheduled", True),
-            _condition("Initialized", begun),
-            _condition("ContainersReady", ready),
-            _condition("Ready", ready),
-        ],
-    }
+    initialized = _initialized(record)
+    made: dict[str, object] = {"phase": record.phase, "conditions": _conditions(record, initialized)}
     for key, value in (("reason", record.reason), ("message", record.message)):
         if value:
             made[key] = value
@@ -62,47 +53,102 @@ def status(record: PodRecord) -> dict[str, object]:
     if starts:
         made["startTime"] = _time(min(starts))
     if init:
-        made["initContainerStatuses"] = [_container(c) for c in init]
-    made["containerStatuses"] = [_container(c) for c in main]
+        made["initContainerStatuses"] = [_container(c, True) for c in init]
+    made["containerStatuses"] = [_container(c, initialized) for c in main]
+    made["qosClass"] = qos.class_of(record.pod)
     made["x-lading"] = {"id": record.id, "keeperPID": record.keeper_pid}
     return made
 
 
-def _condition(kind: str, true: bool) -> dict[str, object]:
-    return {"type": kind, "status": "True" if true else "False"}
+def _initialized(record: PodRecord) -> bool:
+    """Whether the init containers have done their work: also of a sidecar that has ended since."""
+    if any(c.started for c in record.containers if c.kind == "main"):
+        return True
+    return all(
+        c.up if c.kind == "sidecar" else c.state == "exited" and c.started > 0 and c.exit_code == 0
+        for c in record.containers
+        if c.kind != "main"
+    )
 
 
-def _container(container: ContainerRecord) -> dict[str, object]:
-    return {
+def _conditions(record: PodRecord, initialized: bool) -> list[dict[str, object]]:
+    """The conditions in the order in which a pod comes by them, each false one with its reason."""
+    serving = [c for c in record.containers if c.kind != "init"]
+    waiting = [c.name for c in serving if not c.ready]
+    unfinished = [
+        c.name
+        for c in record.containers
+        if c.kind == "init" and not (c.state == "exited" and c.started and c.exit_code == 0)
+    ]
+    if record.phase in ("Succeeded", "Failed"):
+        reason, message = "PodCompleted" if record.phase == "Succeeded" else "PodFailed", ""
+    else:
+        reason, message = "ContainersNotReady", f"containers with unready status: [{' '.join(waiting)}]"
+    ready = not waiting and record.phase == "Running"
+    incomplete = f"containers with incomplete status: [{' '.join(unfinished)}]"
+    return [
+        _condition("PodScheduled", True),
+        _condition("PodReadyToStartContainers", record.keeper_pid != 0),
+        _condition("Initialized", initialized, "ContainersNotInitialized", incomplete),
+        _condition("ContainersReady", ready, reason, message),
+        _condition("Ready", ready, reason, message),
+    ]
+
+
+def _condition(kind: str, true: bool, reason: str = "", message: str = "") -> dict[str, object]:
+    made: dict[str, object] = {"type": kind, "status": "True" if true else "False"}
+    if not true and reason:
+        made["reason"] = reason
+        if message:
+            made["message"] = message
+    return made
+
+
+def _container(container: ContainerRecord, initialized: bool) -> dict[str, object]:
+    done = container.kind == "init" and container.state == "exited" and container.exit_code == 0
+    made: dict[str, object] = {
         "name": container.name,
         "containerID": f"lading://{container.id}",
         "image": container.image,
         "imageID": container.image_id,
-        "ready": container.ready,
+        "ready": container.ready or (done and container.started > 0),
         "restartCount": container.restarts,
-        "started": container.state in ("running", "paused"),
-        "state": _state(container),
+        "started": container.state in ("running", "paused") and container.up,
+        "state": _state(container, initialized),
+        "lastState": _last_state(container),
     }
+    return made
 
 
-def _state(container: ContainerRecord) -> dict[str, object]:
+def _state(container: ContainerRecord, initialized: bool) -> dict[str, object]:
     if container.state in ("running", "paused"):
         return {"running": {"startedAt": _time(container.started)}}
-    if container.state == "exited":
-        ended: dict[str, object] = {
-            "exitCode": container.exit_code,
-            "reason": container.reason or ("Completed" if container.exit_code == 0 else "Error"),
-            "startedAt": _time(container.started),
-            "finishedAt": _time(container.finished),
-            "containerID": f"lading://{container.id}",
-        }
-        if container.message or container.error:
-            ended["message"] = container.message or container.error
-        return {"terminated": ended}
-    reason = (
-        "CrashLoopBackOff" if container.state == "restarting" else container.reason or "ContainerCreating"
-    )
-    return {"waiting": {"reason": reason}}
+    if container.state == "exited" and (container.started or container.error):
+        return _terminated(container, container)
+    if container.state == "restarting":
+        return {"waiting": {"reason": "CrashLoopBackOff"}}
+    return {"waiting": {"reason": "ContainerCreating" if initialized else "PodInitializing"}}
+
+
+def _last_state(container: ContainerRecord) -> dict[str, object]:
+    """How the run before the state ended: this one's end, while the next one is waited for."""
+    if container.state == "restarting":
+        return _terminated(container, container)
+    return {} if container.last is None else _terminated(container, container.last)
+
+
+def _terminated(container: ContainerRecord, run: ContainerRecord | Ended) -> dict[str, object]:
+    ended: dict[str, object] = {
+        "exitCode": run.exit_code,
+        "reason": run.reason or ("Completed" if run.exit_code == 0 else "Error"),
+        "startedAt": _time(run.started),
+        "finishedAt": _time(run.finished),
+        "containerID": f"lading://{container.id}",
+    }
+    message = run.message or container.error if run is container else run.message
+    if message:
+        ended["message"] = message
+    return {"terminated": ended}
 
 
 def _time(seconds: float) -> str | None:

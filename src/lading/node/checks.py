@@ -184,8 +184,10 @@ class Checks:
         runner = self.runner
         sequence, unit = runner.sequence, running.unit
         if sequence.probed(unit, state, success, time.monotonic()):
+            from lading.node.runner import note_readiness
+
             made = running.record
-            made.ready = unit.ready
+            note_readiness(runner.record, running)
             action = ""
             if unit.stop_reason == "Unhealthy":
                 made.message = f"{state.kind} probe failed: {text.strip()[:500]}"
@@ -205,15 +207,15 @@ class Checks:
 
         def done(success: bool, text: str) -> None:
             runner = self.runner
-            made = running.record
-            before = made.ready
+            from lading.node.runner import note_readiness
+
             if unit.alive:
                 runner.sequence.hook_done(unit, verb, success, time.monotonic())
-            made.ready = unit.ready
+            changed = note_readiness(runner.record, running)
             if not success:
-                made.message = f"{verb} hook failed: {text.strip()[:500]}"
-            if not success or made.ready != before:
-                runner.shop.records.save(runner.record, made)
+                running.record.message = f"{verb} hook failed: {text.strip()[:500]}"
+            if changed or not success:
+                runner.shop.records.save(runner.record, running.record)
             runner.turn()
 
         self._handle(running, handler, done)

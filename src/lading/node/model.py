@@ -45,11 +45,22 @@ class NetworkRecord(Record):
     mac: str = ""
 
 
+class Ended(Record):
+    """How a container's run before this one ended."""
+
+    exit_code: int = 0
+    reason: str = ""
+    message: str = ""
+    started: float = 0.0
+    finished: float = 0.0
+
+
 class ContainerRecord(Record):
     """One container of a pod. ``exit_code`` means something once ``state`` is ``exited``.
 
     ``health`` is Docker's word (``starting``, ``healthy``, ``unhealthy``) or empty without a health check; ``ready`` is
-    the readiness probe's verdict. ``reason``: ``Completed``, ``Error``, ``OOMKilled``, ``StartError``, ``KeeperLost`` …
+    the readiness probe's verdict, ``up`` says of a manifest's container that its postStart hook and startup probe are done.
+    ``last`` is the run before this one. ``reason``: ``Completed``, ``Error``, ``OOMKilled``, ``StartError``, ``KeeperLost`` …
     """
 
     id: str
@@ -73,6 +84,8 @@ class ContainerRecord(Record):
     health: str = ""
     health_log: list[object] = []
     ready: bool = False
+    up: bool = False
+    last: Ended | None = None
     volumes: dict[str, str] = {}
     """mount target → name, for named and anonymous volumes."""
     anonymous: list[str] = []

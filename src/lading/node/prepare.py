@@ -186,17 +186,39 @@ def surroundings(
         from lading.node import podvolumes
 
         around.mounts = podvolumes.mounts(shop, record, made, container, rootfs, around)
+    if not pod.spec.extras.container:
+        around.oom_score_adj = _oom_score_adj(shop, pod, container)
     around.swap_accounting = container.resources is not None and os.path.exists(
         "/sys/fs/cgroup/memory/memory.memsw.limit_in_bytes"
     )
     return Ready(around, image, mountpoints.below(rootfs, shop.roots.data), config)
 
 
+def _oom_score_adj(shop: Shop, pod: Pod, container: Container) -> int:
+    """What the pod's class of service says, as far down as we may go: below our own needs CAP_SYS_RESOURCE (proc(5))."""
+    from lading.node import qos
+
+    wanted = qos.oom_score_adj(pod, container, os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
+    with open("/proc/self/oom_score_adj") as stream:
+        ours = int(stream.read(32))
+    if wanted >= ours or (shop.roots.uid == 0 and _may_raise_limits()):
+        return wanted
+    return ours
+
+
+def _may_raise_limits() -> bool:
+    with open("/proc/self/status") as stream:
+        for line in stream:
+            if line.startswith("CapEff:"):
+                return bool(int(line.split()[1], 16) >> 24 & 1)
+    return False
+
+
 def _machine(around: spec.Surroundings, pod: Pod, container: Container) -> None:
     """What the downward API can say of the machine, when anything asks for it."""
     if not pod.spec.volumes and all(variable.value_from is None for variable in container.env):
         return
-    around.facts.host_ip = _host_address()
+    around.facts.host_ip = host_address()
     if pod.spec.host_network:
         around.facts.pod_ips = [around.facts.host_ip]
     around.facts.node = os.uname().nodename
@@ -204,7 +226,7 @@ def _machine(around: spec.Surroundings, pod: Pod, container: Container) -> None:
     around.facts.memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
 
 
-def _host_address() -> str:
+def host_address() -> str:
     """The address this machine reaches others from; the loopback's when it reaches nobody.
 
     Connecting a datagram socket sends nothing: the kernel only chooses the route (RFC 5737 names the address).

@@ -14,7 +14,7 @@ from lading.errors import Conflict, InvalidInput, NotFound
 from lading.formats import jsontext
 from lading.formats.pod import Pod
 from lading.node.database import Database, _module
-from lading.node.model import ContainerRecord, Event, NetworkRecord, PodRecord, PortRecord
+from lading.node.model import ContainerRecord, Ended, Event, NetworkRecord, PodRecord, PortRecord
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ _CONTAINER = (
     "id, pod_id, name, kind, place, image, image_id, state, pid, pid_start, exit_code, oom_killed, started, finished, "
     "restarts, health, ready, extra"
 )
-_EXTRA = ("error", "reason", "message", "health_log", "volumes", "anonymous")
+_EXTRA = ("error", "reason", "message", "health_log", "volumes", "anonymous", "up")
 
 
 def new_id() -> str:
@@ -341,6 +341,8 @@ def _container_row(container: ContainerRecord) -> tuple[object, ...]:
         value = getattr(container, name)
         if value:
             extra[name] = value
+    if container.last is not None:
+        extra["last"] = container.last.encode()
     return (
         container.id,
         container.pod_id,
@@ -365,6 +367,8 @@ def _container_row(container: ContainerRecord) -> tuple[object, ...]:
 
 def _container(row: tuple[Any, ...]) -> ContainerRecord:
     extra = jsontext.loads(row[17]) if row[17] else {}
+    if "last" in extra:
+        extra["last"] = Ended.decode(extra["last"])
     return ContainerRecord(
         id=row[0],
         pod_id=row[1],

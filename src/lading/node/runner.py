@@ -19,6 +19,7 @@ from lading.node.model import (
     MAIN,
     RESTARTING,
     RUNNING,
+    Ended,
     NetworkRecord,
     PortRecord,
 )
@@ -224,6 +225,14 @@ class PodRunner:
             self._start_failed(running, error)
             return
         self.started = True
+        if made.finished and not self.record.single:
+            made.last = Ended(
+                exit_code=made.exit_code,
+                reason=made.reason,
+                message=made.message or made.error,
+                started=made.started,
+                finished=made.finished,
+            )
         made.state = RUNNING
         made.started = time.time()
         made.finished = 0.0
@@ -235,7 +244,7 @@ class PodRunner:
         health = check is not None and bool(check.test) and check.test != ["NONE"]
         made.health = "starting" if health else ""
         self.sequence.started(running.unit, time.monotonic())
-        made.ready = running.unit.ready
+        note_readiness(self.record, running)
         with self.shop.records.database:
             self.shop.records.save(self.record, made, "start")
             self._save_phase()
@@ -358,7 +367,7 @@ class PodRunner:
         made.finished = time.time()
         made.oom_killed = code == 137 and self._oom_killed(running)
         made.pid = made.pid_start = 0
-        made.ready = False
+        made.ready = made.up = False
         made.health = ""
         if made.reason != "KeeperLost":
             made.reason = "OOMKilled" if made.oom_killed else ("Completed" if code == 0 else "Error")
@@ -490,6 +499,15 @@ class PodRunner:
             call()
 
 
+def note_readiness(record: PodRecord, running: Running) -> bool:
+    """Copy what the probes and hooks say into the container's record. True when that changed it."""
+    made, unit = running.record, running.unit
+    before = made.ready, made.up
+    made.ready = unit.ready
+    made.up = unit.up and not record.single
+    return before != (made.ready, made.up)
+
+
 def note_network(record: PodRecord, attachment: Attachment) -> None:
     """Copy what the network gave into the pod's record."""
     record.networks = []
@@ -508,4 +526,4 @@ def note_network(record: PodRecord, attachment: Attachment) -> None:
     ]
 
 
-__all__ = ["PodRunner", "Running", "note_network", "process_start"]
+__all__ = ["PodRunner", "Running", "note_network", "note_readiness", "process_start"]

@@ -64,6 +64,7 @@ class Surroundings:
         "init",
         "joined",
         "mounts",
+        "oom_score_adj",
         "opened",
         "profile",
         "seccomp",
@@ -83,6 +84,7 @@ class Surroundings:
         self.shared: set[str] = set()
         self.mounts: list[Mount] = []
         self.opened: list[int] = []
+        self.oom_score_adj: int | None = None
         self.devices: list[Device] = []
         self.facts = environment.Facts([])
         self.seccomp: Seccomp | None = None
@@ -181,7 +183,9 @@ def build(pod: Pod, container: Container, image: RunConfig, around: Surroundings
         capabilities=Capabilities(bounding=bounding, effective=list(bounding), permitted=list(bounding)),
         rlimits=spec_resources.rlimits(container),
         no_new_privileges=no_new_privileges(container),
-        oom_score_adj=container.extras.oom_score_adj,
+        oom_score_adj=around.oom_score_adj
+        if container.extras.oom_score_adj is None
+        else container.extras.oom_score_adj,
     )
     root = Root(path="rootfs", readonly=bool(context is not None and context.read_only_root_filesystem))
     spec = Spec(

@@ -133,6 +133,49 @@ def test_failing_liveness_probe_restarts_and_hooks_run(node: Node) -> None:
     node.stop("sick", timeout=0)
 
 
+def test_a_hook_without_probes_leaves_its_container_ready(node: Node) -> None:
+    hook = {"postStart": {"exec": {"command": ["true"]}}}
+    node.run_detached(_pod("hooked", [_sh("x", "sleep 1000", lifecycle=hook)]))
+    _until(lambda: _of(node, "hooked", "x").ready and _of(node, "hooked", "x").up)
+    node.remove("hooked", force=True)
+
+
+def test_a_restarted_container_remembers_how_it_ended(node: Node) -> None:
+    script = "[ -e /been ] && exec sleep 1000; touch /been; echo why > /dev/termination-log; exit 7"
+    node.run_detached(_pod("again", [_sh("x", script)], restartPolicy="OnFailure"))
+    _until(lambda: _of(node, "again", "x").restarts == 1 and _of(node, "again", "x").state == "running")
+    last = _of(node, "again", "x").last
+    assert last is not None and (last.exit_code, last.reason, last.message) == (7, "Error", "why\n")
+    node.remove("again", force=True)
+
+
+def test_termination_messages_share_their_space_and_keep_their_ends(node: Node) -> None:
+    loud = "i=0; while [ $i -lt 1000 ]; do echo line$i; i=$((i+1)); done"
+    containers = [_sh(f"c{n}", f"({loud}) > /dev/termination-log") for n in range(4)]
+    containers.append(_sh("log", f"{loud}; exit 1", terminationMessagePolicy="FallbackToLogsOnError"))
+    containers.append(_sh("fine", loud, terminationMessagePolicy="FallbackToLogsOnError"))
+    node.run_detached(_pod("loud", containers))
+    _until(lambda: node.inspect("loud").keeper_pid == 0)
+    for number in range(4):
+        message = _of(node, "loud", f"c{number}").message
+        assert len(message) == 12288 // 6 and message.endswith("line999\n")
+    lines = _of(node, "loud", "log").message.split("\n")
+    assert len(lines) == 80 and lines[-1] == "line999"
+    assert _of(node, "loud", "fine").message == ""
+
+
+def test_who_asked_for_nothing_is_killed_first_when_memory_is_short(node: Node) -> None:
+    with open("/proc/self/oom_score_adj") as stream:
+        ours = int(stream.read())
+    guaranteed = {"limits": {"cpu": "100m", "memory": "64Mi"}}
+    scores = []
+    for name, fields in (("none", {}), ("all", {"resources": guaranteed})):
+        node.run_detached(_pod(name, [_sh("x", "cat /proc/self/oom_score_adj", **fields)]))
+        _until(lambda name=name: node.inspect(name).keeper_pid == 0)  # type: ignore[misc]
+        scores.append(int(_lines(node, name)[0][1]))
+    assert scores[0] == 1000 and scores[1] in (-997, ours)
+
+
 def test_failed_init_container_fails_the_pod_without_starting_the_rest(node: Node) -> None:
     node.run_detached(_pod("doomed", [_sh("x", "echo never")], initContainers=[_sh("i", "exit 4")]))
     _until(lambda: node.inspect("doomed").keeper_pid == 0)
