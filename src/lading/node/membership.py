@@ -3,7 +3,7 @@
 Such a container is a pod of one, with a keeper, log, restart policy and record like any other. It joins the network, IPC and
 UTS namespaces (and PID, if the pod's own containers share theirs) of the pod that ``extras.pod`` names by its id, and follows
 that pod's fate: what stops, kills, starts or removes the pod does it to its members too.
-``docs/decisions/0011-containers-into-pods.md`` tells why it is no further container of the pod's own record.
+``docs/decisions/0012-containers-into-pods.md`` tells why it is no further container of the pod's own record.
 """
 
 from __future__ import annotations
