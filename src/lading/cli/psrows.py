@@ -22,8 +22,8 @@ def show(context: Context, name: str, options: Sequence[str]) -> int:
     """Print the lines. Raises :class:`InvalidInput` for options that ps refuses or that show no PID."""
     processes = {row["PID"] for row in context.node.top(name)}
     try:
-        # Without -e, ps shows the terminal's own processes: -o alone would show none of a container.
-        every = [] if selects(options) else ["-e"]
+        # Without -A, ps shows the terminal's own processes: -o alone would show none of a container.
+        every = [] if selects(options) else ["-A"]
         done = subprocess.run(
             ["ps", *every, *options],
             capture_output=True,
@@ -57,7 +57,7 @@ def selects(options: Sequence[str]) -> bool:
             continue
         if not word.startswith("-"):
             return True
-        if set(flags) & set("eAadN"):
+        if set(flags) & set("eAadNx"):
             return True
     return False
 

@@ -18,26 +18,12 @@ if TYPE_CHECKING:
     from lading.flags import Parsed
 
 
-_BSD = (
-    "a",
-    "au",
-    "aux",
-    "auxw",
-    "auxww",
-    "axu",
-    "ax",
-    "axl",
-    "l",
-    "u",
-    "x",
-    "o",
-    "axo",
-)  # options of ps without a dash
+_BSD = frozenset("aefjlruvwx")  # options of ps without a dash; every column has another letter
 
 
 def top(context: Context, parsed: Parsed) -> int:
     """Show the processes of a container."""
-    if any(word.startswith("-") or word in _BSD for word in parsed.args[1:]):
+    if any(word.startswith("-") or (word and _BSD.issuperset(word)) for word in parsed.args[1:]):
         from lading.cli.psrows import show
 
         return show(context, parsed.args[0], parsed.args[1:])

@@ -36,6 +36,7 @@ def test_without_a_pid_nobody_knows_whose_a_line_is() -> None:
         (["-opid,args"], False),
         (["-fo", "pid,args", "-L"], False),
         (["-f"], False),
+        (["-x"], True),
         (["--sort=-pid", "-o", "pid"], False),
     ],
 )
