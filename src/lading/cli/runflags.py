@@ -127,7 +127,7 @@ def _shared() -> list[Flag]:
             "",
             "list",
             "OPTION",
-            "no-new-privileges, seccomp=, apparmor=, label=, systempaths=, mask=, unmask=",
+            "no-new-privileges, seccomp=, apparmor=, label=, systempaths=, unmask=",
         ),
         Flag("device", "", "list", "HOST[:PATH[:rwm]]", "Pass a device of the host"),
         Flag("device-cgroup-rule", "", "list", "RULE", "Allow devices by number: 'c 1:3 rwm'"),

@@ -179,7 +179,6 @@ def csv(text: str) -> list[str]:
 
 _REFUSED_KEYS = {
     "volume-label": "labels of anonymous volumes are not supported",
-    "volume-subpath": "mounting a part of a volume is not supported",
     "image-subpath": "image mounts are not supported",
     "idmap": "mapped mounts are not supported",
     "relabel": "SELinux relabelling is not supported",
@@ -233,6 +232,13 @@ def mount(text: str, *, cwd: str) -> BindMount | TmpfsMount:
             made.volume = volume_name(pairs["source"], text)
         made.copy_up = not _truth(pairs, "volume-nocopy", text)
         made.driver = pairs.get("volume-driver", "")
+        made.sub_path = pairs.get("volume-subpath", "")
+        if made.sub_path:
+            if made.sub_path.startswith("/") or ".." in made.sub_path.split("/"):
+                _bad_mount(text, f"volume-subpath {made.sub_path!r} is not a path inside the volume")
+            if not made.volume:
+                _bad_mount(text, "volume-subpath needs a source: a new volume is empty")
+            made.copy_up = False  # the image's content belongs at the volume's root
         return made
     source = pairs.get("source", "")
     if not source:
@@ -254,7 +260,7 @@ def mount(text: str, *, cwd: str) -> BindMount | TmpfsMount:
 _MOUNT_ALIASES = {"src": "source", "destination": "target", "dst": "target", "ro": "readonly"}
 _MOUNT_KEYS = frozenset(
     "type source target readonly consistency bind-propagation bind-nonrecursive bind-recursive bind-create-src "
-    "volume-nocopy volume-driver tmpfs-size tmpfs-mode".split()
+    "volume-nocopy volume-driver volume-subpath tmpfs-size tmpfs-mode".split()
 )
 _MOUNT_TRUTHS = frozenset(("readonly", "bind-nonrecursive", "volume-nocopy", "bind-create-src"))
 

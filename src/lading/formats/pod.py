@@ -166,7 +166,8 @@ class TmpfsMount(Record):
 class BindMount(Record):
     """``-v`` and ``--mount`` outside a Pod's volumes: exactly one of ``source`` (bind) and ``volume`` (named).
 
-    Both empty is an anonymous volume. ``copy_up`` fills an empty volume from the image.
+    Both empty is an anonymous volume. ``copy_up`` fills an empty volume from the image. ``sub_path``: the part of the volume
+    to mount.
     """
 
     target: str
@@ -180,6 +181,7 @@ class BindMount(Record):
     options: list[str] = []
     driver: str = ""
     driver_options: dict[str, str] = {}
+    sub_path: str = ""
 
 
 class Healthcheck(Record):

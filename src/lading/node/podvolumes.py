@@ -52,7 +52,7 @@ def mounts(
                 )
             found.append(_mount(shop, record, container, volume, wanted, around))
         for bind in container.extras.mounts:
-            found.append(_bind(shop, made, bind, rootfs))
+            found.append(_bind(shop, made, bind, rootfs, around))
     except BaseException:
         around.close()
         raise
@@ -106,7 +106,9 @@ def _sub_path_of(
     return sub
 
 
-def _bind(shop: Shop, made: ContainerRecord, bind: BindMount, rootfs: Rootfs) -> Mount:
+def _bind(
+    shop: Shop, made: ContainerRecord, bind: BindMount, rootfs: Rootfs, around: spec.Surroundings
+) -> Mount:
     if bind.source:
         if not os.path.lexists(bind.source):
             if not bind.create_source:
@@ -124,6 +126,8 @@ def _bind(shop: Shop, made: ContainerRecord, bind: BindMount, rootfs: Rootfs) ->
             anonymous=bind.volume in made.anonymous,
             copy_from=(rootfs, bind.target) if bind.copy_up else None,
         )
+        if bind.sub_path:
+            source = _part(shop, source, bind, around)
     return spec_mounts.volume(
         source,
         bind.target,
@@ -131,6 +135,17 @@ def _bind(shop: Shop, made: ContainerRecord, bind: BindMount, rootfs: Rootfs) ->
         propagation=bind.propagation,
         recursive=bind.recursive,
     )
+
+
+def _part(
+    shop: Shop, source: spec_mounts.Source, bind: BindMount, around: spec.Surroundings
+) -> spec_mounts.Source:
+    """``volume-subpath``: a part of a volume, which has to be there, as in Docker; links in it lead nowhere else."""
+    if source.kind != "bind":
+        raise Unsupported(f"volume {bind.volume}: volume-subpath of a volume in memory is not supported")
+    inside = sub_path(shop, source.path, bind.sub_path, make=False)
+    around.opened.append(inside)
+    return spec_mounts.Source("bind", f"/proc/self/fd/{inside}", source.options)
 
 
 def named_volume(
@@ -277,8 +292,10 @@ def _host_path(volume: Volume) -> str:
     return path
 
 
-def sub_path(shop: Shop, volume: str, sub: str) -> int:
+def sub_path(shop: Shop, volume: str, sub: str, *, make: bool = True) -> int:
     """A descriptor of what ``subPath`` names, so that no link swapped in later can lead out of the volume.
+
+    ``make`` makes a directory of what is not there; else it is :class:`NotFound`.
 
     CVE-2021-25741 is this check done by name. The caller closes the descriptor once the container runs.
     """
@@ -291,6 +308,8 @@ def sub_path(shop: Shop, volume: str, sub: str) -> int:
         try:
             found = open_inside(shop.kernel, root, sub)
         except LadingError:
+            if not make:
+                raise NotFound(f"{sub} does not exist in the volume", reason="no-source") from None
             found = make_directory_inside(shop.kernel, root, sub)
     finally:
         os.close(root)

@@ -299,7 +299,8 @@ def _check_driver(volume: Volume) -> None:
     for option in volume.options:
         if option not in _LOCAL_OPTIONS:
             raise Unsupported(
-                f"volume option {option!r} is not supported", hint="the local driver knows type, o, device"
+                f"volume option {option!r} is not supported",
+                hint=f"driver {volume.driver} knows {', '.join(_LOCAL_OPTIONS)}: -o o=size=64m",
             )
     kind = volume.options.get("type", "tmpfs" if volume.driver == "tmpfs" else "")
     words = [w for w in volume.options.get("o", "").split(",") if w]

@@ -129,3 +129,24 @@ def test_what_is_no_archive_is_said_to_be_none(lading, tmp_path: Path) -> None: 
 
 def test_a_refused_flag_says_so_once(lading) -> None:  # type: ignore[no-untyped-def]
     assert lading("run", "--log-driver", "x", "busybox").stderr.count("not supported") == 1
+
+
+def test_a_part_of_a_volume_is_mounted(lading) -> None:  # type: ignore[no-untyped-def]
+    fill = "mkdir -p /v/in/it && echo here > /v/in/it/file && ln -s /etc /v/out"
+    lading("run", "--rm", "-v", "parts:/v", "busybox", "sh", "-c", fill, check=True)
+
+    def part(path: str, *words: str):  # type: ignore[no-untyped-def]
+        return lading("run", "--rm", "--mount", f"src=parts,dst=/p,volume-subpath={path}", "busybox", *words)
+
+    assert part("in/it", "cat", "/p/file").stdout == "here\n"
+    assert part("in/it/file", "cat", "/p").stdout == "here\n"
+    for wrong in ("nothing", "out"):  # a link that leads out of the volume leads nowhere
+        done = part(wrong, "ls", "/p")
+        assert done.returncode == 125 and f"{wrong} does not exist in the volume" in done.stderr
+    name = lading.out(
+        "create", "--mount", "src=parts,dst=/p,readonly,volume-subpath=in", "busybox", "cat", "/p/it/file"
+    )
+    for _ in range(2):
+        assert lading("start", "-a", name).stdout == "here\n"
+    lading("rm", name, check=True)
+    lading("volume", "rm", "parts", check=True)

@@ -237,7 +237,7 @@ def test_what_is_no_mount_is_refused_with_the_reason(text: str, why: str) -> Non
 
 
 @pytest.mark.parametrize(
-    "text", ["type=image,source=a,target=/b", "type=npipe,target=/b", "target=/b,volume-subpath=x"]
+    "text", ["type=image,source=a,target=/b", "type=npipe,target=/b", "type=image,target=/b,image-subpath=x"]
 )
 def test_mounts_that_are_not_done_are_refused_by_name(text: str) -> None:
     with pytest.raises(Unsupported):
@@ -272,3 +272,14 @@ def test_a_variable_without_value_comes_from_the_caller() -> None:
     assert env.pair("A=", {"A": "1"}) == ("A", "")
     with pytest.raises(LadingError):
         env.pair("=x", {})
+
+
+def test_a_part_of_a_volume_is_named_by_a_path_inside_it() -> None:
+    made = mountspec.mount("source=data,target=/b,volume-subpath=in/it", cwd="/")
+    assert isinstance(made, BindMount)
+    assert (made.volume, made.sub_path, made.copy_up) == ("data", "in/it", False)
+    for bad in ("volume-subpath=/x,source=aa", "volume-subpath=a/../../b,source=aa", "volume-subpath=x"):
+        with pytest.raises(InvalidInput, match="volume-subpath"):
+            mountspec.mount(f"target=/b,{bad}", cwd="/")
+    with pytest.raises(InvalidInput, match="does not go with"):
+        mountspec.mount("type=bind,source=/a,target=/b,volume-subpath=x", cwd="/")
