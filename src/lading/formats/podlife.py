@@ -45,6 +45,7 @@ class TCPSocketAction(Record):
 class GRPCAction(Record):
     port: int
     service: str = ""
+    mode: str = ""
 
 
 class SleepAction(Record):

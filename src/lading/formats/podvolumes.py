@@ -41,12 +41,14 @@ class KeyToPath(Record):
     key: str
     path: str
     mode: int | None = None
+    user: int | None = None
 
 
 class ConfigMapVolumeSource(Record):
     name: str = ""
     items: list[KeyToPath] = []
     default_mode: int | None = None
+    default_user: int | None = None
     optional: bool | None = None
 
 
@@ -54,6 +56,7 @@ class SecretVolumeSource(Record):
     secret_name: str = ""
     items: list[KeyToPath] = []
     default_mode: int | None = None
+    default_user: int | None = None
     optional: bool | None = None
 
 
@@ -62,11 +65,13 @@ class DownwardAPIFile(Record):
     field_ref: ObjectFieldSelector | None = None
     resource_field_ref: ResourceFieldSelector | None = None
     mode: int | None = None
+    user: int | None = None
 
 
 class DownwardAPIVolumeSource(Record):
     items: list[DownwardAPIFile] = []
     default_mode: int | None = None
+    default_user: int | None = None
 
 
 class ConfigMapProjection(Record):
@@ -100,6 +105,7 @@ class VolumeProjection(Record):
 class ProjectedVolumeSource(Record):
     sources: list[VolumeProjection] = []
     default_mode: int | None = None
+    default_user: int | None = None
 
 
 class Volume(Record):

@@ -284,6 +284,8 @@ def _probe(probe: Probe, kind: str, path: str, ports: set[str], report: Report) 
         _port_of(probe.tcp_socket.port, f"{path}.tcpSocket.port", ports, report)
     if probe.grpc is not None:
         report.within(f"{path}.grpc.port", probe.grpc.port, 1, 65535)
+        if probe.grpc.mode:
+            report.unsupported(f"{path}.grpc.mode", "gRPC probes speak plain HTTP/2")
     report.within(f"{path}.initialDelaySeconds", probe.initial_delay_seconds, 0)
     report.within(f"{path}.timeoutSeconds", probe.timeout_seconds, 1)
     report.within(f"{path}.periodSeconds", probe.period_seconds, 1)

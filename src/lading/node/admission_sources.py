@@ -128,22 +128,31 @@ def written(pod: Pod, volume: Volume, path: str, report: Report) -> None:
     if volume.config_map is not None:
         here, config = f"{path}.configMap", volume.config_map
         report.within(f"{here}.defaultMode", config.default_mode, 0, 0o777)
+        _user(config.default_user, f"{here}.defaultUser", report)
         _keys(pod, sources.CONFIG_MAP, config.name, config.items, bool(config.optional), here, report)
     if volume.secret is not None:
         here, secret = f"{path}.secret", volume.secret
         report.within(f"{here}.defaultMode", secret.default_mode, 0, 0o777)
+        _user(secret.default_user, f"{here}.defaultUser", report)
         _keys(pod, sources.SECRET, secret.secret_name, secret.items, bool(secret.optional), here, report)
     if volume.downward_api is not None:
         here = f"{path}.downwardAPI"
         report.within(f"{here}.defaultMode", volume.downward_api.default_mode, 0, 0o777)
+        _user(volume.downward_api.default_user, f"{here}.defaultUser", report)
         _downward(pod, volume.downward_api.items, here, report)
     if volume.projected is not None:
         _projected(pod, volume, f"{path}.projected", report)
 
 
+def _user(user: int | None, path: str, report: Report) -> None:
+    if user is not None:
+        report.unsupported(path, "such files belong to root; fsGroup gives them a group")
+
+
 def _projected(pod: Pod, volume: Volume, path: str, report: Report) -> None:
     assert volume.projected is not None
     report.within(f"{path}.defaultMode", volume.projected.default_mode, 0, 0o777)
+    _user(volume.projected.default_user, f"{path}.defaultUser", report)
     for index, source in enumerate(volume.projected.sources):
         here = f"{path}.sources[{index}]"
         if sum(getattr(source, field) is not None for field in source._fields) != 1:
@@ -174,6 +183,7 @@ def _keys(
         here = f"{path}.items[{index}]"
         _relative(item.path, f"{here}.path", report)
         report.within(f"{here}.mode", item.mode, 0, 0o777)
+        _user(item.user, f"{here}.user", report)
         if (
             source is not None
             and item.key not in source.values
@@ -194,6 +204,7 @@ def _downward(pod: Pod, items: list[DownwardAPIFile], path: str, report: Report)
         here = f"{path}.items[{index}]"
         _relative(item.path, f"{here}.path", report)
         report.within(f"{here}.mode", item.mode, 0, 0o777)
+        _user(item.user, f"{here}.user", report)
         if (item.field_ref is None) == (item.resource_field_ref is None):
             report.bad(here, "exactly one of fieldRef and resourceFieldRef is needed")
         if item.field_ref is not None:
