@@ -63,7 +63,8 @@ machine, made when it does not exist; a name is a volume; none is an anonymous v
 here. `z` and `Z` are accepted where SELinux is absent and refused where it is not. `U` and `O` are refused.
 
 `--mount type=bind|volume|tmpfs,source=…,target=…`: `readonly`, `bind-propagation`, `bind-recursive=enabled|disabled`,
-`bind-create-src`, `volume-nocopy`, `volume-driver`, `volume-opt`, `volume-subpath` (it has to exist), `tmpfs-size`, `tmpfs-mode`.
+`bind-create-src`, `volume-nocopy`, `volume-driver`, `volume-opt`, `volume-subpath` (it has to exist; not with
+`--runtime`), `tmpfs-size`, `tmpfs-mode`.
 
 ### `-p`
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import os
 
-from lading.errors import Conflict, InvalidInput, LadingError, NotFound
+from lading.errors import Conflict, InvalidInput, LadingError, NotFound, Unsupported
 from lading.formats import jsontext
 from lading.formats.oci_runtime import Linux, Spec
 from lading.node import foreignrun, tree
@@ -76,7 +76,7 @@ class Foreign:
         spec = request.spec
         made = ForeignContainer(self, request.id)
         tree.remove(made.directory)  # of a start that a kill interrupted
-        _spell_descriptors(spec)
+        _spell_descriptors(spec, self.name)
         spec.oci_version = _OCI_VERSION
         cgroup = spec.linux.cgroups_path if spec.linux is not None else ""
         os.makedirs(f"{made.directory}/rootfs", 0o711)
@@ -270,12 +270,19 @@ class ForeignContainer:
         tree.remove(self.directory)
 
 
-def _spell_descriptors(spec: Spec) -> None:
-    """Name this process in paths of descriptors: ``/proc/self`` would be the runtime's own."""
+def _spell_descriptors(spec: Spec, runtime: str) -> None:
+    """Name this process in paths of descriptors: ``/proc/self`` would be the runtime's own.
+
+    Raises :class:`Unsupported` for a mount of one, which is a part of a volume: runtimes mount in the container's mount
+    namespace, where the kernel refuses what a descriptor of another shows, and a path could be swapped for a link meanwhile.
+    """
     own = f"/proc/{os.getpid()}/fd/"
     for mount in spec.mounts:
         if mount.source.startswith("/proc/self/fd/"):
-            mount.source = own + mount.source[14:]
+            raise Unsupported(
+                f"mount at {mount.destination}: a part of a volume is not supported with runtime {runtime}",
+                hint="mount the whole volume, or leave out --runtime",
+            )
     for namespace in (spec.linux or Linux()).namespaces:
         if namespace.path.startswith("/proc/self/fd/"):
             namespace.path = own + namespace.path[14:]

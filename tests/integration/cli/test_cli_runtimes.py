@@ -48,6 +48,15 @@ def test_a_foreground_container_has_its_own_status_and_streams(lading, runtime: 
     assert fed.stdout == "words\n"
 
 
+def test_a_part_of_a_volume_is_refused_by_name(lading, runtime: str) -> None:  # type: ignore[no-untyped-def]
+    lading("run", "--rm", "-v", "parts:/v", "busybox", "mkdir", "/v/in", check=True)
+    mount = "src=parts,dst=/p,volume-subpath=in"
+    done = lading("run", "--rm", "--runtime", runtime, "--mount", mount, "busybox", "true")
+    assert done.returncode == 125
+    assert "a part of a volume is not supported with runtime" in done.stderr
+    lading("volume", "rm", "parts", check=True)
+
+
 def test_what_fails_is_told_in_one_line_with_dockers_status(lading, runtime: str) -> None:  # type: ignore[no-untyped-def]
     for command, status in (("nope", 127), ("/etc/passwd", 126)):
         done = lading("run", "--rm", "--runtime", runtime, "busybox", command)
