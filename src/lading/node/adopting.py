@@ -41,6 +41,10 @@ def adopt(runner: PodRunner) -> None:
             running.unit.state = ENDED
             running.unit.exit_code = made.exit_code
             running.unit.due = None
+    begun = [made.started for made in record.containers if made.started]
+    if runner.sequence.deadline is not None and begun:
+        # activeDeadlineSeconds counts from the pod's start, not from its keeper's.
+        runner.sequence.deadline -= max(0.0, time.time() - min(begun))
     runner.sequence.initialized = any(
         r.unit.kind == MAIN and r.record.started > 0 for r in runner.running.values()
     )

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 _OUTPUT = 4096
 _HEALTH_LOG = 5
+_HOOKS = {"post_start": "postStart", "pre_stop": "preStop"}
 #: A hook without limit of its own; the grace period ends the container anyway.
 _HOOK_LIMIT = 24 * 3600.0
 
@@ -213,7 +214,7 @@ class Checks:
                 runner.sequence.hook_done(unit, verb, success, time.monotonic())
             changed = note_readiness(runner.record, running)
             if not success:
-                running.record.message = f"{verb} hook failed: {text.strip()[:500]}"
+                running.record.message = f"{_HOOKS[verb]} hook failed: {text.strip()[:500]}"
             if changed or not success:
                 runner.shop.records.save(runner.record, running.record)
             runner.turn()

@@ -23,6 +23,10 @@ _NAMESERVERS, _SEARCHES = 3, 32
 def hostname(pod: Pod, pod_id: str) -> str:
     """What the pod calls itself: asked for, else a container's short id, else the pod's name."""
     extras = pod.spec.containers[0].extras
+    if pod.spec.host_network and not pod.spec.extras.container:
+        import os
+
+        return os.uname().nodename  # its UTS namespace is the host's, whatever the manifest says
     if pod.spec.hostname_override:
         return pod.spec.hostname_override
     if extras.hostname or pod.spec.hostname:
@@ -75,7 +79,7 @@ def resolv_conf(
             domains = list(config.searches) if replace else [*domains, *config.searches]
         added = [item.name + (f":{item.value}" if item.value else "") for item in config.options]
         if added:
-            words = added if replace else [*words, *added]
+            words = added if replace else _by_name([*words, *added])
     lines = []
     wanted = [name for name in _once(domains) if name != "."][:_SEARCHES]
     if wanted:
@@ -84,6 +88,11 @@ def resolv_conf(
     if words:
         lines.append("options " + " ".join(_once(words)))
     return "\n".join(lines) + "\n" if lines else ""
+
+
+def _by_name(options: Sequence[str]) -> list[str]:
+    """Each option once, with what was said of it last: a Pod's over those of its policy."""
+    return list({option.partition(":")[0]: option for option in options}.values())
 
 
 def _once(items: Sequence[str]) -> list[str]:

@@ -40,7 +40,8 @@ class ProbeState:
     def finish(self, success: bool, now: float) -> bool:
         """Take a check's answer. True when the verdict changed (or was reached for the first time)."""
         self.running = False
-        self.due = now + self.probe.period_seconds
+        # From when it was due: a check that takes long does not make the next one late.
+        self.due = max(now, self.due + self.probe.period_seconds)
         before = self.verdict
         if success:
             self.successes, self.failures = self.successes + 1, 0

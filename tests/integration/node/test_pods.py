@@ -12,6 +12,7 @@ from lading.errors import Conflict
 from lading.formats.pod import Pod
 from lading.node import Node
 from lading.node.model import ContainerRecord
+from lading.node.shop import process_start
 
 pytestmark = pytest.mark.root
 
@@ -174,6 +175,31 @@ def test_who_asked_for_nothing_is_killed_first_when_memory_is_short(node: Node) 
         _until(lambda name=name: node.inspect(name).keeper_pid == 0)  # type: ignore[misc]
         scores.append(int(_lines(node, name)[0][1]))
     assert scores[0] == 1000 and scores[1] in (-997, ours)
+
+
+def test_a_deadline_counts_from_the_pods_start_whoever_keeps_it(node: Node) -> None:
+    node.run_detached(_pod("late", [_sh("x", "sleep 100000")], activeDeadlineSeconds=5000))
+    record = node.inspect("late")
+    keeper = (record.keeper_pid, record.keeper_start)
+    os.kill(record.keeper_pid, 9)
+    _until(lambda: process_start(keeper[0]) != keeper[1])
+    record.containers[0].started -= 6000
+    node.shop.records.save(record, record.containers[0])
+    node.check(repair=True)
+    _until(lambda: node.inspect("late").keeper_pid == 0)
+    assert (node.inspect("late").phase, node.inspect("late").reason) == ("Failed", "DeadlineExceeded")
+
+
+def test_a_pod_on_the_hosts_network_has_the_hosts_name(node: Node) -> None:
+    pod = _pod(
+        "hosted",
+        [_sh("x", "hostname; echo $HOSTNAME; cat /etc/hostname")],
+        hostNetwork=True,
+        hostname="other",
+    )
+    node.run_detached(pod)
+    _until(lambda: node.inspect("hosted").keeper_pid == 0)
+    assert [text for _, text in _lines(node, "hosted")] == [os.uname().nodename] * 3
 
 
 def test_failed_init_container_fails_the_pod_without_starting_the_rest(node: Node) -> None:

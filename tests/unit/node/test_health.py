@@ -39,6 +39,20 @@ def test_readiness_waits_for_its_first_success_and_follows_the_thresholds():
     assert not probes.restart
 
 
+def test_a_slow_check_does_not_make_the_next_one_late_nor_two_at_once():
+    probes = Probes(Container(name="a", liveness_probe=probe(period_seconds=2)), 0.0)
+    (state,) = probes.due(0.0)
+    state.begin()
+    probes.finish(state, True, 1.5)
+    assert probes.next_due() == 2.0
+    state.begin()
+    probes.finish(state, True, 9.0)
+    assert probes.next_due() == 9.0
+    state.begin()
+    probes.finish(state, True, 9.1)
+    assert probes.next_due() == 11.0
+
+
 def test_liveness_asks_for_a_restart_after_enough_failures_in_a_row():
     probes = Probes(
         Container(name="a", liveness_probe=probe(initial_delay_seconds=5, failure_threshold=3)), 100.0

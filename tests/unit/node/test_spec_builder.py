@@ -241,6 +241,15 @@ def test_resolver_of_docker_replaces_and_of_kubernetes_adds() -> None:
     )
 
 
+def test_a_pods_resolver_options_replace_those_of_its_policy_by_name() -> None:
+    from lading.formats.pod import DNSConfig, DNSOption
+
+    config = DNSConfig(options=[DNSOption(name="ndots", value="2"), DNSOption(name="edns0")])
+    pod = Pod(spec=PodSpec(containers=[Container(name="c")], dns_config=config))
+    made = etcfiles.resolv_conf(pod, ["1.1.1.1"], [], ["ndots:5", "rotate"])
+    assert made == "nameserver 1.1.1.1\noptions ndots:2 rotate edns0\n"
+
+
 def test_only_the_pods_words_are_expanded() -> None:
     container = Container(name="c", args=["$(A)"], env=[EnvVar(name="A", value="1")])
     made = _build(container, RunConfig(entrypoint=["sh", "-c", "echo $(A) $$"]))
