@@ -125,6 +125,13 @@ def _bind(name: str, *, locked: bool = False) -> tuple[Any, int]:
     return bound
 
 
+def bind_all() -> None:
+    """Look up every call now: a process that will have many children does it once for all of them."""
+    for name in _SIGNATURES:
+        if name not in _bound and name != "clone":  # :func:`fork_like` binds that one in its own way
+            _bind(name)
+
+
 def call(name: str, *args: object, about: object = "") -> int:
     """Make one call and return its result; ``about`` (a path, a name) is only used in the error's text.
 

@@ -229,7 +229,12 @@ def _warm(shop: Shop) -> None:
     """Load before the fork what every pod needs: the hands share its memory, and no first pod waits for it."""
     import gc
 
+    from lading.kernel.cgroups import detect, manager
+    from lading.kernel.libc import bind_all
     from lading.node import adopting, hand, lifecycle, prepare, sandbox, seccomp_profile, spec  # noqa: F401
+
+    bind_all()
+    manager("/lading", detect())  # whichever of its three kinds this machine has
 
     for part in (shop.images, shop.networks, shop.runtime):
         assert part is not None

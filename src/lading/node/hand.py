@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from lading.node.runner import PodRunner
     from lading.node.shop import Shop
+    from lading.runtime.nursery import Nursery
 
 _SIGTERM = 15
 _SIG_UNBLOCK = 1
@@ -44,6 +45,7 @@ class Hand:
         self.ending = False
         self._front = -1
         start = process_start(front)
+        self._nursery = _nursery(shop)  # before there are sockets and records that it would share
         self._own = wire.listen(self.socket)
         self.desk = Desk(shop, self.loop, self.runners, socket=self.socket, hand=self)
         if start and os.getppid() == front:
@@ -67,6 +69,8 @@ class Hand:
         )
         loop.watch(self._own.fileno(), lambda _events: desk.accept(self._own))
         loop.run(lambda: not self.runners and (self.ending or self._front < 0))
+        if self._nursery is not None:
+            self._nursery.close()
         try:
             os.unlink(self.socket)
         except FileNotFoundError:
@@ -97,3 +101,18 @@ class Hand:
             self.loop.forget(self.listener.fileno())  # no new pods
         for runner in list(self.runners.values()):
             runner.stop()
+
+
+def _nursery(shop: Shop) -> Nursery | None:
+    """Fork, while this process is small, the one that clones its containers.
+
+    An ordinary user's keeper does without: nobody has looked yet at what its namespaces would make of it.
+    """
+    if shop.roots.uid:
+        return None
+    from lading.runtime.init import become
+    from lading.runtime.nursery import Nursery
+
+    made = shop.runtime.nursery = Nursery(shop.kernel, become)
+    made.open()
+    return made

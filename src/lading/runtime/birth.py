@@ -1,8 +1,8 @@
 """The creator's side: give birth to the first process, do for it what only the outside can do, and let it go on.
 
-With one thread and nothing unusual to join it is a single clone(2) with all namespaces at once. Otherwise a helper
-(see ``join``) clones with CLONE_PARENT: the container's process is the caller's child in every case, so the caller
-alone reaps it.
+With one thread and nothing unusual to join it is a single clone(2) with all namespaces at once, done here or by a
+:mod:`~lading.runtime.nursery`. Otherwise a helper (see ``join``) clones with CLONE_PARENT: the container's process is the
+caller's child in every case, so the caller alone reaps it.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from lading.kernel import Kernel
     from lading.runtime.job import Job
+    from lading.runtime.nursery import Nursery
 
 _SIGKILL = 9
 
@@ -43,25 +44,40 @@ class Born:
         self.gated = False
 
 
-def give_birth(kernel: Kernel, job: Job, main: Callable[[Kernel, Job], object]) -> Born:
+def give_birth(
+    kernel: Kernel, job: Job, main: Callable[[Kernel, Job], object], nursery: Nursery | None = None
+) -> Born:
     """Start ``main(kernel, job)`` as a child of the caller in its new (and, with a helper, joined) namespaces.
 
-    ``main`` must not return. It blocks until the caller sends :data:`channel.GO`.
+    ``main`` must not return. It blocks until the caller sends :data:`channel.GO`. ``nursery`` clones where it can.
     """
     command.preload(job.spec.process, job.spec.hooks is not None)
     up, down = channel.pair()
     job.channel = down
-    plan = job.plan
-    if plan.needs_helper:
-        pid = _by_helper(kernel, job, up, main)
-    elif _single_threaded():
-        pid = kernel.clone(plan.clone_flags)
-        if pid == 0:
-            _child(kernel, job, up, main)
-    else:
-        pid = _by_helper(kernel, job, up, main)
+    pid = 0
+    if nursery is not None and nursery.takes(job):
+        try:
+            pid = nursery.bear(job)
+        except BaseException:
+            up.close()
+            down.close()
+            raise
+    if not pid:
+        pid = _by_ourselves(kernel, job, up, main)
     down.close()
     return Born(pid, up)
+
+
+def _by_ourselves(
+    kernel: Kernel, job: Job, up: channel.Channel, main: Callable[[Kernel, Job], object]
+) -> int:
+    plan = job.plan
+    if plan.needs_helper or not _single_threaded():
+        return _by_helper(kernel, job, up, main)
+    pid = kernel.clone(plan.clone_flags)
+    if pid == 0:
+        _child(kernel, job, up, main)
+    return pid
 
 
 def _single_threaded() -> bool:

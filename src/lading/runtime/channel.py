@@ -18,7 +18,7 @@ READY = b"r"  # nothing left but startContainer hooks and execve
 MEANWHILE = b"m"  # ready but for what the creator does meanwhile
 LISTENER = b"l"  # a seccomp listener waits to be fetched; the descriptor's number follows
 _ERROR = b"e"
-_LIMIT = 4000  # below PIPE_BUF: one write, one record
+LIMIT = 4000  # below PIPE_BUF: one write, one record
 
 _CLASSES = {c.reason: c for c in LadingError.__subclasses__() if c not in (KernelError,)}
 
@@ -34,7 +34,7 @@ def encode_error(error: BaseException) -> bytes:
             trace = trace.tb_next
         place = f"{trace.tb_frame.f_code.co_filename.rpartition('/')[2]}:{trace.tb_lineno}" if trace else "?"
         fields = ("internal", "internal", "0", "", f"{type(error).__name__}: {error} ({place})")
-    return _ERROR + "\0".join(f[:2000] for f in fields).encode(errors="replace")[:_LIMIT]
+    return _ERROR + "\0".join(f[:2000] for f in fields).encode(errors="replace")[:LIMIT]
 
 
 def is_error(record: bytes) -> bool:

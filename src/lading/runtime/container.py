@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from lading.formats.oci_runtime import Hook, Process, Resources
     from lading.kernel.cgroups.stats import Stats
     from lading.runtime.execute import Exec
+    from lading.runtime.nursery import Nursery
     from lading.runtime.resources import CgroupHandle
 
 _SIGKILL = 9
@@ -39,6 +40,8 @@ class Runtime:
         self.store = Store(root)
         self.root = self.store.root
         self.filter_cache = self.root + "/@seccomp"  # no container id has an @
+        #: Who clones containers' first processes for this one; None: itself.
+        self.nursery: Nursery | None = None
 
     def create(self, request: RunRequest) -> Container:
         """Set a container up so that nothing but its command is missing; :meth:`Container.start` runs that.

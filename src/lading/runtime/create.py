@@ -176,7 +176,7 @@ def _born(
             console_end = open_console_socket(job, request.console_socket)
         if request.hold:
             job.start = _hold_channel(anchor)
-        born = birth.give_birth(kernel, job, init.become)
+        born = birth.give_birth(kernel, job, init.become, runtime.nursery)
         state.pid = record.pid = born.pid
         permission = birth.from_outside(kernel, job, born)
         if spec.linux is not None and spec.linux.net_devices:

@@ -207,6 +207,42 @@ def test_a_killed_hand_is_replaced_and_only_its_own_pods_need_repair(
         assert node.stop(name, timeout=0).container.state == "exited"
 
 
+def _children(parent: int) -> list[int]:
+    found = []
+    for name in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            with open(f"/proc/{name}/stat") as stat:
+                fields = stat.read().rpartition(")")[2].split()
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+        if int(fields[1]) == parent and fields[0] not in "ZX":
+            found.append(int(name))
+    return found
+
+
+def test_a_hands_nursery_dies_with_it_and_a_hand_does_without(family: Family, node: Node, one: Make) -> None:
+    family.up()
+    nurseries = {hand: _children(hand) for hand in family.hands()}
+    assert all(len(found) == 1 for found in nurseries.values()), nurseries
+    _run(family, one("sleep", "100", name="born"))
+    record = node.inspect("born")
+    assert record.container.pid in _children(record.keeper_pid), "the hand's own child, whoever cloned it"
+    victim = next(hand for hand in nurseries if hand != record.keeper_pid)
+    _kill(victim)
+    _until(lambda: not process_start(nurseries[victim][0]), "it outlived its hand")
+    for hand, (nursery,) in nurseries.items():
+        if hand != victim:
+            _kill(nursery)
+    others = [hand for hand in family.hands() if hand != record.keeper_pid]
+    with _held(others):
+        for name in ("alone", "again"):
+            _run(family, one("sleep", "100", name=name))
+            assert node.inspect(name).container.pid in _children(record.keeper_pid)
+    for name in ("born", "alone", "again"):
+        assert node.stop(name, timeout=0).container.state == "exited"
+    assert node.check() == []
+
+
 def test_random_kills_in_a_family_leave_nothing_that_repair_cannot_finish(
     family: Family, node: Node, one: Make, roots: Roots
 ) -> None:
