@@ -255,7 +255,10 @@ def _health(options: Mapping[str, Any], extras: ContainerExtras) -> None:
     for field in ("interval", "timeout", "start-period", "start-interval"):
         text = options[f"health-{field}"]
         if text:
-            value = duration.seconds(text)
+            try:
+                value = duration.seconds(text)
+            except InvalidInput as error:
+                raise InvalidInput(f"--health-{field}: {error.message}", hint=error.hint) from None
             if 0 < value < 0.001:
                 raise InvalidInput(f"--health-{field} {text}: shorter than a millisecond")
             if value or field == "start-period":

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import time
 
-from lading.errors import Conflict, InvalidInput, NotFound, Unsupported
+from lading.errors import Conflict, InvalidInput, NotFound, RemoteError, TimedOut, Unsupported
 from lading.formats.oci_image import RunConfig
 from lading.node import engine, etcfiles, layered, mountpoints, refused, spec, users
 from lading.node.model import INIT, MAIN, SIDECAR, ContainerRecord, PodRecord
@@ -84,6 +84,16 @@ def resolve_image(shop: Shop, container: Container, progress: object = None) -> 
         except NotFound:
             if policy == "Never":
                 raise
+        try:
+            return shop.images.pull(container.image, platform=platform, progress=progress)  # type: ignore[arg-type]
+        except (RemoteError, TimedOut) as error:
+            # Most often a typing error, which a registry's address alone would not show.
+            kind = TimedOut if isinstance(error, TimedOut) else RemoteError
+            raise kind(
+                f"image {container.image!r} is not here, and fetching it failed: {error.message}",
+                hint=error.hint,
+                reason=error.reason,
+            ) from None
     return shop.images.pull(container.image, platform=platform, progress=progress)  # type: ignore[arg-type]
 
 

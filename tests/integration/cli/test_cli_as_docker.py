@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import socket
 import tarfile
 from pathlib import Path
 
@@ -125,6 +126,19 @@ def test_what_is_no_archive_is_said_to_be_none(lading, tmp_path: Path) -> None: 
     (tmp_path / "letter").write_text("Dear reader,\n" * 100)
     done = lading("load", "-i", str(tmp_path / "letter"))
     assert done.returncode == 1 and "this is not a tar archive" in done.stderr
+
+
+def test_an_image_that_cannot_be_fetched_is_named(lading) -> None:  # type: ignore[no-untyped-def]
+    with socket.socket() as free:  # bound and not listening: nobody else answers there
+        free.bind(("127.0.0.1", 0))
+        done = lading("run", "--rm", f"localhost:{free.getsockname()[1]}/busybos", "true")
+    assert done.returncode == 125
+    assert "/busybos' is not here, and fetching it failed: " in done.stderr and done.stderr.count("\n") == 1
+
+
+def test_a_flag_whose_value_is_wrong_is_named(lading) -> None:  # type: ignore[no-untyped-def]
+    done = lading("run", "--health-interval", "soon", "busybox")
+    assert done.returncode == 125 and "--health-interval: duration 'soon'" in done.stderr
 
 
 def test_a_refused_flag_says_so_once(lading) -> None:  # type: ignore[no-untyped-def]
