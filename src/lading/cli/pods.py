@@ -242,9 +242,15 @@ def pod_row(
 
 def pod_status(record: PodRecord) -> str:
     """What ``kubectl get pods`` shows under STATUS: a container's trouble before the pod's phase."""
-    for container in record.containers:
-        if container.kind == "init" and container.state == "exited" and container.exit_code:
+    init = [container for container in record.containers if container.kind == "init"]
+    for container in init:
+        if container.state == "exited" and container.exit_code:
             return "Init:" + (container.reason or "Error")
+        if container.state == "restarting":
+            return "Init:CrashLoopBackOff"
+    done = sum(container.state == "exited" and container.started > 0 for container in init)
+    if record.phase == "Pending" and done < len(init) and any(c.started for c in init):
+        return f"Init:{done}/{len(init)}"
     for container in record.containers:
         if container.state == "restarting":
             return "CrashLoopBackOff"
@@ -277,6 +283,8 @@ def logs(context: Context, parsed: Parsed) -> int:
     from lading.cli.logs import show
 
     record = _is_pod(context, parsed.args[0])
+    if parsed["all-containers"] and parsed["container"]:
+        raise InvalidInput("--all-containers does not go with --container")
     reference = _container(record, parsed["container"]) if parsed["container"] else record.id
     several = len(record.containers) > 1 and not parsed["container"]
     return show(context, parsed, reference, prefix=parsed["prefix"] or several, previous=parsed["previous"])

@@ -66,6 +66,7 @@ def pod_logs() -> list[Flag]:
     return [
         *logs(),
         Flag("container", "c", "str", "NAME", "Only this container of the pod"),
+        Flag("all-containers", "", "bool", help="All containers: what is so without --container"),
         Flag("prefix", "", "bool", help="Begin each line with the container's name"),
         Flag("previous", "p", "bool", help="The run before the last restart"),
     ]

@@ -77,11 +77,17 @@ class Task:
         self.kill()
 
     def kill(self) -> None:
-        """End the child; its answer is then a failure."""
-        try:
-            os.kill(self.pid, 9)
-        except ProcessLookupError:
-            pass
+        """End the child and what it started; its answer is then a failure.
+
+        A command in a container leads a session of its own: without its group, each probe that is late would leave
+        the children of its shell behind.
+        """
+        for end in (os.killpg, os.kill):  # a network probe's child leads no group
+            try:
+                end(self.pid, 9)
+            except ProcessLookupError:
+                continue
+            return
 
     def _ended(self) -> None:
         loop = self.checks.runner.loop

@@ -202,6 +202,21 @@ def test_a_pod_on_the_hosts_network_has_the_hosts_name(node: Node) -> None:
     assert [text for _, text in _lines(node, "hosted")] == [os.uname().nodename] * 3
 
 
+def test_a_probe_that_is_late_leaves_nothing_running(node: Node) -> None:
+    command = ["sh", "-c", "echo x >> /tries; sleep 7777; true"]
+    probe = {"exec": {"command": command}, "timeoutSeconds": 1, "periodSeconds": 1}
+    node.run_detached(_pod("late-probe", [_sh("x", "sleep 1000", readinessProbe=probe)]))
+
+    def tries() -> int:
+        stat = node.path_stat("late-probe/x", "/tries")
+        return 0 if stat is None else int(stat["size"]) // 2
+
+    _until(lambda: tries() >= 3)
+    # The last one may sleep, and the one before be just dying.
+    _until(lambda: sum(row["CMD"].startswith("sleep 7777") for row in node.top("late-probe/x")) <= 1)
+    node.remove("late-probe", force=True)
+
+
 def test_failed_init_container_fails_the_pod_without_starting_the_rest(node: Node) -> None:
     node.run_detached(_pod("doomed", [_sh("x", "echo never")], initContainers=[_sh("i", "exit 4")]))
     _until(lambda: node.inspect("doomed").keeper_pid == 0)

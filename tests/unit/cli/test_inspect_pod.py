@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from lading.cli.inspect_pod import status
+from lading.cli.pods import pod_status
 from lading.formats.pod import Container, Pod, PodSpec
 from lading.node.model import ContainerRecord, Ended, PodRecord
 
@@ -18,6 +19,17 @@ def _made(name: str, **fields: object) -> ContainerRecord:
 
 def _conditions(shown: dict[str, object]) -> dict[str, tuple[str, str]]:
     return {c["type"]: (c["status"], c.get("reason", "")) for c in shown["conditions"]}  # type: ignore[index,attr-defined]
+
+
+def test_the_status_column_says_how_far_the_init_containers_are() -> None:
+    done = _made("a", kind="init", state="exited", started=1.0, finished=2.0)
+    for state, code, word in (
+        ("running", 0, "Init:1/2"),
+        ("restarting", 1, "Init:CrashLoopBackOff"),
+        ("exited", 1, "Init:Error"),
+    ):
+        second = _made("b", kind="init", state=state, started=3.0, exit_code=code)
+        assert pod_status(_record(done, second, _made("x"), phase="Pending")) == word
 
 
 def test_a_container_that_never_ran_waits() -> None:
