@@ -243,6 +243,32 @@ def test_a_hands_nursery_dies_with_it_and_a_hand_does_without(family: Family, no
     assert node.check() == []
 
 
+CONFINEMENT = r"""
+grep -vE '^(Pid|PPid|Tgid|NSpid|NStgid|NSpgid|NSsid|Vm|Rss|Threads|SigQ|.*ctxt|Cpus|Mems|Hugetlb)' /proc/self/status
+for fd in 0 1 2 3 4 5 6 7 8 9; do [ -e /proc/1/fd/$fd ] && readlink /proc/1/fd/$fd | sed 's/[0-9][0-9]*/N/'; done
+cat /proc/1/limits /proc/1/oom_score_adj
+grep -v /etc/ /proc/self/mountinfo |
+    sed -E 's/^[0-9]+ [0-9]+ [0-9]+:[0-9]+//; s/(lower|upper|work)dir=[^ ]*//g; s/ (master|shared):[0-9]+//'
+env | grep -v HOSTNAME; umask; pwd; id; ls /sys/class/net; cat /proc/1/setgroups 2>/dev/null
+cut -d: -f2 /proc/self/cgroup
+"""
+
+
+def test_what_a_nursery_bears_is_confined_as_what_a_keeper_of_its_own_bears(
+    family: Family, node: Node, one: Make
+) -> None:
+    family.up()
+    assert all(_children(hand) for hand in family.hands()), "no nursery: the test would compare nothing"
+    _run(family, one("sh", "-c", CONFINEMENT, name="borne"))
+    node.run_detached(one("sh", "-c", CONFINEMENT, name="alone"))
+    said = {}
+    for name in ("borne", "alone"):
+        _until(lambda name=name: node.inspect(name).state == "exited")  # type: ignore[misc]
+        said[name] = [line.text.decode() for line in node.logs(name)]
+    assert said["borne"] == said["alone"]
+    assert "Seccomp:\t2" in said["borne"] and len(said["borne"]) > 60
+
+
 def test_random_kills_in_a_family_leave_nothing_that_repair_cannot_finish(
     family: Family, node: Node, one: Make, roots: Roots
 ) -> None:
