@@ -6,6 +6,7 @@ and the options that select processes exclude each other.
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
 
     from lading.cli.context import Context
 
+#: Who has a narrow terminal, or a format of his own by default, wants whole lines with a PID all the same (ps(1)).
+_BENDS_PS = ("COLUMNS", "LINES", "PS_FORMAT", "PS_PERSONALITY", "I_WANT_A_BROKEN_PS")
+
 
 def show(context: Context, name: str, options: Sequence[str]) -> int:
     """Print the lines. Raises :class:`InvalidInput` for options that ps refuses or that show no PID."""
@@ -26,6 +30,7 @@ def show(context: Context, name: str, options: Sequence[str]) -> int:
         every = [] if selects(options) else ["-A"]
         done = subprocess.run(
             ["ps", *every, *options],
+            env={name: value for name, value in os.environ.items() if name not in _BENDS_PS},
             capture_output=True,
             text=True,
             errors="replace",

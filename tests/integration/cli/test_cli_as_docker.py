@@ -6,6 +6,7 @@ import io
 import json
 import socket
 import tarfile
+import time
 from pathlib import Path
 
 import pytest
@@ -21,11 +22,17 @@ def busy(lading):  # type: ignore[no-untyped-def]
         "ln -s srv/deep /dir && ln -s loop /loop && ln -s ../../../../srv/deep/file /out && exec sleep 100000"
     )
     lading("run", "-d", "--name", "busy", "busybox", "sh", "-c", script, check=True)
+    end = time.monotonic() + 60
+    while not lading("exec", "busy", "cat", "/proc/1/cmdline").stdout.startswith("sleep"):
+        assert time.monotonic() < end, "the container never came to its sleep"
+        time.sleep(0.05)
     yield lading
     lading("rm", "-f", "busy", check=True)
 
 
-def test_top_takes_the_options_of_ps(busy) -> None:  # type: ignore[no-untyped-def]
+def test_top_takes_the_options_of_ps(busy, monkeypatch: pytest.MonkeyPatch) -> None:  # type: ignore[no-untyped-def]
+    monkeypatch.setitem(busy.env, "COLUMNS", "30")
+    monkeypatch.setitem(busy.env, "PS_FORMAT", "comm")
     pid = busy.out("inspect", "--format", "{State.Pid}", "busy")
     for options in (["-o", "pid,comm"], ["-eo", "pid,comm"]):
         lines = [line.split() for line in busy.out("top", "busy", *options).splitlines()]
