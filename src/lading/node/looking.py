@@ -76,7 +76,7 @@ def logs(
 
     record, targets = _targets(shop, reference)
     if previous:
-        targets = [c for c in targets if c.restarts]
+        return _previous(shop, record, targets, since, until, tail)
     going = _still_going(shop, record) if follow else None
     streams = [
         logfile.read(
@@ -95,6 +95,39 @@ def logs(
         return _merge_live(shop, record, targets, since, until, tail)
     from heapq import merge
 
+    return merge(*streams, key=lambda line: line.stamp)
+
+
+def _previous(
+    shop: Shop, record: PodRecord, targets: list[ContainerRecord], since: float, until: float, tail: int
+) -> Iterator[LogLine]:
+    """What the last ended run before the present one wrote, of each container that has one.
+
+    What a run wrote last is read after its end, so it lasts until the next one begins. Raises :class:`Conflict`.
+    """
+    from collections import deque
+    from heapq import merge
+
+    from lading.node import logfile
+
+    streams: list[Iterator[LogLine]] = []
+    for target in targets:
+        if target.state == RESTARTING:
+            begun, over = target.started, 0.0
+        elif target.last is not None:
+            begun, over = target.last.started, target.started
+        else:
+            continue
+        lines = logfile.read(
+            shop.log_path(record, target),
+            since=max(since, begun),
+            until=min(until or over, over or until),
+            container=target.name,
+        )
+        streams.append(lines if tail < 0 else iter(deque(lines, tail)))
+    if not streams:
+        names = ", ".join(target.name for target in targets)
+        raise Conflict(f"{record.name}: there is no run before this one of {names}", reason="no-previous-run")
     return merge(*streams, key=lambda line: line.stamp)
 
 

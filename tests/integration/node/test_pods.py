@@ -142,12 +142,25 @@ def test_a_hook_without_probes_leaves_its_container_ready(node: Node) -> None:
 
 
 def test_a_restarted_container_remembers_how_it_ended(node: Node) -> None:
-    script = "[ -e /been ] && exec sleep 1000; touch /been; echo why > /dev/termination-log; exit 7"
+    script = "echo a; echo $$$$; [ -e /been ] && exec sleep 1000; touch /been; echo why > /dev/termination-log; exit 7"
     node.run_detached(_pod("again", [_sh("x", script)], restartPolicy="OnFailure"))
     _until(lambda: _of(node, "again", "x").restarts == 1 and _of(node, "again", "x").state == "running")
     last = _of(node, "again", "x").last
     assert last is not None and (last.exit_code, last.reason, last.message) == (7, "Error", "why\n")
+    _until(lambda: len(_lines(node, "again")) == 4)
+    whole = list(node.logs("again"))
+    before = list(node.logs("again", previous=True))
+    assert [line.stamp for line in before] == [line.stamp for line in whole[:2]]
+    assert [line.stamp for line in node.logs("again/x", previous=True, tail=1)] == [whole[1].stamp]
     node.remove("again", force=True)
+
+
+def test_a_container_that_never_ran_before_has_no_previous_log(node: Node) -> None:
+    node.run_detached(_pod("fresh", [_sh("x", "echo a; exec sleep 1000")]))
+    with pytest.raises(Conflict) as caught:
+        list(node.logs("fresh", previous=True))
+    assert caught.value.reason == "no-previous-run"
+    node.remove("fresh", force=True)
 
 
 def test_termination_messages_share_their_space_and_keep_their_ends(node: Node) -> None:
