@@ -30,8 +30,8 @@ _YOUNG = 1.0
 
 
 def default_hands() -> int:
-    """One more than processors: a hand that waits for the records' lock or the disk leaves nobody idle."""
-    return len(os.sched_getaffinity(0)) + 1
+    """Two more than processors: hands that wait for the records' lock, the disk or a newborn leave nobody idle."""
+    return len(os.sched_getaffinity(0)) + 2
 
 
 class Front:

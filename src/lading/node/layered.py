@@ -112,6 +112,8 @@ def read(layers: Sequence[str], path: str) -> bytes:
             return b""
         if info.st_size > _SMALL:
             raise LadingError(f"{path} in the image is larger than {_SMALL >> 20} MiB")
-        return os.read(fd, _SMALL)
+        return os.read(
+            fd, info.st_size
+        )  # and not the most there may be: a buffer of that size is mapped and unmapped
     finally:
         os.close(fd)

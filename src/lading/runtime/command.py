@@ -263,9 +263,11 @@ def home_of(uid: int, path: str = "/etc/passwd") -> bytes:
     except OSError:
         return b"/"
     try:
-        if not stat.S_ISREG(os.fstat(fd).st_mode):
+        found = os.fstat(fd)
+        if not stat.S_ISREG(found.st_mode):
             return b"/"
-        for line in os.read(fd, 1 << 20).split(b"\n"):
+        # A larger buffer than needed would be mapped and unmapped; some file systems tell no size.
+        for line in os.read(fd, min(1 << 20, max(found.st_size, 1 << 16))).split(b"\n"):
             fields = line.split(b":")
             if len(fields) >= 6 and fields[2] == wanted:
                 return fields[5] or b"/"
