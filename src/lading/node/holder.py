@@ -60,6 +60,9 @@ class Holder:
             self._pause(shop.kernel)
 
     def _make(self, kernel: Kernel, flags: dict[str, int], hostname: str) -> None:
+        if self.runner.shop.roots.uid:
+            self._make_by_child(kernel, flags, hostname)
+            return
         home = {kind: os.open(f"/proc/thread-self/ns/{kind}", os.O_RDONLY | os.O_CLOEXEC) for kind in flags}
         try:
             wanted = 0
@@ -77,6 +80,35 @@ class Holder:
         finally:
             for fd in home.values():
                 os.close(fd)
+
+    def _make_by_child(self, kernel: Kernel, flags: dict[str, int], hostname: str) -> None:
+        """The same for an ordinary user: the namespaces we live in are the host's, and there is no way back (setns(2), EPERM)."""
+        wanted = 0
+        for flag in flags.values():
+            wanted |= flag
+        named, say = os.pipe2(os.O_CLOEXEC)
+        stay, leave = os.pipe2(os.O_CLOEXEC)
+        pid = kernel.clone(wanted)
+        if pid == 0:
+            try:
+                os.close(leave)
+                if "uts" in flags:
+                    kernel.sethostname(hostname)
+                os.write(say, b"1")
+                os.read(stay, 1)
+            finally:
+                os._exit(0)
+        os.close(say)
+        os.close(stay)
+        try:
+            if not os.read(named, 1):
+                raise LadingError(f"pod {self.runner.record.name}: its namespaces could not be named")
+            for kind in flags:
+                self.spaces[kind] = os.open(f"/proc/{pid}/ns/{kind}", os.O_RDONLY | os.O_CLOEXEC)
+        finally:
+            os.close(named)
+            os.close(leave)
+            os.waitpid(pid, 0)
 
     def _pause(self, kernel: Kernel) -> None:
         directory = self.runner.shop.pod_directory(self.runner.record.id)

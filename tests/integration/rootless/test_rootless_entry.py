@@ -131,6 +131,24 @@ def test_later_commands_reach_a_detached_container(lading_as: Run) -> None:
     assert "as recorded" in lading_as("check").stdout
 
 
+POD = """
+{"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "p"}, "spec": {"restartPolicy": "Never",
+ "volumes": [{"name": "v", "emptyDir": {}}, {"name": "m", "emptyDir": {"medium": "Memory"}}],
+ "initContainers": [{"name": "i", "image": "busybox", "command": ["touch", "/v/f", "/m/f"],
+  "volumeMounts": [{"name": "v", "mountPath": "/v", "subPath": "a"}, {"name": "m", "mountPath": "/m"}]}],
+ "containers": [{"name": "c", "image": "busybox", "command": ["sh", "-c", "ls /v/a /m; cat /proc/self/oom_score_adj"],
+  "volumeMounts": [{"name": "v", "mountPath": "/v"}, {"name": "m", "mountPath": "/m"}]}]}}
+"""
+
+
+def test_a_pod_has_its_volumes_and_its_class_of_service(lading_as: Run, user: tuple[str, Path]) -> None:
+    path = user[1] / "pod.json"
+    path.write_text(POD)
+    done = lading_as("pod", "run", "--rm", "--network", "none", str(path))
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.split() == ["/m:", "f", "/v/a:", "f", "1000"]
+
+
 def test_a_limit_that_cannot_be_set_is_said(lading_as: Run) -> None:
     done = lading_as("run", "--rm", "--network", "none", "--memory", "64m", "busybox", "true")
     assert done.returncode == 125
