@@ -37,7 +37,9 @@ if TYPE_CHECKING:
 
 ADDRESS, GATEWAY, RESOLVER, PREFIX = "10.0.2.100", "10.0.2.2", "10.0.2.3", 24
 _PATH = "/usr/local/bin:/usr/bin:/bin:/usr/local/sbin:/usr/sbin:/sbin"
+_TUN = "/dev/net/tun"
 _PATIENCE = 10.0
+_EACCES = 13
 _KEPT = 3
 _SIGTERM, _SIGKILL, _SIGPIPE = 15, 9, 13
 _MS_BIND, _MNT_DETACH = 4096, 2
@@ -176,6 +178,8 @@ def start_uplink(
     ``changing`` uplinks take ports later too (:func:`forward`), which only slirp4netns can.
     """
     names = [n for n in (("slirp4netns", "pasta") if changing else ("pasta", "slirp4netns")) if program(n)]
+    if names:
+        _check_tun()
     for name in names:
         start = _start_pasta if name == "pasta" else _start_slirp
         try:
@@ -188,6 +192,20 @@ def start_uplink(
         else:
             return
     raise _missing()
+
+
+def _check_tun() -> None:
+    """What both programs would fail at, in their own words: "child failed(1)"."""
+    try:
+        os.close(os.open(_TUN, os.O_RDWR | os.O_CLOEXEC))
+    except OSError as error:
+        raise LadingError(
+            f"an ordinary user's network needs {_TUN}: {os.strerror(error.errno or 0)}",
+            hint=f"as root: chmod 666 {_TUN}, as distributions have it; or use --network none or host"
+            if error.errno == _EACCES
+            else "as root: modprobe tun; or use --network none or host",
+            reason="uplink",
+        ) from None
 
 
 def stop_uplink(roots: Roots, key: str) -> None:
