@@ -33,12 +33,13 @@ def test_two_containers_share_a_volume(lading, tmp_path: Path) -> None:  # type:
     path.write_text(TWO)
     made = lading.out("pod", "run", str(path))
     assert lading.out("pod", "ps", "-q") == made[:12]
-    assert (
-        lading.out("pod", "ps", "--format", "{name} {status} {containers}")
-        == "two Running setup,writer,reader"
-    )
-    assert sorted(lading.out("ps", "--format", "{names}").split()) == ["two/reader", "two/writer"]
     deadline = time.monotonic() + 60
+    while (shown := lading.out("pod", "ps", "--format", "{name} {status}")) != "two Running":
+        assert time.monotonic() < deadline, shown  # the init container comes first
+        time.sleep(0.05)
+    assert lading.out("pod", "ps", "--format", "{containers}") == "setup,writer,reader"
+    while sorted(lading.out("ps", "--format", "{names}").split()) != ["two/reader", "two/writer"]:
+        assert time.monotonic() < deadline, "Running as soon as the first of them runs"
     while (got := lading("pod", "exec", "-c", "reader", "two", "--", "cat", "/data/y").stdout) == "":
         assert time.monotonic() < deadline
     assert got == "from writer\n"
