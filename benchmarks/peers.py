@@ -268,6 +268,21 @@ def _unmount_below(directory: Path) -> None:
         subprocess.run(["umount", "-l", point], check=False, capture_output=True)
 
 
+def remove_pretended_groups(mount: str, name: str) -> None:
+    """Remove what podman leaves of the group ``name`` where no hierarchy is mounted.
+
+    It makes directories and writes pids into files ``tasks`` for every controller it has heard of, there or not: on the
+    tmpfs that carries the hierarchies of version 1 they stay.
+    """
+    for entry in os.scandir(mount):
+        if entry.is_dir(follow_symlinks=False) and not os.path.ismount(entry.path):
+            shutil.rmtree(f"{entry.path}/{name}", ignore_errors=True)
+            try:
+                os.rmdir(entry.path)
+            except OSError:
+                continue  # somebody else's are in it
+
+
 def _remove_cgroups(name: str) -> None:
     """Remove the empty groups called ``name`` and what is below them, in every hierarchy."""
     for top, directories, _ in os.walk("/sys/fs/cgroup"):
@@ -278,3 +293,4 @@ def _remove_cgroups(name: str) -> None:
                     os.rmdir(directory)
                 except OSError:
                     continue
+    remove_pretended_groups("/sys/fs/cgroup", name)

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from benchmarks.peers import remove_pretended_groups
 
 from support.commands import runtime_script
 
@@ -49,6 +50,7 @@ def podman(tmp_path_factory: pytest.TempPathFactory, busybox: Path) -> Iterator[
     from lading.kernel.cgroups import manager
 
     manager(made.group).delete()
+    remove_pretended_groups("/sys/fs/cgroup", made.group.lstrip("/"))
 
 
 def test_run_prints_and_returns_the_status(podman: Podman) -> None:
