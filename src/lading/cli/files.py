@@ -12,6 +12,7 @@ from lading.errors import InvalidInput, LadingError, NotFound, Unsupported
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from tarfile import TarInfo
     from typing import BinaryIO
 
     from lading.cli.context import Context
@@ -89,7 +90,7 @@ def _out(context: Context, name: str, path: str, target: str, *, archive: bool, 
 def _unpack(
     fetch: Callable[[BinaryIO], None], what: str, parent: str, base: str, rename: str | None, *, archive: bool
 ) -> None:
-    """Unpack what the container sends below ``parent``; nothing it says leads outside (tarfile's data filter)."""
+    """Unpack what the container sends below ``parent``; nothing it says leads outside."""
     import tarfile
     import threading
 
@@ -136,18 +137,31 @@ def _extract(tar: object, member: object, parent: str, base: str, rename: str | 
         if not member.name:
             return
 
-    def safe(info: tarfile.TarInfo, where: str) -> tarfile.TarInfo | None:
-        made = tarfile.tar_filter(info, where)
-        inside = os.path.realpath(os.path.join(where, os.path.dirname(made.name)))
-        if not (inside + "/").startswith(os.path.realpath(where).rstrip("/") + "/"):
-            raise LadingError(f"{info.name}: leads outside of {where}")
-        if made.isdev():
-            raise Unsupported(f"{info.name}: devices are not copied")
-        if not archive:
-            made = made.replace(uid=os.getuid(), gid=os.getgid(), uname="", gname="", deep=False)
-        return made
+    # Neither the filters of newer interpreters nor their new default: Debian 12's has none (PEP 706).
+    tar.extraction_filter = lambda made, _where: made
+    tar.extract(_safe(member, parent, archive), parent, numeric_owner=True)
 
-    tar.extract(member, parent, filter=safe, numeric_owner=True)
+
+def _safe(member: TarInfo, where: str, archive: bool) -> TarInfo:
+    """The member as it may be unpacked below ``where``: nothing outside, no device, no set-id bit, nobody else's to write."""
+    import copy
+
+    made = copy.copy(member)
+    made.name = made.name.lstrip("/")
+    places = [made.name, os.path.dirname(made.name)]
+    if made.islnk():
+        made.linkname = made.linkname.lstrip("/")
+        places.append(made.linkname)
+    root = os.path.realpath(where).rstrip("/") + "/"
+    for place in places:
+        if not (os.path.realpath(os.path.join(where, place)) + "/").startswith(root):
+            raise LadingError(f"{member.name}: leads outside of {where}")
+    if made.isdev():
+        raise Unsupported(f"{member.name}: devices are not copied")
+    made.mode &= 0o755
+    if not archive:
+        made.uid, made.gid, made.uname, made.gname = os.getuid(), os.getgid(), "", ""
+    return made
 
 
 def _in(context: Context, source: str, name: str, path: str, parsed: Parsed) -> None:
