@@ -5,9 +5,9 @@ request    fields                                            answer
 =========  ================================================  =====================================================
 run        pod (a Pod as JSON)                               id, name; once the containers that come first run
 start      id                                                the same
-stop       id, timeout (seconds or null)                     code; once the pod has ended
-wait       id                                                code; once the pod has ended
-remove     id, force                                         nothing; once it is gone
+stop       id, timeout (seconds or null), signal             id, code; once the pod has ended
+wait       id                                                the same
+remove     id, force, volumes (the anonymous ones, too)      nothing, or as stop; once it is gone
 policy     id, policy (Docker's restart policy)              nothing
 connect    id, network (a NetworkRequest)                    nothing; once it is on that network
 disconnect id, network (a name)                              nothing; once it is off it
@@ -99,6 +99,7 @@ class Caller:
         self.sock = sock
         self.client: Client | None = None
         self.running: tuple[PodRunner, Running] | None = None
+        self._waits_for: PodRunner | None = None
 
     def ready(self, events: int) -> None:
         """The socket has something, takes something, or is gone."""
@@ -127,6 +128,10 @@ class Caller:
 
     def gone(self) -> None:
         """The caller has left, or is asked to."""
+        if self._waits_for is not None:
+            calls = self._waits_for.at_end
+            calls[:] = [call for call in calls if call != self._tell_end]
+            self._waits_for = None
         if self.client is not None and self.client.streams is not None:
             self.client.streams.leave(self.client)
             self.client = None
@@ -179,12 +184,24 @@ class Caller:
             self._answer({"error": wire.encode_error(error)})
         except (KeyError, TypeError, ValueError) as error:
             self._answer({"error": wire.encode_error(InvalidInput(f"keeper request: {error!r}"))})
+        except Exception as error:
+            # Out of descriptors, a full disk, a mistake of ours: nothing that one caller asks may end a keeper of many pods.
+            self._answer({"error": wire.encode_error(error)})
 
     def _runner(self, request: dict[str, Any]) -> PodRunner:
         runner = self.desk.runners.get(request["id"])
         if runner is None or runner.finished:
             raise NotFound(f"this keeper does not keep {request['id'][:12]}", reason="no-keeper")
         return runner
+
+    def _wait_for(self, runner: PodRunner) -> None:
+        """Answer this caller when the pod has ended; forgotten when the caller leaves before that."""
+        self._waits_for = runner
+        runner.at_end.append(self._tell_end)
+
+    def _tell_end(self) -> None:
+        if self._waits_for is not None:
+            self._answer({"id": self._waits_for.record.id, "code": self._waits_for.exit_code})
 
     def _running(self, runner: PodRunner, request: dict[str, Any]) -> Running:
         name = request.get("container") or runner.record.container.name
@@ -272,7 +289,7 @@ class Caller:
         runners[record.id] = runner
         runner.at_end.append(lambda: _drop(runners, record.id))
         if request.get("wait"):
-            runner.at_end.append(lambda: self._answer({"id": record.id, "code": runner.exit_code}))
+            self._wait_for(runner)
             runner.begin()
             return
 
@@ -287,12 +304,13 @@ class Caller:
 
     def _do_stop(self, request: dict[str, Any], fds: list[int]) -> None:
         runner = self._runner(request)
-        runner.at_end.append(lambda: self._answer({"code": runner.exit_code}))
-        runner.stop(request.get("timeout"), int(request.get("signal") or 0))
+        timeout, signal = request.get("timeout"), int(request.get("signal") or 0)
+        timeout = None if timeout is None else float(timeout)
+        self._wait_for(runner)
+        runner.stop(timeout, signal)
 
     def _do_wait(self, request: dict[str, Any], fds: list[int]) -> None:
-        runner = self._runner(request)
-        runner.at_end.append(lambda: self._answer({"code": runner.exit_code}))
+        self._wait_for(self._runner(request))
 
     def _do_policy(self, request: dict[str, Any], fds: list[int]) -> None:
         from lading.node.restart import parse_policy
@@ -315,8 +333,10 @@ class Caller:
         if runner is not None and not runner.finished:
             if not request.get("force"):
                 raise Conflict(f"container {runner.record.name} is running", reason="running")
-            runner.record.pod.spec.extras.remove = True
-            runner.at_end.append(lambda: self._answer({}))
+            extras = runner.record.pod.spec.extras
+            runner.volumes_too = extras.remove or bool(request.get("volumes"))
+            extras.remove = True
+            self._wait_for(runner)
             runner.stop(0.0)
             return
         from lading.node import remove

@@ -12,7 +12,7 @@ from lading.node.detached import is_running
 from lading.node.freezing import let_run
 from lading.node.looking import refresh
 from lading.node.model import CREATED, EXITED, MAIN, PAUSED, RESTARTING, RUNNING
-from lading.node.shop import alive, process_start
+from lading.node.shop import alive, process_start, send_signal
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -90,10 +90,12 @@ def _stop_directly(shop: Shop, record: PodRecord, timeout: float | None, signal:
     )
     living = _alive_containers(record)
     for container in living:
-        _signal(shop, container, signal or _stop_signal(record, container))
+        send_signal(
+            shop.kernel, container.pid, container.pid_start, signal or _stop_signal(record, container)
+        )
     for container in living:
         if not _wait_dead(shop, container, end):
-            _signal(shop, container, 9)
+            send_signal(shop.kernel, container.pid, container.pid_start, 9)
             for _ in range(100):
                 let_run(shop, record, container)  # a pause may come after the kill
                 if _wait_dead(shop, container, time.monotonic() + 0.1):
@@ -157,21 +159,6 @@ def _stop_signal(record: PodRecord, made: ContainerRecord) -> int:
     return 15
 
 
-def _signal(shop: Shop, container: ContainerRecord, number: int) -> None:
-    """Signal the container's process if it is still that very process."""
-    try:
-        pidfd = shop.kernel.pidfd_open(container.pid)
-    except LadingError:
-        return
-    try:
-        if alive(container.pid, container.pid_start):
-            shop.kernel.pidfd_send_signal(pidfd, number)
-    except LadingError:
-        pass
-    finally:
-        os.close(pidfd)
-
-
 def _wait_dead(shop: Shop, container: ContainerRecord, end: float) -> bool:
     """Wait for the process until ``end`` (monotonic): whether it is gone."""
     import select
@@ -202,7 +189,7 @@ def kill(shop: Shop, reference: str, number: int) -> None:
         record.stopped = True
         shop.records.update(record, "stopped")
     for target in living:
-        _signal(shop, target, number)
+        send_signal(shop.kernel, target.pid, target.pid_start, number)
         if number == 9:
             let_run(shop, record, target)
     if not record.single and container is None:

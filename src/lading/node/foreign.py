@@ -17,7 +17,7 @@ from lading.errors import Conflict, InvalidInput, LadingError, NotFound, Unsuppo
 from lading.formats import jsontext
 from lading.formats.oci_runtime import Linux, Spec
 from lading.node import foreignrun, tree
-from lading.node.shop import alive, process_start
+from lading.node.shop import alive, process_start, send_signal
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -265,8 +265,8 @@ class ForeignContainer:
             if group.exists():
                 group.kill()
                 drop_group(self.cgroup)
-        elif alive(self.pid, self.start_time):
-            os.kill(self.pid, _SIGKILL)
+        else:
+            send_signal(self.engine.kernel, self.pid, self.start_time, _SIGKILL)
         tree.remove(self.directory)
 
 

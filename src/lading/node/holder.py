@@ -10,7 +10,7 @@ import os
 
 from lading.errors import LadingError
 from lading.node import etcfiles, memory
-from lading.node.shop import alive, process_start
+from lading.node.shop import alive, process_start, send_signal
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -147,22 +147,34 @@ class Holder:
         self.spaces.clear()
         if self.pause_pid:
             try:
-                os.kill(self.pause_pid, 9)
-                os.waitpid(self.pause_pid, 0)
-            except (ProcessLookupError, ChildProcessError):
-                pass
+                if os.waitpid(self.pause_pid, os.WNOHANG)[0] == 0:
+                    os.kill(self.pause_pid, 9)
+                    os.waitpid(self.pause_pid, 0)
+            except ChildProcessError:
+                # Born of a keeper that was killed: it may have ended long ago, and its number be somebody else's.
+                kill_recorded_pause(self.runner.shop, self.runner.record.id)
             self.pause_pid = 0
         memory.unmount_all(self.runner.shop, self.runner.record.id)
 
 
 def recorded_pause(shop: Shop, pod_id: str) -> int:
     """The pid of a pod's pause process while it lives; 0 otherwise."""
+    pid, start = _recorded(shop, pod_id)
+    return pid if alive(pid, start) else 0
+
+
+def kill_recorded_pause(shop: Shop, pod_id: str) -> None:
+    """End it, if it lives."""
+    send_signal(shop.kernel, *_recorded(shop, pod_id), 9)
+
+
+def _recorded(shop: Shop, pod_id: str) -> tuple[int, int]:
     try:
         with open(f"{shop.pod_directory(pod_id)}/pause") as stream:
             pid, start = stream.read(64).split()
+        return int(pid), int(start)
     except (OSError, ValueError):
-        return 0
-    return int(pid) if alive(int(pid), int(start)) else 0
+        return 0, 0
 
 
 def _become_pause(kernel: Kernel, empty: str, ready: int) -> None:

@@ -10,6 +10,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+#: Timers that are kept without a look at how many of them were cancelled.
+_FEW = 32
 READ, WRITE, HANGUP = select.EPOLLIN, select.EPOLLOUT, select.EPOLLHUP | select.EPOLLERR
 
 
@@ -34,6 +36,7 @@ class Loop:
         self._epoll = select.epoll()
         self._calls: dict[int, Callable[[int], None]] = {}
         self._timers: list[Timer] = []
+        self._sweep_at = _FEW
         self._signals: set[int] = set()
 
     def watch(self, fd: int, call: Callable[[int], None], events: int = READ) -> None:
@@ -53,6 +56,10 @@ class Loop:
     def at(self, when: float, call: Callable[[], None]) -> Timer:
         """Call at ``when``."""
         timer = Timer(when, call)
+        if len(self._timers) >= self._sweep_at:
+            # A cancelled one goes by itself when it comes to the front: with one that is due in a day, much later.
+            self._timers[:] = [known for known in self._timers if known.call is not None]
+            self._sweep_at = 2 * len(self._timers) + _FEW
         # Sorted by hand: there are few, the new one is mostly the last, and heapq is one more library to load.
         place = len(self._timers)
         while place and when < self._timers[place - 1].when:
@@ -95,9 +102,11 @@ class Loop:
             due = max(0.0, timers[0].when - time.monotonic())
             wait = due if wait < 0 else min(due, wait)
         calls = self._calls
-        for fd, events in self._epoll.poll(wait if wait >= 0 else None):
-            call = calls.get(fd)
-            if call is not None:
+        ready = self._epoll.poll(wait if wait >= 0 else None)
+        # Whose events these are is settled now: a call may close a descriptor, and another open its number again, while
+        # the first one's event still waits its turn here.
+        for events, fd, call in [(events, fd, calls.get(fd)) for fd, events in ready]:
+            if call is not None and calls.get(fd) is call:
                 call(events)
         if timers:
             now = time.monotonic()

@@ -8,12 +8,15 @@ from lading.errors import Conflict, LadingError, NotFound
 from lading.node import tree
 from lading.node.engine import engine_of
 from lading.node.records import REMOVING
-from lading.node.shop import alive, process_start
+from lading.node.shop import alive, process_start, send_signal
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from lading.node.model import PodRecord
     from lading.node.shop import Shop
+
+
+_SIGKILL = 9
 
 
 def collect(shop: Shop, record: PodRecord, *, volumes: bool, staged: bool = False) -> None:
@@ -128,8 +131,7 @@ def release(shop: Shop, record: PodRecord) -> None:
         try:
             handle = engine_of(shop, record).get(container.id)
         except NotFound:
-            if alive(container.pid, container.pid_start):
-                os.kill(container.pid, 9)
+            send_signal(shop.kernel, container.pid, container.pid_start, _SIGKILL)
             # Killed between claiming the id and writing its state: a bare directory, which is no container yet.
             tree.remove(f"{shop.roots.runtime}/{container.id}")
             continue
@@ -148,9 +150,7 @@ def release(shop: Shop, record: PodRecord) -> None:
     except OSError:
         pass
 
-    pause = holder.recorded_pause(shop, record.id)
-    if pause:
-        os.kill(pause, 9)
+    holder.kill_recorded_pause(shop, record.id)
     memory.unmount_all(shop, record.id)
     if failure is not None:
         raise failure

@@ -93,6 +93,9 @@ class PodRunner:
         self.size = (0, 0)
         self._on_first = on_first
         self.at_end: list[Callable[[], None]] = []
+        self.volumes_too = (
+            True  # anonymous ones go with a pod that is removed at its end, unless rm says otherwise
+        )
         #: Columns of the pod's row that the next change of its phase writes along.
         self.unsaved: set[str] = set()
         self._staged = False  # the record says that the pod is being removed
@@ -490,12 +493,12 @@ class PodRunner:
         if record.pod.spec.extras.remove:
             from lading.node import remove
 
-            remove.collect(self.shop, record, volumes=True, staged=self._staged)
+            remove.collect(self.shop, record, volumes=self.volumes_too, staged=self._staged)
         else:
             self.shop.records.update(
                 record, "phase", "reason", "message", "keeper_pid", "keeper_start", "keeper_socket"
             )
-        for call in self.at_end:
+        for call in list(self.at_end):
             call()
 
 

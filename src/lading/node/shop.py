@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from _weakref import ref
 
+from lading.errors import LadingError
 from lading.node.records import Records
 
 TYPE_CHECKING = False
@@ -164,6 +165,23 @@ def process_start(pid: int) -> int:
     finally:
         os.close(fd)
     return 0 if fields[0] in (b"Z", b"X") else int(fields[19])
+
+
+def send_signal(kernel: Kernel, pid: int, start: int, number: int) -> None:
+    """Signal a process if it still is the one that was ``pid`` when it started at ``start``, and nobody else."""
+    try:
+        pidfd = kernel.pidfd_open(pid)
+    except LadingError:
+        return
+    try:
+        if alive(
+            pid, start
+        ):  # looked at while the descriptor holds it: what it names cannot become another one now
+            kernel.pidfd_send_signal(pidfd, number)
+    except LadingError:
+        pass
+    finally:
+        os.close(pidfd)
 
 
 def alive(pid: int, start: int) -> bool:

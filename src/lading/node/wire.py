@@ -21,6 +21,7 @@ PACKET = 64 << 10
 #: The most that goes into one packet of a stream; a socket's buffer holds several.
 CHUNK = 32 << 10
 _FDS = 16
+_EADDRINUSE = 98
 _SOCKET = _socket.SOCK_SEQPACKET | _socket.SOCK_CLOEXEC
 
 
@@ -36,23 +37,32 @@ def _address(path: str) -> tuple[str, int]:
 def listen(path: str) -> _socket.socket:
     """A non-blocking listening socket at ``path``, replacing what a dead keeper left there.
 
-    The name appears when somebody listens: a caller between bind(2) and listen(2) would take the keeper for dead.
+    The name appears when somebody listens: a caller between bind(2) and listen(2) would take the keeper for dead. Only
+    its owner and root may connect, whatever the umask and wherever it is: who speaks to a keeper commands the machine.
     """
-    os.makedirs(os.path.dirname(path), 0o700, exist_ok=True)
     made = _socket.socket(_socket.AF_UNIX, _SOCKET | _socket.SOCK_NONBLOCK)
-    unborn = path + ".new"
-    address, fd = _address(unborn)
     try:
+        os.makedirs(os.path.dirname(path), 0o700, exist_ok=True)
+        # bind(2) gives the name the mode of the socket itself (unix_bind), less the umask: there is no moment before a chmod.
+        os.fchmod(made.fileno(), 0o600)
+        unborn = path + ".new"
+        address, fd = _address(unborn)
         try:
-            made.bind(address)
-        except OSError:
-            os.unlink(unborn)
-            made.bind(address)
-    finally:
-        if fd >= 0:
-            os.close(fd)
-    made.listen(128)
-    os.rename(unborn, path)
+            try:
+                made.bind(address)
+            except OSError as error:
+                if error.errno != _EADDRINUSE:
+                    raise
+                os.unlink(unborn)
+                made.bind(address)
+        finally:
+            if fd >= 0:
+                os.close(fd)
+        made.listen(128)
+        os.rename(unborn, path)
+    except OSError as error:
+        made.close()
+        raise LadingError(f"keeper's socket {path}: {error.strerror}") from None
     return made
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import time
 
@@ -25,4 +26,43 @@ def test_a_timer_may_set_another_one_that_is_already_due() -> None:
     loop.at(past, lambda: (called.append("first"), loop.at(past, lambda: called.append("second"))))  # type: ignore[func-returns-value]
     loop.run(lambda: len(called) == 2)
     assert called == ["first", "second"]
+    loop.close()
+
+
+def test_an_event_is_for_who_watched_the_descriptor_when_it_happened() -> None:
+    loop, called = Loop(), []
+    first, second = os.pipe2(os.O_CLOEXEC), os.pipe2(os.O_CLOEXEC)
+    silent = os.pipe2(os.O_CLOEXEC)
+
+    def swap(mine: int, other: int) -> None:
+        called.append("whoever comes first")
+        for fd in (mine, other):
+            loop.forget(fd)
+        os.dup2(
+            silent[0], other, inheritable=False
+        )  # closed, and its number is another's, who has nothing to read
+        loop.watch(other, lambda _events: called.append("somebody else's event"))
+
+    loop.watch(first[0], lambda _events: swap(first[0], second[0]))
+    loop.watch(second[0], lambda _events: swap(second[0], first[0]))
+    for pipe in (first, second):
+        os.write(pipe[1], b"x")
+    loop.turn()
+    loop.turn(0.0)
+    assert called == ["whoever comes first"]
+    loop.close()
+    for fd in (*first, *second, *silent):
+        os.close(fd)
+
+
+def test_cancelled_timers_are_not_kept_until_their_time_comes() -> None:
+    loop = Loop()
+    called: list[int] = []
+    for number in range(100):
+        loop.after(-1.0, lambda number=number: called.append(number))  # type: ignore[misc]
+    for _ in range(10_000):
+        loop.after(3600.0, lambda: None).cancel()
+    assert len(loop._timers) < 1000
+    loop.turn()
+    assert called == list(range(100))
     loop.close()
