@@ -9,7 +9,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-_ENOENT, _ENOTDIR, _EISDIR, _EPERM, _ELOOP = 2, 20, 21, 1, 40
+_ENOENT, _ENOTDIR, _ENAMETOOLONG, _ELOOP = 2, 20, 36, 40
+#: How many directories are held open at once, one inside the other.
+_DEEPEST = 100
 
 
 def sweep(path: str, directories: Sequence[str], files: Sequence[str]) -> None:
@@ -52,12 +54,16 @@ def remove(path: str) -> None:
     except FileNotFoundError:
         return
     try:
-        _remove(fd, name)
+        _remove(fd, name, -1, _DEEPEST)
     finally:
         os.close(fd)
 
 
-def _remove(parent: int, name: str) -> None:
+def _remove(parent: int, name: str, top: int, deeper: int) -> None:
+    """Remove ``name``. What is nested ``deeper`` levels below is lifted into ``top`` (-1: into ``name``), where its turn comes.
+
+    A container may nest directories deeper than Python recurses, and than a process may have descriptors.
+    """
     try:
         fd = os.open(name, _DIRECTORY, dir_fd=parent)
     except OSError as error:
@@ -65,23 +71,22 @@ def _remove(parent: int, name: str) -> None:
             return
         if error.errno not in (_ENOTDIR, _ELOOP):
             raise
-        try:
-            os.unlink(name, dir_fd=parent)
-        except FileNotFoundError:
-            pass
+        _unlink(parent, name)
         return
     try:
-        # The names first: a directory that is emptied while it is read may hide entries.
-        with os.scandir(fd) as entries:
-            found = [(entry.name, entry.is_dir(follow_symlinks=False)) for entry in entries]
-        for inner, is_directory in found:
-            if is_directory:
-                _remove(fd, inner)
-            else:
-                try:
-                    os.unlink(inner, dir_fd=fd)
-                except FileNotFoundError:
-                    pass
+        while True:
+            # The names first: a directory that is emptied while it is read may hide entries.
+            with os.scandir(fd) as entries:
+                found = [(entry.name, entry.is_dir(follow_symlinks=False)) for entry in entries]
+            for inner, is_directory in found:
+                if not is_directory:
+                    _unlink(fd, inner)
+                elif deeper:
+                    _remove(fd, inner, fd if top < 0 else top, deeper - 1)
+                else:
+                    os.rename(inner, f".{os.urandom(8).hex()}", src_dir_fd=fd, dst_dir_fd=top)
+            if top >= 0 or not any(is_directory for _, is_directory in found):
+                break
     finally:
         os.close(fd)
     try:
@@ -90,19 +95,30 @@ def _remove(parent: int, name: str) -> None:
         pass
 
 
-def size(path: str) -> int:
-    """Bytes on disk below ``path``."""
-    total = 0
+def _unlink(parent: int, name: str) -> None:
     try:
-        with os.scandir(path) as entries:
-            for entry in entries:
-                try:
-                    info = entry.stat(follow_symlinks=False)
-                except FileNotFoundError:
-                    continue
-                total += info.st_blocks * 512
-                if entry.is_dir(follow_symlinks=False):
-                    total += size(entry.path)
+        os.unlink(name, dir_fd=parent)
     except FileNotFoundError:
         pass
+
+
+def size(path: str) -> int:
+    """Bytes on disk below ``path``; what is nested deeper than a path can name is not counted."""
+    total = 0
+    waiting = [path]
+    while waiting:
+        directory = waiting.pop()
+        try:
+            with os.scandir(directory) as entries:
+                for entry in entries:
+                    try:
+                        info = entry.stat(follow_symlinks=False)
+                    except FileNotFoundError:
+                        continue
+                    total += info.st_blocks * 512
+                    if entry.is_dir(follow_symlinks=False):
+                        waiting.append(entry.path)
+        except OSError as error:
+            if error.errno not in (_ENOENT, _ENAMETOOLONG):
+                raise
     return total

@@ -26,7 +26,7 @@ def fill(directory: Path) -> None:
 
 def test_what_a_silent_container_leaves_is_swept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     fill(tmp_path / "p")
-    monkeypatch.setattr(tree, "_remove", lambda parent, name: pytest.fail("the long way was taken"))
+    monkeypatch.setattr(tree, "_remove", lambda *_: pytest.fail("the long way was taken"))
     remove._remove_files(str(tmp_path / "p"), record())
     assert os.listdir(tmp_path) == []
 
@@ -42,3 +42,20 @@ def test_whatever_else_is_there_goes_too(tmp_path: Path, name: str) -> None:
     remove._remove_files(str(tmp_path / "p"), record())
     remove._remove_files(str(tmp_path / "p"), record())
     assert os.listdir(tmp_path) == ["outside"] and os.listdir(tmp_path / "outside") == ["kept"]
+
+
+def test_directories_nested_deeper_than_descriptors_reach_are_counted_and_removed(tmp_path: Path) -> None:
+    top = tmp_path / "p"
+    top.mkdir()
+    fd = os.open(top, os.O_RDONLY)
+    for _ in range(3000):
+        for name in ("d", "beside"):
+            os.mkdir(name, dir_fd=fd)
+        inner = os.open("d", os.O_RDONLY, dir_fd=fd)
+        os.close(fd)
+        fd = inner
+    os.close(os.open("file", os.O_CREAT, dir_fd=fd))
+    os.close(fd)
+    assert tree.size(str(top)) >= 0
+    tree.remove(str(top))
+    assert os.listdir(tmp_path) == []
