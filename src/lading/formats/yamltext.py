@@ -80,16 +80,25 @@ def _integer(loader: Any, node: Any) -> int:
 
 
 def _float(loader: Any, node: Any) -> float:
-    text = node.value.lower()
-    if "inf" in text or "nan" in text:
+    made = float(node.value.lower().replace(".inf", "inf").replace(".nan", "nan"))
+    if made - made != 0.0:
         raise yaml.constructor.ConstructorError(
-            None, None, f"{node.value} is not a number that JSON has", None
+            None, None, f"{node.value[:40]} is not a number that JSON has", None
         )
-    return float(text)
+    return made
+
+
+def _refused(loader: Any, node: Any) -> object:
+    line = node.start_mark.line + 1
+    raise yaml.constructor.ConstructorError(
+        None, None, f"line {line}: the tag {node.tag[:80]!r} is not of a value that JSON has", None
+    )
 
 
 _Loader.add_constructor(_TAG + "int", _integer)
 _Loader.add_constructor(_TAG + "float", _float)
+for _name in ("binary", "timestamp", "omap", "pairs", "set"):
+    _Loader.add_constructor(_TAG + _name, _refused)
 
 
 def documents(data: bytes, *, what: str) -> list[object]:
@@ -108,7 +117,7 @@ def documents(data: bytes, *, what: str) -> list[object]:
         made = [d for d in yaml.load_all(text, Loader=_Loader) if d is not None]
     except yaml.YAMLError as error:
         raise InvalidInput(f"{what}: {_said(error)}", reason="syntax") from None
-    except (ValueError, OverflowError, TypeError) as error:
+    except (ValueError, OverflowError, TypeError, KeyError) as error:  # a tag that its value does not fit
         raise InvalidInput(f"{what}: {error}", reason="syntax") from None
     for document in made:
         if _spread(document, {}, what) > _NODES:

@@ -43,7 +43,9 @@ def test_merge_keys_and_anchors_work() -> None:
     [
         ("a: 1\na: 2", "given twice"), ("a: [1", "line"), ("a: !!python/object:os.system {}", "tag"), ("a: !x 1", "tag"),
         ("a: .inf", "JSON"), ("a: .nan", "JSON"), ("a: &x [*x]", "itself"), ("\x00", "f"), ("a:\n\t- b", "line"),
-        ("? [1, 2]\n: x", "unhashable"),
+        ("? [1, 2]\n: x", "unhashable"), ("a: 1e400", "JSON"), ("a: -.inf", "JSON"), ("a: !!bool maybe", "f"),
+        ("a: !!set {b}", "line 1: the tag"), ("a: !!binary aGk=", "JSON"), ("a: !!timestamp 2001-01-01", "JSON"),
+        ("a: !!omap [b: 1]", "JSON"), ("a: !!int x", "f"),
     ],
 )  # fmt: skip
 def test_what_is_no_manifest_is_refused_with_the_place(text: str, why: str) -> None:
