@@ -102,7 +102,7 @@ class KernelError(LadingError):
 
 
 class CommandNotExecutable(LadingError):
-    """The container's command exists but cannot be executed (EACCES, ENOEXEC, a directory)."""
+    """The container's command exists but cannot be executed (EACCES, ENOEXEC, a directory), or not in its working directory."""
 
     reason = "not-executable"
     exit_status = 126

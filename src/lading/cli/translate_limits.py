@@ -53,6 +53,8 @@ def limits(options: Mapping[str, Any], container: Container) -> None:
     extras.memory_swappiness = _within(options, "memory-swappiness", 0, 100)
     extras.pids_limit = _within(options, "pids-limit", -1, 4194304)
     extras.cpu_shares = _within(options, "cpu-shares", 0, 262144) or None
+    if extras.cpu_shares == 1:
+        raise InvalidInput("--cpu-shares is from 2 to 262144")
     extras.cpu_period = _within(options, "cpu-period", 0, 1000000) or None
     if extras.cpu_period and extras.cpu_period < 1000:
         raise InvalidInput("--cpu-period is from 1000 to 1000000 microseconds")

@@ -149,8 +149,13 @@ def enter_directory(kernel: Kernel, path: str) -> bool:
     except KernelError as error:
         if error.errno == 13:
             return False
-        raise InvalidInput(f"process.cwd: {path}: {os.strerror(error.errno)}") from None
+        raise _cannot_enter(path, error) from None
     return True
+
+
+def _cannot_enter(path: str, error: KernelError) -> CommandNotExecutable:
+    """As Docker: the command is there, and cannot be executed there."""
+    return CommandNotExecutable(f"working directory {path}: {os.strerror(error.errno)}")
 
 
 def settle_in_directory(kernel: Kernel, path: str, entered: bool) -> None:
@@ -162,7 +167,7 @@ def settle_in_directory(kernel: Kernel, path: str, entered: bool) -> None:
         try:
             kernel.chdir(path)
         except KernelError as error:
-            raise InvalidInput(f"process.cwd: {path}: {os.strerror(error.errno)}") from None
+            raise _cannot_enter(path, error) from None
     if not _inside_root(kernel):
         raise InvalidInput(
             f"process.cwd: {path} lies outside the container's root",

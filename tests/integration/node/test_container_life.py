@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 import pytest
 
-from lading.errors import CommandNotFound, Conflict, InvalidInput, NotFound
+from lading.errors import CommandNotExecutable, CommandNotFound, Conflict, InvalidInput, NotFound
 from lading.formats.pod import BindMount, Container, EnvVar, Pod
 from lading.node import Changes, ExecRequest, Node, Stdio
 from lading.node.session import pump
@@ -94,6 +94,9 @@ def test_exec_runs_beside_and_gives_its_own_exit_code(node: Node, one: Make) -> 
     assert (session.wait(), got) == (5, b"hello\n77\n")
     with pytest.raises(CommandNotFound):
         node.exec("host", ExecRequest(command=["nosuch"]))
+    for where, why in (("/nosuch", "No such file"), ("/bin/busybox", "Not a directory")):
+        with pytest.raises(CommandNotExecutable, match=f"{where}: {why}"):
+            node.exec("host", ExecRequest(command=["true"], working_dir=where))
 
 
 def test_terminal_session_has_a_size_and_ends_with_the_exit_code(node: Node, one: Make) -> None:

@@ -211,6 +211,7 @@ MISTAKES: list[tuple[list[str], str]] = [
     (["--memory-swap", "1g"], "needs --memory"), (["-m", "64m", "--memory-swap", "32m"], "counts both"),
     (["-m", "64m", "--memory-reservation", "128m"], "more than"), (["--memory-swappiness", "101"], "0 to 100"),
     (["--cpu-period", "10"], "1000"), (["--cpu-quota", "10"], "1000"), (["--blkio-weight", "5"], "10 to 1000"),
+    (["--cpu-shares", "1"], "2 to 262144"),
     (["--oom-score-adj", "5000"], "1000"), (["--cpuset-cpus", "a"], "--cpuset-cpus"), (["--cpuset-cpus", "3-1"], "--cpuset-cpus"),
     (["--ulimit", "nofile"], "no value"), (["--ulimit", "what=1"], "'what'"), (["--ulimit", "nofile=x"], "number"),
     (["--ulimit", "nofile=5:1"], "above"), (["--cap-add", "FLY"], "FLY"), (["--security-opt", "what=1"], "unknown"),
