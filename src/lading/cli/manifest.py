@@ -51,8 +51,7 @@ def read(path: str) -> Manifest:
     for where, pod in pods:
         pod.spec.extras.sources = [s for s in found.sources if _names(pod, s)]
         try:
-            found.pods.append((pod, admit(pod)))
-            default(pod)
+            found.pods.append((pod, admit(default(pod))))
         except LadingError as error:
             error.message = f"{where}: {error.message}"
             raise

@@ -16,6 +16,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from lading.formats.pod import DNSConfig, Pod, PodSecurityContext, PodSpec
     from lading.formats.podvolumes import Volume
+    from lading.formats.schema import Record
 
 __all__ = ["NO_EFFECT", "REFUSED", "VOLUME_SOURCES", "Problem", "Refused", "admit", "default"]
 
@@ -100,14 +101,26 @@ def admit(pod: Pod) -> list[str]:
     return report.notes
 
 
+#: Fields of a probe in which 0 means that nothing was said.
+_PROBE_DEFAULTS = ("timeout_seconds", "period_seconds", "success_threshold", "failure_threshold")
+
+
 def default(pod: Pod) -> Pod:
-    """Fill in what the API server would, in place: container ports on the host network, requests out of limits.
+    """Fill in what the API server would, in place: container ports on the host network, requests out of limits, and what is empty.
 
     One default differs: without ``imagePullPolicy`` an image that is here is used, also when its tag is ``latest``.
     """
     spec = pod.spec
+    _fill(spec, "restart_policy", "dns_policy")
     for container in (*spec.init_containers, *spec.containers):
+        _fill(container, "termination_message_path", "termination_message_policy")
+        for probe in (container.startup_probe, container.liveness_probe, container.readiness_probe):
+            if probe is not None:
+                _fill(probe, *_PROBE_DEFAULTS)
+                if probe.http_get is not None:
+                    _fill(probe.http_get, "scheme")
         for port in container.ports:
+            _fill(port, "protocol")
             if spec.host_network and port.host_port == 0 and not spec.extras.container:
                 port.host_port = port.container_port
         resources = container.resources
@@ -117,6 +130,13 @@ def default(pod: Pod) -> Pod:
         if not container.image_pull_policy:
             container.image_pull_policy = "IfNotPresent"
     return pod
+
+
+def _fill(record: Record, *fields: str) -> None:
+    """Give fields that are empty or 0 their default: templates write those where they have nothing to say."""
+    for field in fields:
+        if getattr(record, field) in ("", 0):
+            setattr(record, field, getattr(type(record), field))
 
 
 def _metadata(pod: Pod, report: Report) -> None:

@@ -5,6 +5,8 @@ Source: the Kubernetes API reference, core/v1 Container, and the rules its serve
 
 from __future__ import annotations
 
+import posixpath
+
 from lading.errors import InvalidInput
 from lading.formats import quantity
 from lading.formats.capnames import NAMES as CAPABILITIES
@@ -28,6 +30,8 @@ if TYPE_CHECKING:
     from lading.formats.podvolumes import VolumeMount
 
 _ID_MAX = 2**31 - 1
+#: Bytes of a gRPC service's name: one more would need a longer form of its length.
+SERVICE_LIMIT = 127
 _RULES_MAX, _CODES_MAX = 20, 255
 
 
@@ -231,11 +235,12 @@ def _mounts(pod: Pod, container: Container, path: str, report: Report) -> None:
             report.bad(f"{here}.name", f"no volume is called {mount.name!r}")
         if not mount.mount_path.startswith("/") or ":" in mount.mount_path:
             report.bad(f"{here}.mountPath", f"{mount.mount_path!r} is not an absolute path without ':'")
-        elif mount.mount_path.rstrip("/") == "":
+        elif (place := posixpath.normpath("/" + mount.mount_path.lstrip("/"))) == "/":
             report.bad(f"{here}.mountPath", "may not be /")
-        if mount.mount_path in targets:
+        elif place in targets:
             report.bad(f"{here}.mountPath", f"{mount.mount_path!r} is mounted twice")
-        targets.add(mount.mount_path)
+        else:
+            targets.add(place)
         _sub_path(mount, here, report)
         _propagation(container, mount, here, report)
 
@@ -284,6 +289,8 @@ def _probe(probe: Probe, kind: str, path: str, ports: set[str], report: Report) 
         _port_of(probe.tcp_socket.port, f"{path}.tcpSocket.port", ports, report)
     if probe.grpc is not None:
         report.within(f"{path}.grpc.port", probe.grpc.port, 1, 65535)
+        if len(probe.grpc.service.encode()) > SERVICE_LIMIT:
+            report.unsupported(f"{path}.grpc.service", f"names beyond {SERVICE_LIMIT} bytes")
         if probe.grpc.mode:
             report.unsupported(f"{path}.grpc.mode", "gRPC probes speak plain HTTP/2")
     report.within(f"{path}.initialDelaySeconds", probe.initial_delay_seconds, 0)
@@ -392,8 +399,8 @@ def profiles(seccomp: object, apparmor: object, path: str, report: Report) -> No
             report.bad(f"{here}.localhostProfile", "required with type Localhost")
         elif kind != "Localhost" and local:
             report.bad(f"{here}.localhostProfile", f"does not go with type {kind}")
-        elif ".." in local.split("/"):
-            report.bad(f"{here}.localhostProfile", "may not contain '..'")
+        elif local.startswith("/") or ".." in local.split("/"):
+            report.bad(f"{here}.localhostProfile", f"{local[:80]!r} is not a relative path without '..'")
         if field == "appArmorProfile" and kind != "Unconfined":
             report.unsupported(f"{here}.type", "AppArmor profiles are not set: containers run Unconfined")
 

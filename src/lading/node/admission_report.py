@@ -70,9 +70,7 @@ class Report:
         if value is not None and not least <= value <= most:
             self.bad(
                 path,
-                f"{value} is not from {least} to {most}"
-                if most < 2**31 - 1
-                else f"{value} is less than {least}",
+                f"{value} is less than {least}" if value < least else f"{value} is not from {least} to {most}",
             )
 
     def label(self, path: str, name: str) -> bool:

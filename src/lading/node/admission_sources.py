@@ -66,10 +66,15 @@ def _is_env_name(name: str) -> bool:
     return bool(name) and name.isascii() and name.isprintable() and "=" not in name
 
 
-def _there(pod: Pod, kind: str, name: str, optional: bool, path: str, report: Report) -> bool:
-    """Whether the ConfigMap or Secret is beside the Pod; a problem when it is not and must be."""
+def _there(
+    pod: Pod, kind: str, name: str, optional: bool, path: str, report: Report, *, field: str = "name"
+) -> bool:
+    """Whether the ConfigMap or Secret that ``field`` names is beside the Pod; a problem when it is not and must be."""
+    if not name:
+        report.bad(f"{path}.{field}", "required field is missing")
+        return False
     if not is_subdomain(name):
-        report.bad(f"{path}.name", f"{name[:80]!r} is not the name of a {kind}")
+        report.bad(f"{path}.{field}", f"{name[:80]!r} is not the name of a {kind}")
         return False
     if sources.find(pod, kind, name) is not None:
         return True
@@ -134,7 +139,16 @@ def written(pod: Pod, volume: Volume, path: str, report: Report) -> None:
         here, secret = f"{path}.secret", volume.secret
         report.within(f"{here}.defaultMode", secret.default_mode, 0, 0o777)
         _user(secret.default_user, f"{here}.defaultUser", report)
-        _keys(pod, sources.SECRET, secret.secret_name, secret.items, bool(secret.optional), here, report)
+        _keys(
+            pod,
+            sources.SECRET,
+            secret.secret_name,
+            secret.items,
+            bool(secret.optional),
+            here,
+            report,
+            field="secretName",
+        )
     if volume.downward_api is not None:
         here = f"{path}.downwardAPI"
         report.within(f"{here}.defaultMode", volume.downward_api.default_mode, 0, 0o777)
@@ -175,9 +189,17 @@ def _projected(pod: Pod, volume: Volume, path: str, report: Report) -> None:
 
 
 def _keys(
-    pod: Pod, kind: str, name: str, items: list[KeyToPath], optional: bool, path: str, report: Report
+    pod: Pod,
+    kind: str,
+    name: str,
+    items: list[KeyToPath],
+    optional: bool,
+    path: str,
+    report: Report,
+    *,
+    field: str = "name",
 ) -> None:
-    there = _there(pod, kind, name, optional, path, report)
+    there = _there(pod, kind, name, optional, path, report, field=field)
     source = sources.find(pod, kind, name) if there else None
     for index, item in enumerate(items):
         here = f"{path}.items[{index}]"

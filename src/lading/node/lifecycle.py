@@ -28,8 +28,7 @@ def admitted(pod: Pod) -> Pod:
     if not pod.spec.extras.container:
         from lading.node import admission
 
-        admission.admit(pod)
-        admission.default(pod)
+        admission.admit(admission.default(pod))
     return pod
 
 

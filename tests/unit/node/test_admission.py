@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from lading.formats.pod import Pod
+from lading.formats.pod import Container, Pod
 from lading.node.admission import Refused, admit, default
 
 GOOD: dict[str, Any] = {
@@ -163,6 +163,13 @@ INVALID: list[tuple[str, object, str]] = [
      "spec.containers[0].restartPolicy"),
     ("spec/hostnameOverride", "Not_a_name", "spec.hostnameOverride"),
     ("spec/securityContext/fsGroup", -5, "spec.securityContext.fsGroup"),
+    ("spec/volumes/0", {"name": "scratch", "secret": {}}, "spec.volumes[0].secret.secretName"),
+    ("spec/volumes/0", {"name": "scratch", "secret": {"secretName": "a b"}}, "spec.volumes[0].secret.secretName"),
+    (f"{C}/volumeMounts/0/mountPath", "/a/..", "spec.containers[0].volumeMounts[0].mountPath"),
+    (f"{C}/volumeMounts", [{"name": "scratch", "mountPath": "/a"}, {"name": "host", "mountPath": "/a/"}],
+     "spec.containers[0].volumeMounts[1].mountPath"),
+    (f"{C}/securityContext/seccompProfile", {"type": "Localhost", "localhostProfile": "/etc/x"},
+     "spec.containers[0].securityContext.seccompProfile.localhostProfile"),
 ]  # fmt: skip
 
 
@@ -195,6 +202,7 @@ UNSUPPORTED: list[tuple[str, object, str]] = [
     (f"{C}/lifecycle/preStop", {"tcpSocket": {"port": 1}}, "spec.containers[0].lifecycle.preStop.tcpSocket"),
     (f"{C}/securityContext/appArmorProfile", {"type": "RuntimeDefault"},
      "spec.containers[0].securityContext.appArmorProfile.type"),
+    (f"{C}/livenessProbe", {"grpc": {"port": 1, "service": "x" * 128}}, "spec.containers[0].livenessProbe.grpc.service"),
     (f"{C}/securityContext/procMount", "Unmasked", "spec.containers[0].securityContext.procMount"),
     (f"{C}/securityContext/seLinuxOptions", {"level": "s0"}, "spec.containers[0].securityContext.seLinuxOptions"),
 ]  # fmt: skip
@@ -271,3 +279,32 @@ def test_a_container_made_by_run_passes_without_kubernetes_rules() -> None:
     pod = changed(("metadata/name", "My_Container.1"))
     pod.spec.extras.container = True
     assert admit(pod) == []
+
+
+def test_what_is_empty_has_its_default_before_it_is_judged() -> None:
+    pod = changed(
+        ("spec/restartPolicy", ""),
+        ("spec/dnsPolicy", ""),
+        (f"{C}/terminationMessagePath", ""),
+        (f"{C}/terminationMessagePolicy", ""),
+        (f"{C}/ports/0/protocol", ""),
+        (f"{C}/livenessProbe/httpGet/scheme", ""),
+        (f"{C}/livenessProbe/timeoutSeconds", 0),
+        (f"{C}/livenessProbe/periodSeconds", 0),
+        (f"{C}/livenessProbe/successThreshold", 0),
+        (f"{C}/livenessProbe/failureThreshold", 0),
+    )
+    assert admit(default(pod)) == [] and pod == default(changed())
+
+
+def test_containers_on_the_hosts_network_may_not_have_one_port() -> None:
+    ports = [{"containerPort": 80}]
+    second = {"name": "second", "image": "busybox", "ports": ports}
+    pod = changed(("spec/hostNetwork", True), (f"{C}/ports", ports))
+    pod.spec.containers.append(Container.decode(second))
+    assert "spec.containers[1].ports[0].hostPort" in problems(default(pod))
+
+
+def test_a_number_that_is_too_large_is_not_said_to_be_too_small() -> None:
+    with pytest.raises(Refused, match="99999999999 is not from 1 to"):
+        admit(changed(("spec/activeDeadlineSeconds", 99999999999)))
