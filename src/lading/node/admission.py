@@ -106,7 +106,7 @@ _PROBE_DEFAULTS = ("timeout_seconds", "period_seconds", "success_threshold", "fa
 
 
 def default(pod: Pod) -> Pod:
-    """Fill in what the API server would, in place: container ports on the host network, requests out of limits, and what is empty.
+    """Fill in what the API server would, in place: ports on the host network, requests out of limits, and what is empty.
 
     One default differs: without ``imagePullPolicy`` an image that is here is used, also when its tag is ``latest``.
     """

@@ -70,7 +70,9 @@ class Report:
         if value is not None and not least <= value <= most:
             self.bad(
                 path,
-                f"{value} is less than {least}" if value < least else f"{value} is not from {least} to {most}",
+                f"{value} is less than {least}"
+                if value < least
+                else f"{value} is not from {least} to {most}",
             )
 
     def label(self, path: str, name: str) -> bool:

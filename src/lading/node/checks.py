@@ -211,8 +211,11 @@ class Checks:
         handler = lifecycle.post_start if verb == "post_start" else lifecycle.pre_stop
         assert handler is not None
         unit = running.unit
+        pid = running.record.pid
 
         def done(success: bool, text: str) -> None:
+            if running.record.pid != pid:
+                return  # its container has ended, and the next one waits for a hook of its own
             runner = self.runner
             from lading.node.runner import note_readiness
 

@@ -55,10 +55,14 @@ class _Root:
         if alive(made.pid, made.pid_start):
             try:
                 self.fd = os.open(f"/proc/{made.pid}/root", _DIRECTORY)
-                return
             except OSError:
                 if alive(made.pid, made.pid_start):
                     raise
+            else:
+                # Ended meanwhile, its number may have become a process of the host's, whose root is the host's.
+                if alive(made.pid, made.pid_start):
+                    return
+                os.close(self.fd)
         _, rootfs = _rootfs(shop, record, made)
         if not rootfs.lower:
             self.fd = os.open(rootfs.upper, _DIRECTORY)
@@ -238,7 +242,8 @@ def into(shop: Shop, reference: str, path: str, stream: BinaryIO, *, archive: bo
             with tarfile.open(fileobj=stream, mode="r|") as source:
                 for entry in source:
                     _place(root, target, source, entry, owners=archive)
-        except tarfile.TarError as error:
+        except (tarfile.TarError, ValueError, OverflowError) as error:
+            # Names with NUL, owners and devices beyond what the kernel has: whoever wrote it made no tar of files.
             raise InvalidInput(f"cp to {reference}:{path}: not a tar stream: {error}") from None
         except OSError as error:
             if error.errno in (_ENOSPC, _EDQUOT):

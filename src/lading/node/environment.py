@@ -76,6 +76,13 @@ def environment(
     for text in image_env:
         name, _, value = text.partition("=")
         values[name] = value
+    values.update(declared(pod, container, facts))
+    values.setdefault("HOME", home or "/")
+    return values
+
+
+def declared(pod: Pod, container: Container, facts: Facts) -> dict[str, str]:
+    """The variables of ``envFrom`` and ``env``, later over earlier: all that ``$(NAME)`` of command and arguments can mean."""
     own: dict[str, str] = {}
     if container.env_from:
         from lading.node import sources
@@ -89,9 +96,7 @@ def environment(
         else:
             # Only what the container itself declared before may be referred to, as in Kubernetes.
             own[variable.name] = expand(variable.value, own)
-    values.update(own)
-    values.setdefault("HOME", home or "/")
-    return values
+    return own
 
 
 def source(wanted: EnvVarSource, pod: Pod, container: Container, facts: Facts, what: str) -> str | None:

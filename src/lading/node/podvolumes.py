@@ -93,9 +93,7 @@ def _sub_path_of(
         return wanted.sub_path
     from lading.node import environment
 
-    values = environment.environment(
-        record.pod, container, [], hostname=around.hostname, home="", facts=around.facts
-    )
+    values = environment.declared(record.pod, container, around.facts)
     missing: list[str] = []
     sub = environment.expand(wanted.sub_path_expr, values, missing)
     if missing:
@@ -187,13 +185,17 @@ def volume_source(
     if volume.empty_dir is not None:
         if volume.empty_dir.medium == "Memory":
             return spec_mounts.Source("bind", f"{shop.memory_directory(record.id)}/{volume.name}")
-        path = f"{shop.pod_directory(record.id)}/volumes/{volume.name}"
+        directory = f"{shop.pod_directory(record.id)}/volumes"
+        path = f"{directory}/{volume.name}"
         if not os.path.isdir(path):
-            os.makedirs(path)
+            # With its name once it is whole: a kill in between would leave one that only root may write to.
+            part = f"{directory}/.{volume.name}"
+            os.makedirs(part, exist_ok=True)
             mode = volume.empty_dir.mode
-            os.chmod(path, 0o777 if mode is None else mode)
+            os.chmod(part, 0o777 if mode is None else mode)
             if fs_group is not None:
-                own(path, fs_group)
+                own(part, fs_group)
+            os.rename(part, path)
         return spec_mounts.Source("bind", path)
     if volume.host_path is not None:
         return spec_mounts.Source("bind", _host_path(volume))
@@ -259,6 +261,10 @@ def own(path: str, group: int) -> None:
                 os.close(fd)
     except OSError as error:
         raise LadingError(f"volume {path}: giving it to group {group}: {error.strerror}") from None
+    except RecursionError:
+        raise LadingError(
+            f"volume {path}: giving it to group {group}: its directories are nested too deeply"
+        ) from None
 
 
 def _everything(path: str) -> Iterator[tuple[str, int]]:
@@ -278,10 +284,8 @@ def _host_path(volume: Volume) -> str:
     assert wanted is not None
     path, kind = wanted.path, wanted.type
     try:
-        if kind == "DirectoryOrCreate" and not os.path.lexists(path):
-            os.makedirs(path, 0o755)
-        elif kind == "FileOrCreate" and not os.path.lexists(path):
-            os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644))
+        if kind.endswith("OrCreate") and not os.path.lexists(path):
+            _make_host_path(path, directory=kind == "DirectoryOrCreate")
         info = os.stat(path)
     except OSError as error:
         raise InvalidInput(f"volume {volume.name}: hostPath {path}: {error.strerror}") from None
@@ -290,6 +294,20 @@ def _host_path(volume: Volume) -> str:
     if check is not None and not check(info.st_mode):
         raise InvalidInput(f"volume {volume.name}: hostPath {path} is not of type {kind}")
     return path
+
+
+def _make_host_path(path: str, *, directory: bool) -> None:
+    """An empty file or directory with the modes that the API promises, whatever the umask; another pod may be faster."""
+    mode = 0o755 if directory else 0o644
+    try:
+        if directory:
+            os.makedirs(os.path.dirname(path.rstrip("/")), exist_ok=True)
+            os.mkdir(path, mode)
+        else:
+            os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode))
+    except FileExistsError:
+        return
+    os.chmod(path, mode)
 
 
 def sub_path(shop: Shop, volume: str, sub: str, *, make: bool = True) -> int:
@@ -303,7 +321,10 @@ def sub_path(shop: Shop, volume: str, sub: str, *, make: bool = True) -> int:
         raise InvalidInput(f"subPath {sub!r} must be relative and stay inside its volume")
     from lading.kernel.paths import make_directory_inside, open_inside
 
-    root = os.open(volume, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        root = os.open(volume, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except NotADirectoryError:
+        raise InvalidInput(f"subPath {sub!r}: {volume} is no directory, so nothing is in it") from None
     try:
         try:
             found = open_inside(shop.kernel, root, sub)

@@ -269,8 +269,16 @@ def _identity(pod: Pod, container: Container, config: RunConfig, layers: list[st
         if shared.fs_group is not None:
             supplemental.append(shared.fs_group)
         merge = shared.supplemental_groups_policy != "Strict"
+    named = container.extras.user or config.user
+    if non_root and run_as_user is None and named.partition(":")[0] and not users.is_number(named):
+        # What a name means is the image's to say, so it proves nothing: the kubelet refuses it, too.
+        raise InvalidInput(
+            f"container {container.name}: runAsNonRoot is set, and the image's user {named!r} is a name, not a number",
+            hint="set runAsUser",
+            reason="runs-as-root",
+        )
     identity = users.resolve(
-        container.extras.user or config.user,
+        named,
         lambda path: layered.read(layers, path),
         run_as_user=run_as_user,
         run_as_group=run_as_group,

@@ -125,7 +125,8 @@ class PodRunner:
         """Take the network and start what comes first. Errors go to ``on_first`` and end the pod."""
         try:
             self._open_pod()
-        except LadingError as error:
+        except (LadingError, OSError) as caught:
+            error = _as_ours(caught) if isinstance(caught, OSError) else caught
             self._first(error)
             self.record.message = str(error)
             self.sequence.failed = True
@@ -256,13 +257,16 @@ class PodRunner:
             self.checking.watch_health(running, check)
 
     def _launch(self, running: Running) -> None:
-        ready = prepare.surroundings(
-            self.shop, self.record, running.record, running.container, self.attachment
-        )
         try:
-            self._give_birth(running, ready)
-        finally:
-            ready.around.close()
+            ready = prepare.surroundings(
+                self.shop, self.record, running.record, running.container, self.attachment
+            )
+            try:
+                self._give_birth(running, ready)
+            finally:
+                ready.around.close()
+        except OSError as error:
+            raise _as_ours(error) from None
 
     def _give_birth(self, running: Running, ready: prepare.Ready) -> None:
         made, container = running.record, running.container
@@ -328,7 +332,6 @@ class PodRunner:
 
     def _start_failed(self, running: Running, error: LadingError) -> None:
         made = running.record
-        made.state = EXITED
         made.exit_code = error.exit_status
         made.error = made.message = str(error)
         made.reason = "StartError"
@@ -336,10 +339,14 @@ class PodRunner:
         made.pid = made.pid_start = 0
         self.error = error
         self.sequence.exited(running.unit, error.exit_status, time.monotonic(), by_user=self.record.single)
+        again = running.unit.due is not None and not self.sequence.stopping
+        made.state = RESTARTING if again else EXITED
         self.shop.records.save(
             self.record, made, "die", {"exitCode": str(error.exit_status), "error": str(error)}
         )
         if not self.started:
+            if again and not error.hint:
+                error.hint = f"it is tried again until `lading pod rm -f {self.record.name}`"
             self._first(error)
 
     def on_first(self, call: Callable[[LadingError | None], None]) -> None:
@@ -500,6 +507,15 @@ class PodRunner:
             )
         for call in list(self.at_end):
             call()
+
+
+def _as_ours(error: OSError) -> LadingError:
+    """What the kernel said of a file (a full disk, a volume's path that is no directory), as one line of ours.
+
+    Past here it would end the keeper of a pod, and of all pods where the keeper has more than one.
+    """
+    where = f"{error.filename}: " if error.filename else ""
+    return LadingError(f"{where}{error.strerror or error}")
 
 
 def note_readiness(record: PodRecord, running: Running) -> bool:

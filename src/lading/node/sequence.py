@@ -159,6 +159,8 @@ class Sequence:
                 self._end(unit, now, self.grace, "PostStartHookError")
         elif unit.state == ENDING and verb == "pre_stop":
             unit.hook = ""
+            if unit.kill_at is not None:
+                unit.kill_at = max(unit.kill_at, now + EXTRA_GRACE)
 
     def exited(self, unit: Unit, code: int, now: float, *, by_user: bool = False) -> None:
         """Its process has ended (or could not be started) with ``code``. ``by_user``: it was asked to, so no restart."""
@@ -256,6 +258,8 @@ class Sequence:
     def _start(self, unit: Unit, now: float, out: list[Action]) -> None:
         if unit.due is not None and unit.due <= now:
             unit.state = STARTING
+            # Also of a start that fails: else it would be a death after the long life of the run before.
+            unit.started_at = now
             out.append(Action("start", unit))
 
     def _probe(self, unit: Unit, now: float, out: list[Action]) -> None:
@@ -332,7 +336,9 @@ class Sequence:
     def phase(self) -> str:
         """Kubernetes' phase."""
         if self.done:
-            bad = self.failed or any(unit.exit_code for unit in self.units if unit.kind == MAIN)
+            # Stopped before its main containers had their turn, it has not done what it was for.
+            bad = not self.initialized or self.failed
+            bad = bad or any(unit.exit_code for unit in self.units if unit.kind == MAIN)
             return "Failed" if bad else "Succeeded"
         if any(unit.kind == MAIN and unit.state != WAITING for unit in self.units):
             return "Running"

@@ -171,7 +171,7 @@ def build(pod: Pod, container: Container, image: RunConfig, around: Surroundings
         pod, container, image.env, hostname=around.hostname, home=identity.home, facts=around.facts
     )
     bounding = capabilities(context, privileged)
-    args = command(container, image, values)
+    args = command(container, image, environment.declared(pod, container, around.facts))
     if around.init:
         args = ["/dev/init", "--", *args]
     process = Process(
@@ -230,7 +230,9 @@ def _mounts(container: Container, around: Surroundings, privileged: bool, read_o
 
 
 def _linux(pod: Pod, container: Container, around: Surroundings, privileged: bool) -> Linux:
-    resources = spec_resources.resources(container, swap_accounting=around.swap_accounting)
+    resources = spec_resources.resources(
+        container, swap_accounting=around.swap_accounting, weighed=not pod.spec.extras.container
+    )
     resources.devices = spec_resources.device_rules(privileged=privileged)
     for rule in container.extras.device_cgroup_rules:
         resources.devices.append(spec_resources.parse_device_rule(rule))

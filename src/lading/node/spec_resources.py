@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from lading.formats.pod import Container
 
 PERIOD = 100_000
+#: The kernel's least weight of a group (v1); v2's is computed from it.
+LEAST_SHARES = 2
 #: No limit, as RLIM_INFINITY.
 UNLIMITED = 2**64 - 1
 #: (type, major, minor, access) that every container may use; the nodes themselves are made by the runtime.
@@ -60,8 +62,12 @@ def parse_device_rule(rule: str) -> DeviceCgroup:
     )
 
 
-def resources(container: Container, *, swap_accounting: bool = False) -> Resources:
-    """Cgroup values without the device filter. ``swap_accounting``: the kernel can limit memory plus swap."""
+def resources(container: Container, *, swap_accounting: bool = False, weighed: bool = False) -> Resources:
+    """Cgroup values without the device filter. ``swap_accounting``: the kernel can limit memory plus swap.
+
+    ``weighed``: who asks for no CPU gets the least weight, as the kubelet gives it; else a container that asks for a tenth of
+    one would come after those that ask for nothing. A limit of 0 is none.
+    """
     made = Resources()
     extras = container.extras
     given = container.resources
@@ -74,20 +80,24 @@ def resources(container: Container, *, swap_accounting: bool = False) -> Resourc
         for name in [*limits, *requests]:
             if name not in ("cpu", "memory", "ephemeral-storage"):
                 raise Unsupported(f"container {container.name}: resource {name} is not supported")
-        if "cpu" in limits:
+        cores = quantity.nanos(limits.get("cpu", 0))
+        if cores:
             # Nanocores: --cpus 0.01 is finer than a millicore.
             cpu.period = PERIOD
-            cpu.quota = max(1000, quantity.nanos(limits["cpu"]) * PERIOD // 10**9)
+            cpu.quota = max(1000, cores * PERIOD // 10**9)
         wanted = requests.get("cpu")
         if wanted is not None:
-            cpu.shares = max(2, quantity.millis(wanted) * 1024 // 1000)
-        if "memory" in limits:
-            memory.limit = quantity.units(limits["memory"])
+            cpu.shares = max(LEAST_SHARES, quantity.millis(wanted) * 1024 // 1000)
+        bytes_ = quantity.units(limits.get("memory", 0))
+        if bytes_:
+            memory.limit = bytes_
             if swap_accounting:
                 # Docker's habit where nothing is said: as much swap again.
                 memory.swap = extras.memory_swap if extras.memory_swap else 2 * memory.limit
             elif extras.memory_swap:
                 memory.swap = extras.memory_swap
+    if weighed and cpu.shares is None:
+        cpu.shares = LEAST_SHARES
     if extras.oom_kill_disable:
         memory.disable_oom_killer = True
     if extras.cpu_shares is not None:

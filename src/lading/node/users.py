@@ -72,7 +72,8 @@ def resolve(
 def _user(name: str, read: Reader) -> tuple[int, int, str, str]:
     number = _number(name)
     for login, uid, gid, home in _users(read("/etc/passwd")):
-        if login == name or uid == number:
+        # A number is never a name: runAsUser 1000 must not become root because the image calls its root "1000".
+        if login == name if number is None else uid == number:
             return uid, gid, home, login
     if number is None:
         raise InvalidInput(f"user {name!r} has no entry in the image's /etc/passwd", hint="give a number")
@@ -97,15 +98,25 @@ def _number(text: str) -> int | None:
     return int(text)
 
 
+def _is_id(text: str) -> bool:
+    """Whether a field of the image's files is a number the kernel has: one beyond would wrap around, to root's among others."""
+    return text.isascii() and text.isdigit() and len(text) <= 10 and int(text) <= _LARGEST
+
+
+def is_number(user: str) -> bool:
+    """Whether ``NAME[:GROUP]`` names its user by number."""
+    return _is_id(user.partition(":")[0])
+
+
 def _users(data: bytes) -> Iterator[tuple[str, int, int, str]]:
     for line in data.decode("utf-8", "replace").split("\n"):
         fields = line.split(":")
-        if len(fields) >= 6 and fields[2].isdigit() and fields[3].isdigit():
+        if len(fields) >= 6 and _is_id(fields[2]) and _is_id(fields[3]):
             yield fields[0], int(fields[2]), int(fields[3]), fields[5]
 
 
 def _groups(data: bytes) -> Iterator[tuple[str, int, list[str]]]:
     for line in data.decode("utf-8", "replace").split("\n"):
         fields = line.split(":")
-        if len(fields) >= 3 and fields[2].isdigit():
+        if len(fields) >= 3 and _is_id(fields[2]):
             yield fields[0], int(fields[2]), fields[3].strip().split(",") if len(fields) > 3 else []

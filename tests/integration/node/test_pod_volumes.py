@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from lading.errors import InvalidInput
+from lading.errors import InvalidInput, LadingError
 from lading.formats.pod import Pod
-from lading.node import Node
+from lading.node import Node, Stdio
 
 pytestmark = pytest.mark.root
 GROUP = 4321
@@ -170,6 +170,7 @@ def test_parts_of_volumes_leave_no_descriptor_in_the_keeper(node: Node) -> None:
         ({"hostPath": {"path": "{tmp}", "type": "CharDevice"}}, {}, "is not of type CharDevice"),
         ({"hostPath": {"path": "{tmp}", "type": "BlockDevice"}}, {}, "is not of type BlockDevice"),
         ({"hostPath": {"path": "/dev/null", "type": "Directory"}}, {}, "is not of type Directory"),
+        ({"hostPath": {"path": "/etc/passwd", "type": "File"}}, {"subPath": "x"}, "is no directory"),
         ({"emptyDir": {}}, {"subPathExpr": "$(NOWHERE)"}, "there is no variable NOWHERE"),
     ],
 )
@@ -207,3 +208,49 @@ def test_host_paths_are_made_or_taken_by_their_type(node: Node, tmp_path: Path) 
     assert code == 0 and len(said) == len(kinds)
     assert stat.S_IMODE(os.stat(tmp_path / "a" / "b").st_mode) == 0o755
     assert stat.S_IMODE(os.stat(tmp_path / "f").st_mode) == 0o644
+
+
+def test_host_paths_are_made_with_their_modes_whatever_the_umask(node: Node, tmp_path: Path) -> None:
+    tmp_path.chmod(0o755)
+    before = os.umask(0o077)
+    try:
+        volumes = [
+            {"name": "d", "hostPath": {"type": "DirectoryOrCreate", "path": str(tmp_path / "d")}},
+            {"name": "f", "hostPath": {"type": "FileOrCreate", "path": str(tmp_path / "f")}},
+        ]
+        pod = Pod.decode(
+            {
+                "metadata": {"name": "masked"},
+                "spec": {
+                    "restartPolicy": "Never",
+                    "hostNetwork": True,
+                    "volumes": volumes,
+                    "containers": [_sh("main", "true", *({"name": n, "mountPath": f"/{n}x"} for n in "df"))],
+                },
+            }
+        )
+        assert node.run(pod, Stdio(stdin=-1, stdout=-1, stderr=-1)) == 0
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE(os.stat(tmp_path / "d").st_mode) == 0o755
+    assert stat.S_IMODE(os.stat(tmp_path / "f").st_mode) == 0o644
+
+
+def test_an_empty_directory_that_a_kill_left_half_made_is_made_whole(
+    node: Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from lading.node import podvolumes
+
+    def killed(path: str, group: int) -> None:
+        raise LadingError("as if killed here")
+
+    mount = {"name": "v", "mountPath": "/v"}
+    fields = {"volumes": [{"name": "v", "emptyDir": {}}], "securityContext": {"fsGroup": GROUP}}
+    with monkeypatch.context() as patch:
+        patch.setattr(podvolumes, "own", killed)
+        with pytest.raises(LadingError, match="as if killed"):
+            _run(node, "half", _sh("main", "stat -c '%a %g' /v", mount), **fields)
+    node.start("half")
+    node.wait("half")
+    _until(lambda: node.inspect("half").keeper_pid == 0)
+    assert [line.text.decode() for line in node.logs("half")] == [f"2777 {GROUP}"]

@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
-from lading.errors import Conflict
+from lading.errors import Conflict, InvalidInput, LadingError, NotFound
 from lading.formats.pod import Pod
 from lading.node import Node
 from lading.node.model import ContainerRecord
@@ -278,3 +279,77 @@ def test_what_starts_together_runs_when_the_command_returns(node: Node) -> None:
     node.run_detached(_pod("together", [_sh(name, "sleep 100") for name in names]))
     assert [_of(node, "together", name).state for name in names] == ["running"] * len(names)
     node.remove("together", force=True)
+
+
+def test_a_pod_whose_container_cannot_start_is_tried_again_and_can_be_removed(
+    node: Node, tmp_path: Path
+) -> None:
+    missing = tmp_path / "missing"
+    mount = [{"name": "v", "mountPath": "/v"}]
+    pod = _pod(
+        "patient",
+        [_sh("x", "exec sleep 1000", volumeMounts=mount)],
+        restartPolicy="Always",
+        volumes=[{"name": "v", "hostPath": {"path": str(missing), "type": "Directory"}}],
+    )
+    with pytest.raises(InvalidInput, match="No such file") as caught:
+        node.run_detached(pod)
+    assert "lading pod rm -f patient" in caught.value.hint
+    assert _of(node, "patient", "x").state == "restarting"
+    missing.mkdir()
+    _until(lambda: _of(node, "patient", "x").state == "running")
+    missing.rmdir()
+    node.remove("patient", force=True)
+    with pytest.raises(InvalidInput):
+        node.run_detached(pod)
+    node.remove("patient", force=True)
+    with pytest.raises(NotFound):
+        node.inspect("patient")
+
+
+def test_what_the_kernel_says_of_a_file_ends_no_keeper(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
+    from lading.node import podvolumes
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device", "/somewhere")
+
+    monkeypatch.setattr(podvolumes, "mounts", full)
+    pod = _pod(
+        "full",
+        [_sh("x", "true", volumeMounts=[{"name": "v", "mountPath": "/v"}])],
+        volumes=[{"name": "v", "emptyDir": {}}],
+    )
+    with pytest.raises(LadingError, match="/somewhere: No space left on device"):
+        node.run_detached(pod)
+    _until(lambda: node.inspect("full").keeper_pid == 0)
+    assert (node.inspect("full").phase, _of(node, "full", "x").reason) == ("Failed", "StartError")
+    monkeypatch.setattr(podvolumes, "own_claims", full)
+    with pytest.raises(LadingError, match="/somewhere"):
+        node.start("full")
+    _until(lambda: node.inspect("full").keeper_pid == 0)
+    assert node.inspect("full").reason == "SandboxFailed"
+
+
+def test_a_hook_of_a_run_that_is_over_says_nothing_of_the_next(node: Node) -> None:
+    script = "[ -e /been ] && exec sleep 1000; touch /been; sleep 0.3; exit 1"
+    hook = {
+        "postStart": {
+            "exec": {"command": ["sh", "-c", "[ -e /hooked ] || { touch /hooked; exec sleep 1000; }"]}
+        }
+    }
+    node.run_detached(_pod("hooks", [_sh("x", script, lifecycle=hook)], restartPolicy="Always"))
+    _until(lambda: _of(node, "hooks", "x").restarts == 1 and _of(node, "hooks", "x").up)
+    assert (_of(node, "hooks", "x").restarts, _of(node, "hooks", "x").message) == (1, "")
+    node.remove("hooks", force=True)
+
+
+@pytest.mark.parametrize(("user", "words"), [("nobody", "is a name"), ("", "as root"), ("0:0", "as root")])
+def test_a_user_that_need_not_be_root_is_a_number(node: Node, user: str, words: str) -> None:
+    node.run_detached(_pod("base", [_sh("x", "true")]))
+    node.wait("base")
+    node.commit("base", "named:1", changes=[f"USER {user}"] if user else [])
+    pod = _pod("careful", [_sh("x", "id")], securityContext={"runAsNonRoot": True})
+    pod.spec.containers[0].image = "named:1"
+    with pytest.raises(InvalidInput, match=words) as caught:
+        node.run_detached(pod)
+    assert caught.value.reason == "runs-as-root"

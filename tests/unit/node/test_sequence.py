@@ -202,3 +202,28 @@ def test_every_history_keeps_the_laws(moves: list[str], policy: str) -> None:
                 sequence.exited(action.unit, 137, now)
         now += 1.0
     assert sequence.done and sequence.wake(now) is None
+
+
+def test_a_start_that_fails_after_a_long_life_is_not_tried_again_at_once_for_ever() -> None:
+    tape = Tape(_unit("x", MAIN, "Always")).at(0).at(0, "up x").at(700, "exit x 1").at(700, "exit x 125")
+    tape.at(709).at(710).at(710, "exit x 125").at(729).at(730)
+    assert tape.lines[2:] == [
+        "700: start x",
+        "700: -",
+        "709: -",
+        "710: start x",
+        "710: -",
+        "729: -",
+        "730: start x",
+    ]
+
+
+def test_a_pre_stop_hook_that_ends_late_leaves_two_seconds() -> None:
+    tape = Tape(_unit("x", lifecycle=Lifecycle(pre_stop=_HOOK)), grace=10)
+    tape.at(0).at(0, "up x").at(5, "stop -").at(14.5, "hook x pre_stop ok").at(15).at(16.5)
+    assert tape.lines[2:] == ["5: pre_stop x", "14.5: terminate x", "15: -", "16.5: kill x"]
+
+
+def test_a_pod_stopped_before_its_main_containers_began_has_failed() -> None:
+    tape = Tape(_unit("a", INIT), _unit("x")).at(0).at(0, "up a").at(1, "stop -").at(2, "exit a 0")
+    assert tape.lines[-1] == "2: - [Failed]"

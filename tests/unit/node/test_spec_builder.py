@@ -255,3 +255,29 @@ def test_only_the_pods_words_are_expanded() -> None:
     made = _build(container, RunConfig(entrypoint=["sh", "-c", "echo $(A) $$"]))
     assert made.process is not None
     assert made.process.args == ["sh", "-c", "echo $(A) $$", "1"]
+
+
+def test_only_what_the_pod_declares_is_expanded_in_commands() -> None:
+    container = Container(name="c", command=["$(IMG)", "$(PATH)", "$(B)"], env=[EnvVar(name="B", value="b")])
+    made = _build(container, RunConfig(env=["IMG=i"]))
+    assert made.process is not None and made.process.args == ["$(IMG)", "$(PATH)", "b"]
+
+
+def test_a_number_is_never_a_users_name_and_one_beyond_the_kernels_is_nobody() -> None:
+    hostile = b"1000:x:0:0::/root:/bin/sh\nwrap:x:4294967296:0::/:/bin/sh\nweb:x:33:4294967296::/:/bin/sh\n"
+    found = resolve("", lambda path: hostile if path == "/etc/passwd" else b"", run_as_user=1000)
+    assert found.uid == 1000
+    for name in ("wrap", "web"):
+        with pytest.raises(InvalidInput):
+            resolve(name, lambda path: hostile if path == "/etc/passwd" else b"")
+
+
+def test_a_limit_of_nothing_is_no_limit_and_who_asks_for_nothing_weighs_least() -> None:
+    container = Container(name="c", resources=ResourceRequirements(limits={"cpu": "0", "memory": 0}))
+    made = spec_resources.resources(container, swap_accounting=True)
+    assert made.cpu is None and made.memory is None
+    weighed = spec_resources.resources(container, weighed=True)
+    assert weighed.cpu is not None and weighed.cpu.shares == 2
+    linux = _build(Container(name="c")).linux
+    assert linux is not None and linux.resources is not None and linux.resources.cpu is not None
+    assert linux.resources.cpu.shares == 2
