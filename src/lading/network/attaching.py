@@ -117,6 +117,7 @@ def _namespace(request: AttachRequest) -> tuple[int, Netlink]:
     """A new namespace, or the one given, with the request's sysctls set; and a socket that speaks to it."""
 
     def prepare() -> Netlink:
+        br.refuse_advertisements()
         for key, value in request.sysctls.items():
             if not key.startswith("net.") or ".." in key or "/../" in key:
                 raise InvalidInput(f"sysctl {key} does not belong to the network namespace")

@@ -45,7 +45,13 @@ def make_bridge(host: Netlink, network: Network) -> list[str]:
     for gateway, subnet in zip(network.gateways, network.subnets, strict=True):
         prefix = int(subnet.partition("/")[2])
         batch.append(rt.address_add(index, ad.pack(gateway), prefix, ok=(_EEXIST,)))
-    host.run([*batch, rt.link_set(index, up=True)])
+    if batch:
+        host.run(batch)
+    # Pods must not tell the host its routes (CVE-2020-13401), nor speak for another bridge's.
+    _set_if_there(f"ipv6/conf/{name}/accept_ra", "0")
+    _set_if_there(f"ipv6/conf/{name}/disable_ipv6", "0" if six else "1")
+    set_sysctl(f"ipv4/conf/{name}/rp_filter", "1")
+    host.run([rt.link_set(index, up=True)])
     # Answers to connections made to 127.0.0.1 come back through the bridge (the guard chain keeps others out).
     set_sysctl(f"ipv4/conf/{name}/route_localnet", "1")
     return [] if network.internal else enable_forwarding(six)
@@ -73,6 +79,17 @@ def read_sysctl(key: str) -> str:
         return os.read(descriptor, 256).decode().strip()
     finally:
         os.close(descriptor)
+
+
+def refuse_advertisements() -> None:
+    """Have interfaces that are yet to come to this namespace take no routes and addresses from their neighbours' word."""
+    _set_if_there("ipv6/conf/default/accept_ra", "0")
+
+
+def _set_if_there(key: str, value: str) -> None:
+    """Write a value that a kernel without IPv6 does not have."""
+    if os.path.exists(_SYS + key):
+        set_sysctl(key, value)
 
 
 def set_sysctl(key: str, value: str) -> None:

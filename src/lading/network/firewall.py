@@ -3,6 +3,12 @@
 One table of family ``inet`` for each root. Its rules never change: what comes and goes are elements of its sets and
 maps, so a thousand networks or published ports cost a packet one hash look-up. docs/networking.md explains how it
 stands beside the host's own firewall.
+
+``guard`` keeps out what lies about where it comes from or goes to. Pods reach nothing of the host's loopback by the
+bridge's ``route_localnet``. IPv6 has no ``rp_filter`` (bridges have it for IPv4), so a source that is not reached by the bridge
+it came from is refused here. A gateway's name server is asked by its own bridge alone. And ``prerouting`` leaves
+127.0.0.0/8 as it is: translating it would carry a neighbour's packet to a port that was published for this host alone past
+the kernel's own check for such addresses (martians), which comes later.
 """
 
 from __future__ import annotations
@@ -16,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 #: Which shape of table ``_TABLE`` is. Raise it with every change there: a table of another shape is then built anew.
-SCHEMA = "1"
+SCHEMA = "2"
 
 #: Protocol numbers (RFC 5237).
 PROTOCOLS = {"tcp": 6, "udp": 17, "sctp": 132}
@@ -37,6 +43,9 @@ map everywhere6 { type inet_proto . inet_service : ipv6_addr . inet_service; }
 chain guard {
     type filter hook prerouting priority raw; policy accept;
     iifname @bridges ip daddr 127.0.0.0/8 drop
+    iifname @bridges ip6 saddr != :: fib saddr . iif oif missing drop
+    iifname != "lo" meta l4proto { tcp, udp } th dport 53 ip daddr @names4 fib daddr . iif type != local drop
+    iifname != "lo" meta l4proto { tcp, udp } th dport 53 ip6 daddr @names6 fib daddr . iif type != local drop
 }
 chain forward {
     type filter hook forward priority filter; policy accept;
@@ -58,6 +67,7 @@ chain publish {
 }
 chain prerouting {
     type nat hook prerouting priority dstnat; policy accept;
+    ip daddr 127.0.0.0/8 return
     fib daddr type local jump publish
 }
 chain output {

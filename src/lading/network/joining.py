@@ -150,6 +150,8 @@ class Plan:
     def carry_out(self, indexes: dict[str, int]) -> None:
         """Interfaces in, ports over, interfaces out, default route, resolver."""
         networks, request, after = self.networks, self.request, self.after
+        # A container that made its namespace itself, for loopback alone, did not.
+        netns.inside(request.namespace, br.refuse_advertisements)
         with netns.open_route(request.namespace) as inner:
             made = []
             for interface in after.interfaces:
