@@ -78,10 +78,15 @@ def format_stamp(seconds: float) -> bytes:
 def files(path: str) -> list[str]:
     """The log's files that exist, oldest first."""
     found = []
-    number = 1
-    while os.path.exists(f"{path}.{number}"):
-        found.append(f"{path}.{number}")
+    number = missing = 0
+    # A keeper that was killed while it moved them on left one number out.
+    while missing < 2:
         number += 1
+        if os.path.exists(f"{path}.{number}"):
+            found.append(f"{path}.{number}")
+            missing = 0
+        else:
+            missing += 1
     found.reverse()
     if os.path.exists(path):
         found.append(path)
@@ -104,62 +109,158 @@ def read(
     ``follow`` keeps reading, across rotations, until it returns False and everything written before was read; it is
     asked every ``poll`` seconds.
     """
-    lower = format_stamp(since) if since else b""
-    upper = format_stamp(until) if until else b""
-    opened = _open_all(path)
+    reader = Reader(path, since=since, until=until, tail=tail, container=container)
     try:
-        starts = _tail_starts(opened, tail) if tail >= 0 else [0] * len(opened)
-        for index, fd in enumerate(opened):
-            start = max(starts[index], _first_at(fd, lower) if lower else 0)
-            last = index == len(opened) - 1
-            if last and follow is not None:
-                opened[index] = -1
-                yield from _follow(path, fd, start, upper, follow, container, poll)
+        while True:
+            going = (
+                follow is not None and follow()
+            )  # before reading: what was written before it said no is still read
+            quiet = True
+            for lines in reader.batches(follow is not None):
+                quiet = False
+                yield from lines
+            if not going or reader.over():
                 return
-            for raw in _lines(fd, start):
-                if upper and raw[:_STAMP] > upper:
-                    return
-                line = parse_line(raw, container)
-                if line is not None:
-                    yield line
-        if not opened and follow is not None:
-            yield from _follow(path, -1, 0, upper, follow, container, poll)
+            if quiet:
+                time.sleep(poll)
     finally:
-        for fd in opened:
+        reader.close()
+
+
+class Reader:
+    """A place in a log, from which it is read on, from file to file. The arguments are those of :func:`read`."""
+
+    def __init__(
+        self, path: str, *, since: float = 0.0, until: float = 0.0, tail: int = -1, container: str = ""
+    ) -> None:
+        self.path = path
+        self.container = container
+        self._upper = format_stamp(until) if until else b""
+        self._over = False
+        self._fd = -1
+        self._offset = 0
+        self._rest = b""
+        opened = _open_all(path)
+        starts = _tail_starts(opened, tail) if tail >= 0 else [0] * len(opened)
+        if since:
+            stamp = format_stamp(since)
+            starts = [max(start, _first_at(fd, stamp)) for fd, start in zip(opened, starts, strict=True)]
+        #: The files after the present one, and where to begin in each.
+        self._ahead = list(zip(opened, starts, strict=True))
+
+    def over(self) -> bool:
+        """Whether ``until`` has come: nothing that is written from now on is wanted."""
+        return self._over or bool(self._upper and format_stamp(time.time()) > self._upper)
+
+    def batches(self, on: bool) -> Iterator[list[LogLine]]:
+        """What has been written, some lines at a time; with ``on`` also into files that were begun after this one.
+
+        Between two batches it can be left, and gone on with later. A torn last record is left for then, too.
+        """
+        while not self._over:
+            if self._fd < 0 and not self._next():
+                if not on or not self._begin():
+                    return
+                continue
+            # Asked before the last read of this file: nothing is written to it once there is a newer one.
+            more = bool(self._ahead) or (on and self._look_ahead())
+            for block in self._blocks():
+                lines, self._over = self._lines(block)
+                yield lines
+                if self._over:
+                    return
+            if not more:
+                return
+            os.close(self._fd)
+            self._fd = -1
+
+    def lines(self) -> Iterator[LogLine]:
+        """What has been written, to be read to its end."""
+        for batch in self.batches(False):
+            yield from batch
+
+    def _lines(self, block: list[bytes]) -> tuple[list[LogLine], bool]:
+        """Those that are wanted, and whether a later one is there."""
+        found: list[LogLine] = []
+        for raw in block:
+            if self._upper and raw[:_STAMP] > self._upper:
+                return found, True
+            line = parse_line(raw, self.container)
+            if line is not None:
+                found.append(line)
+        return found, False
+
+    def _next(self) -> bool:
+        if not self._ahead:
+            return False
+        self._fd, self._offset = self._ahead.pop(0)
+        self._rest = b""
+        return True
+
+    def _begin(self) -> bool:
+        """Whether a log that did not exist does now."""
+        self._ahead = [(fd, 0) for fd in _open_all(self.path)]
+        return bool(self._ahead)
+
+    def _look_ahead(self) -> bool:
+        """Whether the present file has been moved away, for one or more that were begun meanwhile."""
+        ours = os.fstat(self._fd).st_ino
+        try:
+            if os.stat(self.path).st_ino == ours:
+                return False
+        except FileNotFoundError:
+            return False  # removed with its pod, or at this moment about to be there again
+        after = _open_all(self.path)
+        inodes = [os.fstat(fd).st_ino for fd in after]
+        # Ours may have been dropped as the oldest: then the next one is the oldest that is left.
+        place = inodes.index(ours) + 1 if ours in inodes else 0
+        for fd in after[:place]:
+            os.close(fd)
+        self._ahead = [(fd, 0) for fd in after[place:]]
+        return bool(self._ahead)
+
+    def _blocks(self) -> Iterator[list[bytes]]:
+        if os.fstat(self._fd).st_size < self._offset:
+            self._offset, self._rest = 0, b""  # truncated in place: a log of a single file
+        while block := os.pread(self._fd, _BLOCK, self._offset):
+            self._offset += len(block)
+            lines = (self._rest + block).split(b"\n")
+            self._rest = lines.pop()
+            yield lines
+
+    def close(self) -> None:
+        """Give the descriptors back."""
+        for fd in (self._fd, *(fd for fd, _ in self._ahead)):
             if fd >= 0:
                 os.close(fd)
+        self._fd, self._ahead = -1, []
 
 
 def _open_all(path: str) -> list[int]:
     """Descriptors of all files, oldest first, taken while no rotation happened in between."""
-    for _ in range(8):
-        names = files(path)
+    opened: list[int] = []
+    for _ in range(100):
+        for fd in opened:
+            os.close(fd)
         opened = []
+        names = files(path)
         try:
             for name in names:
                 opened.append(os.open(name, os.O_RDONLY | os.O_CLOEXEC))
         except FileNotFoundError:
-            pass
-        else:
-            inodes = {os.fstat(fd).st_ino for fd in opened}
-            if len(inodes) == len(opened) and files(path) == names:
-                return opened
-        for fd in opened:
-            os.close(fd)
-    return []
+            continue
+        inodes = {os.fstat(fd).st_ino for fd in opened}
+        if len(inodes) == len(opened) and files(path) == names and _newest(path, opened):
+            break
+        time.sleep(0.001)
+    return opened
 
 
-def _lines(fd: int, start: int) -> Iterator[bytes]:
-    """Whole lines from ``start``; a torn last one is left out."""
-    rest = b""
-    while True:
-        block = os.pread(fd, _BLOCK, start)
-        if not block:
-            return
-        start += len(block)
-        lines = (rest + block).split(b"\n")
-        rest = lines.pop()
-        yield from lines
+def _newest(path: str, opened: list[int]) -> bool:
+    try:
+        return not opened or os.stat(path).st_ino == os.fstat(opened[-1]).st_ino
+    except FileNotFoundError:
+        return True  # killed, or at this moment, between two moves
 
 
 def _first_at(fd: int, stamp: bytes) -> int:
@@ -234,54 +335,3 @@ def _tail_start(fd: int, size: int, tail: int) -> tuple[int, int]:
 def _is_part(line: bytes) -> bool:
     head = line[_STAMP : _STAMP + 12].split(b" ", 3)
     return len(head) > 2 and head[2] == b"P"
-
-
-def _follow(
-    path: str, fd: int, offset: int, upper: bytes, follow: Callable[[], bool], container: str, poll: float
-) -> Iterator[LogLine]:
-    rest = b""
-    try:
-        while True:
-            going = follow()  # asked before reading: what was written before it said no is still read
-            moved = False
-            if fd < 0:
-                try:
-                    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-                    offset = 0
-                except FileNotFoundError:
-                    pass
-            else:
-                moved = _rotated(path, fd)  # likewise asked before the last read of the old file
-                size = os.fstat(fd).st_size
-                if size < offset:
-                    offset, rest = 0, b""  # truncated in place: a log of a single file
-            quiet = True
-            while fd >= 0 and (block := os.pread(fd, _BLOCK, offset)):
-                quiet = False
-                offset += len(block)
-                lines = (rest + block).split(b"\n")
-                rest = lines.pop()
-                for raw in lines:
-                    if upper and raw[:_STAMP] > upper:
-                        return
-                    line = parse_line(raw, container)
-                    if line is not None:
-                        yield line
-            if moved:
-                os.close(fd)
-                fd, rest = -1, b""
-                continue
-            if not going or (upper and format_stamp(time.time()) > upper):
-                return
-            if quiet:
-                time.sleep(poll)
-    finally:
-        if fd >= 0:
-            os.close(fd)
-
-
-def _rotated(path: str, fd: int) -> bool:
-    try:
-        return os.stat(path).st_ino != os.fstat(fd).st_ino
-    except FileNotFoundError:
-        return False

@@ -29,14 +29,17 @@ class LogWriter:
         self._second = -1
         self._prefix = b""
         self._size = 0
+        self._torn = False  # the file ends within a record
         try:
-            self._fd = self._open(0)
+            self._fd = self._open(self.path, 0)
             self._size = os.fstat(self._fd).st_size
+            # A keeper that is killed within write(2) may have written a part of it.
+            self._torn = self._size > 0 and os.pread(self._fd, 1, self._size - 1) != b"\n"
         except FileNotFoundError:
             self._fd = -1  # made with the first line: many containers say nothing
 
-    def _open(self, create: int = os.O_CREAT) -> int:
-        return os.open(self.path, os.O_WRONLY | create | os.O_APPEND | os.O_CLOEXEC, 0o600)
+    def _open(self, path: str, create: int = os.O_CREAT) -> int:
+        return os.open(path, os.O_RDWR | create | os.O_APPEND | os.O_CLOEXEC, 0o600)
 
     def write(self, stream: str, data: bytes, now: int) -> None:
         """Add what ``stream`` (``stdout``, ``stderr``) produced at ``now`` (nanoseconds since the epoch)."""
@@ -81,42 +84,58 @@ class LogWriter:
     def _append(self, data: bytes, records: int, now: int) -> None:
         if self._size and self._size + len(data) > self.max_size:
             self._rotate()
+        before = b"\n" if self._torn else b""  # readers leave out what does not begin as a record does
         if self.lost:
-            note = (
-                self._heads("stderr", now)[0] + b"[%d log lines were lost: the disk was full]\n" % self.lost
-            )
-            data = note + data
+            before += self._heads("stderr", now)[0]
+            before += b"[%d log lines were lost: the disk was full]\n" % self.lost
         try:
             if self._fd < 0:
-                self._fd = self._open()
-            written = os.write(self._fd, data)
+                self._fd = self._open(self.path)
+            written = os.write(self._fd, before + data)
         except OSError:
             self.lost += records
             return
         self._size += written
-        if written < len(data):
-            # A disk that filled up in the middle of a batch: end the torn record so that the next one starts a line.
-            self.lost += data.count(b"\n", written)
-            try:
-                os.ftruncate(self._fd, self._size - written + data.rfind(b"\n", 0, written) + 1)
-                self._size = os.fstat(self._fd).st_size
-            except OSError:
-                pass
-        else:
-            self.lost = 0
+        self._torn = False
+        if written >= len(before):
+            self.lost = 0  # that is said
+        if written < len(before) + len(data):
+            # A disk that filled up in the middle of a batch.
+            self.lost += data.count(b"\n", max(0, written - len(before)))
+            self._cut((before + data)[:written])
+
+    def _cut(self, tail: bytes) -> None:
+        """The file ends with ``tail``: take back what is no whole record."""
+        whole = tail.rfind(b"\n") + 1
+        self._torn = whole < len(tail)
+        try:
+            os.ftruncate(self._fd, self._size - len(tail) + whole)
+        except OSError:
+            return
+        self._size -= len(tail) - whole
+        self._torn = False
 
     def _rotate(self) -> None:
         try:
             if self.max_files == 1:
                 os.ftruncate(self._fd, 0)
             else:
-                for number in range(self.max_files - 1, 1, -1):
-                    if os.path.exists(f"{self.path}.{number - 1}"):
-                        os.rename(f"{self.path}.{number - 1}", f"{self.path}.{number}")
-                os.rename(self.path, f"{self.path}.1")
-                fresh = self._open()
+                # First what a full disk or table of descriptors may refuse: without it, nothing is moved.
+                fresh = self._open(f"{self.path}.new")
+                try:
+                    self._move()
+                except OSError:
+                    os.close(fresh)
+                    raise
                 os.close(self._fd)
                 self._fd = fresh
-            self._size = 0
         except OSError:
-            self._size = 0  # try again one file's size later; until then the log grows rather than lose lines
+            pass  # tried again one file's size later; until then the log grows rather than lose lines
+        self._size = 0
+
+    def _move(self) -> None:
+        for number in range(self.max_files - 1, 1, -1):
+            if os.path.exists(f"{self.path}.{number - 1}"):
+                os.rename(f"{self.path}.{number - 1}", f"{self.path}.{number}")
+        os.rename(self.path, f"{self.path}.1")
+        os.rename(f"{self.path}.new", self.path)

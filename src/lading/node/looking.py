@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from lading.node.model import ContainerRecord, Event, LogLine, PodRecord
     from lading.node.shop import Shop
 
+#: Batches (of at most 64 KiB) that are read of each log before those of all are put in order.
+_ROUND = 16
+
 
 def refresh(record: PodRecord) -> PodRecord:
     """Correct what a record says when the keeper that would have is gone. Nothing is written."""
@@ -77,6 +80,8 @@ def logs(
     record, targets = _targets(shop, reference)
     if previous:
         return _previous(shop, record, targets, since, until, tail)
+    if follow and len(targets) > 1:
+        return _merge_live(shop, record, targets, since, until, tail)
     going = _still_going(shop, record) if follow else None
     streams = [
         logfile.read(
@@ -91,8 +96,6 @@ def logs(
     ]
     if len(streams) == 1:
         return streams[0]
-    if follow:
-        return _merge_live(shop, record, targets, since, until, tail)
     from heapq import merge
 
     return merge(*streams, key=lambda line: line.stamp)
@@ -159,31 +162,36 @@ def _merge_live(
     until: float,
     tail: int,
 ) -> Iterator[LogLine]:
-    """Several logs followed at once: rounds of what is new in each, sorted by time within a round."""
+    """Several logs followed at once: what there is in order of time, then rounds of what is new, each sorted by time."""
+    from heapq import merge
+    from itertools import islice
+
     from lading.node import logfile
 
     going = _still_going(shop, record)
-    last = dict.fromkeys([t.name for t in targets], "")
-    first = True
-    while True:
-        more = going()
-        fresh: list[LogLine] = []
-        for target in targets:
-            seen = last[target.name]
-            after = since if first else (logfile.parse_stamp(seen) or since if seen else since)
-            count = tail if first else -1
-            for line in logfile.read(
-                shop.log_path(record, target), since=after, until=until, tail=count, container=target.name
-            ):
-                if line.stamp > seen:
-                    fresh.append(line)
-        for line in sorted(fresh, key=lambda item: item.stamp):
-            last[line.container] = line.stamp
-            yield line
-        first = False
-        if not more:
-            return
-        time.sleep(0.1)
+    readers = [
+        logfile.Reader(
+            shop.log_path(record, target), since=since, until=until, tail=tail, container=target.name
+        )
+        for target in targets
+    ]
+    try:
+        yield from merge(*(reader.lines() for reader in readers), key=lambda line: line.stamp)
+        while True:
+            more = going()
+            fresh: list[LogLine] = []
+            for reader in readers:
+                for batch in islice(reader.batches(True), _ROUND):
+                    fresh += batch
+            yield from sorted(fresh, key=lambda line: line.stamp)
+            if fresh:
+                continue
+            if not more or all(reader.over() for reader in readers):
+                return
+            time.sleep(0.1)
+    finally:
+        for reader in readers:
+            reader.close()
 
 
 # -- processes and numbers -----------------------------------------------------------------------------------------

@@ -353,3 +353,14 @@ def test_a_user_that_need_not_be_root_is_a_number(node: Node, user: str, words: 
     with pytest.raises(InvalidInput, match=words) as caught:
         node.run_detached(pod)
     assert caught.value.reason == "runs-as-root"
+
+
+def test_following_several_containers_misses_no_line_and_tells_none_twice(node: Node) -> None:
+    script = "seq 20000; sleep 0.3; seq 20001 40000"
+    node.run_detached(_pod("flood", [_sh(name, script) for name in ("a", "b", "c")]))
+    found: dict[str, list[bytes]] = {"a": [], "b": [], "c": []}
+    for line in node.logs("flood", follow=True):
+        found[line.container].append(line.text)
+    expected = [b"%d" % number for number in range(1, 40001)]
+    assert {name: lines == expected for name, lines in found.items()} == dict.fromkeys(found, True)
+    node.remove("flood", force=True)

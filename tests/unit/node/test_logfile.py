@@ -146,3 +146,156 @@ def test_a_log_is_made_with_its_first_line(path, tmp_path):
     silent = LogWriter(str(tmp_path / "other"))
     silent.close(4)
     assert not (tmp_path / "other").exists()
+
+
+def write_through(monkeypatch, *limits):
+    """Have the next writes take only so many bytes (0: none), as a disk that is filling up does."""
+    real, left = os.write, list(limits)
+
+    def write(fd, data):
+        if not left:
+            return real(fd, data)
+        limit = left.pop(0)
+        if not limit:
+            raise OSError(28, "No space left on device")
+        return real(fd, data[:limit])
+
+    monkeypatch.setattr(os, "write", write)
+
+
+RECORD = len(b"2023-11-14T22:13:20.000000000Z stdout F ")
+
+
+def test_lines_lost_to_a_full_disk_are_counted_once(path, monkeypatch):
+    writer = LogWriter(path)
+    note = len(b"2023-11-14T22:13:20.000000000Z stderr F [2 log lines were lost: the disk was full]\n")
+    write_through(monkeypatch, 0, note + RECORD + len(b"three\n") + RECORD, 0)
+    writer.write("stdout", b"one\ntwo\n", T0)
+    writer.write("stdout", b"three\nfour\nfive\n", T0)  # the note and one line, and then it is full again
+    writer.write("stdout", b"six\n", T0)
+    writer.write("stdout", b"seven\n", T0)
+    writer.close(T0)
+    assert texts(read(path)) == [
+        b"[2 log lines were lost: the disk was full]",
+        b"three",
+        b"[3 log lines were lost: the disk was full]",
+        b"seven",
+    ]
+
+
+@pytest.mark.parametrize("kept", [1, RECORD // 2, RECORD, RECORD + 2, RECORD + len(b"one\n") - 1])
+def test_what_follows_a_torn_record_is_whole(path, kept, monkeypatch):
+    """Torn by a kill within write(2), or by a full disk of a file that cannot be cut."""
+    writer = LogWriter(path)
+    monkeypatch.setattr(
+        os, "ftruncate", lambda *_: (_ for _ in ()).throw(OSError(28, "No space left on device"))
+    )
+    write_through(monkeypatch, kept)
+    writer.write("stdout", b"one\n", T0)
+    fresh = LogWriter(path)
+    fresh.write("stdout", b"two\n", T0)
+    writer.write("stdout", b"three\n", T0)
+    *torn, two, note, three = texts(read(path))
+    assert (two, note, three) == (b"two", b"[1 log lines were lost: the disk was full]", b"three")
+    assert all(b"one".startswith(text) for text in torn)
+
+
+def test_a_kill_between_the_moves_of_a_rotation_hides_no_file(path, monkeypatch):
+    real = os.rename
+    for moves in range(5):
+        fill(path, 300, max_size=4_000, max_files=5)
+        before = texts(read(path))
+        left = [moves]
+
+        def rename(source, target, left=left):
+            if not left[0]:
+                raise KeyboardInterrupt
+            left[0] -= 1
+            real(source, target)
+
+        monkeypatch.setattr(os, "rename", rename)
+        writer = LogWriter(path, max_size=1, max_files=5)
+        with pytest.raises(KeyboardInterrupt):
+            writer.write("stdout", b"never\n", T0)
+        monkeypatch.setattr(os, "rename", real)
+        found = texts(read(path))
+        # The oldest file goes with the first move.
+        assert found == before[len(before) - len(found) :] and len(found) >= len(before) * 0.75
+        fresh = LogWriter(path, max_files=5)
+        fresh.write("stdout", b"after\n", T0 + 300 * 10**9)
+        assert texts(read(path)) == [*found, b"after"]
+
+
+def test_a_rotation_that_fails_moves_nothing_and_loses_nothing(path, monkeypatch):
+    real = os.open
+
+    def refuse(name, flags, mode=0o777, **options):
+        if flags & os.O_CREAT and str(name) != path:
+            raise OSError(24, "Too many open files")
+        return real(name, flags, mode, **options)
+
+    monkeypatch.setattr(os, "open", refuse)
+    fill(path, 1000, max_size=10_000, max_files=3)
+    assert files(path) == [path]
+    assert texts(read(path)) == [b"line %d" % n for n in range(1000)]
+
+
+def test_who_follows_slowly_misses_no_file_that_is_still_there(path):
+    fill(path, 10, max_size=2_000, max_files=50)
+    lines = read(path, follow=lambda: True, poll=0.001)
+    found = [next(lines).text for _ in range(10)]
+    # Many rotations while the reader was busy with the tenth line.
+    writer = LogWriter(path, max_size=2_000, max_files=50)
+    for number in range(10, 1000):
+        writer.write("stdout", b"line %d\n" % number, T0 + number * 10**9)
+    writer.close(T0)
+    assert len(files(path)) > 10
+    found += [next(lines).text for _ in range(990)]
+    assert found == [b"line %d" % n for n in range(1000)]
+    lines.close()
+
+
+def test_who_follows_too_slowly_goes_on_with_the_oldest_that_is_left(path):
+    fill(path, 1, max_size=2_000, max_files=3)
+    lines = read(path, follow=lambda: True, poll=0.001)
+    assert next(lines).text == b"line 0"
+    writer = LogWriter(path, max_size=2_000, max_files=3)
+    for number in range(1, 1000):
+        writer.write("stdout", b"line %d\n" % number, T0 + number * 10**9)
+    writer.close(T0)
+    left = texts(read(path))
+    assert b"line 1" not in left
+    found = [next(lines).text]
+    while found[-1] != b"line 999":
+        found.append(next(lines).text)
+    assert found[-len(left) :] == left
+    assert found == sorted(found, key=lambda text: int(text.split()[1]))
+    lines.close()
+
+
+def test_following_leaves_no_descriptor_behind(path):
+    fill(path, 1000, max_size=10_000, max_files=9)
+    before = len(os.listdir("/proc/self/fd"))
+    for taken in (0, 1, 500):
+        lines = read(path, follow=lambda: True, poll=0.001)
+        for _ in range(taken):
+            next(lines)
+        lines.close()
+    assert len(os.listdir("/proc/self/fd")) == before
+
+
+@pytest.mark.parametrize(
+    ("chunk", "megabytes"),
+    [(b"y\n" * (16 << 10), 4), (b"x" * (32 << 10), 100), (bytes(range(256)) * 128, 100)],
+)
+def test_much_output_stays_within_its_files_and_ends_with_the_last_bytes(path, chunk, megabytes):
+    writer = LogWriter(path)
+    for number in range((megabytes << 20) // len(chunk)):
+        writer.write("stdout", chunk, T0 + number)
+    writer.write("stdout", b"\nthe last line\n", T0 + 10**9)
+    writer.close(T0 + 10**9)
+    sizes = [os.path.getsize(name) for name in files(path)]
+    assert len(sizes) == 3 and all(size <= 10 << 20 for size in sizes) and sizes[0] > 9 << 20
+    assert texts(read(path, tail=1)) == [b"the last line"]
+    with open(files(path)[-1], "rb") as file:
+        assert max(len(line) for line in file) < LINE_LIMIT + 100
