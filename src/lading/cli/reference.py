@@ -35,7 +35,7 @@ same for one command. Docker's names, flags and exit statuses are kept wherever 
 | 0 | it worked |
 | 1 | the command failed, or failed for one of several objects; `check` found something |
 | 125 | the command line is wrong, or `run` failed before the container started |
-| 126, 127 | the container's command cannot be executed, or does not exist (`run`, `exec`) |
+| 126, 127 | the container's command cannot be executed (or not in its working directory), or does not exist (`run`, `exec`) |
 | 128+n | the container was ended by signal n |
 | 130 | Ctrl-C |
 | other | the container's own status (`run`, `start -a`, `attach`, `exec`) |
@@ -48,6 +48,9 @@ container (`--sig-proxy=false`: they do not); with it, a signal that ends `ladin
 
 The kernel keeps from the first process of a container every signal that it has no handler for, except KILL and STOP: `run` or
 `start -a` of a bare `sleep` does not end by Ctrl-C or SIGTERM. `lading kill` ends it; `run --init` lets signals through.
+
+A pod in the foreground (`pod run --rm` or `-a`) is stopped in good order by Ctrl-C, SIGTERM, SIGHUP or SIGQUIT, and at once by a
+second one.
 
 """
 

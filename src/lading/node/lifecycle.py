@@ -60,9 +60,6 @@ def run(
 
     record = prepare.record_of(shop, admitted(pod), progress)
     claim(shop, record)
-    shop.records.insert(record)
-    if on_created is not None:
-        on_created(record)
     loop = Loop()
     failure: list[LadingError] = []
     runner = PodRunner(
@@ -72,15 +69,20 @@ def run(
         stdio=stdio or Stdio(),
         on_first=lambda error: failure.append(error) if error is not None else None,
     )
-    listener = serve(shop, loop, runner)
-    undo = _forward_signals(runner)
+    undo = _forward_signals(runner)  # before there is a record: from here on Ctrl-C ends what it says, not just us
     try:
-        runner.begin()
-        loop.after(1.0, _collect_again)
-        loop.run(lambda: runner.finished)
+        shop.records.insert(record)
+        if on_created is not None:
+            on_created(record)
+        listener = serve(shop, loop, runner)
+        try:
+            runner.begin()
+            loop.after(1.0, _collect_again)
+            loop.run(lambda: runner.finished)
+        finally:
+            close(shop, listener, record, loop)
     finally:
         undo()
-        close(shop, listener, record, loop)
         loop.close()
     if failure and not runner.started:
         raise failure[0]
@@ -124,8 +126,20 @@ def close(shop: Shop, listener: _socket.socket, record: PodRecord, loop: Loop) -
 def _forward_signals(runner: PodRunner) -> Callable[[], None]:
     import _signal  # type: ignore[import-not-found]
 
+    arrived: list[int] = []
+    event = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+
     def forward(number: int, _frame: object) -> None:
-        runner.forward(number)
+        # Not here: we may be in the middle of anything, a transaction among it.
+        arrived.append(number)
+        os.eventfd_write(event, 1)
+
+    def deliver(_events: int) -> None:
+        os.eventfd_read(event)
+        while arrived:
+            runner.interrupt(arrived.pop(0))
+
+    runner.loop.watch(event, deliver)
 
     wanted = [
         n for n in _FORWARDED if n != 1 or _signal.getsignal(1) != _signal.SIG_IGN
@@ -137,5 +151,7 @@ def _forward_signals(runner: PodRunner) -> Callable[[], None]:
     def undo() -> None:
         for number, handler in before:
             _signal.signal(number, handler if handler is not None else _signal.SIG_DFL)
+        runner.loop.forget(event)
+        os.close(event)
 
     return undo

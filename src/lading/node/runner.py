@@ -45,6 +45,8 @@ if TYPE_CHECKING:
     from lading.node.shop import Shop
 
 _SIGKILL = 9
+#: SIGHUP, SIGINT, SIGQUIT and SIGTERM: what asks a pod in the foreground to end.
+_ENDING = (1, 2, 3, 15)
 _THAW_AGAIN = 0.1
 
 
@@ -82,6 +84,7 @@ class PodRunner:
         self.loop = loop
         self.record = record
         self.stop_with = 0  # the signal a user stops it by, instead of the container's own
+        self.interrupted = 0  # the signal that ended it in the foreground
         self.stdio = stdio
         self.attachment: Attachment | None = None
         self.reserved: Reserved | None = None  # an attachment that the first container's birth completes
@@ -448,8 +451,15 @@ class PodRunner:
 
     # -- from outside ----------------------------------------------------------------------------------------------
 
-    def forward(self, number: int) -> None:
-        """A signal that the foreground process got is the main container's."""
+    def interrupt(self, number: int) -> None:
+        """A signal that the foreground process got is the main container's; of a pod it is the end, and a second one at once.
+
+        Which of a pod's containers it would be meant for nobody can know, and its init containers may be at work.
+        """
+        if not self.record.single and number in _ENDING:
+            self.interrupted = self.interrupted or number
+            self.stop(0.0 if self.sequence.stopping else None)
+            return
         for running in self.running.values():
             if running.unit.kind == MAIN:
                 self.signal(running, number)
@@ -468,6 +478,8 @@ class PodRunner:
         for running in self.running.values():
             if running.unit.kind == MAIN and running.unit.exit_code:
                 return running.unit.exit_code
+        if self.interrupted and not self.sequence.initialized:
+            return 128 + self.interrupted
         return 1 if self.sequence.failed and not self.record.single else 0
 
     # -- the end ---------------------------------------------------------------------------------------------------

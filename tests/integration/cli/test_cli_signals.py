@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 
 import pytest
 
@@ -64,3 +65,40 @@ def test_nohup_keeps_a_hang_up_from_the_container(lading) -> None:  # type: igno
     os.kill(process.pid, signal.SIGTERM)
     assert process.stdout.read() == "term\n"
     assert process.wait(60) == 5
+
+
+_POD = """
+apiVersion: v1
+kind: Pod
+metadata: {name: fore}
+spec:
+  restartPolicy: Never
+  terminationGracePeriodSeconds: 600
+  INIT
+  containers:
+  - {name: main, image: busybox, command: [sh, -c, "trap 'echo asked' TERM; echo up; while :; do sleep 0.1; done"]}
+"""
+_INIT = 'initContainers: [{name: first, image: busybox, command: [sh, -c, "trap \'exit 0\' TERM; echo up; while :; do sleep 0.1; done"]}]'
+
+
+@pytest.mark.parametrize(("init", "times", "status"), [(_INIT, 1, 130), ("", 2, 137)], ids=["init", "twice"])
+def test_ctrl_c_ends_a_pod_in_the_foreground_and_the_second_one_at_once(  # type: ignore[no-untyped-def]
+    lading, tmp_path, init: str, times: int, status: int
+) -> None:
+    (tmp_path / "pod.yaml").write_text(_POD.replace("INIT", init))
+    process = subprocess.Popen(
+        lading.argv(["pod", "run", "--rm", str(tmp_path / "pod.yaml")]),
+        env=lading.env, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, stdin=subprocess.DEVNULL, text=True,
+    )  # fmt: skip
+    assert process.stdout is not None
+    end = time.monotonic() + 60
+    while "up" not in lading("pod", "logs", "fore").stdout:
+        assert time.monotonic() < end, "it never began"
+        time.sleep(0.05)
+    for number in range(times):
+        os.kill(process.pid, signal.SIGINT)
+        if number < times - 1:
+            assert process.stdout.readline() == "up\n"
+            assert process.stdout.readline() == "asked\n"
+    assert process.wait(60) == status
+    assert lading.out("pod", "ps", "-q") == ""
