@@ -37,6 +37,7 @@ def _hide(made: dict[str, object]) -> None:
 def status(record: PodRecord) -> dict[str, object]:
     """The pod's status."""
     from lading.node import qos
+    from lading.node.prepare import host_address
 
     main = [c for c in record.containers if c.kind == "main"]
     init = [c for c in record.containers if c.kind != "main"]
@@ -45,7 +46,12 @@ def status(record: PodRecord) -> dict[str, object]:
     for key, value in (("reason", record.reason), ("message", record.message)):
         if value:
             made[key] = value
+    host = host_address()
+    made["hostIP"] = host
+    made["hostIPs"] = [{"ip": host}]
     addresses = [a for n in record.networks for a in (n.ipv4, n.ipv6) if a]
+    if record.pod.spec.host_network:
+        addresses = [host]
     if addresses:
         made["podIP"] = addresses[0]
         made["podIPs"] = [{"ip": a} for a in addresses]
@@ -86,17 +92,34 @@ def _conditions(record: PodRecord, initialized: bool) -> list[dict[str, object]]
         reason, message = "ContainersNotReady", f"containers with unready status: [{' '.join(waiting)}]"
     ready = not waiting and record.phase == "Running"
     incomplete = f"containers with incomplete status: [{' '.join(unfinished)}]"
+    kept = record.keeper_pid != 0
+    begun = min((c.started for c in record.containers if c.started), default=record.created)
+    over = max((c.finished for c in record.containers), default=0.0) or record.created
+    prepared = max((c.finished or c.turned for c in record.containers if c.kind != "main"), default=0.0)
+    turned = max(max(c.turned, 0.0 if c.ready else c.finished) for c in serving) or record.created
     return [
-        _condition("PodScheduled", True),
-        _condition("PodReadyToStartContainers", record.keeper_pid != 0),
-        _condition("Initialized", initialized, "ContainersNotInitialized", incomplete),
-        _condition("ContainersReady", ready, reason, message),
-        _condition("Ready", ready, reason, message),
+        _condition("PodScheduled", True, record.created),
+        _condition("PodReadyToStartContainers", kept, begun if kept else over),
+        _condition(
+            "Initialized",
+            initialized,
+            prepared if initialized and prepared else record.created,
+            "ContainersNotInitialized",
+            incomplete,
+        ),
+        _condition("ContainersReady", ready, turned, reason, message),
+        _condition("Ready", ready, turned, reason, message),
     ]
 
 
-def _condition(kind: str, true: bool, reason: str = "", message: str = "") -> dict[str, object]:
-    made: dict[str, object] = {"type": kind, "status": "True" if true else "False"}
+def _condition(
+    kind: str, true: bool, since: float, reason: str = "", message: str = ""
+) -> dict[str, object]:
+    made: dict[str, object] = {
+        "type": kind,
+        "status": "True" if true else "False",
+        "lastTransitionTime": _time(since),
+    }
     if not true and reason:
         made["reason"] = reason
         if message:
@@ -108,7 +131,7 @@ def _container(container: ContainerRecord, initialized: bool) -> dict[str, objec
     done = container.kind == "init" and container.state == "exited" and container.exit_code == 0
     made: dict[str, object] = {
         "name": container.name,
-        "containerID": f"lading://{container.id}",
+        "containerID": f"lading://{container.id}" if container.started else "",
         "image": container.image,
         "imageID": container.image_id,
         "ready": container.ready or (done and container.started > 0),
@@ -125,6 +148,8 @@ def _state(container: ContainerRecord, initialized: bool) -> dict[str, object]:
         return {"running": {"startedAt": _time(container.started)}}
     if container.state == "exited" and (container.started or container.error):
         return _terminated(container, container)
+    if container.state == "restarting" and container.reason == "StartError":
+        return {"waiting": {"reason": "CreateContainerError", "message": container.error}}
     if container.state == "restarting":
         return {"waiting": {"reason": "CrashLoopBackOff"}}
     return {"waiting": {"reason": "ContainerCreating" if initialized else "PodInitializing"}}
@@ -132,7 +157,7 @@ def _state(container: ContainerRecord, initialized: bool) -> dict[str, object]:
 
 def _last_state(container: ContainerRecord) -> dict[str, object]:
     """How the run before the state ended: this one's end, while the next one is waited for."""
-    if container.state == "restarting":
+    if container.state == "restarting" and container.reason != "StartError":
         return _terminated(container, container)
     return {} if container.last is None else _terminated(container, container.last)
 
@@ -145,6 +170,8 @@ def _terminated(container: ContainerRecord, run: ContainerRecord | Ended) -> dic
         "finishedAt": _time(run.finished),
         "containerID": f"lading://{container.id}",
     }
+    if not run.started:
+        del ended["startedAt"]
     message = run.message or container.error if run is container else run.message
     if message:
         ended["message"] = message

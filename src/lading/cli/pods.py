@@ -253,7 +253,7 @@ def pod_status(record: PodRecord) -> str:
         return f"Init:{done}/{len(init)}"
     for container in record.containers:
         if container.state == "restarting":
-            return "CrashLoopBackOff"
+            return "CreateContainerError" if container.reason == "StartError" else "CrashLoopBackOff"
         if (
             container.reason in ("StartError", "ImagePullBackOff", "OOMKilled")
             and container.state == "exited"

@@ -59,7 +59,8 @@ class ContainerRecord(Record):
     """One container of a pod. ``exit_code`` means something once ``state`` is ``exited``.
 
     ``health`` is Docker's word (``starting``, ``healthy``, ``unhealthy``) or empty without a health check; ``ready`` is
-    the readiness probe's verdict, ``up`` says of a manifest's container that its postStart hook and startup probe are done.
+    the readiness probe's verdict and ``turned`` when that last changed, ``up`` says of a manifest's container that its postStart
+    hook and startup probe are done.
     ``last`` is the run before this one. ``reason``: ``Completed``, ``Error``, ``OOMKilled``, ``StartError``, ``KeeperLost`` …
     """
 
@@ -85,6 +86,7 @@ class ContainerRecord(Record):
     health_log: list[object] = []
     ready: bool = False
     up: bool = False
+    turned: float = 0.0
     last: Ended | None = None
     volumes: dict[str, str] = {}
     """mount target → name, for named and anonymous volumes."""

@@ -536,6 +536,8 @@ def note_readiness(record: PodRecord, running: Running) -> bool:
     before = made.ready, made.up
     made.ready = unit.ready
     made.up = unit.up and not record.single
+    if made.ready != before[0] and not record.single:
+        made.turned = time.time()
     return before != (made.ready, made.up)
 
 

@@ -91,3 +91,35 @@ def test_a_finished_pod_is_completed_not_unready() -> None:
     shown = status(_record(done, phase="Succeeded", keeper=0))
     assert _conditions(shown)["Ready"] == ("False", "PodCompleted")
     assert _conditions(shown)["Initialized"] == ("True", "")
+
+
+def test_conditions_say_since_when_and_the_machine_has_an_address() -> None:
+    record = _record(
+        _made("i", kind="init", state="exited", started=10.0, finished=11.0),
+        _made("s", kind="sidecar", state="running", started=12.0, up=True, ready=True, turned=13.0),
+        _made("x", state="running", started=20.0, up=True, ready=True, turned=21.0),
+    )
+    record.created = 9.0
+    shown = status(record)
+    since = {c["type"]: c["lastTransitionTime"][-3:-1] for c in shown["conditions"]}  # type: ignore[attr-defined]
+    assert since == {
+        "PodScheduled": "09",
+        "PodReadyToStartContainers": "10",
+        "Initialized": "13",
+        "ContainersReady": "21",
+        "Ready": "21",
+    }
+    assert shown["hostIPs"] == [{"ip": shown["hostIP"]}] and shown["hostIP"]
+    record.pod.spec.host_network = True
+    assert status(record)["podIP"] == shown["hostIP"]
+
+
+def test_a_container_that_cannot_start_waits_and_says_why() -> None:
+    made = _made(
+        "x", state="restarting", reason="StartError", error="no such path", exit_code=125, finished=3.0
+    )
+    shown = status(_record(made, phase="Pending"))
+    (x,) = shown["containerStatuses"]  # type: ignore[misc]
+    assert x["state"] == {"waiting": {"reason": "CreateContainerError", "message": "no such path"}}  # type: ignore[index]
+    assert x["lastState"] == {} and x["containerID"] == ""  # type: ignore[index]
+    assert pod_status(_record(made, phase="Pending")) == "CreateContainerError"
