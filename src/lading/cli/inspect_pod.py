@@ -112,9 +112,7 @@ def _conditions(record: PodRecord, initialized: bool) -> list[dict[str, object]]
     ]
 
 
-def _condition(
-    kind: str, true: bool, since: float, reason: str = "", message: str = ""
-) -> dict[str, object]:
+def _condition(kind: str, true: bool, since: float, reason: str = "", message: str = "") -> dict[str, object]:
     made: dict[str, object] = {
         "type": kind,
         "status": "True" if true else "False",

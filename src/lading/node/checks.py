@@ -144,6 +144,8 @@ class Checks:
         action: HTTPGetAction | TCPSocketAction | GRPCAction,
         timeout: float,
         done: Done,
+        *,
+        judge: bool = True,
     ) -> None:
         attachment = self.runner.attachment
         address, namespace, opened = "", -1, -1
@@ -153,7 +155,7 @@ class Checks:
             opened = namespace = os.open(f"/proc/{running.record.pid}/ns/net", os.O_RDONLY | os.O_CLOEXEC)
         try:
             kernel = self.runner.shop.kernel
-            made = probing.start(kernel, action, running.container, address, namespace, timeout)
+            made = probing.start(kernel, action, running.container, address, namespace, timeout, judge=judge)
         except (LadingError, OSError) as error:
             text = str(error)
             self._later(lambda: done(False, text))
@@ -171,6 +173,10 @@ class Checks:
 
     def probe(self, running: Running, state: ProbeState) -> None:
         """Run one probe and tell the sequence."""
+        if _is_paused(running):
+            # Who paused it does not want it restarted for being silent.
+            state.skip(time.monotonic())
+            return
         probe = state.probe
         pid = running.record.pid
 
@@ -238,7 +244,8 @@ class Checks:
         else:
             action = handler.http_get or handler.tcp_socket
             assert action is not None
-            self._network(running, action, 30.0, done)
+            # As in the kubelet: a hook has succeeded when the server answered, whatever it thought of the request.
+            self._network(running, action, 30.0, done, judge=False)
 
     # -- Docker's health check -------------------------------------------------------------------------------------
 
@@ -255,6 +262,10 @@ class Checks:
     def _check(self, running: Running) -> None:
         state = self.health.get(running.unit.name)
         if state is None or running.handle is None:
+            return
+        if _is_paused(running):
+            state.skip(time.monotonic())
+            self._arm(running)
             return
         test = state.check.test
         command = ["/bin/sh", "-c", " ".join(test[1:])] if test[0] == "CMD-SHELL" else list(test[1:])
@@ -290,3 +301,11 @@ class Checks:
         for task in list(self.tasks):
             if task.owner is running:
                 task.kill()
+
+
+def _is_paused(running: Running) -> bool:
+    """Whether a command has paused the container: commands do so without asking its keeper."""
+    try:
+        return running.handle is not None and running.handle.group.frozen()
+    except (LadingError, OSError):
+        return False

@@ -27,6 +27,9 @@ if TYPE_CHECKING:
         def oom_kills(self) -> int:
             """How many of its processes the kernel killed for want of memory."""
 
+        def frozen(self) -> bool:
+            """Whether it is paused."""
+
     class Handle(Protocol):
         """One container that was run: ``pid`` of its first process, ``pidfd`` and ``console`` (-1: none) the caller's."""
 

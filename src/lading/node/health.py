@@ -37,6 +37,11 @@ class ProbeState:
         """A check is under way; nothing is due until :meth:`finish`."""
         self.running = True
 
+    def skip(self, now: float) -> None:
+        """This once there is no answer, neither good nor bad."""
+        self.running = False
+        self.due = now + self.probe.period_seconds
+
     def finish(self, success: bool, now: float) -> bool:
         """Take a check's answer. True when the verdict changed (or was reached for the first time)."""
         self.running = False
@@ -135,6 +140,11 @@ class HealthState:
     def begin(self) -> None:
         """A check is under way."""
         self.running = True
+
+    def skip(self, now: float) -> None:
+        """This once there is no answer, neither good nor bad."""
+        self.running = False
+        self.due = now + self._interval(now)
 
     def finish(self, success: bool, now: float) -> bool:
         """Take an answer. True when the status changed."""

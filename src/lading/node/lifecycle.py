@@ -69,7 +69,9 @@ def run(
         stdio=stdio or Stdio(),
         on_first=lambda error: failure.append(error) if error is not None else None,
     )
-    undo = _forward_signals(runner)  # before there is a record: from here on Ctrl-C ends what it says, not just us
+    undo = _forward_signals(
+        runner
+    )  # before there is a record: from here on Ctrl-C ends what it says, not just us
     try:
         shop.records.insert(record)
         if on_created is not None:

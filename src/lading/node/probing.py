@@ -66,10 +66,12 @@ def start(
     address: str,
     netns: int,
     timeout: float,
+    *,
+    judge: bool = True,
 ) -> NetworkProbe:
     """Fork the child that checks ``action`` against ``address`` in the namespace ``netns`` (-1: this one).
 
-    The child exits 0 for success and 1 for failure; wait for it by pid.
+    Without ``judge`` every HTTP status is success. The child exits 0 for success and 1 for failure; wait for it by pid.
     """
     port = port_number(action.port, container)
     host = getattr(action, "host", "") or address or "127.0.0.1"
@@ -82,7 +84,7 @@ def start(
     try:
         if netns >= 0:
             kernel.setns(netns, _CLONE_NEWNET)
-        words = _check(action, host, port, timeout)
+        words = _check(action, host, port, timeout, judge)
         status = 0
     except LadingError as error:
         words = error.message
@@ -96,13 +98,18 @@ def start(
         os._exit(status)
 
 
-def _check(action: HTTPGetAction | TCPSocketAction | GRPCAction, host: str, port: int, timeout: float) -> str:
+def _check(
+    action: HTTPGetAction | TCPSocketAction | GRPCAction, host: str, port: int, timeout: float, judge: bool
+) -> str:
     from lading.formats.pod import GRPCAction, HTTPGetAction
 
     if isinstance(action, HTTPGetAction):
         from lading.node import probing_http
 
-        return probing_http.check(action, host, port, lambda name, number: _connect(name, number, timeout))
+        def connect(name: str, number: int) -> _socket.socket:
+            return _connect(name, number, timeout)
+
+        return probing_http.check(action, host, port, connect, judge=judge)
     connection = _connect(host, port, timeout)
     if isinstance(action, GRPCAction):
         return check_grpc(connection, action.service)

@@ -25,13 +25,16 @@ _FOLLOWED = (301, 302, 303, 307, 308)
 _PORTS = {"http": 80, "https": 443}
 
 
-def check(action: HTTPGetAction, host: str, port: int, connect: Connect) -> str:
-    """GET what ``action`` names; what the server said. Raises :class:`LadingError` for a failure, OSError of the network."""
+def check(action: HTTPGetAction, host: str, port: int, connect: Connect, *, judge: bool = True) -> str:
+    """GET what ``action`` names; what the server said. Raises :class:`LadingError` for a failure, OSError of the network.
+
+    Without ``judge`` any status is success: a hook only has to be heard.
+    """
     scheme = action.scheme.lower()
     path = action.path if action.path.startswith("/") else "/" + action.path
     for _ in range(_REDIRECTS + 1):
         status, location = _get(action, scheme, host, port, path, connect)
-        if not 200 <= status < 400:
+        if judge and not 200 <= status < 400:
             raise LadingError(f"HTTP probe failed with status {status}")
         if status not in _FOLLOWED or not location:
             return f"HTTP status {status}"
@@ -56,9 +59,16 @@ def _bracketed(host: str) -> str:
     return f"[{host}]" if ":" in host else host
 
 
+def _escaped(path: str) -> str:
+    """A path and query as they may stand in a request line: whatever would end it or the line is written as ``%20`` and so on."""
+    from urllib.parse import quote
+
+    return quote(path.partition("#")[0], safe="/%?:@!$&'()*+,;=~[]|")
+
+
 def request(action: HTTPGetAction, host: str, port: int, path: str) -> bytes:
     """The request's head. A header of the probe's own replaces a default, or removes it by being empty; all are sent."""
-    lines = [f"GET {path} HTTP/1.1"]
+    lines = [f"GET {_escaped(path)} HTTP/1.1"]
     given = {header.name.lower() for header in action.http_headers}
     for name, value in (
         ("Host", f"{_bracketed(host)}:{port}"),

@@ -78,7 +78,9 @@ spec:
   containers:
   - {name: main, image: busybox, command: [sh, -c, "trap 'echo asked' TERM; echo up; while :; do sleep 0.1; done"]}
 """
-_INIT = 'initContainers: [{name: first, image: busybox, command: [sh, -c, "trap \'exit 0\' TERM; echo up; while :; do sleep 0.1; done"]}]'
+_INIT = """\
+initContainers:
+  - {name: first, image: busybox, command: [sh, -c, "trap 'exit 0' TERM; echo up; while :; do sleep 0.1; done"]}"""
 
 
 @pytest.mark.parametrize(("init", "times", "status"), [(_INIT, 1, 130), ("", 2, 137)], ids=["init", "twice"])

@@ -364,3 +364,26 @@ def test_following_several_containers_misses_no_line_and_tells_none_twice(node: 
     expected = [b"%d" % number for number in range(1, 40001)]
     assert {name: lines == expected for name, lines in found.items()} == dict.fromkeys(found, True)
     node.remove("flood", force=True)
+
+
+def test_a_paused_container_is_not_probed_and_so_not_restarted(node: Node) -> None:
+    probe = {"exec": {"command": ["true"]}, "periodSeconds": 1, "failureThreshold": 1}
+    containers = [_sh("x", "exec sleep 1000", livenessProbe=probe), _sh("y", "exec sleep 1000")]
+    containers[1]["livenessProbe"] = {
+        "exec": {"command": ["sh", "-c", "echo x >> /asked"]},
+        "periodSeconds": 1,
+    }
+    node.run_detached(_pod("still", containers))
+
+    def asked() -> int:
+        found = node.path_stat("still/y", "/asked")
+        return int(str(found["size"])) if found is not None else 0
+
+    _until(lambda: asked() > 0)
+    node.pause("still/x")
+    before = asked()
+    _until(lambda: asked() >= before + 6)  # three times what the other one needs to be called unhealthy
+    assert _of(node, "still", "x").state == "paused"
+    node.unpause("still/x")
+    assert (_of(node, "still", "x").restarts, _of(node, "still", "x").message) == (0, "")
+    node.remove("still", force=True)

@@ -108,6 +108,28 @@ def test_http_follows_a_redirect_on_the_same_host(location):
     assert received[1].startswith(b"GET /b?c=d HTTP/1.1\r\n")
 
 
+@pytest.mark.parametrize(
+    ("path", "sent"),
+    [
+        ("/a b", b"/a%20b"),
+        ("/ä?q=1&r=%20#part", b"/%C3%A4?q=1&r=%20"),
+        ("x\r\nX-Evil: 1", b"/x%0D%0AX-Evil:%201"),
+    ],
+)
+def test_http_sends_one_request_line_whatever_the_path(path, sent):
+    port, received = serve_each(GOOD)
+    assert check(HTTPGetAction(port=port, path=path))[0]
+    assert received[0].split(b"\r\n")[0] == b"GET " + sent + b" HTTP/1.1"
+    assert not any(line.startswith(b"X-Evil") for line in received[0].split(b"\r\n"))
+
+
+def test_a_hook_only_has_to_be_heard():
+    port, _ = serve_each(BAD)
+    action = HTTPGetAction(port=port)
+    probe = probing.start(Kernel(), action, Container(name="a"), "127.0.0.1", -1, 30.0, judge=False)
+    assert (os.waitstatus_to_exitcode(os.waitpid(probe.pid, 0)[1]), probe.words()) == (0, "HTTP status 500")
+
+
 def test_http_takes_a_redirect_to_another_host_for_success():
     port, received = serve_each(MOVED % "http://192.0.2.1/x")
     success, words = check(HTTPGetAction(port=port))
