@@ -3,8 +3,8 @@
 Importing ``ctypes`` makes classes for types of every width and byte order, and takes a millisecond and a half of a
 process that lives forty. The few types that system calls and three libraries need are declared here.
 
-Types are named by one letter: ``s`` bytes or None, ``p`` pointer (an address, a :func:`buffer` or None), ``i`` int,
-``l`` long, and ``I`` and ``L`` for the unsigned ones. ``v`` is a result that nobody wants.
+Types are named by one letter: ``s`` bytes or None, ``p`` pointer (an address, bytes that are only read, a :func:`buffer` or
+None), ``i`` int, ``l`` long, and ``I`` and ``L`` for the unsigned ones. ``v`` is a result that nobody wants.
 """
 
 from __future__ import annotations
@@ -103,7 +103,10 @@ class Functions:
 
 
 def buffer(data: bytes | int) -> Any:
-    """A mutable C buffer (bytes or a size); pass it as a pointer argument. ``raw`` is what it holds."""
+    """A mutable C buffer (bytes or a size); pass it as a pointer argument. ``raw`` is what it holds.
+
+    For what C writes into. What it only reads is passed as bytes: each length of a buffer makes a type, 15 microseconds.
+    """
     if isinstance(data, int):
         return (_Char * data)()
     made: Any = (_Char * len(data))()

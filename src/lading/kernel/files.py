@@ -29,7 +29,7 @@ class Files:
         how = struct.pack("QQQ", flags | os.O_CLOEXEC, mode, resolve)
         while True:
             try:
-                return call("openat2", dirfd, os.fsencode(path), buffer(how), len(how), about=path)
+                return call("openat2", dirfd, os.fsencode(path), how, len(how), about=path)
             except KernelError as error:
                 # EAGAIN: a rename raced with the walk and the kernel could not prove that it stayed inside.
                 if error.errno != 11:

@@ -88,7 +88,7 @@ class Mounts:
             os.fsencode(target),
             fstype.encode() or None,
             flags,
-            buffer(os.fsencode(data) + b"\0") if data else None,
+            os.fsencode(data) if data else None,
             about=target,
         )
 
@@ -162,7 +162,7 @@ class Mounts:
         """
         attr = struct.pack("QQQQ", set_, clear, propagation, userns_fd if userns_fd >= 0 else 0)
         flags = (0 if path else AT_EMPTY_PATH) | (AT_RECURSIVE if recursive else 0)
-        call("mount_setattr", fd, os.fsencode(path), flags, buffer(attr), len(attr), about=path or fd)
+        call("mount_setattr", fd, os.fsencode(path), flags, attr, len(attr), about=path or fd)
 
     def fsopen(self, fstype: str) -> int:
         """fsopen(2): a configuration context for a new file system."""
@@ -175,7 +175,7 @@ class Mounts:
             fd,
             _SET_STRING,
             key.encode(),
-            buffer(os.fsencode(value) + b"\0"),
+            os.fsencode(value),
             0,
             about=f"{key}={value}",
         )

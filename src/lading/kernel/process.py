@@ -41,7 +41,7 @@ class Processes:
 
     def setgroups(self, groups: list[int]) -> None:
         """setgroups(2), for the calling thread."""
-        call("setgroups", len(groups), buffer(struct.pack(f"{len(groups)}I", *groups)) if groups else None)
+        call("setgroups", len(groups), struct.pack(f"{len(groups)}I", *groups) if groups else None)
 
     def setresgid(self, gid: int) -> None:
         """setresgid(2): real, effective and saved."""
@@ -53,14 +53,14 @@ class Processes:
 
     def setrlimit(self, resource: int, soft: int, hard: int, pid: int = 0) -> None:
         """prlimit(2); values are bytes, seconds or counts, all ones (2⁶⁴−1) is unlimited."""
-        call("prlimit64", pid, resource, buffer(struct.pack("QQ", soft, hard)), None, about=resource)
+        call("prlimit64", pid, resource, struct.pack("QQ", soft, hard), None, about=resource)
 
     def default_action(self, signal: int) -> None:
         """rt_sigaction(2) with SIG_DFL: for the signals 32 and 33, which glibc keeps to itself.
 
         Its posix_spawn(3) starts programs with both ignored when the caller handles them, make(1)'s for one.
         """
-        call("rt_sigaction", signal, buffer(bytes(32)), None, 8, about=signal)
+        call("rt_sigaction", signal, bytes(32), None, 8, about=signal)
 
     def personality(self, persona: int) -> None:
         """personality(2)."""
@@ -99,12 +99,12 @@ class Processes:
     def use_all_processors(self) -> None:
         """sched_setaffinity(2) of this process to every processor that its cpuset(7) allows."""
         mask = b"\xff" * 128
-        call("sched_setaffinity", 0, len(mask), buffer(mask))
+        call("sched_setaffinity", 0, len(mask), mask)
 
     def set_mempolicy(self, mode: int, nodes: int) -> None:
         """set_mempolicy(2); ``nodes`` is a bit set of NUMA nodes."""
         mask = nodes.to_bytes(128, "little")
-        call("set_mempolicy", mode, buffer(mask), 1024 + 1)
+        call("set_mempolicy", mode, mask, 1024 + 1)
 
     def close_range(self, first: int, last: int = 0xFFFFFFFF, flags: int = CLOSE_RANGE_CLOEXEC) -> None:
         """close_range(2); marks close-on-exec by default."""
@@ -117,7 +117,7 @@ class Processes:
         """
         code = buffer(program)
         head = struct.pack("HxxxxxxQ", len(program) // 8, addressof(code))
-        return call("seccomp", 1, flags, buffer(head))
+        return call("seccomp", 1, flags, head)
 
     def pidfd_open(self, pid: int) -> int:
         """pidfd_open(2)."""

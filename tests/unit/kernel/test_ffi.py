@@ -14,6 +14,7 @@ from lading.kernel import ffi
 def test_results_and_arguments_have_their_types() -> None:
     libc = ffi.Library()
     assert libc.function("strlen", "L", "s")(b"seven c") == 7
+    assert libc.function("strlen", "L", "p")(b"bytes are pointers too") == 22
     assert libc.function("labs", "l", "l")(-(1 << 40)) == 1 << 40
     assert libc.function("abs", "i", "i")(-5) == 5
     assert libc.function("srand", "v", "I")(1) is None
