@@ -5,7 +5,7 @@ code of a group's modules in one piece, beside the package's own bytecode; a fin
 ``sys.meta_path`` serves them from there. It is a cache and nothing else: a module whose source has another size or
 modification time than when the file was written, a file that is missing, damaged, of another interpreter or writable by
 others, all mean the ordinary import. ``lading.startlist`` says what is in the groups and writes the files. See
-docs/decisions/0007-start-files.md.
+docs/decisions/0007-start-files.md and 0013-needs-first.md.
 
 Nothing may be imported here that the interpreter has not loaded already: this module itself is found the slow way.
 """
@@ -17,6 +17,7 @@ import os
 import sys
 from _frozen_importlib import ModuleSpec
 from _frozen_importlib_external import MAGIC_NUMBER, SourceFileLoader
+from _thread import _count
 from marshal import loads
 
 TYPE_CHECKING = False
@@ -24,7 +25,9 @@ if TYPE_CHECKING:
     from types import CodeType
     from typing import Any, NoReturn
 
-IDENTITY = b"lading start 1\n\0" + MAGIC_NUMBER
+    Entry = tuple[str, str, int, int, tuple[str, ...]]
+
+IDENTITY = b"lading start 2\n\0" + MAGIC_NUMBER
 """How a start file begins: its format, and the interpreter's bytecode. Two lengths and two marshalled parts follow."""
 
 PACKAGE = os.path.dirname(__file__)
@@ -42,6 +45,11 @@ _BY_COMMAND = {
 
 _ON_DEMAND = {"lading.network": "network"}
 """Module → the group that is served from when this module is first asked for: ``--network none`` does without."""
+
+_Module = type(sys)
+
+_TIMED = "importtime" in sys._xoptions
+"""With ``-X importtime`` every module goes through the import system, which is what is timed."""
 
 _unserved: list[str] = []
 """The groups whose files should be written anew."""
@@ -81,41 +89,95 @@ def runtime() -> NoReturn:
 
 def _collect_rarely() -> None:
     # Nearly nothing that a short command makes is garbage, and looking for it takes a tenth of its time: a millisecond
-    # of reading a start file alone.
-    gc.set_threshold(20_000, 20, 50)
+    # of reading a start file alone. A run makes some 150,000 objects.
+    gc.set_threshold(200_000, 20, 50)
 
 
 class Finder:
-    """Serves the modules of a group, each once: who reloads a module means its source."""
+    """Serves the modules of a group, each once: who reloads a module means its source.
 
-    def __init__(self, index: dict[str, tuple[str, str, int, int]], codes: dict[str, CodeType]) -> None:
+    ``index`` says of each module where its source is, where its bytecode would be, the source's modification time and
+    size, and what the module needs: the group's modules that it imports when it is executed.
+    """
+
+    def __init__(self, index: dict[str, Entry], codes: dict[str, CodeType]) -> None:
         self.index = index
         self.codes = codes
         self.stale = False
 
     def find_spec(self, name: str, path: object = None, target: object = None) -> ModuleSpec | None:
         """The module's spec, like the ordinary one; none when the module is not ours or has been edited."""
-        entry = self.index.pop(name, None)
-        if entry is None:
+        if name not in self.index:
             group = _ON_DEMAND.get(name)
             if not group or group in _finders or group in _unserved:
                 return None
             serve(group)
             return _finders[group].find_spec(name) if group in _finders else None
-        origin, cached, modified, size = entry
+        entry = self._take(name)
+        if entry is None:
+            return None
+        if not _count() and not _TIMED:  # another thread could meet a module half made
+            for need in entry[4]:
+                self._bring(need)
+        return self._spec(name, entry)
+
+    def _take(self, name: str) -> Entry | None:
+        """The module's entry, once; none when its source is not what the code was made of."""
+        entry = self.index.pop(name, None)
+        if entry is None:
+            return None
         try:
-            now = os.stat(origin)
+            now = os.stat(entry[0])
         except OSError:
             return None
-        if now.st_mtime_ns != modified or now.st_size != size:
+        if now.st_mtime_ns != entry[2] or now.st_size != entry[3]:
             self.stale = True
             return None
+        return entry
+
+    def _spec(self, name: str, entry: Entry) -> ModuleSpec:
+        origin = entry[0]
         spec = ModuleSpec(name, _Loader(name, origin, self.codes.pop(name)), origin=origin)
         if origin.endswith("/__init__.py"):
             spec.submodule_search_locations = [origin[:-12]]
         spec.has_location = True
-        spec.cached = cached
+        spec.cached = entry[1]
         return spec
+
+    def _bring(self, name: str) -> None:
+        """Make a module and what it needs, so that the import statements that want it find it made.
+
+        The import system takes 15 calls for a module, three times as long as this. A package is left to it, and so is
+        whatever we cannot serve.
+        """
+        modules = sys.modules
+        if name in modules or name not in self.index:
+            return
+        package, _, child = name.rpartition(".")
+        if package not in modules:
+            __import__(package)
+            if name in modules:
+                return
+        entry = self._take(name)
+        if entry is None:
+            return
+        for need in entry[4]:
+            self._bring(need)
+        spec = self._spec(name, entry)
+        module = _Module(name)
+        own = module.__dict__
+        own["__spec__"] = spec
+        own["__loader__"] = spec.loader
+        own["__package__"] = package
+        own["__file__"] = entry[0]
+        own["__cached__"] = entry[1]
+        modules[name] = module
+        try:
+            exec(spec.loader.get_code(name), own)  # type: ignore[union-attr]
+        except BaseException:
+            del modules[name]
+            raise
+        setattr(modules[package], child, module)
 
 
 class _Loader(SourceFileLoader):

@@ -6,6 +6,7 @@ list is imported the ordinary way. ``tests/integration/test_start_files.py`` com
 
 from __future__ import annotations
 
+import ast
 import marshal
 import os
 from _frozen_importlib_external import SourceFileLoader, cache_from_source
@@ -105,9 +106,11 @@ def write(group: str) -> None:
     where = start.path(group)
     if not where:
         return
-    index: dict[str, tuple[str, str, int, int]] = {}
+    listed = modules(group)
+    needs = _needs(listed)
+    index: dict[str, start.Entry] = {}
     codes: dict[str, object] = {}
-    for name in modules(group):
+    for name in listed:
         origin = _source(name)
         try:
             info = os.stat(origin)
@@ -115,11 +118,51 @@ def write(group: str) -> None:
             continue  # renamed: the list is wrong, the others are not
         code = SourceFileLoader(name, origin).get_code(name)
         if code is not None:
-            index[name] = (origin, cache_from_source(origin), info.st_mtime_ns, info.st_size)
+            index[name] = (origin, cache_from_source(origin), info.st_mtime_ns, info.st_size, needs[name])
             codes[name] = code
     first, second = marshal.dumps((start.PACKAGE, index)), marshal.dumps(codes)
     lengths = len(first).to_bytes(4, "little") + len(second).to_bytes(4, "little")
     _replace(where, start.IDENTITY + lengths + first + second)
+
+
+def _needs(listed: list[str]) -> dict[str, tuple[str, ...]]:
+    """Module → the modules of the list that its first level imports, which may be made before it.
+
+    Only what a module is sure to import counts, so that what is lazy stays lazy. Packages are left to the import
+    system, and so are modules that import each other, and a package's own modules: it must be there before they are.
+    """
+    plain = {name for name in listed if not _source(name).endswith("/__init__.py")}
+    direct = {name: [n for n in _imported(name) if n in plain and n != name] for name in listed}
+    reached: dict[str, set[str]] = {}
+    for name in listed:
+        seen: set[str] = set()
+        waiting = list(direct[name])
+        while waiting:
+            other = waiting.pop()
+            if other not in seen:
+                seen.add(other)
+                waiting += direct[other]
+        reached[name] = seen
+    return {
+        name: tuple(n for n in found if name not in reached[n] and not n.startswith(f"{name}."))
+        for name, found in direct.items()
+    }
+
+
+def _imported(name: str) -> list[str]:
+    """What may be a module among the names that a source imports without any condition, in order."""
+    try:
+        with open(_source(name), encoding="utf-8") as stream:
+            body = ast.parse(stream.read()).body
+    except (FileNotFoundError, SyntaxError):
+        return []
+    found: list[str] = []
+    for node in body:
+        if isinstance(node, ast.Import):
+            found += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            found += [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+    return list(dict.fromkeys(found))
 
 
 def _source(name: str) -> str:

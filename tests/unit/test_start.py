@@ -47,7 +47,7 @@ def forget() -> None:
     sys.meta_path[:] = [f for f in sys.meta_path if not isinstance(f, start.Finder)]
     start._finders.clear()
     start._unserved.clear()
-    for name in ("tinymodule", "tinypack"):
+    for name in ("tinymodule", "tinypack", "tinypack.inner", "upper", "lower", "left", "right"):
         sys.modules.pop(f"lading.{name}", None)
         lading.__dict__.pop(name, None)
     importlib.invalidate_caches()
@@ -82,6 +82,75 @@ def test_a_module_from_a_start_file_looks_like_any_other(tree: Tree) -> None:
         module.fail()
     assert traceback.extract_tb(caught.value.__traceback__)[-1].line == "raise ValueError(VALUE)"
     assert not start._unserved and not start._finders[GROUP].stale
+
+
+@pytest.fixture
+def stack(tree: Tree, monkeypatch: pytest.MonkeyPatch) -> Tree:
+    """Besides: upper needs lower and a module of a package, and imports tinymodule in a function; left and right are a ring."""
+    for name, text in {
+        "upper": "from lading import lower\nfrom lading.tinypack import inner\n"
+        "TYPE_CHECKING = False\nif TYPE_CHECKING:\n    from lading import left\n\n\n"
+        "def late():\n    from lading import tinymodule\n\n    return tinymodule\n",
+        "lower": "import sys\nSEEN = sys.modules[__name__].__spec__.name\n",
+        "left": "import lading.right\nVALUE = 1\n",
+        "right": "import lading.left\nVALUE = 2\n",
+        "tinypack/inner": "VALUE = 3\n",
+    }.items():
+        (tree.package / f"{name}.py").write_text(text)
+    (tree.package / "tinypack/__init__.py").write_text("from lading.tinypack.inner import VALUE\n")
+    names = "lading: tinymodule tinypack upper lower left right lading.tinypack: inner"
+    monkeypatch.setitem(startlist._GROUPS, GROUP, names)
+    startlist.write(GROUP)
+    return tree
+
+
+def test_what_a_module_needs_is_made_before_it_and_looks_like_any_other(stack: Tree) -> None:
+    upper = stack.load("upper")
+    lower, inner = sys.modules["lading.lower"], sys.modules["lading.tinypack.inner"]
+    finder = start._finders[GROUP]
+    assert upper.lower is lower and upper.inner is inner and lading.__dict__["lower"] is lower
+    assert sys.modules["lading.tinypack"].__dict__["inner"] is inner
+    assert served(lower) and lower.SEEN == "lading.lower" and lower.__spec__.loader is lower.__loader__
+    by_itself = stack.load("lower")
+    assert by_itself is not lower
+    for name in ("__name__", "__file__", "__cached__", "__package__", "__doc__"):
+        assert getattr(by_itself, name) == getattr(lower, name)
+    assert dict.fromkeys(vars(by_itself)).keys() == dict.fromkeys(vars(lower)).keys()
+    assert "lading.tinymodule" in finder.index and "lading.left" in finder.index  # lazy is lazy
+
+
+def test_only_what_a_module_is_sure_to_import_counts_and_no_ring(stack: Tree) -> None:
+    needs = startlist._needs(startlist.modules(GROUP))
+    assert needs["lading.upper"] == ("lading.lower", "lading.tinypack.inner")
+    assert needs["lading.left"] == needs["lading.right"] == ()
+    assert needs["lading.tinypack"] == ()
+    left = stack.load("left")
+    assert left.VALUE == 1 and sys.modules["lading.right"].VALUE == 2
+
+
+def test_a_need_that_was_edited_is_imported_the_ordinary_way(stack: Tree) -> None:
+    source = stack.package / "lower.py"
+    source.write_text("SEEN = 'edited'\n")
+    upper = stack.load("upper")
+    assert upper.lower.SEEN == "edited" and not served(upper.lower) and start._finders[GROUP].stale
+
+
+def test_a_need_that_fails_leaves_nothing_behind(stack: Tree) -> None:
+    (stack.package / "lower.py").write_text("raise ValueError('not today')\n")
+    startlist.write(GROUP)
+    for _ in range(2):
+        with pytest.raises(ValueError, match="not today"):
+            stack.load("upper")
+        assert "lading.lower" not in sys.modules and "lading.upper" not in sys.modules
+
+
+@pytest.mark.parametrize("why", ["_TIMED", "_count"])
+def test_the_import_system_does_it_all_when_it_is_timed_or_there_are_threads(
+    stack: Tree, monkeypatch: pytest.MonkeyPatch, why: str
+) -> None:
+    monkeypatch.setattr(start, why, True if why == "_TIMED" else lambda: 1)
+    monkeypatch.setattr(start.Finder, "_bring", None)
+    assert served(stack.load("upper").lower)
 
 
 def test_an_edited_source_wins_and_the_file_is_written_anew(
