@@ -44,8 +44,9 @@ _GROUPS = {
         lading.cli: progress run runflags translate translate_limits translate_network translate_rights
         lading.formats: capnames digest oci_image reference rootfs
         lading.images: files image names storage
-        lading.node: etcfiles health layered lifecycle logwriter loop mountpoints memory names podnetwork podvolumes
-        lading.node: prepare refused remove restart runner sandbox seccomp_profile sequence streams tree
+        lading.node: births deaths etcfiles health layered ledger lifecycle logwriter loop mountpoints memory names
+        lading.node: podnetwork podvolumes prepare refused remove restart runner running sandbox seccomp_profile
+        lading.node: sequence streams tree
     """,
     # whatever needs the network: it is served from when lading.network is imported
     "network": """

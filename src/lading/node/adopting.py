@@ -17,7 +17,8 @@ from lading.node.shop import alive
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from lading.node.runner import PodRunner, Running
+    from lading.node.runner import PodRunner
+    from lading.node.running import Running
 
 
 def adopt(runner: PodRunner) -> None:

@@ -11,6 +11,7 @@ import time
 from lading.errors import LadingError
 from lading.node import probing
 from lading.node.health import HealthState
+from lading.node.running import note_readiness
 from lading.node.shop import alive
 
 TYPE_CHECKING = False
@@ -26,7 +27,8 @@ if TYPE_CHECKING:
     )
     from lading.node.health import ProbeState
     from lading.node.loop import Timer
-    from lading.node.runner import PodRunner, Running
+    from lading.node.runner import PodRunner
+    from lading.node.running import Running
 
     Done = Callable[[bool, str], None]
 
@@ -197,15 +199,14 @@ class Checks:
         runner = self.runner
         sequence, unit = runner.sequence, running.unit
         if sequence.probed(unit, state, success, time.monotonic()):
-            from lading.node.runner import note_readiness
-
             made = running.record
             note_readiness(runner.record, running)
             action = ""
             if unit.stop_reason == "Unhealthy":
                 made.message = f"{state.kind} probe failed: {text.strip()[:500]}"
                 action = "unhealthy"
-            runner.shop.records.save(runner.record, made, action, {"probe": state.kind} if action else None)
+            said = {"probe": state.kind} if action else None
+            runner.write(lambda: runner.shop.records.save(runner.record, made, action, said))
         runner.turn()
 
     # -- hooks -----------------------------------------------------------------------------------------------------
@@ -223,15 +224,13 @@ class Checks:
             if running.record.pid != pid:
                 return  # its container has ended, and the next one waits for a hook of its own
             runner = self.runner
-            from lading.node.runner import note_readiness
-
             if unit.alive:
                 runner.sequence.hook_done(unit, verb, success, time.monotonic())
             changed = note_readiness(runner.record, running)
             if not success:
                 running.record.message = f"{_HOOKS[verb]} hook failed: {text.strip()[:500]}"
             if changed or not success:
-                runner.shop.records.save(runner.record, running.record)
+                runner.write(lambda: runner.shop.records.save(runner.record, running.record))
             runner.turn()
 
         self._handle(running, handler, done)
@@ -287,7 +286,8 @@ class Checks:
             made.health_log = [*made.health_log, entry][-_HEALTH_LOG:]
             if alive(made.pid, made.pid_start):
                 action = f"health_status: {state.status}" if changed else ""
-                self.runner.shop.records.save(self.runner.record, made, action)
+                runner = self.runner
+                runner.write(lambda: runner.shop.records.save(runner.record, made, action))
             self._arm(running)
 
         self._exec(running, command, state.check.timeout, done)

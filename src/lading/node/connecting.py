@@ -224,9 +224,7 @@ def follow(runner: PodRunner) -> None:
     old = sandbox.file_texts(record, before)
     runner.attachment = after
     _rewrite(shop.pod_directory(record.id), old, sandbox.file_texts(record, after))
-    from lading.node.runner import note_network
-
-    note_network(record, after)
+    podnetwork.note_network(record, after)
     shop.records.update(record, "network")
 
 

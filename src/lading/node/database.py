@@ -215,7 +215,9 @@ class Database:
             raise error
         if "locked" in text or "busy" in text:
             return TimedOut(f"records {self.path}: other commands have held them for {PATIENCE:.0f} s")
-        if "full" in text:
+        if (
+            "full" in text or "disk i/o" in text.lower()
+        ):  # a full disk is the latter where SQLite grows its index of the log
             return Exhausted(f"records {self.path}: {text}", hint="free some disk space")
         if "malformed" in text or "not a database" in text:
             return Corrupt(f"records {self.path}: {text}", hint="move the file away; `lading check --repair`")

@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
     from lading.node.hand import Hand
     from lading.node.loop import Loop
-    from lading.node.runner import Running
+    from lading.node.running import Running
     from lading.node.shop import Shop
 
 _WRITABLE = 4

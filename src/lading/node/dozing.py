@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     import _socket
     from typing import Any
 
-    from lading.node.runner import PodRunner, Running
+    from lading.node.runner import PodRunner
+    from lading.node.running import Running
     from lading.node.shop import Shop
 
 #: Seconds after its start at which a keeper first looks whether it can sleep: most containers that end soon have by then.

@@ -11,6 +11,7 @@ import os
 
 from lading.errors import KernelError, LadingError
 from lading.node import etcfiles
+from lading.node.model import NetworkRecord, PortRecord
 from lading.node.shop import alive
 
 TYPE_CHECKING = False
@@ -37,8 +38,6 @@ def take(runner: PodRunner) -> None:
     else:
         networks.furnish(reserved)
     runner.attachment = reserved.attachment
-    from lading.node.runner import note_network
-
     note_network(record, reserved.attachment)
     runner.unsaved.add("network")  # the network's own records have it; a start writes it into ours
 
@@ -158,3 +157,21 @@ def release(shop: Shop, pod_id: str, attachment: Attachment) -> None:
     for fd in attachment.reserved:
         os.close(fd)
     attachment.reserved = []
+
+
+def note_network(record: PodRecord, attachment: Attachment) -> None:
+    """Copy what the network gave into the pod's record."""
+    record.networks = []
+    for interface in attachment.interfaces:
+        made = NetworkRecord(name=interface.network, interface=interface.name, mac=interface.mac)
+        for address, gateway in zip(interface.addresses, [*interface.gateways, "", ""], strict=False):
+            plain, _, length = address.partition("/")
+            if ":" in plain:
+                made.ipv6, made.ipv6_prefix, made.gateway6 = plain, int(length or 128), gateway
+            else:
+                made.ipv4, made.ipv4_prefix, made.gateway4 = plain, int(length or 32), gateway
+        record.networks.append(made)
+    record.ports = [
+        PortRecord(port=p.container_port, protocol=p.protocol, host_ip=p.host_ip, host_port=p.host_port)
+        for p in attachment.ports
+    ]

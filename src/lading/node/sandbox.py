@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from lading.formats.oci_runtime import Mount
     from lading.network import Attachment
     from lading.node.model import PodRecord
-    from lading.node.runner import PodRunner, Running
+    from lading.node.runner import PodRunner
+    from lading.node.running import Running
     from lading.node.shop import Shop
     from lading.node.spec import Surroundings
 

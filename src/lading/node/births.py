@@ -1,0 +1,143 @@
+"""Starting one container: everything it needs is made, it is born, and that is written down."""
+
+from __future__ import annotations
+
+import time
+
+from lading.errors import LadingError
+from lading.node import deaths, prepare, spec
+from lading.node.engine import engine_of
+from lading.node.model import EXITED, RESTARTING, RUNNING, Ended
+from lading.node.running import note_readiness
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from lading.node.engine import Handle
+    from lading.node.runner import PodRunner
+    from lading.node.running import Running
+
+
+def start(runner: PodRunner, running: Running) -> None:
+    """Start a container. A failure is written down as its end, and told to who waits for the pod's first start."""
+    made = running.record
+    try:
+        _launch(runner, running)
+    except LadingError as error:
+        _failed(runner, running, error)
+        return
+    if made.finished and not runner.record.single:
+        made.last = Ended(
+            exit_code=made.exit_code,
+            reason=made.reason,
+            message=made.message or made.error,
+            started=made.started,
+            finished=made.finished,
+        )
+    made.state = RUNNING
+    made.started = time.time()
+    made.finished = 0.0
+    made.exit_code = 0
+    made.oom_killed = False
+    made.error = made.reason = made.message = ""
+    made.restarts = running.unit.restarts.count
+    check = running.container.extras.healthcheck
+    health = check is not None and bool(check.test) and check.test != ["NONE"]
+    made.health = "starting" if health else ""
+    runner.sequence.started(running.unit, time.monotonic())
+    note_readiness(runner.record, running)
+    try:
+        runner.write(
+            lambda: runner.shop.records.save(runner.record, made, "start"), phase=True, now=not runner.started
+        )
+    except LadingError as error:
+        # Nobody has been told of it yet: better not begun than running behind the records' back.
+        deaths.undo(runner, running)
+        _failed(runner, running, error)
+        return
+    runner.started = True
+    runner.loop.watch(running.pidfd, lambda _events: runner.ended(running))
+    if health and check is not None:
+        runner.checking.watch_health(running, check)
+
+
+def _launch(runner: PodRunner, running: Running) -> None:
+    try:
+        ready = prepare.surroundings(
+            runner.shop, runner.record, running.record, running.container, runner.attachment
+        )
+        try:
+            _give_birth(runner, running, ready)
+        finally:
+            ready.around.close()
+    except OSError as error:
+        raise as_ours(error) from None
+
+
+def _give_birth(runner: PodRunner, running: Running, ready: prepare.Ready) -> None:
+    made, container = running.record, running.container
+    shop = runner.shop
+    from lading.node import sandbox
+
+    sandbox.join(runner, running, ready.around)
+    running.spec = spec.build(runner.record.pod, container, ready.run_config, ready.around)
+    if container.tty and runner.size != (0, 0) and running.spec.process is not None:
+        from lading.formats.oci_runtime import Box
+
+        # Before its first instruction: a program may ask once and never again.
+        running.spec.process.console_size = Box(height=runner.size[0], width=runner.size[1])
+    streams = runner.streams_of(running)
+    from lading.runtime import RunRequest
+    from lading.runtime import Stdio as RuntimeStdio
+
+    def furnish(pid: int) -> None:
+        from lading.node import podnetwork
+
+        podnetwork.furnish(runner, pid)
+
+    try:
+        request = RunRequest(
+            made.id,
+            running.spec,
+            shop.container_directory(runner.record, made),
+            rootfs=ready.rootfs,
+            stdio=RuntimeStdio(*streams.open()),
+            profile=ready.around.profile,
+            meanwhile=None if runner.reserved is None else furnish,
+        )
+        handle: Handle = engine_of(shop, runner.record).run(request)
+    except BaseException:
+        streams.discard()
+        raise
+    running.handle = handle
+    running.pidfd = handle.pidfd
+    made.pid = handle.pid
+    made.pid_start = handle.start_time
+    streams.begin(handle.console)
+
+
+def as_ours(error: OSError) -> LadingError:
+    """What the kernel said of a file (a full disk, a volume's path that is no directory), as one line of ours.
+
+    Past here it would end the keeper of a pod, and of all pods where the keeper has more than one.
+    """
+    where = f"{error.filename}: " if error.filename else ""
+    return LadingError(f"{where}{error.strerror or error}")
+
+
+def _failed(runner: PodRunner, running: Running, error: LadingError) -> None:
+    made = running.record
+    made.exit_code = error.exit_status
+    made.error = made.message = str(error)
+    made.reason = "StartError"
+    made.finished = time.time()
+    made.pid = made.pid_start = 0
+    runner.error = error
+    runner.sequence.exited(running.unit, error.exit_status, time.monotonic(), by_user=runner.record.single)
+    again = running.unit.due is not None and not runner.sequence.stopping
+    made.state = RESTARTING if again else EXITED
+    said = {"exitCode": str(error.exit_status), "error": str(error)}
+    runner.write(lambda: runner.shop.records.save(runner.record, made, "die", said))
+    if not runner.started:
+        if again and not error.hint:
+            error.hint = f"it is tried again until `lading pod rm -f {runner.record.name}`"
+        runner.first(error)

@@ -1,0 +1,179 @@
+"""What happens when a container ends, and when its pod does: each is written down before anything else is done about it."""
+
+from __future__ import annotations
+
+import os
+import time
+
+from lading.errors import LadingError
+from lading.node.ledger import AGAIN, PASSING
+from lading.node.model import CREATED, EXITED, RESTARTING
+from lading.node.records import REMOVING
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from lading.node.runner import PodRunner
+    from lading.node.running import Running
+
+
+def ended(runner: PodRunner, running: Running) -> None:
+    """The container's first process has ended: reap it and write that down before anything else."""
+    made = running.record
+    pid = made.pid
+    try:
+        status = os.waitpid(pid, 0)[1]
+        code = os.waitstatus_to_exitcode(status)
+        code = code if code >= 0 else 128 - code
+    except ChildProcessError:
+        # Adopted from a keeper that died: only its parent could have learned the status.
+        code = 255
+        made.reason = "KeeperLost"
+    runner.loop.forget(running.pidfd)
+    os.close(running.pidfd)
+    running.pidfd = -1
+    made.exit_code = code
+    made.finished = time.time()
+    made.oom_killed = code == 137 and _oom_killed(runner, running)
+    made.pid = made.pid_start = 0
+    made.ready = made.up = False
+    made.health = ""
+    if made.reason != "KeeperLost":
+        made.reason = "OOMKilled" if made.oom_killed else ("Completed" if code == 0 else "Error")
+    by_user = _stopped(runner)
+    runner.sequence.exited(running.unit, code, time.monotonic(), by_user=by_user)
+    again = running.unit.due is not None and not runner.sequence.stopping
+    made.state = RESTARTING if again else EXITED
+    runner.staged = runner.record.single and runner.record.pod.spec.extras.remove and not again
+
+    def note() -> None:
+        records = runner.shop.records
+        records.save(runner.record, made, "die", {"exitCode": str(code)})
+        if made.oom_killed:
+            records.event(runner.record, "oom", {}, made)
+        if runner.staged:
+            records.stage(runner.record.id, REMOVING)
+
+    runner.write(note, phase=True)
+    if runner.checks is not None:
+        runner.checks.forget(running)
+    if running.streams is not None:
+        running.streams.drain()
+    if not runner.record.single:
+        _termination_message(runner, running)
+    _delete(runner, running)
+    if running.streams is not None and not again:
+        running.streams.tell_exit(code)
+    runner.turn()
+
+
+def _stopped(runner: PodRunner) -> bool:
+    """Whether a user wants it to end; with the pod's name, that is what commands change without asking the keeper."""
+    try:
+        current = runner.shop.records.database.query(
+            "SELECT stopped, name FROM pods WHERE id = ?", (runner.record.id,)
+        )
+    except PASSING:
+        return runner.record.stopped
+    if current:
+        runner.record.name = current[0][1]
+    by_user = bool(current and current[0][0])
+    runner.record.stopped = by_user or runner.record.stopped
+    return by_user
+
+
+def undo(runner: PodRunner, running: Running) -> None:
+    """End and forget a container that has just been born."""
+    pid = running.record.pid
+    _delete(runner, running)
+    try:
+        os.waitpid(pid, 0)
+    except ChildProcessError:
+        pass
+    os.close(running.pidfd)
+    running.pidfd = -1
+    if running.streams is not None:
+        running.streams.discard()
+
+
+def _oom_killed(runner: PodRunner, running: Running) -> bool:
+    handle = running.handle
+    if handle is None:
+        return False
+    try:
+        return handle.group.oom_kills() > 0
+    except (LadingError, OSError):
+        return False
+
+
+def _delete(runner: PodRunner, running: Running) -> None:
+    if running.handle is None:
+        return
+    try:
+        running.handle.delete(force=True)
+    except (LadingError, OSError) as error:
+        running.record.message = running.record.message or f"cleaning up: {error}"
+    running.handle = None
+
+
+def _termination_message(runner: PodRunner, running: Running) -> None:
+    from lading.node import sandbox
+
+    message = sandbox.termination_message(runner, running)
+    if message and message != running.record.message:
+        running.record.message = message
+        runner.write(lambda: runner.shop.records.save(runner.record, running.record))
+
+
+def end(runner: PodRunner) -> None:
+    """Give everything back. Each step can be done again: a kill in the middle leaves work for ``check --repair``."""
+    if runner.ending:
+        return
+    runner.ending = True
+    from lading.node import sandbox
+
+    for running in runner.running.values():
+        if running.streams is not None:
+            running.streams.tell_exit(running.unit.exit_code)
+            running.streams.log.close(time.time_ns())
+            running.streams = None
+        made = running.record
+        if made.state in (RESTARTING, CREATED) and not runner.record.single:
+            made.state = EXITED
+            runner.write(lambda made=made: runner.shop.records.save(runner.record, made))  # type: ignore[misc]
+    if not runner.record.single:
+        from lading.node import membership
+
+        membership.ask_to_stop(runner.shop, runner.record)
+    sandbox.close_pod(runner)
+    record = runner.record
+    record.phase = runner.sequence.phase
+    record.reason = record.reason or runner.sequence.reason
+    _let_go(runner)
+
+
+def _let_go(runner: PodRunner) -> None:
+    """Forget the pod, or that we keep it, once all else is written."""
+    record, later = runner.record, runner.owes
+    try:
+        if later:
+            pass
+        elif record.pod.spec.extras.remove:
+            from lading.node import remove
+
+            remove.collect(runner.shop, record, volumes=runner.volumes_too, staged=runner.staged)
+        else:
+            record.keeper_pid = record.keeper_start = 0
+            record.keeper_socket = ""
+            runner.shop.records.update(
+                record, "phase", "reason", "message", "keeper_pid", "keeper_start", "keeper_socket"
+            )
+    except PASSING:
+        if runner.stdio is not None:
+            raise
+        later = True
+    if later:
+        runner.loop.after(AGAIN, lambda: _let_go(runner))
+        return
+    runner.finished = True
+    for call in list(runner.at_end):
+        call()
