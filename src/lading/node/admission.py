@@ -274,10 +274,9 @@ def _security(spec: PodSpec, context: PodSecurityContext, report: Report) -> Non
     _sysctls(spec, context, path, report)
 
 
-_IPC_SYSCTLS = ("kernel.shm", "kernel.msg", "kernel.sem", "fs.mqueue.")
-
-
 def _sysctls(spec: PodSpec, context: PodSecurityContext, path: str, report: Report) -> None:
+    from lading.node.spec import sysctl_namespace
+
     seen: set[str] = set()
     for index, sysctl in enumerate(context.sysctls):
         here = f"{path}.sysctls[{index}]"
@@ -289,10 +288,11 @@ def _sysctls(spec: PodSpec, context: PodSecurityContext, path: str, report: Repo
         if name in seen:
             report.bad(f"{here}.name", f"{name!r} is given twice")
         seen.add(name)
-        if name.startswith("net."):
+        namespace = sysctl_namespace(name)
+        if namespace == "network":
             if spec.host_network:
                 report.bad(f"{here}.name", f"{name!r} would change the host's network")
-        elif name.startswith(_IPC_SYSCTLS):
+        elif namespace == "ipc":
             if spec.host_ipc:
                 report.bad(f"{here}.name", f"{name!r} would change the host's IPC")
         else:

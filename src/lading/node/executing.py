@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+import stat
 
-from lading.errors import Conflict
+from lading.errors import CommandNotExecutable, Conflict, InvalidInput
 from lading.formats.oci_runtime import Box, Capabilities, Process, User
 from lading.node import spec, users
 from lading.node.engine import engine_of
@@ -76,7 +77,10 @@ def process_for(
     values = dict(text.split("=", 1) for text in own.env if "=" in text)
     user = own.user
     if request.user:
-        identity = users.resolve(request.user, lambda path: _read_inside(shop, made.pid, path))
+        try:
+            identity = users.resolve(request.user, lambda path: _read_inside(shop, made.pid, path))
+        except InvalidInput as error:  # as Docker: the command is there, and cannot be executed as that user
+            raise CommandNotExecutable(error.message, hint=error.hint) from None
         user = User(uid=identity.uid, gid=identity.gid, additional_gids=identity.groups)
         values["HOME"] = identity.home or "/"
     if request.tty:
@@ -101,7 +105,7 @@ def process_for(
 
 
 def _read_inside(shop: Shop, pid: int, path: str) -> bytes:
-    """A small file of the running container, through its root and never out of it."""
+    """A small file of the running container, through its root and never out of it; nothing when it is no regular file."""
     from lading.errors import KernelError
     from lading.kernel.paths import open_inside
 
@@ -116,6 +120,6 @@ def _read_inside(shop: Shop, pid: int, path: str) -> bytes:
     finally:
         os.close(root)
     try:
-        return os.read(fd, 4 << 20)
+        return os.read(fd, 4 << 20) if stat.S_ISREG(os.fstat(fd).st_mode) else b""
     finally:
         os.close(fd)

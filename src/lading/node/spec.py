@@ -39,8 +39,6 @@ MASKED = (
     "/proc/timer_stats /proc/sched_debug /proc/scsi /sys/firmware /sys/devices/virtual/powercap"
 ).split()
 READ_ONLY = "/proc/bus /proc/fs /proc/irq /proc/sys /proc/sysrq-trigger".split()
-#: Sysctls that belong to a namespace of the container's own; any other would change the host.
-_IPC_SYSCTLS = ("kernel.shmmax", "kernel.shmall", "kernel.shmmni", "kernel.shm_rmid_forced", "kernel.sem")
 
 
 class Surroundings:
@@ -279,6 +277,18 @@ def _namespaces(container: Container, around: Surroundings) -> list[Namespace]:
     return made
 
 
+def sysctl_namespace(name: str) -> str:
+    """The kind of namespace that a sysctl belongs to; empty for one of the whole machine."""
+    if name.startswith("net."):
+        return "network"
+    if name.startswith(("kernel.shm", "kernel.msg", "fs.mqueue.")) or name in (
+        "kernel.sem",
+        "kernel.sem_next_id",
+    ):
+        return "ipc"
+    return "uts" if name in ("kernel.hostname", "kernel.domainname") else ""
+
+
 def sysctls(pod: Pod, container: Container, around: Surroundings) -> dict[str, str]:
     """The Pod's and the container's sysctls. Raises :class:`InvalidInput` for one that would change the host."""
     made: dict[str, str] = {}
@@ -286,13 +296,7 @@ def sysctls(pod: Pod, container: Container, around: Surroundings) -> dict[str, s
         made.update({item.name.replace("/", "."): item.value for item in pod.spec.security_context.sysctls})
     made.update(container.extras.sysctls)
     for name in made:
-        owner = ""
-        if name.startswith("net."):
-            owner = "network"
-        elif name.startswith(("kernel.msg", "fs.mqueue.")) or name in _IPC_SYSCTLS:
-            owner = "ipc"
-        elif name in ("kernel.hostname", "kernel.domainname"):
-            owner = "uts"
+        owner = sysctl_namespace(name)
         if not owner:
             raise InvalidInput(f"sysctl {name} belongs to no namespace: setting it would change the host")
         if owner in around.shared:

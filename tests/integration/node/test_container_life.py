@@ -97,6 +97,13 @@ def test_exec_runs_beside_and_gives_its_own_exit_code(node: Node, one: Make) -> 
     for where, why in (("/nosuch", "No such file"), ("/bin/busybox", "Not a directory")):
         with pytest.raises(CommandNotExecutable, match=f"{where}: {why}"):
             node.exec("host", ExecRequest(command=["true"], working_dir=where))
+    for passwd in ("mkdir /etc/passwd", "mkfifo /etc/passwd", "ln -s /dev/zero /etc/passwd"):
+        assert (
+            node.exec("host", ExecRequest(command=["sh", "-c", f"rm -rf /etc/passwd; {passwd}"])).wait() == 0
+        )
+        assert node.exec("host", ExecRequest(command=["true"], user="77")).wait() == 0
+        with pytest.raises(CommandNotExecutable, match="'root' has no entry"):
+            node.exec("host", ExecRequest(command=["true"], user="root"))
 
 
 def test_terminal_session_has_a_size_and_ends_with_the_exit_code(node: Node, one: Make) -> None:

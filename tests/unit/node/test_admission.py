@@ -163,6 +163,7 @@ INVALID: list[tuple[str, object, str]] = [
      "spec.containers[0].restartPolicy"),
     ("spec/hostnameOverride", "Not_a_name", "spec.hostnameOverride"),
     ("spec/securityContext/fsGroup", -5, "spec.securityContext.fsGroup"),
+    ("spec/securityContext/sysctls", [{"name": "kernel.semaphore", "value": "1"}], "spec.securityContext.sysctls[0].name"),
     ("spec/volumes/0", {"name": "scratch", "secret": {}}, "spec.volumes[0].secret.secretName"),
     ("spec/volumes/0", {"name": "scratch", "secret": {"secretName": "a b"}}, "spec.volumes[0].secret.secretName"),
     (f"{C}/volumeMounts/0/mountPath", "/a/..", "spec.containers[0].volumeMounts[0].mountPath"),

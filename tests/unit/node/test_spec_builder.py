@@ -22,7 +22,7 @@ from lading.formats.pod import (
     TmpfsMount,
 )
 from lading.formats.podvolumes import ObjectFieldSelector, ResourceFieldSelector
-from lading.node import environment, etcfiles, spec, spec_mounts, spec_resources
+from lading.node import admission, environment, etcfiles, spec, spec_mounts, spec_resources
 from lading.node.users import Identity, resolve
 
 _PASSWD = b"root:x:0:0:root:/root:/bin/sh\nweb:x:33:44:web:/var/www:/bin/false\n"
@@ -281,3 +281,18 @@ def test_a_limit_of_nothing_is_no_limit_and_who_asks_for_nothing_weighs_least() 
     linux = _build(Container(name="c")).linux
     assert linux is not None and linux.resources is not None and linux.resources.cpu is not None
     assert linux.resources.cpu.shares == 2
+
+
+def test_what_admission_takes_for_a_namespaces_sysctl_is_set() -> None:
+    names = [
+        "kernel.shm_next_id",
+        "kernel.sem_next_id",
+        "kernel.msgmax",
+        "fs.mqueue.msg_max",
+        "net.core.somaxconn",
+    ]
+    pod = _pod(Container(name="c", image="x"), restart_policy="Never")
+    pod.spec.security_context = PodSecurityContext(sysctls=[Sysctl(name=n, value="1") for n in names])
+    admission.admit(pod)
+    made = spec.build(pod, pod.spec.containers[0], RunConfig(cmd=["sh"]), _around())
+    assert made.linux is not None and made.linux.sysctl == dict.fromkeys(names, "1")
