@@ -44,9 +44,10 @@ _GROUPS = {
         lading.cli: progress run runflags translate translate_limits translate_network translate_rights
         lading.formats: capnames digest oci_image reference rootfs
         lading.images: files image names storage
+        lading.kernel: tree
         lading.node: births deaths etcfiles health layered ledger lifecycle logwriter loop mountpoints memory names
         lading.node: podnetwork podvolumes prepare refused remove restart runner running sandbox seccomp_profile
-        lading.node: sequence streams tree
+        lading.node: sequence streams
     """,
     # whatever needs the network: it is served from when lading.network is imported
     "network": """

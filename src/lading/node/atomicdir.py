@@ -12,7 +12,7 @@ import stat
 import time
 
 from lading.errors import InvalidInput
-from lading.node import tree
+from lading.kernel import tree
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

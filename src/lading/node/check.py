@@ -10,7 +10,8 @@ import os
 import time
 
 from lading.errors import Conflict, LadingError, NotFound
-from lading.node import ending, freezing, memory, remove, tree, wire
+from lading.kernel import tree
+from lading.node import ending, freezing, memory, remove, wire
 from lading.node.detached import is_running
 from lading.node.looking import refresh
 from lading.node.model import Finding

@@ -16,7 +16,8 @@ import os
 from lading.errors import Conflict, InvalidInput, LadingError, NotFound, Unsupported
 from lading.formats import jsontext
 from lading.formats.oci_runtime import Linux, Spec
-from lading.node import foreignrun, tree
+from lading.kernel import tree
+from lading.node import foreignrun
 from lading.node.shop import alive, process_start, send_signal
 
 TYPE_CHECKING = False

@@ -33,7 +33,7 @@ def below(rootfs: Rootfs, data: str) -> Rootfs:
 
 def _make(path: str) -> None:
     """Make the layer elsewhere and give it its name when it is whole; somebody else may be faster."""
-    from lading.node import tree
+    from lading.kernel import tree
 
     part = f"{os.path.dirname(path)}/.mountpoints-{os.urandom(8).hex()}"
     os.mkdir(part, 0o700)

@@ -339,7 +339,7 @@ class Node:
 
     def usage(self) -> Usage:
         """Every pod with the bytes of its writable layers."""
-        from lading.node import tree
+        from lading.kernel import tree
 
         return [(r, tree.size(self.shop.pod_directory(r.id))) for r in self.shop.records.list()]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 from lading.errors import Conflict, LadingError, NotFound
-from lading.node import tree
+from lading.kernel import tree
 from lading.node.engine import engine_of
 from lading.node.records import REMOVING
 from lading.node.shop import alive, process_start, send_signal

@@ -189,10 +189,7 @@ def _copy_attributes(source: int, target: int, info: os.stat_result) -> None:
 
 
 def _empty(directory: str) -> None:
-    import shutil
+    from lading.kernel import tree
 
-    for entry in os.scandir(directory):
-        if entry.is_dir(follow_symlinks=False):
-            shutil.rmtree(entry.path, ignore_errors=True)
-        else:
-            os.unlink(entry.path)
+    for name in os.listdir(directory):
+        tree.remove(f"{directory}/{name}")

@@ -346,11 +346,15 @@ def _sync_directory(path: str) -> None:
 
 
 def _remove_tree(path: str) -> None:
-    import shutil
+    from lading.kernel import tree
 
-    shutil.rmtree(path, ignore_errors=True)
-    if os.path.lexists(path):
-        raise Conflict(f"{path} could not be removed whole", hint="see what is mounted or immutable below it")
+    try:
+        tree.remove(path)
+    except OSError as error:
+        raise Conflict(
+            f"{path} could not be removed whole: {error.strerror}",
+            hint="see what is mounted or immutable below it",
+        ) from None
 
 
 def _os_error(what: str, error: OSError) -> Exception:

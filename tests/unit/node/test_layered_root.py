@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from lading.node import layered, tree
+from lading.kernel import tree
+from lading.node import layered
 
 
 def _layers(tmp_path: Path) -> list[str]:

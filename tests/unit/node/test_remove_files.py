@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from lading.formats.pod import Container, Pod, PodSpec
-from lading.node import remove, tree
+from lading.kernel import tree
+from lading.node import remove
 from lading.node.model import ContainerRecord, PodRecord
 
 

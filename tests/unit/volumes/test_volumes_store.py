@@ -120,3 +120,17 @@ def test_check_finishes_what_was_interrupted_and_then_finds_nothing(volumes):
     assert all(f.fixed for f in volumes.check(repair=True))
     assert volumes.check(repair=False) == []
     assert sorted(v.name for v in volumes.list()) == ["bare", "data"]
+
+
+def test_a_volume_with_directories_nested_deeper_than_descriptors_reach_is_removed(volumes):
+    volumes.create("deep")
+    fd = os.open(volumes.source("deep").path, os.O_RDONLY)
+    for _ in range(2500):
+        os.mkdir("d", dir_fd=fd)
+        inner = os.open("d", os.O_RDONLY, dir_fd=fd)
+        os.close(fd)
+        fd = inner
+    os.close(fd)
+    volumes.remove("deep")
+    with pytest.raises(NotFound):
+        volumes.get("deep")
