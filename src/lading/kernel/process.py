@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import _struct as struct
 import os
+import sys
 
 from lading.errors import KernelError
 from lading.kernel.ffi import addressof
@@ -23,6 +24,9 @@ PTRACE_O_EXITKILL = 0x100000
 PTRACE_EVENT_EXEC = 4
 _WALL = 0x40000000
 
+#: _IOWR(0xFF, 11, struct pidfd_info) with the 64 bytes of its first version.
+_PIDFD_GET_INFO = 0xC040FF0B
+_PIDFD_INFO_EXIT = 8
 CLOSE_RANGE_CLOEXEC = 4
 _KEYCTL_JOIN_SESSION_KEYRING = 1
 _IOPRIO_WHO_PROCESS = 1
@@ -126,6 +130,23 @@ class Processes:
     def pidfd_getfd(self, pidfd: int, fd: int) -> int:
         """pidfd_getfd(2): a duplicate of another process's descriptor."""
         return call("pidfd_getfd", pidfd, fd, 0, about=fd)
+
+    def pidfd_exit_status(self, pidfd: int) -> int | None:
+        """The wait status of a process that has been reaped, by whomever; None before that. Fails before Linux 6.15.
+
+        PIDFD_GET_INFO with PIDFD_INFO_EXIT (include/uapi/linux/pidfd.h); pidfd_info of its first version has 64 bytes.
+        """
+        import fcntl
+
+        info = bytearray(64)
+        info[0:8] = _PIDFD_INFO_EXIT.to_bytes(8, sys.byteorder)
+        try:
+            fcntl.ioctl(pidfd, _PIDFD_GET_INFO, info)
+        except OSError as error:
+            raise KernelError("ioctl PIDFD_GET_INFO", error.errno or 0) from None
+        if not int.from_bytes(info[0:8], sys.byteorder) & _PIDFD_INFO_EXIT:
+            return None
+        return int.from_bytes(info[60:64], sys.byteorder)
 
     def pidfd_send_signal(self, pidfd: int, signal: int) -> None:
         """pidfd_send_signal(2)."""

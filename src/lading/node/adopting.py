@@ -1,7 +1,8 @@
 """Take a running pod over from a keeper that was killed.
 
-The containers go on; what only their parent could have is lost: the other ends of their pipes, and the exit status of
-the processes that run now. Everything else (namespaces, network, records) is found again by id.
+The containers go on; what only the dead one had is lost: the masters of their terminals and the other end of their input.
+Their output is found again through the descriptors that they have of it, their exit status through a pidfd where the kernel
+tells it (Linux 6.15); everything else (namespaces, network, records) by id.
 """
 
 from __future__ import annotations
@@ -14,9 +15,12 @@ from lading.node.engine import engine_of
 from lading.node.model import EXITED, MAIN, PAUSED, RUNNING
 from lading.node.sequence import ENDED, STARTING
 from lading.node.shop import alive
+from lading.node.streams import OUTPUTS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
     from lading.node.runner import PodRunner
     from lading.node.running import Running
 
@@ -62,10 +66,64 @@ def _watch(runner: PodRunner, running: Running, now: float) -> None:
     running.unit.hook = ""  # its postStart hook ran long ago, or is lost with the keeper
     if running.unit.state != RUNNING:
         runner.sequence.hook_done(running.unit, "post_start", True, now)
+    pipes = find_pipes(_pids(running), made.pipes)
+    if pipes:
+        sources = {fd: OUTPUTS[made.pipes.index(inode)] for inode, fd in pipes.items()}
+        runner.streams_of(running).resume(sources, -1, -1)
     runner.loop.watch(running.pidfd, lambda _events: runner.ended(running))
     check = running.container.extras.healthcheck
     if check is not None and check.test and check.test != ["NONE"]:
         runner.checking.watch_health(running, check)
+
+
+def _pids(running: Running) -> Iterator[int]:
+    """The processes of a container, the first one first."""
+    yield running.record.pid
+    try:
+        if running.handle is not None:
+            yield from running.handle.pids()
+    except (LadingError, OSError):
+        return
+
+
+def find_pipes(pids: Iterable[int], inodes: list[int]) -> dict[int, int]:
+    """Pipes that some of these processes have open: inode → a descriptor of ours to read from.
+
+    The processes are strangers, and may have changed their descriptors: nothing is opened but a pipe of that very inode.
+    """
+    found: dict[int, int] = {}
+    wanted = {f"pipe:[{inode}]": inode for inode in inodes}  # no path begins like this
+    for pid in pids:
+        if len(found) == len(wanted):
+            break
+        try:
+            numbers = sorted(os.listdir(f"/proc/{pid}/fd"), key=int)
+        except OSError:
+            continue  # it has ended
+        for number in numbers:
+            inode = wanted.get(_target(f"/proc/{pid}/fd/{number}"))
+            if inode is None or inode in found:
+                continue
+            try:
+                fd = os.open(f"/proc/{pid}/fd/{number}", os.O_PATH | os.O_CLOEXEC)
+            except OSError:
+                continue
+            try:
+                if _target(f"/proc/self/fd/{fd}") == f"pipe:[{inode}]":  # still: it may have become a device
+                    flags = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC
+                    found[inode] = os.open(f"/proc/self/fd/{fd}", flags)
+            except OSError:
+                continue
+            finally:
+                os.close(fd)
+    return found
+
+
+def _target(link: str) -> str:
+    try:
+        return os.readlink(link)
+    except OSError:
+        return ""
 
 
 def _forget_state(runner: PodRunner, running: Running) -> None:

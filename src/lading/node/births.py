@@ -86,6 +86,7 @@ def _give_birth(runner: PodRunner, running: Running, ready: prepare.Ready) -> No
         # Before its first instruction: a program may ask once and never again.
         running.spec.process.console_size = Box(height=runner.size[0], width=runner.size[1])
     streams = runner.streams_of(running)
+    made.pipes = []
     from lading.runtime import RunRequest
     from lading.runtime import Stdio as RuntimeStdio
 
@@ -112,6 +113,7 @@ def _give_birth(runner: PodRunner, running: Running, ready: prepare.Ready) -> No
     running.pidfd = handle.pidfd
     made.pid = handle.pid
     made.pid_start = handle.start_time
+    made.pipes = streams.pipes()
     streams.begin(handle.console)
 
 

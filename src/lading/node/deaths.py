@@ -15,18 +15,25 @@ if TYPE_CHECKING:
     from lading.node.runner import PodRunner
     from lading.node.running import Running
 
+#: Seconds for init to take note of a process that has ended.
+_REAPING = 5.0
 
-def ended(runner: PodRunner, running: Running) -> None:
-    """The container's first process has ended: reap it and write that down before anything else."""
+
+def ended(runner: PodRunner, running: Running, until: float = 0.0) -> None:
+    """The container's first process has ended: reap it and write that down before anything else.
+
+    ``until``: how long to wait for who reaps it in our place.
+    """
     made = running.record
-    pid = made.pid
-    try:
-        status = os.waitpid(pid, 0)[1]
-        code = os.waitstatus_to_exitcode(status)
-        code = code if code >= 0 else 128 - code
-    except ChildProcessError:
-        # Adopted from a keeper that died: only its parent could have learned the status.
-        code = 255
+    status, final = _status(runner, running)
+    if not final and (not until or time.monotonic() < until):
+        until = until or time.monotonic() + _REAPING
+        runner.loop.forget(running.pidfd)
+        runner.loop.after(_REAPING / 100, lambda: ended(runner, running, until))
+        return
+    code = 255 if status is None else os.waitstatus_to_exitcode(status)
+    code = code if code >= 0 else 128 - code
+    if status is None:
         made.reason = "KeeperLost"
     runner.loop.forget(running.pidfd)
     os.close(running.pidfd)
@@ -64,6 +71,20 @@ def ended(runner: PodRunner, running: Running) -> None:
     if running.streams is not None and not again:
         running.streams.tell_exit(code)
     runner.turn()
+
+
+def _status(runner: PodRunner, running: Running) -> tuple[int | None, bool]:
+    """The wait status of a process that has ended, if anybody can tell; and whether that will not change."""
+    try:
+        return os.waitpid(running.record.pid, 0)[1], True
+    except ChildProcessError:
+        pass
+    # Adopted from a keeper that was killed, so init is its parent. What it learns of the end, newer kernels keep for us.
+    try:
+        status = runner.shop.kernel.pidfd_exit_status(running.pidfd)
+    except LadingError:
+        return None, True
+    return status, status is not None
 
 
 def _stopped(runner: PodRunner) -> bool:

@@ -87,6 +87,8 @@ class ContainerRecord(Record):
     ready: bool = False
     up: bool = False
     turned: float = 0.0
+    pipes: list[int] = []
+    """inodes of its stdout and stderr, for a keeper that comes after one that was killed"""
     last: Ended | None = None
     volumes: dict[str, str] = {}
     """mount target → name, for named and anonymous volumes."""

@@ -29,7 +29,8 @@ _CONTAINER = (
     "id, pod_id, name, kind, place, image, image_id, state, pid, pid_start, exit_code, oom_killed, started, finished, "
     "restarts, health, ready, extra"
 )
-_EXTRA = ("error", "reason", "message", "health_log", "volumes", "anonymous", "up", "turned")
+_EXTRA = ("error", "reason", "message", "health_log", "volumes", "anonymous", "up", "turned", "pipes")
+_READ = (*_EXTRA, "last")
 
 
 def new_id() -> str:
@@ -387,5 +388,5 @@ def _container(row: tuple[Any, ...]) -> ContainerRecord:
         restarts=row[14],
         health=row[15],
         ready=bool(row[16]),
-        **extra,
+        **{name: extra[name] for name in _READ if name in extra},  # a newer Lading may have written more
     )

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from lading.node.model import Stdio
 
 _BACKLOG = 64
+OUTPUTS = ("stdout", "stderr")
 
 
 class Client:
@@ -62,13 +63,24 @@ class Streams:
             os.set_blocking(self.stdin, False)
             self._theirs.append(stdin)
         ends = []
-        for name in ("stdout", "stderr"):
-            mine, theirs = os.pipe2(os.O_CLOEXEC)
+        for name in OUTPUTS:
+            mine, write_only = os.pipe2(os.O_CLOEXEC)
             os.set_blocking(mine, False)
+            # For reading as well (fifo(7)): so the pipe has a reader as long as the container has it. When its keeper is
+            # killed a write waits, in place of failing by SIGPIPE, until the next keeper has found the pipe (find_pipes).
+            theirs = os.open(f"/proc/self/fd/{write_only}", os.O_RDWR | os.O_CLOEXEC)
+            os.close(write_only)
             self._sources[mine] = name
             self._theirs.append(theirs)
             ends.append(theirs)
         return stdin, ends[0], ends[1]
+
+    def pipes(self) -> list[int]:
+        """The inodes of the container's stdout and stderr, by which they are found again; nothing for a terminal."""
+        if self.tty:
+            return []
+        inodes = {name: os.fstat(fd).st_ino for fd, name in self._sources.items()}
+        return [inodes[name] for name in OUTPUTS if name in inodes]
 
     def begin(self, console: int = -1) -> None:
         """The container runs: let go of its ends and listen."""

@@ -10,16 +10,45 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
-from lading.formats.pod import Pod
-from lading.node import Node, wire
+from lading.errors import KernelError
+from lading.formats.pod import Healthcheck, Pod
+from lading.kernel import Kernel
+from lading.node import ExecRequest, Node, wire
+from lading.node.adopting import find_pipes
 from lading.node.shop import process_start
 from lading.roots import Roots
 
 pytestmark = pytest.mark.root
 Make = Callable[..., Pod]
+
+
+def _exits_are_told() -> bool:
+    """Whether this kernel tells how a process ended that somebody else has reaped."""
+    pid = os.fork()
+    if pid == 0:
+        os._exit(7)
+    pidfd = os.pidfd_open(pid)
+    try:
+        assert Kernel().pidfd_exit_status(pidfd) is None  # not reaped yet
+        os.waitpid(pid, 0)
+        assert Kernel().pidfd_exit_status(pidfd) == 7 << 8
+        return True
+    except KernelError:
+        return False
+    finally:
+        os.close(pidfd)
+
+
+EXITS_ARE_TOLD = _exits_are_told()
+
+
+def _as_init(pid: int) -> None:
+    """Reap an orphan when it ends: it is ours, for this process is a subreaper (tests/support/leaks.py)."""
+    threading.Thread(target=os.waitpid, args=(pid, 0)).start()
 
 
 def _until(check: Callable[[], bool], seconds: float = 60.0) -> None:
@@ -88,13 +117,77 @@ def test_container_survives_its_keeper_and_repair_adopts_it(node: Node, one: Mak
     node.run_detached(one("sleep", "100", name="orphan", mode=""))
     _kill_keeper(node, "orphan")
     assert node.inspect("orphan").state == "running"
+    _as_init(node.inspect("orphan").container.pid)
     assert [f.what for f in node.check()] != []
     assert all(f.fixed for f in node.check(repair=True))
     assert node.check() == []
     node.kill("orphan", 9)
     _until(lambda: node.inspect("orphan").state == "exited")
     made = node.inspect("orphan").container
-    assert (made.exit_code, made.reason) == (255, "KeeperLost")
+    assert (made.exit_code, made.reason) == ((137, "Error") if EXITS_ARE_TOLD else (255, "KeeperLost"))
+
+
+@pytest.mark.parametrize("asleep", [False, True])
+@pytest.mark.parametrize("moved", [False, True])
+def test_what_a_container_says_while_nobody_keeps_it_is_in_its_log(
+    node: Node, one: Make, asleep: bool, moved: bool
+) -> None:
+    """More than a pipe holds: it waits, and goes on when it has a keeper again. ``moved``: by a child of its own."""
+    work = "echo ready; while ! [ -e /go ]; do sleep 0.02; done; seq 30000; seq 30001 60000 >&2; exit 7"
+    script = f"sh -c '{work}' & child=$!; exec >/dev/null 2>&1; wait $child" if moved else work
+    awake = None if asleep else Healthcheck(test=["CMD", "true"], interval=3600.0)
+    record = node.run_detached(one("sh", "-c", script, name="talker", healthcheck=awake))
+    _until(lambda: len(list(node.logs("talker"))) == 1)
+    if asleep:
+        _until(lambda: _asleep(record.keeper_pid))
+    _kill_keeper(node, "talker")
+    _as_init(record.container.pid)
+    assert node.exec("talker", ExecRequest(command=["touch", "/go"])).wait() == 0
+    _until(lambda: bool(_waiting_to_write(node)))
+    assert all(f.fixed for f in node.check(repair=True))
+    assert node.wait("talker") == (7 if EXITS_ARE_TOLD else 255)
+    _until(lambda: not node.inspect("talker").keeper_pid)
+    lines = list(node.logs("talker"))
+    for stream, numbers in (("stdout", range(1, 30001)), ("stderr", range(30001, 60001))):
+        said = [line.text for line in lines if line.stream == stream and line.text != b"ready"]
+        assert said == [b"%d" % number for number in numbers]
+
+
+def _asleep(pid: int) -> bool:
+    with open(f"/proc/{pid}/cmdline", "rb") as line:
+        return b"lading.node.dormant" in line.read()
+
+
+def _waiting_to_write(node: Node) -> list[int]:
+    """The container's processes that wait for space in a pipe (proc(5), wchan)."""
+    found = []
+    for row in node.top("talker"):
+        with open(f"/proc/{row['PID']}/wchan") as stream:
+            if "pipe_write" in stream.read():
+                found.append(int(row["PID"]))
+    return found
+
+
+def test_no_other_pipe_of_a_container_is_read(tmp_path: Path) -> None:
+    """A container may put what it likes where its output was."""
+    ours, theirs = os.pipe()
+    other = os.pipe()
+    os.mkfifo(tmp_path / "fifo")
+    fifo = os.open(tmp_path / "fifo", os.O_RDWR)
+    inode, nobody = os.fstat(ours).st_ino, max(os.fstat(fd).st_ino for fd in (ours, other[0], fifo)) + 10**9
+    try:
+        assert find_pipes([os.getpid()], []) == {}
+        assert find_pipes([os.getpid()], [nobody, os.fstat(fifo).st_ino]) == {}
+        found = find_pipes([2**22 + 1, os.getpid()], [nobody, inode])
+        assert list(found) == [inode]
+        os.write(theirs, b"said")
+        assert os.read(found[inode], 100) == b"said"
+        with pytest.raises(BlockingIOError):
+            os.read(found[inode], 100)
+        os.close(found[inode])
+    finally:
+        for fd in (ours, theirs, *other, fifo):
+            os.close(fd)
 
 
 def test_commands_cope_without_the_keeper(node: Node, one: Make) -> None:
