@@ -48,9 +48,9 @@ class Record:
     _fields: ClassVar[tuple[str, ...]] = ()
 
     def __init_subclass__(cls) -> None:
-        own = tuple(n for n in cls.__dict__.get("__annotations__", ()) if not n.startswith("_"))
         base = cls._fields
-        cls._fields = base + tuple(n for n in own if n not in base)
+        own = cls.__dict__.get("__annotations__", ())
+        cls._fields = (*base, *[name for name in own if name[0] != "_" and name not in base])
 
     def __init__(self, **values: Any) -> None:
         fields = self._fields
@@ -99,11 +99,16 @@ class Record:
     def encode(self) -> dict[str, Any]:
         """JSON-ready dictionaries with wire names; fields that hold their default are left out."""
         out: dict[str, Any] = {}
+        cls = type(self)
         own = self.__dict__
-        for name, wire, default in _encoding(type(self)):
+        rows, wires = _encoding(cls)
+        for name, default in rows:
             value = own[name]
-            if value is None or (default is not _ALWAYS and value == default):
+            if value is None or value == default:
                 continue
+            wire = wires.get(name)
+            if wire is None:
+                wire = wires[name] = cls._wire.get(name) or camel(name)
             out[wire] = value if type(value) in _SCALARS else _encode(value)
         return out
 
@@ -136,12 +141,18 @@ def _encode(value: object) -> Any:
     return value.encode() if isinstance(value, Record) else value
 
 
+_camels: dict[str, str] = {}
+
+
 def camel(name: str) -> str:
     """``read_only_paths`` → ``readOnlyPaths``."""
     if "_" not in name:
         return name
-    head, *rest = name.rstrip("_").split("_")
-    return head + "".join([w[:1].upper() + w[1:] for w in rest])
+    made = _camels.get(name)
+    if made is None:
+        head, *rest = name.rstrip("_").split("_")
+        made = _camels[name] = head + "".join([w[:1].upper() + w[1:] for w in rest])
+    return made
 
 
 _wire_cache: dict[type, list[tuple[str, str]]] = {}
@@ -155,18 +166,20 @@ def _wire_names(cls: type[Record]) -> list[tuple[str, str]]:
 
 
 _ALWAYS = object()
-_encoding_cache: dict[type, list[tuple[str, str, object]]] = {}
+_encoding_cache: dict[type, tuple[list[tuple[str, object]], dict[str, str]]] = {}
 
 
-def _encoding(cls: type[Record]) -> list[tuple[str, str, object]]:
-    """Attribute, wire name and the value that is left out; ``_ALWAYS`` for a field that is never left out."""
-    rows = _encoding_cache.get(cls)
-    if rows is None:
-        rows = _encoding_cache[cls] = [
-            (name, wire, _ALWAYS if name in cls._keep_empty else getattr(cls, name, _ALWAYS))
-            for name, wire in _wire_names(cls)
-        ]
-    return rows
+def _encoding(cls: type[Record]) -> tuple[list[tuple[str, object]], dict[str, str]]:
+    """Attribute and the value that is left out; and the wire names that were needed so far: most fields are left out.
+
+    ``_ALWAYS``, which no value equals, stands for a field that is never left out.
+    """
+    found = _encoding_cache.get(cls)
+    if found is None:
+        keep = cls._keep_empty
+        rows = [(name, _ALWAYS if name in keep else getattr(cls, name, _ALWAYS)) for name in cls._fields]
+        found = _encoding_cache[cls] = rows, {}
+    return found
 
 
 _PLAIN = {"str": str, "int": int, "bool": bool, "float": float, "object": object}
