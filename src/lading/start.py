@@ -43,8 +43,14 @@ _BY_COMMAND = {
     "images": ("look", "inspect"),
 }
 
-_ON_DEMAND = {"lading.network": "network"}
-"""Module → the group that is served from when this module is first asked for: ``--network none`` does without."""
+_ON_DEMAND = {
+    "lading.network": "network",
+    "lading.formats.oci_limits": "more",
+    "lading.kernel.bpf": "more",
+    "lading.kernel.cgroups.v2": "more",
+    "lading.node.podvolumes": "more",
+}
+"""Module → the group that is served from when this module is first asked for: ``--network none`` does without the first."""
 
 _Module = type(sys)
 

@@ -20,9 +20,9 @@ _KERNEL = """
 """
 _RUNTIME = """
     lading: runtime
-    lading.formats: oci_limits oci_runtime
-    lading.kernel: bpf cgroups devicerules overlay paths seccomp_flags
-    lading.kernel.cgroups: base files layout v1 v2
+    lading.formats: oci_runtime
+    lading.kernel: cgroups devicerules overlay paths seccomp_flags
+    lading.kernel.cgroups: base files layout v1
     lading.runtime: birth cgroupfs channel command console container create devices filters gate init job join limits
     lading.runtime: config masks mounts options request resources rootfs security store
 """
@@ -46,7 +46,7 @@ _GROUPS = {
         lading.images: files image names storage
         lading.kernel: tree
         lading.node: births deaths etcfiles health layered ledger lifecycle logwriter loop mountpoints memory names
-        lading.node: podnetwork podvolumes prepare refused remove restart runner running sandbox seccomp_profile
+        lading.node: podnetwork prepare refused remove restart runner running sandbox seccomp_profile
         lading.node: sequence streams
     """,
     # whatever needs the network: it is served from when lading.network is imported
@@ -54,6 +54,13 @@ _GROUPS = {
         lading: network
         lading.kernel: netlink netlink_netns netlink_route nftables nftelements
         lading.network: addresses attaching bridge firewall flows ipam model networks ports publishing resolv routing store
+    """,
+    # what depends on the machine and on what is asked for: cgroup v2, volumes, limits
+    "more": """
+        lading.formats: oci_limits
+        lading.kernel: bpf
+        lading.kernel.cgroups: v2
+        lading.node: podvolumes
     """,
     "exec": f"""
         {_KERNEL} {_RUNTIME} {_COMMAND} {_NODE}
