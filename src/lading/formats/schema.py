@@ -53,21 +53,20 @@ class Record:
         cls._fields = (*base, *[name for name in own if name[0] != "_" and name not in base])
 
     def __init__(self, **values: Any) -> None:
-        fields = self._fields
-        for name in values:
-            if name not in fields:
-                raise TypeError(f"{type(self).__name__} has no field {name!r}")
-        own = self.__dict__
         cls = type(self)
-        for name in fields:
-            if name in values:
-                own[name] = values[name]
-                continue
-            try:
-                default = getattr(cls, name)
-            except AttributeError:
-                raise TypeError(f"{cls.__name__} needs {name!r}") from None
-            own[name] = _fresh(default)
+        own = self.__dict__
+        fields, copied, needed = _template(cls)
+        own.update(fields)
+        own.update(values)
+        if len(own) != len(fields):
+            name = next(name for name in values if name not in fields)
+            raise TypeError(f"{cls.__name__} has no field {name!r}")
+        for name in needed:
+            if name not in values:
+                raise TypeError(f"{cls.__name__} needs {name!r}")
+        for name in copied:
+            if own[name] is fields[name]:
+                own[name] = _fresh(fields[name])
 
     def __eq__(self, other: object) -> bool:
         return type(self) is type(other) and self.__dict__ == other.__dict__
@@ -113,6 +112,20 @@ class Record:
         return out
 
 
+_template_cache: dict[type, tuple[dict[str, object], tuple[str, ...], tuple[str, ...]]] = {}
+
+
+def _template(cls: type[Record]) -> tuple[dict[str, object], tuple[str, ...], tuple[str, ...]]:
+    """Every field with its default, in order; those whose default a record gets a copy of; those without a default."""
+    found = _template_cache.get(cls)
+    if found is None:
+        fields = {name: getattr(cls, name, _ALWAYS) for name in cls._fields}
+        copied = tuple(n for n, v in fields.items() if type(v) in _EMPTY or isinstance(v, Record))
+        needed = tuple(n for n, v in fields.items() if v is _ALWAYS)
+        found = _template_cache[cls] = fields, copied, needed
+    return found
+
+
 def _fresh(default: object) -> object:
     """A default of one's own, so that changing one record never changes another."""
     if type(default) in _EMPTY:
@@ -125,6 +138,7 @@ def _fresh(default: object) -> object:
 
 
 _SCALARS = (str, int, bool, float)
+_ALWAYS = object()
 
 
 def _encode(value: object) -> Any:
@@ -165,7 +179,6 @@ def _wire_names(cls: type[Record]) -> list[tuple[str, str]]:
     return names
 
 
-_ALWAYS = object()
 _encoding_cache: dict[type, tuple[list[tuple[str, object]], dict[str, str]]] = {}
 
 
@@ -177,7 +190,7 @@ def _encoding(cls: type[Record]) -> tuple[list[tuple[str, object]], dict[str, st
     found = _encoding_cache.get(cls)
     if found is None:
         keep = cls._keep_empty
-        rows = [(name, _ALWAYS if name in keep else getattr(cls, name, _ALWAYS)) for name in cls._fields]
+        rows = [(name, _ALWAYS if name in keep else default) for name, default in _template(cls)[0].items()]
         found = _encoding_cache[cls] = rows, {}
     return found
 
@@ -262,6 +275,8 @@ def _decode_record(cls: type[Record], value: object, where: str, strict: bool) -
     plan = _plan(cls)
     made = cls.__new__(cls)
     own = made.__dict__
+    fields, copied, needed = _template(cls)
+    own.update(fields)
     for key, item in value.items():
         entry = plan.get(key)
         if entry is None:
@@ -279,16 +294,13 @@ def _decode_record(cls: type[Record], value: object, where: str, strict: bool) -
             own[name] = item  # the usual case, without building the path for an error
             continue
         own[name] = _decode(kind, item, _join(where, key), strict)
-    for wire, entry in plan.items():
-        name = entry[0]
-        if name not in own:
-            try:
-                default = getattr(cls, name)
-            except AttributeError:
-                raise InvalidInput(
-                    f"{_join(where, wire)}: required field is missing", reason="missing-field"
-                ) from None
-            own[name] = _fresh(default)
+    for name in needed:
+        if own[name] is _ALWAYS:
+            wire = cls._wire.get(name) or camel(name)
+            raise InvalidInput(f"{_join(where, wire)}: required field is missing", reason="missing-field")
+    for name in copied:
+        if own[name] is fields[name]:
+            own[name] = _fresh(fields[name])
     return made
 
 
