@@ -60,7 +60,11 @@ class Roots:
         """
         if self.data in ("/var/lib/lading",):
             return "lading"
-        return f"lading-{_crc32(os.path.abspath(self.data).encode()) & 0xFFFFFF:06x}"
+        tag = _tags.get(self.data)
+        if tag is None:
+            tag = f"lading-{_crc32(os.path.abspath(self.data).encode()) & 0xFFFFFF:06x}"
+            _tags[self.data] = tag
+        return tag
 
     @property
     def images(self) -> str:
@@ -101,6 +105,9 @@ class Roots:
     def keepers(self) -> str:
         """Keepers' sockets (package ``node``)."""
         return self.run + "/keepers"
+
+
+_tags: dict[str, str] = {}
 
 
 def _crc32(data: bytes) -> int:

@@ -34,8 +34,10 @@ class DeviceRule:
     ) -> None:
         if type not in ("a", "b", "c"):
             raise InvalidInput(f"device type {type!r} is not one of a, b, c")
-        if not access or set(access) - set(_ORDER):
-            raise InvalidInput(f"device access {access!r} is not made of r, w and m")
+        if access != _ORDER:
+            if not access or set(access) - set(_ORDER):
+                raise InvalidInput(f"device access {access!r} is not made of r, w and m")
+            access = "".join(a for a in _ORDER if a in access)
         for number in (major, minor):
             if number is not None and not 0 <= number <= 0xFFFFFFFF:
                 raise InvalidInput(f"device number {number} is out of range")
@@ -43,7 +45,7 @@ class DeviceRule:
         self.type = type
         self.major = major
         self.minor = minor
-        self.access = "".join(a for a in _ORDER if a in access)
+        self.access = access
 
     def line(self) -> str:
         """The rule as ``devices.allow`` takes it: ``c 1:3 rwm``."""
@@ -97,7 +99,8 @@ def effective(rules: Sequence[DeviceRule]) -> tuple[bool, list[DeviceRule]]:
 def _apply(everything: bool, table: dict[tuple[str, int | None, int | None], str], rule: DeviceRule) -> None:
     key = (rule.type, rule.major, rule.minor)
     if rule.allow != everything:  # another exception
-        table[key] = "".join(a for a in _ORDER if a in table.get(key, "") or a in rule.access)
+        held = table.get(key)
+        table[key] = "".join(a for a in _ORDER if a in held or a in rule.access) if held else rule.access
         return
     for other in list(table):
         if other[0] != rule.type:
