@@ -144,14 +144,25 @@ def _record(kind: int, data: bytes) -> bytes:
 
 
 def encode_name(name: str) -> bytes:
-    """A name as labels. Raises ValueError for a label that is empty or too long."""
+    """A name as labels. Raises ValueError for one that is too long, or with a label that is empty or too long."""
     out = b""
     for label in name.rstrip(".").split("."):
         raw = label.encode("latin-1")
         if not 0 < len(raw) < 64:
             raise ValueError(f"{name!r} is not a domain name")
         out += bytes((len(raw),)) + raw
+    if len(out) > 254:
+        raise ValueError(f"{name!r} is longer than a domain name")
     return out + b"\0"
+
+
+def is_name(name: str) -> bool:
+    """Whether DNS can carry ``name``: what containers and networks are called may be longer, or have empty labels."""
+    try:
+        encode_name(name)
+    except ValueError:
+        return False
+    return True
 
 
 def reverse_address(name: str) -> bytes | None:

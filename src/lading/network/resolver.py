@@ -6,23 +6,26 @@ loop knows nothing about where they are recorded.
 
 Names of ours never leave the machine: a known name without an address of the asked family is an empty answer, not a
 forwarded question. A forwarded question gets a fresh random number and a socket of its own, so that answers cannot be
-guessed; an upstream that stays silent is followed by the next, then SERVFAIL.
+guessed; an upstream that stays silent is followed by the next, then SERVFAIL. Who asked over TCP, because an answer did not fit
+a datagram, has his question asked over TCP too when the upstream's answer says that it is cut short.
+
+No client can end the loop, and none gets more than a quarter of its places.
 """
 
 from __future__ import annotations
 
-import os
 import select
 import socket as net
 import time
 
+from lading.errors import LadingError
 from lading.network import dnsmessage as dns
+from lading.network.forward import Forward
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Collection, Sequence
 
-_UPSTREAM_TIMEOUT = 2.0
 _MAX_PENDING = 512
 _MAX_CONNECTIONS = 64
 _CONNECTION_TIME = 10.0
@@ -65,29 +68,6 @@ def local_answer(query: dns.Query, names: Names, client: str, turn: int, limit: 
     return dns.answer(query, dns.NOERROR, [dns.address_record(a) for a in chosen], limit=limit)
 
 
-class _Forward:
-    """A question on its way to an upstream. ``reply`` sends an answer to whoever asked."""
-
-    __slots__ = ("client", "deadline", "number", "query", "raw", "reply", "socket", "upstreams")
-
-    def __init__(
-        self,
-        query: dns.Query,
-        raw: bytes,
-        client: str,
-        upstreams: Sequence[str],
-        reply: Callable[[bytes], None],
-    ) -> None:
-        self.query = query
-        self.raw = raw
-        self.client = client
-        self.upstreams = list(upstreams)
-        self.reply = reply
-        self.socket: net.socket | None = None
-        self.number = b""
-        self.deadline = 0.0
-
-
 class _Connection:
     """A TCP client: length-prefixed questions in, answers out (RFC 7766)."""
 
@@ -103,18 +83,26 @@ class _Connection:
 class Resolver:
     """The loop. Call :meth:`listen` for each address, then :meth:`run`."""
 
-    def __init__(self, names: Names, port: int = 53, upstream_port: int = 53) -> None:
+    def __init__(
+        self,
+        names: Names,
+        port: int = 53,
+        upstream_port: int = 53,
+        say: Callable[[str], None] = lambda _words: None,
+    ) -> None:
         self._names = names
+        self._say = say
         self._port = port
         self._upstream_port = upstream_port
         self._poll = select.epoll()
         self._datagrams: dict[int, net.socket] = {}
         self._listeners: dict[int, net.socket] = {}
         self._connections: dict[int, _Connection] = {}
-        self._forwards: dict[int, _Forward] = {}
+        self._forwards: dict[int, Forward] = {}
         self._by_address: dict[str, tuple[int, int]] = {}
         self._watched: dict[int, Callable[[], None]] = {}
         self._turn = 0
+        self._reported: set[type[Exception]] = set()
 
     @property
     def addresses(self) -> list[str]:
@@ -176,7 +164,17 @@ class Resolver:
                 self._ready(fd)
             except OSError:
                 self._drop(fd)
+            except Exception as error:  # one question must not take everybody's names away
+                self._drop(fd)
+                self._report(error)
         self._expire(time.monotonic())
+
+    def _report(self, error: Exception) -> None:
+        """Write each kind of failure once: clients could fill the disk with them."""
+        words = f"{type(error).__name__}: {error}"
+        if type(error) not in self._reported:
+            self._reported.add(type(error))
+            self._say(words[:1000])
 
     def close(self) -> None:
         """Close every socket."""
@@ -218,7 +216,7 @@ class Resolver:
         except BlockingIOError:
             return
         made.setblocking(False)
-        if len(self._connections) >= _MAX_CONNECTIONS:
+        if _crowded(self._connections.values(), sender[0], _MAX_CONNECTIONS):
             made.close()
             return
         self._connections[made.fileno()] = _Connection(made, sender[0], time.monotonic())
@@ -231,7 +229,7 @@ class Resolver:
             self._drop(fd)
             return
         connection.data += block
-        while len(connection.data) >= 2:
+        while len(connection.data) >= 2 and self._connections.get(fd) is connection:
             length = int.from_bytes(connection.data[:2], "big")
             if len(connection.data) < 2 + length:
                 return
@@ -258,58 +256,67 @@ class Resolver:
                 reply(error.answer)
             return
         self._turn += 1
-        local = local_answer(query, self._names, client, self._turn, 0 if tcp else query.limit)
+        try:
+            local = local_answer(query, self._names, client, self._turn, 0 if tcp else query.limit)
+            upstreams = self._names.upstreams(client) if local is None else ()
+        except LadingError as error:  # the records: a full disk, a lock that somebody keeps
+            self._report(error)
+            local, upstreams = dns.answer(query, dns.SERVFAIL), ()
         if local is not None:
             reply(local)
-            return
-        upstreams = self._names.upstreams(client)
-        if not upstreams or len(self._forwards) >= _MAX_PENDING:
-            reply(dns.answer(query, dns.NXDOMAIN if not upstreams else dns.SERVFAIL))
-            return
-        self._try_next(_Forward(query, raw, client, upstreams, reply))
+        elif not upstreams:
+            reply(dns.answer(query, dns.NXDOMAIN))
+        elif _crowded(self._forwards.values(), client, _MAX_PENDING):
+            reply(dns.answer(query, dns.SERVFAIL))
+        else:
+            self._try_next(Forward(query, raw, client, upstreams, reply, whole=tcp))
 
-    def _try_next(self, forward: _Forward) -> None:
+    def _try_next(self, forward: Forward) -> None:
         while forward.upstreams:
-            upstream = forward.upstreams.pop(0)
-            family = net.AF_INET6 if ":" in upstream else net.AF_INET
-            made = net.socket(family, net.SOCK_DGRAM | net.SOCK_NONBLOCK | net.SOCK_CLOEXEC)
-            forward.number = os.urandom(2)
             try:
-                made.connect((upstream, self._upstream_port))
-                made.send(forward.number + forward.raw[2:])
+                self._wait_for(forward.ask(self._upstream_port), forward)
             except OSError:
-                made.close()
                 continue
-            forward.socket = made
-            forward.deadline = time.monotonic() + _UPSTREAM_TIMEOUT
-            self._forwards[made.fileno()] = forward
-            self._poll.register(made.fileno(), select.EPOLLIN)
             return
         forward.reply(dns.answer(forward.query, dns.SERVFAIL))
 
+    def _wait_for(self, socket: net.socket, forward: Forward) -> None:
+        self._forwards[socket.fileno()] = forward
+        self._poll.register(socket.fileno(), select.EPOLLOUT if forward.cut else select.EPOLLIN)
+
     def _upstream_answered(self, fd: int) -> None:
         forward = self._forwards[fd]
-        assert forward.socket is not None
         try:
-            message = forward.socket.recv(_MESSAGE_LIMIT)
+            if forward.cut and not forward.connected:
+                forward.send_whole()
+                self._poll.modify(fd, select.EPOLLIN)
+                return
+            message = forward.receive()
         except OSError:  # port unreachable: the next one
-            self._drop(fd)
-            self._try_next(forward)
+            self._failed(fd, forward)
             return
-        question = forward.query.question
-        if (
-            message[:2] != forward.number
-            or len(message) < 12
-            or message[12 : 12 + len(question)].lower() != question.lower()
-        ):
-            return  # not an answer to what was asked; keep waiting
+        if not message:
+            return  # not (yet) an answer to what was asked; keep waiting
         self._drop(fd)
-        forward.reply(forward.raw[:2] + message[2:])
+        if not (forward.whole and not forward.cut and message[2] & 2):
+            forward.reply(forward.raw[:2] + message[2:])
+            return
+        try:
+            self._wait_for(forward.ask_whole(self._upstream_port, message), forward)
+        except OSError:
+            self._failed(-1, forward)
+
+    def _failed(self, fd: int, forward: Forward) -> None:
+        """The upstream did not answer: give what it said before, or ask the next one."""
+        self._drop(fd)
+        if forward.cut:
+            forward.reply(forward.raw[:2] + forward.cut[2:])
+        else:
+            self._try_next(forward)
 
     def _expire(self, now: float) -> None:
         for fd, forward in [(fd, f) for fd, f in self._forwards.items() if f.deadline <= now]:
-            self._drop(fd)
-            self._try_next(forward)
+            self._failed(fd, forward)
         for fd in [fd for fd, c in self._connections.items() if c.deadline <= now]:
             self._drop(fd)
 
@@ -318,6 +325,14 @@ class Resolver:
         if holder is not None and holder.socket is not None:
             self._poll.unregister(fd)
             holder.socket.close()
+
+
+def _crowded(holders: Collection[Forward | _Connection], client: str, limit: int) -> bool:
+    """Whether there is no place for one more, or ``client`` has its quarter of them."""
+    share = limit // 4
+    return len(holders) >= limit or (
+        len(holders) >= share and sum(holder.client == client for holder in holders) >= share
+    )
 
 
 def _datagram_reply(socket: net.socket, sender: tuple[object, ...]) -> Callable[[bytes], None]:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import fcntl
 import os
+import resource
 import select
 import socket as net
 import sys
 import time
 
+from lading.errors import Conflict, Exhausted
 from lading.network import addresses as ad
+from lading.network import dnsmessage as dns
 from lading.network import publishing, resolv
 from lading.network.names import directory
 from lading.network.relay import Relay
@@ -63,10 +66,11 @@ class RecordedNames(Names):
         text = ad.show_address(family, int.from_bytes(address, "big"))
         for number, network in self._networks(client):
             rows = self._store.run(
-                "select name from names where network=? and address=? order by rank limit 1", number, text
+                "select name from names where network=? and address=? order by rank", number, text
             )
-            if rows:
-                return f"{rows[0][0]}.{network}"
+            for name in (f"{row[0]}.{network}" for row in rows):
+                if dns.is_name(name):
+                    return name
         return None
 
     def upstreams(self, client: str) -> Sequence[str]:
@@ -102,7 +106,7 @@ class Service:
         self.roots = roots
         self.store = Store(roots.network)
         # An ordinary user's resolver is behind slirp4netns or pasta, which pass questions on to the host's servers.
-        self.resolver = Resolver(RecordedNames(self.store, [RESOLVER] if roots.uid else []))
+        self.resolver = Resolver(RecordedNames(self.store, [RESOLVER] if roots.uid else []), say=_say)
         self.problem = ""
         self._version = -1
         self._idle_since = 0.0
@@ -122,7 +126,7 @@ class Service:
         """Listen on what the records want, and on nothing else."""
         self.problem = self.relay.serve(relayed_ports(self.store))
         if self.problem:
-            print(self.problem, flush=True)
+            _say(self.problem)
         wanted = wanted_addresses(self.store)
         for address in self.resolver.addresses:
             if address not in wanted:
@@ -132,14 +136,18 @@ class Service:
                 self.resolver.listen(address)
             except OSError as error:
                 self.problem = f"name server on {address} port 53: {error.strerror}"
-                print(self.problem, flush=True)
+                _say(self.problem)
 
     def tick(self) -> bool:
         """Follow changed records; False when nobody has needed us for :data:`LINGER` seconds."""
-        ((version,),) = self.store.run("pragma data_version")
-        if version != self._version:
-            self._version = int(str(version))
-            self.refresh()
+        try:
+            ((version,),) = self.store.run("pragma data_version")
+            if version != self._version:
+                self.refresh()
+                self._version = int(str(version))
+        except (Conflict, Exhausted) as error:  # a full disk, or who keeps the records locked: it passes
+            self.problem = error.message
+            return True
         self.relay.expire()
         if self.resolver.addresses or self.relay.busy or self.problem:
             self._idle_since = 0.0
@@ -178,6 +186,10 @@ class Service:
                 pass  # it did not wait for the answer
 
 
+def _say(words: str) -> None:
+    print(words, flush=True)  # into the log
+
+
 def main() -> None:
     """``data run config uid``: be the resolver of these roots, unless there is one."""
     data, run, config, uid = sys.argv[1:5]
@@ -197,6 +209,8 @@ def main() -> None:
         os._exit(0)
     os.ftruncate(lock, 0)
     os.write(lock, str(os.getpid()).encode())
+    limit = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (limit, limit))  # two sockets a gateway, two a connection
     service = Service(roots)
     service.refresh()
     os.close(announce)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import struct
 import threading
@@ -10,8 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lading.errors import Exhausted
 from lading.network import dnsmessage as dns
-from lading.network.resolver import Names, Resolver
+from lading.network.resolver import _MAX_PENDING, Names, Resolver
 
 V4, V6 = bytes((10, 1, 0, 2)), bytes.fromhex("fd00" + "0" * 27 + "2")
 
@@ -183,3 +185,94 @@ def test_an_answer_is_never_answered():
     with pytest.raises(dns.Malformed) as error:
         dns.parse_query(bytes(message))
     assert error.value.answer == b""
+
+
+def test_a_client_that_asks_much_and_reads_nothing_takes_no_names_away(serve):
+    names = Table()
+    ask = serve(names)
+    port = ask.__closure__[0].cell_contents
+    asked = question("many")
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as greedy:
+        greedy.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        greedy.connect(("127.0.0.1", port))
+        greedy.settimeout(60)
+        with contextlib.suppress(OSError):  # it is cut off in the middle
+            greedy.sendall((len(asked).to_bytes(2, "big") + asked) * 100_000)
+        assert records(ask(question("web")))[2] == [V4]
+
+
+def test_a_failure_of_the_records_is_servfail_and_passes(serve, capsys):
+    names = Table()
+    ask = serve(names)
+    names.lookup = lambda client, name: (_ for _ in ()).throw(Exhausted("the disk is full"))
+    assert records(ask(question("web")))[0] == dns.SERVFAIL
+    del names.lookup
+    assert records(ask(question("web")))[2] == [V4]
+
+
+def test_a_mistake_of_our_own_costs_one_answer(serve):
+    names = Table()
+    names.reverse = lambda client, address: "x" * 64 if address == V4 else "web"
+    ask = serve(names)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
+        client.connect(("127.0.0.1", ask.__closure__[0].cell_contents))
+        client.send(question("2.0.1.10.in-addr.arpa", dns.PTR))
+        assert records(ask(question("3.0.1.10.in-addr.arpa", dns.PTR)))[2] == [b"\x03web\x00"]
+
+
+@pytest.mark.parametrize("tcp_too", [True, False])
+def test_an_answer_too_long_for_a_datagram_is_fetched_over_tcp_for_who_asked_so(serve, tcp_too):
+    long = [dns.address_record(bytes((9, 9, 9, n))) for n in range(100)]
+    with contextlib.ExitStack() as stack:
+        for _ in range(50):
+            datagrams = stack.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
+            datagrams.bind(("127.0.0.1", 0))
+            streams = stack.enter_context(socket.socket(socket.AF_INET, socket.SOCK_STREAM))
+            with contextlib.suppress(OSError):
+                streams.bind(datagrams.getsockname())
+                break
+        datagrams.settimeout(60)
+        streams.settimeout(60)
+        if tcp_too:
+            streams.listen()
+
+        def upstream():
+            message, sender = datagrams.recvfrom(4096)
+            datagrams.sendto(dns.answer(dns.parse_query(message), 0, long, limit=512), sender)
+            if tcp_too:
+                client, _ = streams.accept()
+                with client:
+                    message = client.recv(4096)[2:]
+                    answer = dns.answer(dns.parse_query(message), 0, long)
+                    framed = len(answer).to_bytes(2, "big") + answer
+                    client.sendall(framed[:700])
+                    client.sendall(framed[700:])
+
+        thread = threading.Thread(target=upstream, daemon=True)
+        thread.start()
+        ask = serve(Table(["127.0.0.1"]), datagrams.getsockname()[1])
+        _code, cut, found = records(ask(question("example.org"), tcp=True))
+        thread.join()
+    assert (cut, len(found) == 100) == (not tcp_too, tcp_too)
+
+
+def test_one_client_gets_a_quarter_of_the_places(serve):
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as silent:
+        silent.bind(("127.0.0.1", 0))
+        ask = serve(Table(["127.0.0.1"]), silent.getsockname()[1])
+        port = ask.__closure__[0].cell_contents
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
+            client.connect(("127.0.0.1", port))
+            client.settimeout(60)
+            for number in range(_MAX_PENDING // 4 + 1):
+                client.send(question("example.org", number=number))
+            answer = client.recv(512)
+        assert (int.from_bytes(answer[:2], "big"), records(answer)[0]) == (_MAX_PENDING // 4, dns.SERVFAIL)
+
+
+@given(st.text(max_size=300))
+def test_what_is_a_name_can_be_carried(text):
+    if dns.is_name(text):
+        assert len(dns.encode_name(text)) <= 255
+    assert not dns.is_name("a" * 64)
+    assert not dns.is_name("a..b")
