@@ -8,6 +8,9 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Callable
+from functools import partial
+from typing import NamedTuple
 
 from lading.errors import Conflict, LadingError, NotFound
 from lading.kernel import tree
@@ -21,8 +24,6 @@ from lading.node.shop import alive
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from lading.node.model import PodRecord
     from lading.node.shop import Shop
 
@@ -42,6 +43,16 @@ def check(shop: Shop, *, repair: bool) -> list[Finding]:
 
 def _is_id(name: str) -> bool:
     return len(name) == 64 and _HEX.issuperset(name)
+
+
+class _Kind(NamedTuple):
+    """Things in a directory, each named by the id of the pod or container that it belongs to."""
+
+    directory: str
+    what: str
+    fix: str
+    drop: Callable[[str], object]
+    of_pods: bool = False
 
 
 class _Checker:
@@ -100,7 +111,7 @@ class _Checker:
                     "a container was frozen by a command that was killed",
                     f"container {record.name if record.single else container.name}",
                     "let it run on",
-                    lambda container=container: freezing.recover(self.shop, record, container),  # type: ignore[misc]
+                    partial(freezing.recover, self.shop, record, container),
                 )
 
     def _unkept(self, record: PodRecord) -> None:
@@ -159,59 +170,55 @@ class _Checker:
         Looked at before the records and after: who removes a pod forgets its record last, when all this is gone.
         """
         roots = self.shop.roots
-        runtime = _names(roots.runtime)
-        directories = _names(roots.pods)
-        bundles = _names(roots.bundles)
-        memories = _names(f"{roots.run}/pods")
+        seen = [(kind, _names(kind.directory)) for kind in self._kinds()]
         sockets = _names(roots.keepers)
         groups = self._groups()
         stages = self.shop.records.staged()
         containers = self.shop.records.container_ids()
-        for name in runtime:
-            if _is_id(name) and name not in containers and os.path.lexists(f"{roots.runtime}/{name}"):
-                self._found(
-                    "a container that no record speaks of",
-                    f"{roots.runtime}/{name}",
-                    "end it and remove its state",
-                    lambda name=name: self._drop_runtime(name),  # type: ignore[misc]
-                )
-        for name in bundles:
-            if _is_id(name) and name not in containers and os.path.lexists(f"{roots.bundles}/{name}"):
-                self._found(
-                    "a foreign runtime's container that no record speaks of",
-                    f"{roots.bundles}/{name}",
-                    "end it and remove its state",
-                    lambda name=name: self._drop_bundle(name),  # type: ignore[misc]
-                )
-        for name in directories:
-            if name not in stages and os.path.lexists(f"{roots.pods}/{name}"):
-                path = f"{roots.pods}/{name}"
-                self._found(
-                    "files of a pod that no record speaks of",
-                    path,
-                    "remove them",
-                    lambda path=path: tree.remove(path),  # type: ignore[misc]
-                )
-        for name in memories:
-            if name not in stages and os.path.lexists(f"{roots.run}/pods/{name}"):
-                self._found(
-                    "memory volumes of a pod that no record speaks of",
-                    f"{roots.run}/pods/{name}",
-                    "unmount them",
-                    lambda name=name: memory.unmount_all(self.shop, name),  # type: ignore[misc]
-                )
+        for kind, names in seen:
+            recorded = stages if kind.of_pods else containers
+            for name in names:
+                path = f"{kind.directory}/{name}"
+                if name not in recorded and (kind.of_pods or _is_id(name)) and os.path.lexists(path):
+                    self._found(kind.what, path, kind.fix, partial(kind.drop, name))
         for name in sockets:
             self._socket(f"{roots.keepers}/{name}")
         for path, directory in groups.items():
             identity = path.rpartition("/")[2].removeprefix("pod-")
-            recorded = identity in containers or identity in stages
-            if not recorded and os.path.lexists(directory):
+            if identity not in containers and identity not in stages and os.path.lexists(directory):
                 self._found(
                     "a control group that no record speaks of",
                     directory,
                     "end what is in it and remove it",
-                    lambda path=path: self._drop_group(path),  # type: ignore[misc]
+                    partial(self._drop_group, path),
                 )
+
+    def _kinds(self) -> list[_Kind]:
+        roots = self.shop.roots
+        end = "end it and remove its state"
+        return [
+            _Kind(roots.runtime, "a container that no record speaks of", end, self._drop_runtime),
+            _Kind(
+                roots.bundles,
+                "a foreign runtime's container that no record speaks of",
+                end,
+                self._drop_bundle,
+            ),
+            _Kind(
+                roots.pods,
+                "files of a pod that no record speaks of",
+                "remove them",
+                lambda name: tree.remove(f"{roots.pods}/{name}"),
+                of_pods=True,
+            ),
+            _Kind(
+                f"{roots.run}/pods",
+                "memory volumes of a pod that no record speaks of",
+                "unmount them",
+                lambda name: memory.unmount_all(self.shop, name),
+                of_pods=True,
+            ),
+        ]
 
     def _drop_runtime(self, name: str) -> None:
         try:
@@ -303,7 +310,7 @@ class _Checker:
                     "an anonymous volume whose container is gone",
                     f"volume {name}",
                     "remove it",
-                    lambda name=name: shop.volumes.remove(name, force=True),  # type: ignore[misc]
+                    partial(shop.volumes.remove, name, force=True),
                 )
 
 

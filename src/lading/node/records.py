@@ -230,12 +230,17 @@ class Records:
         action: str = "",
         attributes: dict[str, str] | None = None,
     ) -> None:
-        """Write a container as it is now and, with ``action``, the event that brought it there: one transaction."""
+        """Write a container as it is now and, with ``action``, the event that brought it there: one transaction.
+
+        For its keeper: to that, a container which a command has paused runs (:meth:`set_state`), and that stays written.
+        """
         with self.database as db:
             row = _container_row(container)
             db.query(
-                "UPDATE containers SET state=?, pid=?, pid_start=?, exit_code=?, oom_killed=?, started=?, finished=?, "
-                "restarts=?, health=?, ready=?, extra=?, image_id=? WHERE id = ?",
+                "UPDATE containers SET "
+                "state=CASE WHEN state='paused' AND pid=?2 AND ?1='running' THEN state ELSE ?1 END, "
+                "pid=?2, pid_start=?3, exit_code=?4, oom_killed=?5, started=?6, finished=?7, restarts=?8, health=?9, "
+                "ready=?10, extra=?11, image_id=?12 WHERE id = ?13",
                 (*row[7:], row[6], container.id),
             )
             if action:

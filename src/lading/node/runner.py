@@ -13,7 +13,7 @@ from lading.errors import LadingError
 from lading.node import births, deaths, prepare
 from lading.node.ledger import Ledger
 from lading.node.logwriter import LogWriter
-from lading.node.model import MAIN
+from lading.node.model import MAIN, PAUSED, RUNNING
 from lading.node.restart import parse_policy, pod_policy
 from lading.node.running import Running
 from lading.node.sequence import Sequence, Unit
@@ -87,6 +87,8 @@ class PodRunner:
             policy = (
                 parse_policy(docker) if record.single else pod_policy(pod.restart_policy, kind, container)
             )
+            if made.state == PAUSED:
+                made.state = RUNNING  # commands pause and go on by themselves: see Records.save
             unit = Unit(container, kind, policy, now, made.restarts)
             units.append(unit)
             self.running[container.name] = Running(unit, container, made)

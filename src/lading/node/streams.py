@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from lading.node.model import Stdio
 
 _BACKLOG = 64
+#: The most that a pipe can be made to hold without CAP_SYS_RESOURCE (pipe(7), /proc/sys/fs/pipe-max-size), and some more.
+_FULL_PIPE = 4 << 20
 OUTPUTS = ("stdout", "stderr")
 
 
@@ -248,10 +250,14 @@ class Streams:
     # -- the end ---------------------------------------------------------------------------------------------------
 
     def drain(self) -> None:
-        """Everything that the ended container wrote, without waiting for more; then close."""
+        """Everything that the ended container wrote, without waiting for more; then close.
+
+        Not more than a pipe may hold: who shares the host's processes may leave some behind that go on writing.
+        """
         for fd in list(self._sources):
-            while fd in self._sources and self._ready(fd):
-                pass
+            for _ in range(_FULL_PIPE // CHUNK):
+                if fd not in self._sources or not self._ready(fd):
+                    break
         for fd in list(self._sources):
             self._close_source(fd)
         self.close_stdin()

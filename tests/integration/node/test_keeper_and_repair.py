@@ -293,3 +293,18 @@ def test_keeper_outlives_what_its_commands_garbage_would_close(node: Node, one: 
         gc.enable()
     assert node.stop("clean", timeout=0).container.state == "exited"
     assert node.inspect("clean").container.exit_code == 137
+
+
+def test_a_pause_survives_the_keeper_and_its_next_one(node: Node, one: Make) -> None:
+    check = Healthcheck(test=["CMD", "true"], interval=0.05, timeout=5.0)
+    node.run_detached(one("sleep", "1000", name="held", healthcheck=check))
+    node.pause("held")
+    _kill_keeper(node, "held")
+    assert all(f.fixed for f in node.check(repair=True))
+    assert node.inspect("held").state == "paused"
+    node.unpause("held")
+    _until(lambda: node.inspect("held").container.health == "healthy")
+    assert node.inspect("held").state == "running"
+    node.pause("held")
+    node.unpause("held")
+    node.remove("held", force=True)

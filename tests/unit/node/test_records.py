@@ -132,3 +132,31 @@ def test_newer_and_foreign_files_are_refused(tmp_path: Path) -> None:
             os.unlink(path + extra)
     with pytest.raises(Corrupt):
         Database(path).query("SELECT 1")
+
+
+def test_a_keeper_that_writes_leaves_a_pause_written(records: Records) -> None:
+    record = _record("web")
+    records.insert(record)
+    made = record.container
+    made.state, made.pid, made.pid_start = "running", 42, 7
+    records.save(record, made, "start")
+    paused = records.resolve("web")[0]
+    paused.container.state = "paused"
+    records.set_state(paused, paused.container, "pause")
+    made.health = "healthy"
+    records.save(record, made)  # to its keeper it runs
+    found = records.resolve("web")[0].container
+    assert (found.state, found.health) == ("paused", "healthy")
+    for state, pid in (("exited", 0), ("running", 43)):
+        made.state, made.pid = state, pid
+        records.save(record, made)
+        assert records.resolve("web")[0].container.state == state
+
+
+def test_what_a_newer_lading_knows_of_a_container_is_passed_over(records: Records) -> None:
+    record = _record("web")
+    record.container.reason = "Completed"
+    records.insert(record)
+    with records.database as db:
+        db.query("UPDATE containers SET extra = json_set(extra, '$.mood', 'good')")
+    assert records.resolve("web")[0].container.reason == "Completed"

@@ -1,0 +1,65 @@
+"""A container's streams in its keeper."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from lading.node.logfile import read
+from lading.node.logwriter import LogWriter
+from lading.node.loop import Loop
+from lading.node.streams import Streams
+
+
+@pytest.fixture
+def streams(tmp_path: Path) -> Iterator[Streams]:
+    loop = Loop()
+    yield Streams(loop, LogWriter(f"{tmp_path}/log"), tty=False, stdin=False, once=False, stdio=None)
+    loop.close()
+
+
+def _log(streams: Streams) -> bytes:
+    return b"".join(line.text for line in read(streams.log.path))
+
+
+def test_what_was_written_before_the_end_is_logged(streams: Streams) -> None:
+    _, stdout, stderr = streams.open()
+    os.write(stdout, b"out")
+    os.write(stderr, b"err")
+    streams.begin()
+    streams.drain()
+    assert sorted((line.stream, line.text) for line in read(streams.log.path)) == [
+        ("stderr", b"err"),
+        ("stdout", b"out"),
+    ]
+
+
+def test_who_goes_on_writing_does_not_hold_the_keeper(streams: Streams) -> None:
+    _, stdout, _ = streams.open()
+    with subprocess.Popen(["yes"], stdout=stdout) as flood:
+        try:
+            streams.begin()
+            streams.drain()
+        finally:
+            flood.kill()
+
+
+def test_a_write_waits_while_nobody_keeps_the_pipe(streams: Streams) -> None:
+    _, stdout, _ = streams.open()
+    own = os.dup(stdout)
+    (inode, _) = streams.pipes()
+    assert os.fstat(own).st_ino == inode
+    for fd in streams.sources:
+        os.close(fd)  # as a SIGKILL of the keeper does
+    os.set_blocking(own, False)
+    written = 0
+    with pytest.raises(BlockingIOError):
+        while True:
+            written += os.write(own, b"y" * 4096)
+    again = os.open(f"/proc/self/fd/{own}", os.O_RDONLY | os.O_NONBLOCK)
+    assert len(os.read(again, 1 << 20)) == written > 0
+    os.close(again)
