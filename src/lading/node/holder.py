@@ -194,7 +194,7 @@ def _become_pause(kernel: Kernel, empty: str, ready: int) -> None:
     kernel.prctl(1, 0)  # recorded: the pod lives on without its keeper
     os.chroot(empty)
     os.chdir("/")
-    os.closerange(0, 4096)
+    os.closerange(0, max(4096, os.sysconf("SC_OPEN_MAX")))  # a keeper of many pods has more
     try:
         kernel.setgroups([])
         kernel.setresgid(_NOBODY)

@@ -75,12 +75,14 @@ def _mount(
         inside = sub_path(shop, source.path, sub)
         around.opened.append(inside)
         source = spec_mounts.Source("bind", f"/proc/self/fd/{inside}")
+    from lading.node import sources
+
     source.options += wanted.bind_mount_options
     claim = volume.persistent_volume_claim
     return spec_mounts.volume(
         source,
         wanted.mount_path,
-        read_only=wanted.read_only or _is_written(volume) or (claim is not None and claim.read_only),
+        read_only=wanted.read_only or sources.is_written(volume) or (claim is not None and claim.read_only),
         recursive_read_only=wanted.recursive_read_only in ("Enabled", "IfPossible"),
         propagation=wanted.mount_propagation,
     )
@@ -201,20 +203,13 @@ def volume_source(
         return spec_mounts.Source("bind", _host_path(volume))
     if volume.persistent_volume_claim is not None:
         return named_volume(shop, volume.persistent_volume_claim.claim_name)
-    if _is_written(volume):
-        from lading.node import atomicdir, sources
+    from lading.node import atomicdir, sources
 
+    if sources.is_written(volume):
         path = f"{shop.pod_directory(record.id)}/volumes/{volume.name}"
         atomicdir.write(path, sources.files(volume, record.pod, facts), group=fs_group)
         return spec_mounts.Source("bind", path)
     raise Unsupported(f"volume {volume.name}: its source is not supported")
-
-
-def _is_written(volume: Volume) -> bool:
-    """Whether its files are made from the pod's own data; containers may only read those."""
-    from lading.node import sources
-
-    return sources.is_written(volume)
 
 
 def own_claims(shop: Shop, record: PodRecord) -> None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 
-from lading.errors import InvalidInput, Unsupported
+from lading.errors import InvalidInput
 from lading.node import etcfiles, memory, podnetwork, prepare
 
 TYPE_CHECKING = False
@@ -206,4 +206,4 @@ def close_pod(runner: PodRunner) -> None:
         podnetwork.release(shop, record.id, attachment)
 
 
-__all__ = ["FILES", "InvalidInput", "Unsupported", "close_pod", "join", "open_pod", "termination_message"]
+__all__ = ["FILES", "close_pod", "join", "open_pod", "termination_message"]

@@ -69,7 +69,6 @@ class Surroundings:
         "shared",
         "shm_source",
         "swap_accounting",
-        "userns",
     )
 
     def __init__(self, identity: Identity, hostname: str, cgroup: str, directory: str = "") -> None:
@@ -90,7 +89,6 @@ class Surroundings:
         self.shm_source = ""
         self.swap_accounting = False
         self.init = ""
-        self.userns = False
 
     def close(self) -> None:
         """Close the descriptors that ``mounts`` are named by: the container runs, or never will."""
@@ -212,8 +210,6 @@ def _mounts(container: Container, around: Surroundings, privileged: bool, read_o
         privileged=privileged,
         host_ipc="ipc" in around.shared,
         shm_source=around.shm_source,
-        host_network="network" in around.shared,
-        host_pid="pid" in around.shared,
     )
     own = list(around.mounts)
     own += [spec_mounts.tmpfs(item.path, item.options) for item in container.extras.tmpfs]

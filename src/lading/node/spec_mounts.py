@@ -27,15 +27,14 @@ _TMPFS_DEFAULTS = ("nosuid", "nodev", "noexec")
 
 
 class Source:
-    """Where a Pod's volume lies: ``bind`` a path, or a fresh ``tmpfs`` with options. ``copy_up`` asks for the image's content."""
+    """Where a Pod's volume lies: ``bind`` a path, or a fresh ``tmpfs`` with options."""
 
-    __slots__ = ("copy_up", "kind", "options", "path")
+    __slots__ = ("kind", "options", "path")
 
-    def __init__(self, kind: str, path: str = "", options: Sequence[str] = (), copy_up: bool = False) -> None:
+    def __init__(self, kind: str, path: str = "", options: Sequence[str] = ()) -> None:
         self.kind = kind
         self.path = path
         self.options = list(options)
-        self.copy_up = copy_up
 
 
 def _tty_group() -> list[str]:
@@ -49,9 +48,6 @@ def defaults(
     privileged: bool,
     host_ipc: bool,
     shm_source: str,
-    host_network: bool,
-    host_pid: bool,
-    own_network: bool = True,
 ) -> list[Mount]:
     """The file systems of every container. ``shm_source``: the pod's shared ``/dev/shm`` on the host, or empty."""
     access = "rw" if privileged else "ro"
