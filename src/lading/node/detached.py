@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import time
 
-from lading.errors import Conflict, LadingError, NotFound
+from lading.errors import Conflict, InvalidInput, LadingError, NotFound
 from lading.formats import jsontext
 from lading.node import dozing, lifecycle, wire
 from lading.node.loop import Loop
@@ -70,9 +70,19 @@ def _with_session(shop: Shop, record: PodRecord, size: tuple[int, int]) -> tuple
     return record, SocketSession(ours, container.tty)
 
 
+def whole(shop: Shop, reference: str, verb: str) -> PodRecord:
+    """What ``reference`` names. Raises :class:`InvalidInput` for a part of a pod, which stops, starts and goes as one."""
+    record, container = shop.records.resolve(reference)
+    if container is not None and not record.single:
+        raise InvalidInput(
+            f"{reference} is a container of pod {record.name}", hint=f"lading pod {verb} {record.name}"
+        )
+    return record
+
+
 def start(shop: Shop, reference: str) -> PodRecord:
     """Start a created or ended pod under a keeper of its own."""
-    record, _ = shop.records.resolve(reference)
+    record = whole(shop, reference, "start")
     if is_running(record):
         return record
     _spawn(shop, record)
@@ -85,7 +95,7 @@ def start(shop: Shop, reference: str) -> PodRecord:
 
 def start_session(shop: Shop, reference: str, size: tuple[int, int]) -> tuple[PodRecord, Session]:
     """As :func:`start`, attached from the first byte; one that runs is attached to."""
-    record, _ = shop.records.resolve(reference)
+    record = whole(shop, reference, "start")
     if is_running(record):
         return record, attach(shop, reference, stdin=True)
     return _with_session(shop, record, size)

@@ -8,7 +8,7 @@ import time
 from lading.errors import Conflict, InvalidInput, LadingError, NotFound
 from lading.node import remove as removal
 from lading.node import wire
-from lading.node.detached import is_running
+from lading.node.detached import is_running, whole
 from lading.node.freezing import let_run
 from lading.node.looking import refresh
 from lading.node.model import CREATED, EXITED, MAIN, PAUSED, RESTARTING, RUNNING
@@ -41,7 +41,7 @@ def stop(
 
     ``restart``: it will be started again at once. ``signal`` takes the place of each container's own stop signal.
     """
-    record, _ = shop.records.resolve(reference)
+    record = whole(shop, reference, "restart" if restart else "stop")
     if timeout is not None and timeout < 0:
         timeout = 10.0**9
     if not record.single:
@@ -184,8 +184,9 @@ def kill(shop: Shop, reference: str, number: int) -> None:
     living = [c for c in wanted if alive(c.pid, c.pid_start)]
     if not living:
         raise Conflict(f"container {reference} is not running", reason="state")
-    if number == 9 or number == _stop_signal(record, living[0]):
-        # As Docker: who kills a container by hand does not want it restarted.
+    whole = record.single or container is None
+    if whole and (number == 9 or number == _stop_signal(record, living[0])):
+        # As Docker: who kills a container by hand does not want it restarted. Of one in a pod the pod's policy says that.
         record.stopped = True
         shop.records.update(record, "stopped")
     for target in living:
@@ -262,11 +263,7 @@ def _last_code(shop: Shop, record: PodRecord, name: str, known: int) -> int:
 
 def remove(shop: Shop, reference: str, *, force: bool, volumes: bool) -> PodRecord:
     """Remove a pod; ``force`` ends it first."""
-    record, container = shop.records.resolve(reference)
-    if container is not None and not record.single:
-        raise InvalidInput(
-            f"{reference} is a container of pod {record.name}", hint=f"lading pod rm -f {record.name}"
-        )
+    record = whole(shop, reference, "rm -f")
     patience = time.monotonic() + _FINISHING
     while True:
         try:

@@ -175,7 +175,9 @@ class Sequence:
         if unit.kind == INIT and code == 0:
             unit.due = None
             return
-        unit.due = unit.restarts.died(code, unit.started_at, now)
+        # Killed for a probe, it has failed however well it ended.
+        failed = unit.stop_reason == "Unhealthy"
+        unit.due = unit.restarts.died(code or int(failed), unit.started_at, now)
 
     def probed(self, unit: Unit, probe: ProbeState, success: bool, now: float) -> bool:
         """A probe has answered. True when readiness, startup or the wish to restart changed."""

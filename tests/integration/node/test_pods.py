@@ -387,3 +387,33 @@ def test_a_paused_container_is_not_probed_and_so_not_restarted(node: Node) -> No
     node.unpause("still/x")
     assert (_of(node, "still", "x").restarts, _of(node, "still", "x").message) == (0, "")
     node.remove("still", force=True)
+
+
+def test_a_container_of_a_pod_neither_stops_nor_starts_alone(node: Node) -> None:
+    node.run_detached(_pod("both", [_sh("x", "exec sleep 1000"), _sh("y", "exec sleep 1000")]))
+    for act, verb in (
+        (node.stop, "stop"),
+        (node.restart, "restart"),
+        (node.start, "start"),
+        (node.remove, "rm -f"),
+    ):
+        with pytest.raises(InvalidInput, match="both/x is a container of pod both") as caught:
+            act("both/x")
+        assert caught.value.hint == f"lading pod {verb} both"
+    assert {c.state for c in node.inspect("both").containers} == {"running"}
+    node.remove("both", force=True)
+
+
+def test_a_container_killed_by_hand_is_restarted_by_its_pods_policy(node: Node) -> None:
+    node.run_detached(
+        _pod("hardy", [_sh("x", "exec sleep 1000"), _sh("y", "exec sleep 1000")], restartPolicy="Always")
+    )
+    for name in "xy":
+        node.kill(f"hardy/{name}", 9)
+        _until(
+            lambda name=name: (
+                _of(node, "hardy", name).restarts == 1 and _of(node, "hardy", name).state == "running"
+            )
+        )  # type: ignore[misc]
+    assert not node.inspect("hardy").stopped
+    node.remove("hardy", force=True)

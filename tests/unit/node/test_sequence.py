@@ -227,3 +227,13 @@ def test_a_pre_stop_hook_that_ends_late_leaves_two_seconds() -> None:
 def test_a_pod_stopped_before_its_main_containers_began_has_failed() -> None:
     tape = Tape(_unit("a", INIT), _unit("x")).at(0).at(0, "up a").at(1, "stop -").at(2, "exit a 0")
     assert tape.lines[-1] == "2: - [Failed]"
+
+
+def test_what_a_probe_had_killed_starts_again_however_well_it_ended() -> None:
+    probe = _PROBE.replace(failure_threshold=1)
+    tape = Tape(_unit("x", MAIN, "OnFailure", liveness_probe=probe))
+    tape.at(0).at(0, "up x").at(1, "probe x liveness bad").at(2, "exit x 0").at(2, "up x").at(9, "exit x 0")
+    assert tape.lines[2:] == ["1: terminate x", "2: start x", "2: probe x liveness", "9: - [Succeeded]"]
+    tape = Tape(_unit("x", MAIN, "Never", liveness_probe=probe))
+    tape.at(0).at(0, "up x").at(1, "probe x liveness bad").at(2, "exit x 0")
+    assert tape.lines[3:] == ["2: - [Succeeded]"]
