@@ -110,6 +110,9 @@ def load(path: str) -> ConfigList:
             "plugins": [single],
         }
     config = ConfigList.decode(value, where=path, strict=False)
+    if config.cni_versions:  # takes the place of cniVersion: the highest that both sides know
+        known = [v for v in VERSIONS if v in (*config.cni_versions, config.cni_version)]
+        config.cni_version = known[-1] if known else config.cni_versions[-1]
     _check_config(config, path)
     return config
 
@@ -178,6 +181,7 @@ class CniNetwork:
             wanted["portMappings"] = [_port(port) for port in ports]
         self._refuse_unclaimed(wanted)
         binaries = [self._binary(plugin) for plugin in self.config.plugins]
+        self._clear(container_id, interface)
         record: dict[str, Any] = {
             "container": container_id,
             "netns": netns,
@@ -202,6 +206,13 @@ class CniNetwork:
         return CniResult.decode(
             previous or {}, where=f"result of CNI network {self.config.name}", strict=False
         )
+
+    def _clear(self, container_id: str, interface: str) -> None:
+        """DEL what an attachment of the same name left when the machine went down: ADD twice is an error (section 3)."""
+        left = self._recall(container_id, interface)
+        if left is not None:
+            config = ConfigList.decode(left["config"], where="CNI record", strict=False)
+            CniNetwork(config, self.plugin_path, self.cache).delete(container_id, "", interface)
 
     def delete(self, container_id: str, netns: str = "", interface: str = "eth0") -> None:
         """Detach: every plugin's DEL in reverse order, all of them even after a failure. Deleting twice is no error.

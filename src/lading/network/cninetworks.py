@@ -119,21 +119,41 @@ def _spelt_out(mappings: Sequence[PortMapping]) -> list[PortMapping]:
     return made
 
 
+def _recorded(networks: Networks) -> list[tuple[str, str, str]]:
+    """(file, owner, interface) of every CNI attachment that is recorded, finished or not."""
+    try:
+        names = os.listdir(_cache(networks))
+    except FileNotFoundError:
+        return []
+    parts = [
+        (name, name.removesuffix(".json").split("!")) for name in sorted(names) if name.endswith(".json")
+    ]
+    return [(name, split[1], split[2]) for name, split in parts if len(split) == 3]
+
+
+def unattached(networks: Networks) -> list[str]:
+    """Owners of recorded CNI attachments whom nothing else remembers: addresses and rules that plugins still keep.
+
+    A restart of the machine leaves them, for our own records do not outlive it and those of IPAM plugins do.
+    """
+    owners = dict.fromkeys(
+        owner for _name, owner, _interface in _recorded(networks)
+    )  # before the attachments
+    known = {str(row[0]) for row in networks.store.run("select id from attachments")} if owners else set()
+    return [owner for owner in owners if owner not in known]
+
+
 def detach_cni(networks: Networks, owner: str, namespace: int, interface: str = "") -> None:
     """DEL for every recorded CNI interface of ``owner``, or one of them, with the configuration that ADD used."""
     cache = _cache(networks)
     path = f"/proc/{os.getpid()}/fd/{namespace}" if namespace >= 0 else ""
-    try:
-        names = os.listdir(cache)
-    except FileNotFoundError:
-        return
-    for name in sorted(names):
-        parts = name.removesuffix(".json").split("!")
-        if len(parts) != 3 or not name.endswith(".json") or parts[1] != owner:
+    for name, whose, which in _recorded(networks):
+        if whose != owner or (interface and which != interface):
             continue
-        if interface and parts[2] != interface:
-            continue
-        with open(f"{cache}/{name}", "rb") as file:
-            record = loads(file.read(), what=name)
+        try:
+            with open(f"{cache}/{name}", "rb") as file:
+                record = loads(file.read(), what=name)
+        except FileNotFoundError:
+            continue  # another process was faster
         config = cni.ConfigList.decode(record["config"], where=name, strict=False)
-        cni.CniNetwork(config, networks.cni_path, cache).delete(owner, path, parts[2])
+        cni.CniNetwork(config, networks.cni_path, cache).delete(owner, path, which)

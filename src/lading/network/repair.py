@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 
+from lading.errors import LadingError
 from lading.kernel import netlink_route as rt
 from lading.kernel.nftables import table_exists
 from lading.network import bridge as br
@@ -31,6 +32,7 @@ def check(networks: Networks, *, repair: bool, alive: Callable[[], Collection[st
         found.append(Finding(kind="lease", object=id, message=message, repaired=repair))
         if repair:
             networks.detach(id)
+    found.extend(_plugins(networks, repair))
     found.extend(networks.in_place(lambda: _kernel(networks, repair), make=False) or [])
     return found
 
@@ -43,6 +45,24 @@ def _lost(networks: Networks, alive: Callable[[], Collection[str]]) -> list[str]
         suspects &= {attachment.id for attachment in networks.store.attachments()}
         suspects = suspects.difference(alive())
     return sorted(suspects)
+
+
+def _plugins(networks: Networks, repair: bool) -> list[Finding]:
+    """What CNI plugins keep for containers that are attached no more."""
+    from lading.network.cninetworks import detach_cni, unattached
+
+    found = []
+    for owner in unattached(networks):
+        message = f"CNI attachment of {owner[:12]}, which is attached no more"
+        repaired = False
+        if repair:
+            try:
+                detach_cni(networks, owner, -1)
+                repaired = True
+            except LadingError as error:
+                message += f": {error.message}"
+        found.append(Finding(kind="lease", object=owner, message=message, repaired=repaired))
+    return found
 
 
 def _kernel(networks: Networks, repair: bool) -> list[Finding]:

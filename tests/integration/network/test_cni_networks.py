@@ -127,3 +127,37 @@ def test_a_killed_attachment_is_deleted_by_check(world):
     found = networks.check(repair=True, alive=lambda: set())
     assert [(f.kind, f.object) for f in found] == [("lease", "dead")]
     assert not [n for n in os.listdir(networks.roots.network + "/host-local/lan") if n[0].isdigit()]
+
+
+def forget_everything(networks):
+    """What a restart of the machine does to our records."""
+    with networks.store as store:
+        store.set_meta("boot", "another one")
+    networks.close()
+
+
+def leases(networks):
+    kept = os.listdir(networks.roots.network + "/host-local/lan")
+    return sorted(name for name in kept if name[0].isdigit())
+
+
+def test_after_a_restart_of_the_machine_a_container_attaches_again(world):
+    networks = world.networks()
+    describe(networks)
+    first = world.attach(networks, "c" * 64, networks=on_lan())
+    forget_everything(networks)
+    os.close(first.namespace)
+    again = world.attach(networks, "c" * 64, networks=on_lan())
+    assert leases(networks) == [again.address]
+
+
+def test_after_a_restart_of_the_machine_check_gives_back_what_plugins_kept(world):
+    networks = world.networks()
+    describe(networks)
+    pod = world.attach(networks, "c" * 64, networks=on_lan())
+    forget_everything(networks)
+    assert leases(networks) == [pod.address]
+    (found,) = networks.check(repair=True, alive=lambda: [])
+    assert (found.kind, found.object, found.repaired) == ("lease", "c" * 64, True)
+    assert leases(networks) == []
+    assert networks.check(alive=lambda: []) == []

@@ -157,3 +157,18 @@ def test_a_single_plugins_configuration_is_a_list_of_one(tmp_path):
     assert path.endswith("10-a.conf")
     with pytest.raises(NotFound):
         cni.find([str(tmp_path)], "b")
+
+
+def test_of_several_versions_the_highest_that_both_know_is_spoken(tmp_path):
+    path = tmp_path / "net.conflist"
+    document = {
+        "cniVersion": "0.4.0",
+        "cniVersions": ["0.4.0", "1.0.0", "9.0.0"],
+        "name": "n",
+        "plugins": [{"type": "x"}],
+    }
+    path.write_text(json.dumps(document))
+    assert cni.load(str(path)).cni_version == "1.0.0"
+    path.write_text(json.dumps({**document, "cniVersion": "9.0.0", "cniVersions": ["9.0.0"]}))
+    with pytest.raises(Unsupported, match=r"9\.0\.0"):
+        cni.load(str(path))
