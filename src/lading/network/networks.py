@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 
-from lading.errors import Conflict, InvalidInput, NotFound, Unsupported
+from lading.errors import Conflict, Exhausted, InvalidInput, NotFound, Unsupported
 from lading.kernel.netlink import NETFILTER, Netlink
 from lading.kernel.nftables import Nftables, RuleError, table_exists
 from lading.network import addresses as ad
@@ -192,13 +192,23 @@ class Networks:
                 store.save_network(made)
         try:
             self.ensure(made)
-        except BaseException:
-            try:
-                self.remove(name, force=True)
-            except NotFound:
-                pass  # removed by somebody else, which is what failed
-            raise
+        except BaseException as problem:
+            if self._taken_back(name) or not isinstance(problem, Exhausted):
+                raise
         return made
+
+    def _taken_back(self, name: str) -> bool:
+        """Remove a network that could not be made. False when there is no space to write that down.
+
+        Such a network is recorded whole, and whoever uses it first makes what is missing: it counts as made.
+        """
+        try:
+            self.remove(name, force=True)
+        except NotFound:
+            pass  # removed by somebody else, which is what failed
+        except Exhausted:
+            return False
+        return True
 
     def _number(
         self,
@@ -376,8 +386,13 @@ class Networks:
 
     def _untold(self, sentence: str) -> None:
         """Leave a sentence for the next command to say; the process that makes a bridge may have nobody to tell."""
-        with open(self.roots.network + "/" + UNTOLD, "a", encoding="utf-8") as stream:
-            stream.write(sentence + "\n")
+        try:
+            with open(self.roots.network + "/" + UNTOLD, "a", encoding="utf-8") as stream:
+                stream.write(sentence + "\n")
+        except OSError as error:
+            raise Exhausted(
+                f"{self.roots.network}/{UNTOLD}: {error.strerror}", hint="free some space"
+            ) from None
 
     def host_changes(self) -> List[str]:
         """What was changed about the host beyond our own interfaces and table (``ip_forward``), as sentences."""

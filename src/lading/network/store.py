@@ -75,6 +75,7 @@ class Store:
             if self._db.execute("pragma user_version").fetchone()[0] != _VERSION:
                 self._create()
         except self._error as error:
+            os.close(self._lock)
             raise _translated(error, self.path) from None
 
     def _create(self) -> None:
@@ -121,6 +122,8 @@ class Store:
             if not kind or self._db.in_transaction:
                 self._db.execute("rollback" if kind else "commit")
         except self._error as error:
+            if self._db.in_transaction:  # a commit that finds no space stays open, and with it the lock
+                self._db.execute("rollback")
             raise _translated(error, self.path) from None
         finally:
             fcntl.flock(self._lock, fcntl.LOCK_UN)
@@ -211,12 +214,21 @@ def _attachment(record: str) -> Attachment:
     return Attachment.decode(jsontext.loads(record, what="attachment record"), strict=False)
 
 
+def _space(path: str) -> int:
+    found = os.statvfs(os.path.dirname(path))
+    return found.f_bavail * found.f_frsize >> 16
+
+
 def _translated(error: DatabaseError, path: str) -> LadingError:
     text = str(error)
-    if "full" in text:
+    if "full" in text or (
+        "I/O" in text and not _space(path)
+    ):  # the shared index of the log needs space to be read
         return Exhausted(f"{path}: the disk is full", hint="free some space, then repeat the command")
     if "locked" in text or "busy" in text:
         return Conflict(f"{path}: another process kept the database locked for 30 s")
     if "readonly" in text or "unable to open" in text:
         return Denied(f"{path}: {text}")
+    if "I/O" in text:
+        return LadingError(f"{path}: {text}", hint="see the kernel's log for what the disk said")
     return Corrupt(f"{path}: {text}", hint="move the file away; networks must then be created again")

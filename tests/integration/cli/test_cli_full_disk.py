@@ -47,6 +47,7 @@ def _remove(command) -> None:  # type: ignore[no-untyped-def]
     command("rm", "-f", "-v", "full")
     command("volume", "rm", "full")
     command("rmi", "localhost/full")
+    command("network", "rm", "full")
 
 
 @pytest.mark.parametrize(
@@ -57,6 +58,7 @@ def _remove(command) -> None:  # type: ignore[no-untyped-def]
         ("create", "--name", "full", "-v", "/etc", "busybox"),
         ("run", "--rm", "-v", "full:/etc", "busybox", "true"),
         ("volume", "create", "full"),
+        ("network", "create", "full"),
         ("commit", "kept", "localhost/full"),
         ("cp", "{big}", "kept:/big"),
     ],

@@ -157,7 +157,7 @@ def test_after_a_restart_of_the_machine_check_gives_back_what_plugins_kept(world
     pod = world.attach(networks, "c" * 64, networks=on_lan())
     forget_everything(networks)
     assert leases(networks) == [pod.address]
-    (found,) = networks.check(repair=True, alive=lambda: [])
+    (found,) = networks.check(repair=True, alive=list)
     assert (found.kind, found.object, found.repaired) == ("lease", "c" * 64, True)
     assert leases(networks) == []
-    assert networks.check(alive=lambda: []) == []
+    assert networks.check(alive=list) == []
