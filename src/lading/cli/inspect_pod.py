@@ -55,7 +55,7 @@ def status(record: PodRecord) -> dict[str, object]:
     if addresses:
         made["podIP"] = addresses[0]
         made["podIPs"] = [{"ip": a} for a in addresses]
-    starts = [c.started for c in record.containers if c.started]
+    starts = [c.first for c in record.containers if c.first]
     if starts:
         made["startTime"] = _time(min(starts))
     if init:
@@ -93,7 +93,7 @@ def _conditions(record: PodRecord, initialized: bool) -> list[dict[str, object]]
     ready = not waiting and record.phase == "Running"
     incomplete = f"containers with incomplete status: [{' '.join(unfinished)}]"
     kept = record.keeper_pid != 0
-    begun = min((c.started for c in record.containers if c.started), default=record.created)
+    begun = min((c.first for c in record.containers if c.first), default=record.created)
     over = max((c.finished for c in record.containers), default=0.0) or record.created
     prepared = max((c.finished or c.turned for c in record.containers if c.kind != "main"), default=0.0)
     turned = max(max(c.turned, 0.0 if c.ready else c.finished) for c in serving) or record.created

@@ -46,7 +46,7 @@ def adopt(runner: PodRunner) -> None:
             running.unit.state = ENDED
             running.unit.exit_code = made.exit_code
             running.unit.due = None
-    begun = [made.started for made in record.containers if made.started]
+    begun = [made.first for made in record.containers if made.first]
     if runner.sequence.deadline is not None and begun:
         # activeDeadlineSeconds counts from the pod's start, not from its keeper's.
         runner.sequence.deadline -= max(0.0, time.time() - min(begun))

@@ -40,6 +40,8 @@ def start(runner: PodRunner, running: Running) -> None:
     made.oom_killed = False
     made.error = made.reason = made.message = ""
     made.restarts = running.unit.restarts.count
+    if not runner.record.single and not (made.restarts and made.first):
+        made.first = made.started
     check = running.container.extras.healthcheck
     health = check is not None and bool(check.test) and check.test != ["NONE"]
     made.health = "starting" if health else ""

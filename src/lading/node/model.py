@@ -60,7 +60,7 @@ class ContainerRecord(Record):
 
     ``health`` is Docker's word (``starting``, ``healthy``, ``unhealthy``) or empty without a health check; ``ready`` is
     the readiness probe's verdict and ``turned`` when that last changed, ``up`` says of a manifest's container that its postStart
-    hook and startup probe are done.
+    hook and startup probe are done. ``first`` is when its first run since the pod's start began, of a manifest's container.
     ``last`` is the run before this one. ``reason``: ``Completed``, ``Error``, ``OOMKilled``, ``StartError``, ``KeeperLost`` …
     """
 
@@ -87,6 +87,7 @@ class ContainerRecord(Record):
     ready: bool = False
     up: bool = False
     turned: float = 0.0
+    first: float = 0.0
     pipes: list[int] = []
     """inodes of its stdout and stderr, for a keeper that comes after one that was killed"""
     last: Ended | None = None

@@ -95,7 +95,7 @@ def test_a_finished_pod_is_completed_not_unready() -> None:
 
 def test_conditions_say_since_when_and_the_machine_has_an_address() -> None:
     record = _record(
-        _made("i", kind="init", state="exited", started=10.0, finished=11.0),
+        _made("i", kind="init", state="exited", started=10.0, finished=11.0, first=10.0),
         _made("s", kind="sidecar", state="running", started=12.0, up=True, ready=True, turned=13.0),
         _made("x", state="running", started=20.0, up=True, ready=True, turned=21.0),
     )
@@ -109,6 +109,8 @@ def test_conditions_say_since_when_and_the_machine_has_an_address() -> None:
         "ContainersReady": "21",
         "Ready": "21",
     }
+    record.containers[0].started = 50.0
+    assert str(status(record)["startTime"]).endswith(":10Z")
     assert shown["hostIPs"] == [{"ip": shown["hostIP"]}] and shown["hostIP"]
     record.pod.spec.host_network = True
     assert status(record)["podIP"] == shown["hostIP"]
