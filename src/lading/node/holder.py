@@ -49,13 +49,7 @@ class Holder:
         fs_group = spec.security_context.fs_group if spec.security_context is not None else None
         for volume in spec.volumes:
             if volume.empty_dir is not None and volume.empty_dir.medium == "Memory":
-                mode = 0o777 if volume.empty_dir.mode is None else volume.empty_dir.mode
-                options = f"mode={mode:o}" if fs_group is None else f"mode={mode | 0o2770:o},gid={fs_group}"
-                if volume.empty_dir.size_limit is not None:
-                    from lading.formats import quantity
-
-                    options += f",size={quantity.units(volume.empty_dir.size_limit)}"
-                memory.mount(shop, record.id, volume.name, options)
+                memory.mount(shop, record.id, volume.name, memory.options(volume.empty_dir, fs_group))
         if spec.share_process_namespace:
             self._pause(shop.kernel)
 

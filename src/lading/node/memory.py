@@ -12,6 +12,7 @@ from lading.errors import Conflict, InvalidInput, KernelError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from lading.formats.podvolumes import EmptyDirVolumeSource
     from lading.node.model import PodRecord
     from lading.node.shop import Shop
 
@@ -20,6 +21,18 @@ SHM, SHM_SIZE = ".shm", 64 << 20
 #: How many containers may join one another's IPC in a row.
 _CHAIN = 40
 _NOSUID, _NODEV, _DETACH = 2, 4, 2
+
+
+def options(wanted: EmptyDirVolumeSource, fs_group: int | None) -> str:
+    """How the tmpfs of an ``emptyDir`` in memory is mounted. A limit of 0 means the kernel's, half of the memory."""
+    mode = 0o777 if wanted.mode is None else wanted.mode
+    made = f"mode={mode:o}" if fs_group is None else f"mode={mode | 0o2770:o},gid={fs_group}"
+    if wanted.size_limit is None:
+        return made
+    from lading.formats import quantity
+
+    size = quantity.units(wanted.size_limit)
+    return f"{made},size={size}" if size else made  # tmpfs(5): size=0 takes the limit away
 
 
 def mount(shop: Shop, pod_id: str, name: str, options: str) -> str:

@@ -29,7 +29,18 @@ _CONTAINER = (
     "id, pod_id, name, kind, place, image, image_id, state, pid, pid_start, exit_code, oom_killed, started, finished, "
     "restarts, health, ready, extra"
 )
-_EXTRA = ("error", "reason", "message", "health_log", "volumes", "anonymous", "up", "turned", "first", "pipes")
+_EXTRA = (
+    "error",
+    "reason",
+    "message",
+    "health_log",
+    "volumes",
+    "anonymous",
+    "up",
+    "turned",
+    "first",
+    "pipes",
+)
 _READ = (*_EXTRA, "last")
 
 
