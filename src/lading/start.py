@@ -64,6 +64,7 @@ _unserved: list[str] = []
 def lading() -> NoReturn:
     """``lading``: this process ends here, without the interpreter's clean-up (a millisecond and more)."""
     _collect_rarely()
+    occupy_standard()
     for word in sys.argv[1:9]:
         groups = _BY_COMMAND.get(word)
         if groups:
@@ -80,6 +81,7 @@ def lading() -> NoReturn:
 def runtime() -> NoReturn:
     """``lading-runtime``: likewise."""
     _collect_rarely()
+    occupy_standard()
     serve("runtime")
     from lading.runtime.cli import main
 
@@ -97,6 +99,23 @@ def _collect_rarely() -> None:
     # Nearly nothing that a short command makes is garbage, and looking for it takes a tenth of its time: a millisecond
     # of reading a start file alone. A run makes some 150,000 objects.
     gc.set_threshold(200_000, 20, 50)
+
+
+def occupy_standard() -> None:
+    """Put /dev/null where the caller closed a standard stream (``>&-``), as C libraries do for setuid programs.
+
+    Else the next file that is opened, a database say, becomes number 1, and a container's output is written into it.
+    """
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        try:
+            os.fstat(number)
+        except OSError:
+            opened = os.open(os.devnull, os.O_RDWR)
+            if opened != number:
+                os.dup2(opened, number)
+                os.close(opened)
+            os.set_inheritable(number, True)
+            setattr(sys, name, open(number, "w" if number else "r", closefd=False))
 
 
 class Finder:

@@ -22,7 +22,7 @@ def disk_error(error: OSError, doing: str) -> LadingError:
     if error.errno in _FULL:
         return Exhausted(
             f"{doing}: the disk is full",
-            hint="free some space, for example with `lading prune`",
+            hint="free some space, for example with `lading system prune`",
             reason="disk-full",
         )
     if error.errno == errno.EROFS:

@@ -120,7 +120,10 @@ class Packer:
             else:
                 self._tar.add(entry)
         except OSError as error:
-            raise disk_error(error, f"cannot read {show(name)}") from None
+            written = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EPIPE)  # nothing that is read says so
+            raise disk_error(
+                error, "cannot write the archive" if written else f"cannot read {show(name)}"
+            ) from None
 
     @staticmethod
     def _recorded_owner(entry: Entry, path: bytes, kind: int) -> None:

@@ -509,7 +509,7 @@ class Extractor:
         if there.f_bavail * there.f_frsize < self._limits.reserve:
             raise Exhausted(
                 f"cannot unpack: less than {self._limits.reserve >> 20} MiB are left on the disk",
-                hint="free some space, for example with `lading prune`",
+                hint="free some space, for example with `lading system prune`",
                 reason="disk-full",
             )
 
