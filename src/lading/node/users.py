@@ -62,11 +62,9 @@ def resolve(
     for text in extra_groups or ():
         groups.append(_group(text, read))
     groups.extend(supplemental or ())
-    seen: list[int] = []
-    for number in groups:
-        if number not in seen and number != gid:
-            seen.append(number)
-    return Identity(uid, gid, seen, home, login)
+    # The primary group is one of the supplementary ones too, as login(1) makes it: else a set-group-ID program swaps it for
+    # another, and files that are closed to this group open (CVE-2022-36109, CVE-2023-25173).
+    return Identity(uid, gid, list(dict.fromkeys([gid, *groups])), home, login)
 
 
 def _user(name: str, read: Reader) -> tuple[int, int, str, str]:

@@ -178,7 +178,8 @@ def become(kernel: Kernel, process: Process, *, setgroups: bool = True) -> None:
         kernel.prctl(PR_SET_KEEPCAPS, 1)
     if setgroups:
         kernel.setgroups(user.additional_gids)
-    elif user.additional_gids:
+    elif any(gid != user.gid for gid in user.additional_gids):
+        # Its own group once more is no loss: where setgroups(2) is denied, no set of groups can be given up.
         raise Unsupported("process.user.additionalGids: this user namespace forbids setgroups(2)")
     kernel.setresgid(user.gid)
     kernel.setresuid(user.uid)

@@ -169,12 +169,12 @@ def test_downward_api_gives_fields_and_resources() -> None:
 
 def test_users_come_from_the_image() -> None:
     web = resolve("web", _read)
-    assert (web.uid, web.gid, web.groups, web.home) == (33, 44, [55], "/var/www")
-    assert resolve("web:logs", _read).gid == 55 and resolve("web:logs", _read).groups == []
+    assert (web.uid, web.gid, web.groups, web.home) == (33, 44, [44, 55], "/var/www")
+    assert resolve("web:logs", _read).gid == 55 and resolve("web:logs", _read).groups == [55]
     number = resolve("1000", _read)
-    assert (number.uid, number.gid, number.groups) == (1000, 0, [])
+    assert (number.uid, number.gid, number.groups) == (1000, 0, [0])
     forced = resolve("web", _read, run_as_user=7, run_as_group=8, supplemental=[9])
-    assert (forced.uid, forced.gid, forced.groups) == (7, 8, [9])
+    assert (forced.uid, forced.gid, forced.groups) == (7, 8, [8, 9])
     for bad in ("nobody-here", "web:nogroup", "99999999999"):
         with pytest.raises(InvalidInput):
             resolve(bad, _read)

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from lading.errors import CommandNotExecutable, CommandNotFound, InvalidInput, KernelError
+from lading.errors import CommandNotExecutable, CommandNotFound, InvalidInput, KernelError, Unsupported
 from lading.formats.oci_runtime import (
     Capabilities,
     Hook,
@@ -281,6 +281,14 @@ def test_a_capability_that_we_do_not_have_is_not_asked_of_the_kernel() -> None:
     wanted = Capabilities(permitted=["CAP_KILL", "CAP_SYS_RESOURCE"], effective=["CAP_SYS_RESOURCE"])
     security.become(kernel, Process(user=User(), capabilities=wanted))
     assert kernel.arguments("capset") == [(0, 1 << 5, 0)]
+
+
+def test_a_user_namespace_that_denies_setgroups_lets_a_process_have_its_own_group_and_no_other() -> None:
+    kernel = FakeKernel()
+    security.become(kernel, Process(user=User(gid=5, additional_gids=[5])), setgroups=False)
+    assert not kernel.arguments("setgroups") and kernel.arguments("setresgid") == [(5,)]
+    with pytest.raises(Unsupported, match="additionalGids"):
+        security.become(kernel, Process(user=User(gid=5, additional_gids=[5, 6])), setgroups=False)
 
 
 def test_raising_a_hard_limit_without_power_says_what_is_missing() -> None:
