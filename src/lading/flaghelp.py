@@ -52,11 +52,13 @@ def _flag_words(flag: Flag) -> str:
 def _flag_help(flag: Flag) -> str:
     text = flag.help
     if flag.choices:
-        text += f" ({', '.join(flag.choices)})"
+        # Docker takes some words in capitals too; who reads the help needs them once.
+        shown = [word for word in flag.choices if word.islower() or word.lower() not in flag.choices]
+        text += f" ({', '.join(shown)})"
     default = flag.default
     if default not in (None, "", False, [], ()) and not flag.unset:
-        shown = " ".join(map(str, default)) if isinstance(default, (list, tuple)) else default
-        text += f" (default {shown})"
+        said = " ".join(map(str, default)) if isinstance(default, (list, tuple)) else default
+        text += f" (default {said})"
     return text
 
 

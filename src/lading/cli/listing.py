@@ -45,7 +45,7 @@ PS_FILTERS = (
 def ps(context: Context, parsed: Parsed) -> int:
     """List containers: running ones, or all."""
     wanted = filters(parsed["filter"], PS_FILTERS)
-    last = 1 if parsed["latest"] else parsed["last"]
+    last = 1 if parsed["latest"] else -1 if parsed["last"] is None else parsed["last"]
     everything = parsed["all"] or last >= 0 or "status" in wanted or "exited" in wanted
     records = context.node.list(all=everything)
     if last >= 0:
@@ -85,7 +85,7 @@ def ps_row(
     from lading.formats import sizes
 
     definition = definition_of(record, container)
-    command = " ".join(command_of(definition))
+    command = " ".join(f"'{word}'" if " " in word else word for word in command_of(definition))
     if not full and len(command) > 20:
         command = command[:19] + "…"
     labels = labels_of(record, definition)

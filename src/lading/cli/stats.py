@@ -49,6 +49,7 @@ STATS_COLUMNS = (
     ("CPU %", "cpu_percent"),
     ("MEM USAGE / LIMIT", "memory_usage"),
     ("MEM %", "memory_percent"),
+    ("NET I/O", "net_io"),
     ("BLOCK I/O", "block_io"),
     ("PIDS", "pids"),
 )
@@ -57,10 +58,11 @@ STATS_COLUMNS = (
 class _Sample:
     """One reading of one container."""
 
-    def __init__(self, id_: str, name: str, stats: Any, at: float) -> None:
+    def __init__(self, id_: str, name: str, stats: Any, traffic: tuple[int, int], at: float) -> None:
         self.id = id_
         self.name = name
         self.stats = stats
+        self.traffic = traffic
         self.at = at
 
 
@@ -95,9 +97,35 @@ def _samples(context: Context, names: list[str], everything: bool) -> dict[str, 
         for container in record.containers:
             got = found.get(container.name)
             if got is not None or everything or names:
-                sample = _Sample(container.id, container_name(record, container), got, time.monotonic())
-                made[container.id] = sample
+                shared = record.pod.spec.host_network or record.pod.spec.extras.network_mode == "host"
+                made[container.id] = _Sample(
+                    container.id,
+                    container_name(record, container),
+                    got,
+                    (0, 0) if shared else _traffic_of(container.pid),
+                    time.monotonic(),
+                )
     return made
+
+
+def _traffic_of(pid: int) -> tuple[int, int]:
+    try:
+        with open(f"/proc/{pid}/net/dev") as file:
+            return traffic(file.read())
+    except OSError:
+        return 0, 0  # it has ended meanwhile
+
+
+def traffic(text: str) -> tuple[int, int]:
+    """Bytes received and sent by every interface but loopback, from the text of ``/proc/PID/net/dev`` (proc(5))."""
+    received = sent = 0
+    for line in text.splitlines()[2:]:
+        name, _, numbers = line.partition(":")
+        fields = numbers.split()
+        if name.strip() != "lo" and len(fields) >= 9:
+            received += int(fields[0])
+            sent += int(fields[8])
+    return received, sent
 
 
 def _row(before: _Sample | None, now: _Sample, *, full: bool) -> dict[str, object]:
@@ -109,6 +137,7 @@ def _row(before: _Sample | None, now: _Sample, *, full: bool) -> dict[str, objec
             "cpu_percent": "--",
             "memory_usage": "-- / --",
             "memory_percent": "--",
+            "net_io": "-- / --",
             "block_io": "-- / --",
             "pids": "--",
         }
@@ -126,6 +155,7 @@ def _row(before: _Sample | None, now: _Sample, *, full: bool) -> dict[str, objec
         "cpu_percent": f"{max(percent, 0.0):.2f}%",
         "memory_usage": f"{sizes.binary(used)} / {sizes.binary(limit)}",
         "memory_percent": f"{100 * used / limit if limit else 0:.2f}%",
+        "net_io": " / ".join(sizes.decimal3(number) for number in now.traffic),
         "block_io": f"{sizes.decimal3(read)} / {sizes.decimal3(written)}",
         "pids": now.stats.pids,
         "memory_bytes": used,

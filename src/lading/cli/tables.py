@@ -43,7 +43,7 @@ def ps() -> list[Flag]:
         QUIET,
         FILTER,
         LIST_FORMAT,
-        Flag("last", "n", "int", "N", "Show the N newest, whatever their state", default=-1),
+        Flag("last", "n", "int", "N", "Show the N newest, whatever their state", unset=True),
         Flag("latest", "l", "bool", help="Show the newest, whatever its state"),
         NO_TRUNC,
         Flag("size", "s", "bool", help="Show how much each wrote"),

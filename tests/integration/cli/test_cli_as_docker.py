@@ -175,3 +175,28 @@ def test_a_part_of_a_volume_is_mounted(lading) -> None:  # type: ignore[no-untyp
         assert lading("start", "-a", name).stdout == "here\n"
     lading("rm", name, check=True)
     lading("volume", "rm", "parts", check=True)
+
+
+def test_ps_shows_which_words_of_a_command_belong_together(lading) -> None:  # type: ignore[no-untyped-def]
+    lading.out("create", "--name", "quoted", "busybox", "sh", "-c", "echo a b")
+    shown = lading.out("ps", "-a", "--no-trunc", "--filter", "name=quoted", "--format", "{command}")
+    lading.out("rm", "quoted")
+    assert shown == "\"sh -c 'echo a b'\""
+
+
+def test_a_process_has_its_primary_group_among_the_others_too(lading) -> None:  # type: ignore[no-untyped-def]
+    def groups(*words: str) -> list[str]:
+        said = lading.out("run", "--rm", *words, "busybox", "grep", "Groups", "/proc/self/status")
+        return said.partition(":")[2].split()
+
+    assert groups() == ["0"]
+    assert groups("--user", "7:8", "--group-add", "9") == ["8", "9"]
+
+
+def test_stats_counts_what_passed_the_network(lading) -> None:  # type: ignore[no-untyped-def]
+    lading.out("run", "-d", "--name", "talker", "busybox", "sleep", "100")
+    lading("exec", "talker", "ping", "-c", "1", "-W", "1", "255.255.255.254")
+    shown = lading.out("stats", "--no-stream", "--format", "{net_io}", "talker")
+    lading.out("rm", "-f", "talker")
+    received, _, sent = shown.partition(" / ")
+    assert received and sent not in ("", "0B"), shown

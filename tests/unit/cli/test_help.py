@@ -80,3 +80,13 @@ def test_the_completion_script_is_bash(capsys: pytest.CaptureFixture[str]) -> No
     ask = 'COMP_WORDS=(lading net); COMP_CWORD=1; _lading; echo "${COMPREPLY[*]}"'
     done = subprocess.run(["bash", "-c", script + ask], capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["network"]
+
+
+def test_help_says_each_choice_once_and_no_default_that_is_no_number_of_anything(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    main(["run", "--help"])
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "(stdin, stdout, stderr)" in shown and "STDIN" not in shown
+    main(["ps", "--help"])
+    assert "-1" not in capsys.readouterr().out
