@@ -47,7 +47,7 @@ _GROUPS = {
         lading.kernel: tree
         lading.node: births deaths etcfiles health layered ledger lifecycle logwriter loop mountpoints memory names
         lading.node: podnetwork prepare refused remove restart runner running sandbox seccomp_profile
-        lading.node: sequence streams
+        lading.node: outlet sequence streams
     """,
     # whatever needs the network: it is served from when lading.network is imported
     "network": """

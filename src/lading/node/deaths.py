@@ -156,6 +156,9 @@ def end(runner: PodRunner) -> None:
         if running.streams is not None:
             running.streams.tell_exit(running.unit.exit_code)
             running.streams.log.close(time.time_ns())
+            if running.streams.outlet is not None:
+                running.streams.outlet.stop()
+                runner.outlets.append(running.streams.outlet)
             running.streams = None
         made = running.record
         if made.state in (RESTARTING, CREATED) and not runner.record.single:

@@ -86,6 +86,8 @@ def run(
     finally:
         undo()
         loop.close()
+    for outlet in runner.outlets:
+        outlet.finish()
     if failure and not runner.started:
         raise failure[0]
     return runner.exit_code

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from lading.node.holder import Holder
     from lading.node.loop import Loop, Timer
     from lading.node.model import PodRecord, Stdio
+    from lading.node.outlet import Outlet
     from lading.node.sequence import Action
     from lading.node.shop import Shop
 
@@ -59,6 +60,7 @@ class PodRunner:
         self.stop_with = 0  # the signal a user stops it by, instead of the container's own
         self.interrupted = 0  # the signal that ended it in the foreground
         self.stdio = stdio
+        self.outlets: list[Outlet] = []  # of containers that have ended: what the caller has not read yet
         self.attachment: Attachment | None = None
         self.reserved: Reserved | None = None  # an attachment that the first container's birth completes
         self.holder: Holder | None = None

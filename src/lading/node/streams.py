@@ -7,6 +7,7 @@ import time
 
 from lading.node.logwriter import LogWriter
 from lading.node.loop import HANGUP, READ, Loop
+from lading.node.outlet import Outlet
 from lading.node.wire import CHUNK
 
 TYPE_CHECKING = False
@@ -46,6 +47,7 @@ class Streams:
         self.wants_stdin = stdin
         self.once = once
         self.stdio = stdio
+        self.outlet = Outlet(loop, stdio, self._hold_or_release) if stdio is not None else None
         self.clients: list[Client] = []
         self.console = -1
         self.stdin = -1
@@ -95,7 +97,7 @@ class Streams:
             self._sources[console] = "stdout"
             self.stdin = console
         for fd in self._sources:
-            self.loop.watch(fd, self._watcher(fd))
+            self.loop.watch(fd, self._watcher(fd), 0 if self._held else READ)
 
     def _watcher(self, fd: int) -> Callable[[int], None]:
         def call(_events: int) -> None:
@@ -115,27 +117,11 @@ class Streams:
             self._close_source(fd)
             return False
         self.log.write(name, data, time.time_ns())
-        stdio = self.stdio
-        if stdio is not None:
-            self._to_caller(stdio, name, data)
+        if self.outlet is not None:
+            self.outlet.write(name, data)
         if self.clients:
             self._to_clients((b"1" if name == "stdout" else b"2") + data)
         return True
-
-    def _to_caller(self, stdio: Stdio, name: str, data: bytes) -> None:
-        target = stdio.stdout if name == "stdout" else stdio.stderr
-        while data and target >= 0:
-            try:
-                data = data[os.write(target, data) :]
-            except BlockingIOError:
-                time.sleep(0.001)
-            except OSError:
-                # The reader went away (a closed pipe): the container goes on, its log has everything.
-                if name == "stdout":
-                    stdio.stdout = -1
-                else:
-                    stdio.stderr = -1
-                return
 
     def _close_source(self, fd: int) -> None:
         self.loop.forget(fd)
@@ -158,7 +144,7 @@ class Streams:
         if client in self.clients:
             self.clients.remove(client)
             client.queue.clear()
-            self._release()
+            self._hold_or_release()
             if client.with_stdin and self.once and not self.tty:
                 self.close_stdin()
 
@@ -174,10 +160,7 @@ class Streams:
                     self.loop.change(client.sock.fileno(), READ | 4)
                 except OSError:
                     self.leave(client)
-            if len(client.queue) >= _BACKLOG and not self._held:
-                self._held = True
-                for fd in self._sources:
-                    self.loop.change(fd, 0)
+            self._hold_or_release()
 
     def flush_client(self, client: Client) -> None:
         """The client's socket takes more."""
@@ -191,13 +174,16 @@ class Streams:
                 return
             client.queue.pop(0)
         self.loop.change(client.sock.fileno(), READ)
-        self._release()
+        self._hold_or_release()
 
-    def _release(self) -> None:
-        if self._held and not any(len(client.queue) >= _BACKLOG for client in self.clients):
-            self._held = False
+    def _hold_or_release(self) -> None:
+        """Hear the container as long as everybody takes what it says."""
+        held = self.outlet is not None and self.outlet.waiting
+        held = held or any(len(client.queue) >= _BACKLOG for client in self.clients)
+        if held != self._held:
+            self._held = held
             for fd in self._sources:
-                self.loop.change(fd, READ)
+                self.loop.change(fd, 0 if held else READ)
 
     def write(self, data: bytes) -> None:
         """Input from a client. What a full pipe does not take within a second is lost, as a terminal's would be."""

@@ -104,3 +104,27 @@ def test_ctrl_c_ends_a_pod_in_the_foreground_and_the_second_one_at_once(  # type
             assert process.stdout.readline() == "asked\n"
     assert process.wait(60) == status
     assert lading.out("pod", "ps", "-q") == ""
+
+
+@pytest.mark.parametrize("how", ["stop", "signal"])
+def test_a_reader_who_stops_reading_holds_the_output_and_nothing_else(lading, how: str) -> None:  # type: ignore[no-untyped-def]
+    script = "trap 'exit 4' TERM; yes & wait"
+    process = subprocess.Popen(
+        lading.argv(["run", "--name", "stalled", "--network", "none", "busybox", "sh", "-c", script]),
+        env=lading.env, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, stdin=subprocess.DEVNULL,
+    )  # fmt: skip
+    assert process.stdout is not None
+    before = process.stdout.read(1000)
+    time.sleep(0.5)  # now the pipe is full
+    if how == "stop":
+        assert lading("stop", "-t", "50", "stalled", timeout=60).returncode == 0
+    else:
+        process.send_signal(signal.SIGTERM)
+    assert lading("wait", "stalled", timeout=60).stdout == "4\n"
+    rest, _ = process.communicate(timeout=60)
+    assert process.returncode == 4
+    said = before + rest
+    assert (
+        said == (b"y\n" * len(said))[: len(said)] and len(said) > 64 << 10
+    )  # what was said until then, whole
+    lading("rm", "stalled", check=True)

@@ -12,7 +12,7 @@ import pytest
 from lading.node.logfile import read
 from lading.node.logwriter import LogWriter
 from lading.node.loop import Loop
-from lading.node.streams import Streams
+from lading.node.streams import _FULL_PIPE, Streams
 
 
 @pytest.fixture
@@ -38,14 +38,19 @@ def test_what_was_written_before_the_end_is_logged(streams: Streams) -> None:
     ]
 
 
-def test_who_goes_on_writing_does_not_hold_the_keeper(streams: Streams) -> None:
+def test_who_goes_on_writing_does_not_hold_the_keeper(
+    streams: Streams, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written: list[int] = []
     _, stdout, _ = streams.open()
     with subprocess.Popen(["yes"], stdout=stdout) as flood:
         try:
             streams.begin()
+            monkeypatch.setattr(streams.log, "write", lambda _stream, data, _now: written.append(len(data)))
             streams.drain()
         finally:
             flood.kill()
+    assert sum(written) <= _FULL_PIPE
 
 
 def test_a_write_waits_while_nobody_keeps_the_pipe(streams: Streams) -> None:
