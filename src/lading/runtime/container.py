@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import os
 
-from lading.errors import Conflict, Corrupt, InvalidInput, LadingError, NotFound
+from lading.errors import Conflict, Corrupt, InvalidInput, KernelError, LadingError, NotFound
 from lading.formats.oci_runtime import Linux, Spec, State
 from lading.kernel import Kernel
 from lading.runtime import channel, create, gate, resources
@@ -165,6 +165,7 @@ class Container:
         Raises :class:`Conflict` in any other state, and what execve says.
         """
         with self.runtime.store.lock(self.id):
+            self._refresh()
             now = self.status()
             if now != "created":
                 raise Conflict(
@@ -190,15 +191,41 @@ class Container:
                 _signal(self.runtime.kernel, self.pid, _SIGKILL, self.record.start_time)
                 raise
 
+    def _refresh(self) -> None:
+        """Under the lock, look again: it may have got its first process since it was read, or be gone and another
+        container have its id, whose processes are none of ours to kill."""
+        try:
+            record = self.runtime.store.read(self.id)
+        except (NotFound, Corrupt):
+            return  # an interrupted removal is being finished
+        if record.created != self.record.created:
+            raise NotFound(f"container {self.id} does not exist any more, another one has its id")
+        if record.pid != self.pid:
+            self.record, self.pid, self._group = record, record.pid, None
+
     def _release(self) -> None:
         kernel = self.runtime.kernel
         directory = self.runtime.store.path(self.id)
-        gated = gate.seize(kernel, self.pid)
-        result = os.open(f"{directory}/{RESULT}", os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-        start = os.open(f"{directory}/{START}", os.O_WRONLY | os.O_CLOEXEC)
+        ended = Conflict(f"container {self.id} ended before it was started", reason="state")
         try:
+            gated = gate.seize(kernel, self.pid)
+        except KernelError as error:
+            if error.errno == 3:
+                raise ended from None
+            raise
+        result = os.open(f"{directory}/{RESULT}", os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        start = -1
+        try:
+            # Not blocking: it may be killed at this moment, and a pipe that nobody reads would be waited for for ever,
+            # with the lock in our hands.
+            try:
+                start = os.open(f"{directory}/{START}", os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+                os.write(start, channel.GO)
+            except OSError as error:
+                if error.errno not in (6, 32):  # ENXIO, EPIPE
+                    raise
+                raise ended from None
             os.set_blocking(result, True)
-            os.write(start, channel.GO)
             os.unlink(f"{directory}/{START}")
             if gated and gate.watch(kernel, self.pid) is None:
                 return
@@ -207,7 +234,8 @@ class Container:
             if message or gated:
                 raise channel.decode_error(message)
         finally:
-            os.close(start)
+            if start >= 0:
+                os.close(start)
             os.close(result)
 
     def wait(self) -> int:
@@ -257,6 +285,7 @@ class Container:
         ``force`` kills a running one first. Raises :class:`Conflict` otherwise.
         """
         with self.runtime.store.lock(self.id):
+            self._refresh()
             now = self.status()
             if now in ("running", "paused", "creating") and not force:
                 raise Conflict(
@@ -332,7 +361,7 @@ class Container:
             process = process.replace(capabilities=self.spec.process.capabilities)
         linux = self.spec.linux or Linux()
         group = self.group.below(cgroup) if cgroup else self.group
-        job = execute.ExecJob(process, linux, self.state(), self.pid, group)
+        job = execute.ExecJob(process, linux, self.state(), self.record, group)
         job.stdio = stdio or Stdio()
         job.preserve_fds, job.no_new_keyring = preserve_fds, no_new_keyring
         job.plain_lines = plain_lines
@@ -368,7 +397,6 @@ class Container:
 
 def _signal(kernel: Kernel, pid: int, signal: int, started: int = 0) -> None:
     """Signal by descriptor, so that a number the kernel gave to somebody else is never hit."""
-    from lading.errors import KernelError
     from lading.runtime.store import start_time
 
     try:

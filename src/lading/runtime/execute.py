@@ -18,6 +18,7 @@ from lading.kernel.seccomp_flags import FLAG_NEW_LISTENER
 from lading.runtime import birth, channel, command, console, create, filters, masks, security
 from lading.runtime.job import Stdio
 from lading.runtime.join import KINDS
+from lading.runtime.store import alive
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from lading.formats.oci_runtime import Linux, Process, Spec, State
     from lading.kernel import Kernel
     from lading.runtime.resources import CgroupHandle
+    from lading.runtime.store import StateRecord
 
 
 class Exec:
@@ -69,6 +71,7 @@ class ExecJob:
         "plain_lines",
         "preserve_fds",
         "process",
+        "record",
         "state",
         "stdio",
         "target",
@@ -77,12 +80,13 @@ class ExecJob:
     start: channel.Channel | None = None  # nobody waits between its making and its start
 
     def __init__(
-        self, process: Process, linux: Linux, state: State, target: int, cgroup: CgroupHandle
+        self, process: Process, linux: Linux, state: State, record: StateRecord, cgroup: CgroupHandle
     ) -> None:
         self.process = process
         self.linux = linux
         self.state = state
-        self.target = target  # the container's first process
+        self.record = record
+        self.target = record.pid  # the container's first process
         self.cgroup = cgroup
         self.channel: channel.Channel
         self.console_fd = -1
@@ -175,7 +179,7 @@ def start(kernel: Kernel, job: ExecJob, pid_file: str, on_listener: Callable[[in
     :class:`CommandNotExecutable` and every error of setting up; the process is then dead and reaped.
     """
     command.preload(job.process, False)
-    target_fd = kernel.pidfd_open(job.target)
+    target_fd = _first_process(kernel, job)
     up, down = channel.pair()
     job.channel = down
     read_fd, write_fd = os.pipe()
@@ -214,6 +218,21 @@ def start(kernel: Kernel, job: ExecJob, pid_file: str, on_listener: Callable[[in
         raise
     finally:
         up.close()
+
+
+def _first_process(kernel: Kernel, job: ExecJob) -> int:
+    """A pidfd of the container's first process; never of one that the kernel has given its number since."""
+    gone = Conflict(f"container {job.state.id} is not running", reason="state")
+    try:
+        fd = kernel.pidfd_open(job.target)
+    except KernelError as error:
+        if error.errno == 3:
+            raise gone from None
+        raise
+    if not alive(job.record):
+        kernel.close(fd)
+        raise gone
+    return fd
 
 
 def _no_hooks() -> None:

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 _SIGTRAP = 5
 _SIGKILL = 9
 _EVENT_STOP = 128
+_OUR_OWN_TROUBLE = (12, 23, 24)  # ENOMEM, ENFILE, EMFILE
 
 
 def seize(kernel: Kernel, pid: int) -> bool:
@@ -68,11 +69,14 @@ def is_ourselves(kernel: Kernel, pid: int) -> bool:
 
     The mount matters: a container that has the host's ``/usr`` bound runs the same inode rightly, by a mount of its own.
     """
+    ours = kernel.open("/proc/self/exe", O_PATH)
     try:
         theirs = kernel.open(f"/proc/{pid}/exe", O_PATH)
-    except KernelError:
-        return False  # gone already
-    ours = kernel.open("/proc/self/exe", O_PATH)
+    except KernelError as error:
+        kernel.close(ours)
+        if error.errno in _OUR_OWN_TROUBLE:
+            raise  # not to be able to look is no reason to open the gate
+        return False  # gone already, or not ours to read, as our own file is
     try:
         a, b = kernel.fstat(theirs), kernel.fstat(ours)
         if (a.st_dev, a.st_ino) == (b.st_dev, b.st_ino):
@@ -99,7 +103,9 @@ def is_loaded_by_us(pid: int, inode: int) -> bool:
 def _read(path: str) -> bytes:
     try:
         fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    except OSError:
+    except OSError as error:
+        if error.errno in _OUR_OWN_TROUBLE:
+            raise
         return b""  # gone already
     parts = []
     try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 
 from lading.errors import LadingError, TimedOut
+from lading.runtime.command import default_signals
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -59,7 +60,7 @@ def run(
     error_read, error_write = os.pipe()
     pid = kernel.fork()
     if pid == 0:
-        _become_hook(hook, state_fd, error_write, directory, inherited)
+        _become_hook(kernel, hook, state_fd, error_write, directory, inherited)
     os.close(error_write)
     os.close(state_fd)
     try:
@@ -82,9 +83,15 @@ def run(
 
 
 def _become_hook(
-    hook: Hook, state_fd: int, error_fd: int, directory: str, inherited: dict[bytes, bytes] | None
+    kernel: Kernel,
+    hook: Hook,
+    state_fd: int,
+    error_fd: int,
+    directory: str,
+    inherited: dict[bytes, bytes] | None,
 ) -> None:
     try:
+        default_signals(kernel)
         os.setsid()
         os.dup2(state_fd, 0)
         if directory:

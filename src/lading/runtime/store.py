@@ -97,6 +97,14 @@ class Lock:
         except FileNotFoundError:
             raise _unknown(self._path.rpartition("/")[2]) from None
         fcntl.flock(self._fd, fcntl.LOCK_EX)
+        # Who held it may have removed the directory, and somebody else made a container of that id since.
+        try:
+            there = os.stat(self._path).st_ino == os.fstat(self._fd).st_ino
+        except FileNotFoundError:
+            there = False
+        if not there:
+            os.close(self._fd)
+            raise _unknown(self._path.rpartition("/")[2])
         return self
 
     def __exit__(

@@ -384,3 +384,19 @@ def test_many_layers_fall_back_to_one_page_of_options_on_an_old_kernel() -> None
     assert fstype == "overlay"
     assert len(data) < 4096
     assert data.startswith("lowerdir=" + "0" * 64 + ":")
+
+
+def test_a_gate_that_cannot_look_stays_shut() -> None:
+    """Want of descriptors is our own trouble, not a sign that the process has ended."""
+
+    class Exhausted(FakeKernel):
+        def open(self, path: str, *args: object, **more: object) -> int:
+            if path != "/proc/self/exe":
+                raise KernelError(f"open {path}", 24)
+            return 3
+
+        def close(self, fd: int) -> None:
+            pass
+
+    with pytest.raises(KernelError):
+        gate.is_ourselves(Exhausted(), 9)

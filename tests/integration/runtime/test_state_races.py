@@ -1,0 +1,94 @@
+"""Two callers at the same container: what one of them has read may be another's by the time it acts."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import pytest
+
+from lading.errors import Conflict, NotFound
+from lading.formats.oci_runtime import Hook, Hooks
+from lading.runtime import RunRequest
+from lading.runtime.container import Container
+
+pytestmark = pytest.mark.root
+
+
+@pytest.mark.parametrize("reaped", [True, False])
+def test_start_of_a_container_that_is_killed_meanwhile_is_an_error_and_does_not_wait_for_ever(
+    box: Any, spec: Any, monkeypatch: pytest.MonkeyPatch, reaped: bool
+) -> None:
+    made = box.runtime.create(RunRequest(box.id(), spec("true"), box.bundle))
+    found = box.runtime.get(made.id)
+    made.kill(9)
+    if reaped:
+        made.wait()
+    else:
+        os.waitid(os.P_PIDFD, made.pidfd, os.WEXITED | os.WNOWAIT)
+    monkeypatch.setattr(Container, "status", lambda self: "created")  # what it was a moment ago
+    with pytest.raises(Conflict) as caught:
+        found.start()
+    assert caught.value.reason == "state"
+    monkeypatch.undo()
+    if not reaped:
+        made.wait()
+    found.delete()
+
+
+def test_a_late_delete_leaves_the_next_container_of_that_id_alone(box: Any, spec: Any) -> None:
+    id = box.id()
+    first = box.runtime.run(RunRequest(id, spec("true"), box.bundle))
+    late = box.runtime.get(id)
+    first.wait()
+    first.delete()
+    second = box.runtime.run(RunRequest(id, spec("sleep", "60"), box.bundle))
+    with pytest.raises(NotFound):
+        late.delete(force=True)
+    assert second.status() == "running"
+    second.kill(9)
+    second.wait()
+    second.delete()
+
+
+def test_a_lock_that_was_waited_for_while_its_container_went_is_no_lock_of_the_next(
+    box: Any, spec: Any
+) -> None:
+    store = box.runtime.store
+    id = box.id()
+    store.create(id)
+    lock = store.lock(id)
+    real = os.stat
+
+    def replaced(path: Any, *args: Any, **more: Any) -> os.stat_result:
+        return real("/", *args, **more) if path == store.path(id) else real(path, *args, **more)
+
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(NotFound):
+        patch.setattr(os, "stat", replaced)
+        lock.__enter__()
+    store.remove(id)
+
+
+def test_exec_enters_no_process_that_has_the_number_of_one_that_ended(
+    box: Any, spec: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    running = box.start("sleep", "60")
+    found = box.runtime.get(running.id)
+    found.record = found.record.replace(start_time=found.start_time - 1)
+    monkeypatch.setattr(Container, "status", lambda self: "running")
+    with pytest.raises(Conflict) as caught:
+        found.exec(spec("true").process)
+    assert caught.value.reason == "state"
+    monkeypatch.undo()
+    running.kill(9)
+    running.wait()
+    running.delete()
+
+
+def test_a_hook_is_ended_by_a_broken_pipe_as_any_program(box: Any, spec: Any, tmp_path: Any) -> None:
+    said = tmp_path / "said"
+    script = f"{{ yes; echo $? >{said}; }} | head -n 1"
+    asked = spec("true")
+    asked.hooks = Hooks(create_runtime=[Hook(path="/bin/sh", args=["sh", "-c", script + " >/dev/null"])])
+    assert box.run(asked)[0] == 0
+    assert said.read_text().strip() == str(128 + 13)
