@@ -8,7 +8,7 @@ import stat
 from lading.errors import InvalidInput, KernelError
 from lading.kernel.files import O_PATH
 from lading.kernel.mounts import OPEN_TREE_CLONE
-from lading.kernel.paths import make_file_inside, open_inside, parent_inside
+from lading.kernel.paths import make_directory_inside, make_file_inside, open_inside, parent_inside
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ def populate(kernel: Kernel, root_fd: int, extra: list[Device], *, bind: bool) -
     happens when the kernel answers EPERM.
     """
     wanted = {device.path.rstrip("/") for device in extra}
-    dev = open_inside(kernel, root_fd, "dev", O_PATH | os.O_DIRECTORY)
+    dev = make_directory_inside(kernel, root_fd, "dev")  # an image need not have one
     mask = kernel.umask(
         0
     )  # a node is born with its mode: chmod(2) by name would follow what was swapped in meanwhile

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from lading.runtime.mounts import is_bind
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from lading.formats.oci_runtime import State
+    from lading.formats.oci_runtime import Mount, Spec, State
     from lading.runtime.channel import Channel
     from lading.runtime.join import Plan
     from lading.runtime.request import RunRequest
@@ -24,6 +26,22 @@ class Stdio:
         self.stdin = stdin
         self.stdout = stdout
         self.stderr = stderr
+
+
+def _with_absolute_sources(spec: Spec, bundle: str) -> Spec:
+    """A relative source of a bind mount is the bundle's (config.md, "Mounts"), wherever the caller happens to stand."""
+    if not any(_is_relative_bind(mount) for mount in spec.mounts):
+        return spec
+    return spec.replace(
+        mounts=[
+            mount.replace(source=f"{bundle}/{mount.source}") if _is_relative_bind(mount) else mount
+            for mount in spec.mounts
+        ]
+    )
+
+
+def _is_relative_bind(mount: Mount) -> bool:
+    return not mount.source.startswith("/") and bool(mount.source) and is_bind(mount)
 
 
 class Job:
@@ -55,7 +73,7 @@ class Job:
     def __init__(
         self, request: RunRequest, state: State, plan: Plan, cgroup: CgroupHandle, anchor: str
     ) -> None:
-        self.spec = request.spec
+        self.spec = _with_absolute_sources(request.spec, request.bundle)
         self.bundle = request.bundle
         self.rootfs = request.rootfs
         self.stdio = request.stdio

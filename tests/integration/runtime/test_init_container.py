@@ -464,3 +464,21 @@ def test_a_network_device_moves_in_with_name_address_and_mtu(box: Any, spec: Any
         netlink_netns.enter(home)
         os.close(home)
         os.close(host)
+
+
+def test_a_relative_source_of_a_bind_is_the_bundles(
+    own_box: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "elsewhere/data").mkdir(parents=True)
+    (Path(own_box.bundle) / "data").mkdir()
+    (Path(own_box.bundle) / "data/mine").touch()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    bind = Mount(destination="/tmp", type="bind", source="data", options=["bind"])
+    assert own_box.sh("ls /tmp", mounts=[bind]) == (0, "mine\n")
+
+
+def test_a_root_without_dev_gets_one(own_box: Any, spec: Any) -> None:
+    (Path(own_box.bundle) / "rootfs/dev").rmdir()
+    bare = spec("cat", "/dev/null")
+    bare.mounts = [mount for mount in bare.mounts if not mount.destination.startswith("/dev")]
+    assert own_box.run(bare) == (0, "")
