@@ -19,7 +19,10 @@ if TYPE_CHECKING:
     from lading.formats.rootfs import Rootfs
     from lading.kernel import Kernel
 
-_ENOENT, _ENOTDIR, _ENOTSUP, _EPERM, _ENOSPC, _EXDEV = 2, 20, 95, 1, 28, 18
+_ENOENT, _ENOTDIR, _ENOTSUP, _EPERM, _ENOSPC = 2, 20, 95, 1, 28
+_ENXIO = 6
+#: copy_file_range(2) between file systems, or on one that cannot: EXDEV, EINVAL, ENOSYS, EOPNOTSUPP.
+_BY_HAND = (18, 22, 38, 95)
 _CHUNK = 8 << 20
 
 
@@ -160,17 +163,33 @@ def _copy_file(source: int, target: int, name: str, info: os.stat_result) -> Non
 
 
 def _copy_bytes(reader: int, writer: int, size: int) -> None:
-    done = 0
-    while done < size:
+    """The file's data; holes stay holes (lseek(2), SEEK_DATA)."""
+    position = 0
+    while position < size:
         try:
-            copied = os.copy_file_range(reader, writer, min(_CHUNK, size - done))
+            start = os.lseek(reader, position, os.SEEK_DATA)
         except OSError as error:
-            if error.errno != _EXDEV:
+            if error.errno != _ENXIO:
                 raise
-            copied = os.sendfile(writer, reader, None, min(_CHUNK, size - done))  # between file systems
+            break  # a hole up to the end
+        position = os.lseek(reader, start, os.SEEK_HOLE)
+        _copy_range(reader, writer, start, position)
+    os.ftruncate(writer, size)
+
+
+def _copy_range(reader: int, writer: int, start: int, end: int) -> None:
+    while start < end:
+        count = min(_CHUNK, end - start)
+        try:
+            copied = os.copy_file_range(reader, writer, count, start, start)
+        except OSError as error:
+            if error.errno not in _BY_HAND:
+                raise
+            os.lseek(writer, start, os.SEEK_SET)
+            copied = os.sendfile(writer, reader, start, count)
         if not copied:
             return
-        done += copied
+        start += copied
 
 
 def _copy_attributes(source: int, target: int, info: os.stat_result) -> None:

@@ -99,7 +99,7 @@ class Volumes:
             anonymous=anonymous,
         )
         _check_driver(volume)
-        staging = f"{self.root}/.new-{name}-{os.getpid()}"
+        staging = self._aside("new", name)
         try:
             os.makedirs(f"{staging}/_data", 0o755)
             _write_record(staging, volume)
@@ -115,6 +115,10 @@ class Volumes:
             _remove_tree(staging)
             raise _os_error(f"volume {name}", error) from None
         return volume
+
+    def _aside(self, why: str, name: str) -> str:
+        """A path that no volume has, for one that comes or goes; a long name is cut, for a file's name has 255 bytes."""
+        return f"{self.root}/.{why}-{name[:200]}-{os.urandom(4).hex()}-{os.getpid()}"
 
     def _existing(self, wanted: Volume, exist_ok: bool) -> Volume:
         found = self.get(wanted.name)
@@ -155,7 +159,9 @@ class Volumes:
         except FileNotFoundError:
             return
         for name in names:
-            if not name.startswith("."):
+            if _is_name(
+                name
+            ):  # not ours otherwise: ``lost+found`` where the directory is a file system of its own
                 yield name
 
     def source(self, name: str) -> Source:
@@ -194,7 +200,7 @@ class Volumes:
             raise Conflict(
                 f"volume {name} is in use by {', '.join(users)}", hint="remove these containers first"
             )
-        gone = f"{self.root}/.gone-{name}-{os.urandom(4).hex()}-{os.getpid()}"
+        gone = self._aside("gone", name)
         try:
             os.rename(f"{self.root}/{name}", gone)
         except FileNotFoundError:
@@ -263,7 +269,7 @@ class Volumes:
                     continue  # its maker finished before it went
                 interrupted = name.startswith(".gone-")
                 what = f"a volume {'whose removal was interrupted' if interrupted else 'that was never finished'}"
-            elif not os.path.exists(f"{path}/volume.json"):
+            elif _is_name(name) and not os.path.exists(f"{path}/volume.json"):
                 if repair:
                     _write_record(path, Volume(name=name, created=_now()))
                 findings.append(
@@ -282,11 +288,15 @@ class Volumes:
 
 def check_name(name: str) -> None:
     """Docker's volume names: ``[a-zA-Z0-9][a-zA-Z0-9_.-]*``, at most 255 bytes."""
-    if not name or name[0] not in _NAME_HEAD or not _NAME_TAIL.issuperset(name) or len(name) > 255:
+    if not _is_name(name):
         raise InvalidInput(
             f"volume name {name!r} is not valid",
             hint="use letters, digits, '_', '.' and '-', starting with a letter or digit",
         )
+
+
+def _is_name(name: str) -> bool:
+    return bool(name) and name[0] in _NAME_HEAD and _NAME_TAIL.issuperset(name) and len(name) <= 255
 
 
 def _is_tmpfs(volume: Volume) -> bool:
@@ -330,7 +340,9 @@ def _write_record(directory: str, volume: Volume) -> None:
     fresh = f"{path}.{os.getpid()}"
     fd = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
     try:
-        os.write(fd, dumps(volume.encode(), indent=2).encode() + b"\n")
+        text = dumps(volume.encode(), indent=2).encode() + b"\n"
+        while text:  # a disk that becomes full takes a part
+            text = text[os.write(fd, text) :]
         os.fsync(fd)
     finally:
         os.close(fd)

@@ -87,3 +87,23 @@ def test_many_layers_on_an_old_kernel_give_the_images_files_and_never_the_hosts(
     target.mkdir()
     assert copy_up(OldKernel(), Rootfs(lower=lower), "/etc", str(target))
     assert sorted(os.listdir(target)) == [f"file{n}" for n in range(8)]
+
+
+def test_holes_stay_holes_and_sockets_and_pipes_arrive(layers, tmp_path):
+    rootfs, target = layers
+    data = tmp_path / "top/data"
+    with open(data / "sparse", "wb") as file:
+        file.seek(64 << 20)
+        file.write(b"end")
+        file.truncate(128 << 20)
+    os.mkfifo(data / "pipe", 0o640)
+    os.mknod(data / "socket", 0o140600)
+    assert copy_up(Kernel(), rootfs, "/data", target)
+    info = os.stat(f"{target}/sparse")
+    assert info.st_size == 128 << 20
+    assert info.st_blocks * 512 <= 1 << 20
+    with open(f"{target}/sparse", "rb") as file:
+        file.seek((64 << 20) - 1)
+        assert file.read(5) == b"\0end\0"
+    assert oct(os.stat(f"{target}/pipe").st_mode) == oct(0o010640)
+    assert oct(os.stat(f"{target}/socket").st_mode) == oct(0o140600)

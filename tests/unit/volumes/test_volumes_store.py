@@ -134,3 +134,18 @@ def test_a_volume_with_directories_nested_deeper_than_descriptors_reach_is_remov
     volumes.remove("deep")
     with pytest.raises(NotFound):
         volumes.get("deep")
+
+
+def test_a_name_of_the_greatest_length_is_made_and_removed(volumes):
+    name = "v" * 255
+    volumes.create(name)
+    volumes.remove(name)
+    assert volumes.list() == []
+
+
+def test_what_is_no_volumes_name_is_nobodys_volume(volumes):
+    volumes.create("data")
+    os.mkdir(f"{volumes.root}/lost+found")
+    assert [volume.name for volume in volumes.list()] == ["data"]
+    assert volumes.check(repair=True) == []
+    assert os.listdir(f"{volumes.root}/lost+found") == []
