@@ -297,7 +297,9 @@ def _remove(shop: Shop, record: PodRecord, *, force: bool, volumes: bool) -> Pod
     if is_running(record):
         if not force:
             raise Conflict(
-                f"container {record.name} is running", hint="stop it first, or use --force", reason="running"
+                f"{'container' if record.single else 'pod'} {record.name} is running",
+                hint="stop it first, or use --force",
+                reason="running",
             )
         stop(shop, record.id, 0.0)
     _await_keeper(shop, record)

@@ -78,8 +78,6 @@ class Foreign:
         made = ForeignContainer(self, request.id)
         tree.remove(made.directory)  # of a start that a kill interrupted
         _spell_descriptors(spec, self.name)
-        if spec.process is not None:
-            _leave_groups(spec.process)
         spec.oci_version = _OCI_VERSION
         cgroup = spec.linux.cgroups_path if spec.linux is not None else ""
         os.makedirs(f"{made.directory}/rootfs", 0o711)
@@ -209,7 +207,6 @@ class ForeignContainer:
             raise Conflict(f"container {self.id} is not running", reason="state")
         unique = f"{os.getpid()}-{os.urandom(4).hex()}"
         described, pid_file = f"{self.directory}/exec-{unique}", f"{self.directory}/pid-{unique}"
-        _leave_groups(process)
         _write(described, jsontext.dumps(process.encode()))
         words = ["exec", "--detach", "--process", described, "--pid-file", pid_file]
         console = foreignrun.ConsoleSocket(self.directory) if process.terminal else None
@@ -272,18 +269,6 @@ class ForeignContainer:
         else:
             send_signal(self.engine.kernel, self.pid, self.start_time, _SIGKILL)
         tree.remove(self.directory)
-
-
-def _leave_groups(process: Process) -> None:
-    """Ask for no groups where setgroups(2) is denied (an ordinary user with one id): runc refuses even the process's own."""
-    try:
-        with open("/proc/self/setgroups") as file:
-            denied = file.read().strip() == "deny"
-    except OSError:
-        return
-    if denied:
-        gids = process.user.additional_gids
-        process.user.additional_gids = [gid for gid in gids if gid != process.user.gid]
 
 
 def _spell_descriptors(spec: Spec, runtime: str) -> None:

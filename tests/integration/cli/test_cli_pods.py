@@ -49,6 +49,8 @@ def test_two_containers_share_a_volume(lading, tmp_path: Path) -> None:  # type:
     assert (shown["kind"], shown["status"]["phase"]) == ("Pod", "Running")
     assert len(shown["status"]["containerStatuses"]) == 2
     assert lading("pod", "run", str(path)).returncode == 1, "the name is taken"
+    refused = lading("pod", "rm", "two")
+    assert refused.returncode == 1 and "pod two is running" in refused.stderr
     assert lading.out("pod", "stop", "two") == "two"
     assert lading.out("pod", "rm", "two") == "two"
     assert lading.out("pod", "ps", "-q") == ""
