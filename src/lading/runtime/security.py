@@ -25,6 +25,7 @@ RLIMITS = (
     "RLIMIT_AS RLIMIT_LOCKS RLIMIT_SIGPENDING RLIMIT_MSGQUEUE RLIMIT_NICE RLIMIT_RTPRIO RLIMIT_RTTIME"
 ).split()
 _UNLIMITED = 0xFFFFFFFFFFFFFFFF
+_EINVAL = 22
 _SCHED = {
     "SCHED_OTHER": 0,
     "SCHED_FIFO": 1,
@@ -166,6 +167,9 @@ def drop_bounding(kernel: Kernel, keep: int) -> None:
         number += 1
 
 
+_RANGE_OF_IDS = "an ordinary user needs a range of ids in /etc/subuid and /etc/subgid for it, and newuidmap"
+
+
 def become(kernel: Kernel, process: Process, *, setgroups: bool = True) -> None:
     """Take the process's user, groups and capabilities.
 
@@ -180,9 +184,18 @@ def become(kernel: Kernel, process: Process, *, setgroups: bool = True) -> None:
         kernel.setgroups(user.additional_gids)
     elif any(gid != user.gid for gid in user.additional_gids):
         # Its own group once more is no loss: where setgroups(2) is denied, no set of groups can be given up.
-        raise Unsupported("process.user.additionalGids: this user namespace forbids setgroups(2)")
-    kernel.setresgid(user.gid)
-    kernel.setresuid(user.uid)
+        raise Unsupported(
+            "process.user.additionalGids: this user namespace forbids setgroups(2)", hint=_RANGE_OF_IDS
+        )
+    try:
+        kernel.setresgid(user.gid)
+        kernel.setresuid(user.uid)
+    except KernelError as error:
+        if error.errno != _EINVAL:
+            raise
+        raise InvalidInput(
+            f"user {user.uid}:{user.gid}: the container's user namespace has no such id", hint=_RANGE_OF_IDS
+        ) from None
     if wanted is None:
         return
     kernel.prctl(PR_SET_KEEPCAPS, 0)

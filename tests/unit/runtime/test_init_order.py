@@ -291,6 +291,13 @@ def test_a_user_namespace_that_denies_setgroups_lets_a_process_have_its_own_grou
         security.become(kernel, Process(user=User(gid=5, additional_gids=[5, 6])), setgroups=False)
 
 
+@pytest.mark.parametrize("call", ["setresgid", "setresuid"])
+def test_a_user_that_the_user_namespace_does_not_have_is_named_with_what_is_missing(call: str) -> None:
+    kernel = FakeKernel({call: KernelError(call, 22)})
+    with pytest.raises(InvalidInput, match=r"user 7:8: .*subuid"):
+        security.become(kernel, Process(user=User(uid=7, gid=8)))
+
+
 def test_raising_a_hard_limit_without_power_says_what_is_missing() -> None:
     kernel = FakeKernel({"setrlimit": KernelError("prlimit64", 1)})
     with pytest.raises(KernelError, match=r"RLIMIT_NOFILE.*CAP_SYS_RESOURCE"):
