@@ -68,7 +68,7 @@ def status(record: PodRecord) -> dict[str, object]:
 
 def _initialized(record: PodRecord) -> bool:
     """Whether the init containers have done their work: also of a sidecar that has ended since."""
-    if any(c.started for c in record.containers if c.kind == "main"):
+    if any(c.started and c.state != "created" for c in record.containers if c.kind == "main"):
         return True
     return all(
         c.up if c.kind == "sidecar" else c.state == "exited" and c.started > 0 and c.exit_code == 0

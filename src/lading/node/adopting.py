@@ -12,7 +12,7 @@ import time
 
 from lading.errors import LadingError
 from lading.node.engine import engine_of
-from lading.node.model import EXITED, MAIN, PAUSED, RUNNING
+from lading.node.model import CREATED, EXITED, MAIN, PAUSED, RUNNING
 from lading.node.sequence import ENDED, STARTING
 from lading.node.shop import alive
 from lading.node.streams import OUTPUTS
@@ -51,7 +51,7 @@ def adopt(runner: PodRunner) -> None:
         # activeDeadlineSeconds counts from the pod's start, not from its keeper's.
         runner.sequence.deadline -= max(0.0, time.time() - min(begun))
     runner.sequence.initialized = any(
-        r.unit.kind == MAIN and r.record.started > 0 for r in runner.running.values()
+        r.unit.kind == MAIN and r.record.state != CREATED for r in runner.running.values()
     )
     runner.turn()
 

@@ -148,9 +148,11 @@ def take_over(shop: Shop, record: PodRecord, socket: str = "", *, heir_of: int =
                     "message",
                 )
                 for container in found.containers:
-                    if container.restarts or container.state == RESTARTING:
+                    # One of a pod has its turn later than others: until then its end of last time is not this time's.
+                    ended = container.state != CREATED and not found.single
+                    if container.restarts or container.state == RESTARTING or ended:
                         container.restarts = 0
-                        container.state = CREATED if not container.started else "exited"
+                        container.state = CREATED if not container.started or not found.single else "exited"
                         shop.records.save(found, container)
                 break
         if time.monotonic() > end:

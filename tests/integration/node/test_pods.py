@@ -417,3 +417,27 @@ def test_a_container_killed_by_hand_is_restarted_by_its_pods_policy(node: Node) 
         )  # type: ignore[misc]
     assert not node.inspect("hardy").stopped
     node.remove("hardy", force=True)
+
+
+def test_a_pod_started_again_begins_with_its_init_containers_whoever_keeps_it(node: Node) -> None:
+    mount = [{"name": "v", "mountPath": "/v"}]
+    pod = _pod(
+        "anew",
+        [_sh("main", "exit 3")],
+        initContainers=[_sh("first", "[ -e /v/been ] && exec sleep 1000; touch /v/been", volumeMounts=mount)],
+        volumes=[{"name": "v", "emptyDir": {}}],
+    )
+    node.run_detached(pod)
+    assert node.wait("anew") == 3
+    _until(lambda: node.inspect("anew").keeper_pid == 0)
+    node.start("anew")
+    _until(lambda: _of(node, "anew", "first").state == "running")
+    assert _of(node, "anew", "main").state == "created"
+    record = node.inspect("anew")
+    keeper = (record.keeper_pid, record.keeper_start)
+    os.kill(record.keeper_pid, 9)
+    _until(lambda: process_start(keeper[0]) != keeper[1])
+    node.check(repair=True)
+    assert node.inspect("anew").keeper_pid not in (0, keeper[0])
+    assert (_of(node, "anew", "first").state, _of(node, "anew", "main").state) == ("running", "created")
+    node.remove("anew", force=True)
