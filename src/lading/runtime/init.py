@@ -261,6 +261,8 @@ class Init:
             try:
                 self.kernel.close(make_directory_inside(self.kernel, self.root_fd, self.process.cwd))
             except KernelError as error:
+                if error.errno == 40:  # a link into /proc, or in a circle
+                    raise KernelError(f"process.cwd: {error.call}", 40) from None
                 if error.errno not in (1, 13, 20, 30):  # told better when we change into it
                     raise
         if self.job.spec.root and self.job.spec.root.readonly:

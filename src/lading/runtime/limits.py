@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     Has = Callable[[str, str], bool]
 
 _AT = "linux.resources"
+_LEAST_SHARES, _MOST_SHARES = 2, 262144  # MIN_SHARES and MAX_SHARES of the kernel's scheduler
 
 
 def settings(resources: Resources, version: int, has: Has) -> list[Setting]:
@@ -87,9 +88,9 @@ def cpu_weight(shares: int) -> int:
     A quadratic through both ends and both defaults, as runc and crun use since 2025; the straight line they
     used before made a default container (1024) weigh 39 against 100 of everything else on the host.
     """
-    if shares <= 2:
+    if shares <= _LEAST_SHARES:
         return 1
-    if shares >= 262144:
+    if shares >= _MOST_SHARES:
         return 10000
     from math import ceil, log2
 
@@ -99,6 +100,11 @@ def cpu_weight(shares: int) -> int:
 
 def _cpu_v1(cpu: CPU, out: list[Setting]) -> None:
     if cpu.shares:
+        # The kernel would take the nearest one and say nothing.
+        if not _LEAST_SHARES <= cpu.shares <= _MOST_SHARES:
+            raise InvalidInput(
+                f"{_AT}.cpu.shares: {cpu.shares} is not between {_LEAST_SHARES} and {_MOST_SHARES}"
+            )
         out.append(("cpu", "cpu.shares", str(cpu.shares)))
     if cpu.realtime_period:
         out.append(("cpu", "cpu.rt_period_us", str(cpu.realtime_period)))

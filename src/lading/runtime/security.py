@@ -110,9 +110,12 @@ def schedule(kernel: Kernel, process: Process) -> None:
         flags = 0
         for flag in wanted.flags:
             flags |= look_up(_SCHED_FLAGS, flag, "process.scheduler.flags")
-        kernel.sched_setattr(
-            policy, flags, wanted.nice, wanted.priority, wanted.runtime, wanted.deadline, wanted.period
-        )
+        try:
+            kernel.sched_setattr(
+                policy, flags, wanted.nice, wanted.priority, wanted.runtime, wanted.deadline, wanted.period
+            )
+        except KernelError as error:
+            raise KernelError(f"process.scheduler: {error.call}", error.errno, hint=error.hint) from None
     if process.io_priority is not None:
         kind = look_up(_IOPRIO, process.io_priority.class_, "process.ioPriority.class")
         kernel.set_io_priority(kind << 13 | process.io_priority.priority)
@@ -233,7 +236,12 @@ def set_label(kernel: Kernel, proc_fd: int, process: Process) -> None:
                 raise
             write_proc(kernel, proc_fd, f"{me}/attr/exec", value)
     if process.selinux_label:
-        write_proc(kernel, proc_fd, f"{me}/attr/exec", process.selinux_label.encode())
+        try:
+            write_proc(kernel, proc_fd, f"{me}/attr/exec", process.selinux_label.encode())
+        except KernelError as error:
+            if error.errno not in (2, 22) or os.path.isdir("/sys/fs/selinux/booleans"):
+                raise KernelError(f"process.selinuxLabel: {error.call}", error.errno) from None
+            raise Unsupported("process.selinuxLabel: SELinux is not enabled on this machine") from None
 
 
 def apparmor_enabled() -> bool:

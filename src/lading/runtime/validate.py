@@ -9,9 +9,12 @@ properties are errors, as it demands too ("Valid values").
 
 from __future__ import annotations
 
+import os
+
 from lading.errors import InvalidInput, Unsupported
 from lading.formats.jsontext import loads
 from lading.formats.oci_runtime import Linux, Process, Spec
+from lading.runtime.security import parse_cpus
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -73,6 +76,11 @@ def check(spec: Spec, *, root_given: bool = False) -> list[str]:
     for index, mount in enumerate(spec.mounts):
         at = f"mounts[{index}]"
         _text(mount.destination, at + ".destination")
+        if "remount" not in mount.options and os.path.normpath("/" + mount.destination.lstrip("/")) == "/":
+            # It would lie on the root that everybody has entered already, and nobody would ever see it.
+            raise InvalidInput(
+                f"{at}.destination: {mount.destination} is the root itself", hint="use root.path"
+            )
         if bool(mount.uid_mappings) != bool(mount.gid_mappings):
             raise InvalidInput(f"{at}: uidMappings and gidMappings come together")
         _mappings(mount.uid_mappings, at + ".uidMappings")
@@ -136,6 +144,8 @@ def check_process(process: Process, *, at: str = "process", warnings: list[str] 
         for index, word in enumerate(words):
             if "\0" in word:
                 raise InvalidInput(f"{at}.{field}[{index}]: it contains a zero byte")
+            if field == "env" and word.find("=") < 1:
+                raise InvalidInput(f"{at}.env[{index}]: {word!r} is not NAME=VALUE")
     user = process.user
     for field, number in (
         ("uid", user.uid),
@@ -167,6 +177,11 @@ def check_process(process: Process, *, at: str = "process", warnings: list[str] 
             _one_of(flag, _POLICY_FLAGS, at + ".scheduler.flags", "SCHED_FLAG_")
         if not -20 <= process.scheduler.nice <= 19:
             raise InvalidInput(f"{at}.scheduler.nice: {process.scheduler.nice} is not between -20 and 19")
+    affinity = process.exec_cpu_affinity
+    if affinity is not None:
+        for field, text in (("initial", affinity.initial), ("final", affinity.final)):
+            if text:
+                parse_cpus(text, f"{at}.execCPUAffinity.{field}")
     if process.io_priority is not None:
         _one_of(process.io_priority.class_, _IO_CLASSES, at + ".ioPriority.class")
         if not 0 <= process.io_priority.priority <= 7:
@@ -288,6 +303,8 @@ def _devices(linux: Linux) -> None:
         at = f"linux.devices[{index}]"
         _one_of(device.type, ("c", "b", "u", "p"), at + ".type")
         _text(device.path, at + ".path", absolute=True)
+        if device.path.rstrip("/").rpartition("/")[2] in ("", ".", ".."):
+            raise InvalidInput(f"{at}.path: {device.path!r} does not end in a name")
         if device.path in seen:
             raise InvalidInput(f"{at}.path: {device.path} stands twice")
         seen.add(device.path)

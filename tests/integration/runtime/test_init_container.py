@@ -482,3 +482,13 @@ def test_a_root_without_dev_gets_one(own_box: Any, spec: Any) -> None:
     bare = spec("cat", "/dev/null")
     bare.mounts = [mount for mount in bare.mounts if not mount.destination.startswith("/dev")]
     assert own_box.run(bare) == (0, "")
+
+
+@pytest.mark.skipif(Path("/sys/fs/selinux/enforce").exists(), reason="a machine with SELinux")
+def test_what_this_machine_refuses_is_named_by_its_field(box: Any, spec: Any) -> None:
+    with pytest.raises(Unsupported, match=r"^process\.selinuxLabel"):
+        box.run(spec("true", process_selinux_label="a_u:b_r:c_t:s0"))
+    with pytest.raises(KernelError, match=r"^process\.scheduler"):
+        box.run(spec("true", process_scheduler=Scheduler(policy="SCHED_FIFO", priority=200)))
+    with pytest.raises(KernelError, match=r"^process\.cwd"):
+        box.run(spec("true", process_cwd="/proc/self/fd/7"))

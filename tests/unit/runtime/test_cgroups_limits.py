@@ -39,6 +39,9 @@ def test_cpu_on_v1_and_v2() -> None:
         "cpuset.cpus": "0-1",
         "cpuset.mems": "0",
     }
+    for clamped in (1, 262145):
+        with pytest.raises(InvalidInput, match=r"cpu\.shares"):
+            settings(1, cpu={"shares": clamped})
     assert settings(2, cpu={"quota": -1})["cpu.max"] == "max 100000"
     assert settings(2, cpu={"period": 20000})["cpu.max"] == "max 20000"
     assert settings(2, cpu={"idle": 1, "shares": 5}) == {"cpu.idle": "1"}
