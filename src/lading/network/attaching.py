@@ -149,7 +149,7 @@ def _record(
             attachment.interfaces.append(interface)
         if request.ports and joined[0].driver != "cni":
             publishing.record(store, request, joined, attachment, reservation)
-        resolv.fill(attachment, joined)
+        resolv.fill(attachment, joined, request.upstreams)
         name_hosts(attachment, request)
         save(store, attachment)
     return attachment

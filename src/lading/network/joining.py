@@ -121,7 +121,7 @@ class Plan:
             after.interfaces = sorted(self.staying + self.coming, key=lambda i: order.index(i.network))
             after.ports = self._ports(reservation)
             publishing.write(store, request.id, after.ports)
-            resolv.fill(after, self.joined)
+            resolv.fill(after, self.joined, request.upstreams)
             attaching.name_hosts(after, request)
             attaching.save(store, after.replace(interfaces=[*after.interfaces, *self.leaving]))
         self.recorded = True

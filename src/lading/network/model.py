@@ -86,6 +86,7 @@ class AttachRequest(Record):
     ``mode``       ``""`` (``networks`` count), ``none`` (a namespace with loopback alone) or ``host`` (no namespace).
     ``name``       the container's name, which user-defined networks resolve, beside the request's aliases.
     ``hostname``   what its own address is called in its ``/etc/hosts``.
+    ``upstreams``  name servers to ask in the host's place for what is not a container's name (``--dns``).
     ``sysctls``    ``net.*`` keys to set in the new namespace.
     ``namespace``  an open network namespace to furnish in place of a new one; -1 for a new one.
     """
@@ -96,6 +97,7 @@ class AttachRequest(Record):
     networks: list[NetworkRequest] = []
     mode: str = ""
     ports: list[PortMapping] = []
+    upstreams: list[str] = []
     sysctls: dict[str, str] = {}
     namespace: int = -1
 
@@ -126,6 +128,7 @@ class Attachment(Record):
     ``namespace`` is an open descriptor that the caller owns (-1 for mode ``host``, and when read back by ``get``).
     ``reserved`` are descriptors of bound, unconnected sockets that keep other programs off the published ports:
     whoever keeps the pod holds them open; closing them early loses nothing but that.
+    ``upstreams`` are the request's where our resolver asks them for the pod; empty where the pod has to ask itself.
     """
 
     id: str
@@ -134,6 +137,7 @@ class Attachment(Record):
     namespace: int = -1
     interfaces: list[Interface] = []
     nameservers: list[str] = []
+    upstreams: list[str] = []
     searches: list[str] = []
     resolver_options: list[str] = []
     hosts: list[HostEntry] = []

@@ -58,13 +58,15 @@ def upstream(path: str = _HOST, behind: str = _BEHIND_STUB) -> list[str]:
     return servers or [s for s in parse(_read(behind))[0] if not loopback(s)]
 
 
-def fill(attachment: Attachment, networks: Sequence[Network]) -> None:
+def fill(attachment: Attachment, networks: Sequence[Network], upstreams: Sequence[str] = ()) -> None:
     """Set an attachment's name servers: our resolver on the gateways of a network with names, else the host's.
 
-    Where the host only has a loopback resolver, ours passes questions on to it.
+    Where the host only has a loopback resolver, ours passes questions on to it. It asks ``upstreams`` for a pod that
+    names them, so that containers' names still resolve; not those on loopback, which is the pod's own.
     """
     _servers, attachment.searches, attachment.resolver_options = parse(_read(_HOST))
     ours = [g for n in networks if n.names for g in n.gateways]
+    attachment.upstreams = list(upstreams) if ours and not any(map(loopback, upstreams)) else []
     if not ours and any(n.driver == "user" for n in networks):
         from lading.network.rootless import RESOLVER
 

@@ -74,12 +74,18 @@ class RecordedNames(Names):
         return None
 
     def upstreams(self, client: str) -> Sequence[str]:
-        """The host's name servers, loopback ones too: this process is on the host. None for strangers."""
+        """The pod's own, else the host's, loopback ones too: this process is on the host. None for strangers."""
         for _number, name in self._networks(client):
             network = self._store.network(name)
             if network is not None and not network.internal:
-                return self._upstreams or list(resolv.of_host()["nameservers"])
+                return self._chosen(client) or self._upstreams or list(resolv.of_host()["nameservers"])
         return ()
+
+    def _chosen(self, client: str) -> list[str]:
+        """What the pod at ``client`` wants asked in the host's place (``--dns``)."""
+        rows = self._store.run("select owner from leases where address=?", client)
+        attachment = self._store.attachment(str(rows[0][0])) if rows else None
+        return attachment.upstreams if attachment is not None else []
 
 
 def wanted_addresses(store: Store) -> list[str]:

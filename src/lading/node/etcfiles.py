@@ -60,8 +60,13 @@ def resolv_conf(
     searches: Sequence[str],
     options: Sequence[str],
     host_text: str = "",
+    *,
+    asked_for_it: bool = False,
 ) -> str:
-    """The resolver's file: what the network or the host says, then ``dnsPolicy`` and ``dnsConfig``."""
+    """The resolver's file: what the network or the host says, then ``dnsPolicy`` and ``dnsConfig``.
+
+    ``asked_for_it``: the network's name server asks those of ``--dns`` for the pod, and stays the one that the pod asks.
+    """
     policy = pod.spec.dns_policy
     config = pod.spec.dns_config
     if policy == "None":
@@ -73,7 +78,7 @@ def resolv_conf(
     if config is not None:
         # Docker's flags replace, Kubernetes' dnsConfig adds.
         replace = pod.spec.extras.container
-        if config.nameservers:
+        if config.nameservers and not asked_for_it:
             servers = list(config.nameservers) if replace else [*servers, *config.nameservers]
         if config.searches:
             domains = list(config.searches) if replace else [*domains, *config.searches]

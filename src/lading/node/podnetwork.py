@@ -140,6 +140,7 @@ def request_of(record: PodRecord) -> AttachRequest | None:
         networks=extras.networks,
         mode=mode,
         ports=ports,
+        upstreams=pod.spec.dns_config.nameservers if extras.container and pod.spec.dns_config else [],
         sysctls=_sysctls(record),
     )
 

@@ -72,7 +72,9 @@ def file_texts(record: PodRecord, attachment: Attachment | None) -> dict[str, st
         servers, searches = attachment.nameservers, attachment.searches
         options = attachment.resolver_options
     host = "" if servers else _host_file("/etc/resolv.conf")
-    return {"hosts": hosts, "resolv.conf": etcfiles.resolv_conf(pod, servers, searches, options, host)}
+    asked = attachment is not None and bool(attachment.upstreams)
+    text = etcfiles.resolv_conf(pod, servers, searches, options, host, asked_for_it=asked)
+    return {"hosts": hosts, "resolv.conf": text}
 
 
 def _host_file(path: str) -> str:

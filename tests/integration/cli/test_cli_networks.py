@@ -266,3 +266,32 @@ def test_a_keeper_killed_while_it_connects_is_finished_by_repair(lading, network
         lading.out("exec", "target", "true")
     lading.out("rm", "-f", "target")
     assert lading("check").returncode == 0
+
+
+def test_a_name_server_of_ones_own_keeps_containers_names(lading, networks) -> None:  # type: ignore[no-untyped-def]
+    lading.out("run", "-d", "--name", "peer", "--network", "blue", "busybox", "sleep", "600")
+    dns = ("--dns", "192.0.2.53")
+    lading.out("run", "--rm", "--network", "blue", *dns, "busybox", "ping", "-c1", "-W30", "peer")
+    gateway = json.loads(lading.out("network", "inspect", "blue"))[0]["IPAM"]["Config"][0]["Gateway"]
+    ours = lading.out("run", "--rm", "--network", "blue", *dns, "busybox", "cat", "/etc/resolv.conf")
+    assert f"nameserver {gateway}" in ours and "192.0.2.53" not in ours
+    theirs = lading.out("run", "--rm", *dns, "busybox", "cat", "/etc/resolv.conf")
+    assert "nameserver 192.0.2.53" in theirs
+    lading.out("rm", "-f", "peer")
+
+
+def test_force_takes_one_whose_keeper_is_gone_off_a_network_and_repair_finishes(lading, networks) -> None:  # type: ignore[no-untyped-def]
+    lading.out(
+        "run", "-d", "--name", "one", "--network", "blue", "--network", "zulu", "busybox", "sleep", "600"
+    )
+    victim = keeper(lading, "one")
+    os.kill(victim, signal.SIGKILL)
+    wait_for(lambda: not os.path.exists(f"/proc/{victim}/exe"), "the keeper's end")
+    refused = lading("network", "disconnect", "zulu", "one")
+    assert (refused.returncode, "keeper is gone" in refused.stderr) == (1, True), refused.stderr
+    assert sorted(places(lading, "one")) == ["blue", "zulu"]
+    lading.out("network", "disconnect", "-f", "zulu", "one")
+    lading.out("check", "--repair")
+    wait_for(lambda: list(places(lading, "one").values()) == inside(lading, "one"), "repair")
+    assert list(places(lading, "one")) == ["blue"]
+    lading.out("rm", "-f", "one")

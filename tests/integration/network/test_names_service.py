@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import signal
 import struct
+import subprocess
+import sys
 import time
 
 import pytest
@@ -12,6 +14,19 @@ import pytest
 from lading.network import NetworkRequest, PortMapping, resolv_conf
 
 pytestmark = pytest.mark.root
+
+#: A name server that knows one answer.
+UPSTREAM = """
+import socket, sys
+s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+s.bind((sys.argv[1], 53))
+print("up", flush=True)
+while True:
+    q, a = s.recvfrom(512)
+    kind = q[12:].split(b"\\0", 1)[1][:2]
+    answer = b"\\xc0\\x0c\\0\\1\\0\\1\\0\\0\\0\\5\\0\\4\\x09\\x09\\x09\\x09" if kind == b"\\0\\1" else b""
+    s.sendto(q[:2] + b"\\x81\\x80\\0\\1\\0" + bytes([bool(answer)]) + bytes(4) + q[12:] + answer, a)
+"""
 
 
 def pid_of(networks) -> int:
@@ -110,3 +125,24 @@ def test_publishing_port_53_leaves_other_pods_names_alone(world):
         ports=[PortMapping(container_port=53, host_port=53, host_ip=world.host_address, protocol="udp")],
     )  # fmt: skip
     assert lookup(world, one, "dns")[0]
+
+
+def test_a_pod_with_a_name_server_of_its_own_finds_containers_and_what_that_one_knows(world):
+    networks = world.networks()
+    networks.create("app")
+    outside = world.outside
+    server = subprocess.Popen(
+        ["nsenter", f"--net=/proc/self/fd/{outside}", sys.executable, "-S", "-c", UPSTREAM, world.outside_address],
+        pass_fds=[outside], stdout=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    world.processes.append(server)
+    assert server.stdout.readline() == "up\n"
+    world.attach(networks, "db", name="db", networks=on("app"))
+    pod = world.attach(networks, "p", networks=on("app"), upstreams=[world.outside_address])
+    other = world.attach(networks, "o", networks=on("app"))
+    assert pod.nameservers == networks.get("app").gateways
+    assert lookup(world, pod, "db")[0] == [networks.attachment("db").address]
+    assert lookup(world, pod, "example.org")[0] == ["9.9.9.9"]
+    assert lookup(world, other, "example.org")[0] == []
+    own = world.attach(networks, "own", networks=on("app"), upstreams=["127.0.0.1"])
+    assert own.upstreams == []  # a server in the pod, which nobody else can ask
