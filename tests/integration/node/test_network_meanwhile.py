@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from lading.errors import InvalidInput, KernelError
+from lading.errors import CommandNotExecutable, KernelError
 from lading.formats.pod import BindMount, Pod
 from lading.network import attaching
 from lading.node import Node, Stdio, podnetwork
@@ -88,7 +88,7 @@ def test_the_containers_own_failure_is_told_even_if_its_network_fails_with_it(
     monkeypatch.setattr(podnetwork, "furnish", gone)
     broken = one("true", mode="")
     broken.spec.containers[0].working_dir = "/proc/version"
-    with pytest.raises(InvalidInput, match="/proc/version"):
+    with pytest.raises(CommandNotExecutable, match="working directory /proc/version: Not a directory"):
         _output(node, broken)
 
 

@@ -99,7 +99,7 @@ def test_errors_are_told_apart_and_leave_no_process(box: Any, reason: Any) -> No
     container = box.start("sleep", "60")
     assert reason(lambda: execute(container, "no-such")) == "command-not-found"
     assert reason(lambda: execute(container, "/etc")) == "not-executable"
-    assert reason(lambda: execute(container, "true", cwd="/no/such")) == "invalid"
+    assert reason(lambda: execute(container, "true", cwd="/no/such")) == "not-executable"
     assert container.pids() == [container.pid]
 
 
