@@ -128,16 +128,19 @@ class Checks:
         from lading.runtime import Stdio
 
         process = own.process.replace(args=list(command), terminal=False)
-        read, write = os.pipe2(os.O_CLOEXEC)
+        read = write = -1
         try:
+            read, write = os.pipe2(os.O_CLOEXEC)
             made = handle.exec(process, stdio=Stdio(-1, write, write))
-        except LadingError as error:
-            os.close(read)
+        except (LadingError, OSError) as error:
+            if read >= 0:
+                os.close(read)
             text = str(error)
             self._later(lambda: done(False, text))
             return
         finally:
-            os.close(write)
+            if write >= 0:
+                os.close(write)
         self.tasks.add(Task(self, running, made.pid, made.pidfd, read, timeout, done))
 
     def _network(
@@ -151,13 +154,14 @@ class Checks:
     ) -> None:
         attachment = self.runner.attachment
         address, namespace, opened = "", -1, -1
-        if attachment is not None:
-            address, namespace = attachment.address, attachment.namespace
-        elif running.record.pid:
-            opened = namespace = os.open(f"/proc/{running.record.pid}/ns/net", os.O_RDONLY | os.O_CLOEXEC)
         try:
+            if attachment is not None:
+                address, namespace = attachment.address, attachment.namespace
+            elif running.record.pid:
+                opened = namespace = os.open(f"/proc/{running.record.pid}/ns/net", os.O_RDONLY | os.O_CLOEXEC)
             kernel = self.runner.shop.kernel
             made = probing.start(kernel, action, running.container, address, namespace, timeout, judge=judge)
+            pidfd = kernel.pidfd_open(made.pid)
         except (LadingError, OSError) as error:
             text = str(error)
             self._later(lambda: done(False, text))
@@ -165,7 +169,7 @@ class Checks:
         finally:
             if opened >= 0:
                 os.close(opened)
-        self.tasks.add(Task(self, running, made.pid, kernel.pidfd_open(made.pid), made.pipe, timeout, done))
+        self.tasks.add(Task(self, running, made.pid, pidfd, made.pipe, timeout, done))
 
     def _later(self, call: Callable[[], None]) -> None:
         """Answers come from the loop, never from within the action that asked."""

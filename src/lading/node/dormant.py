@@ -23,6 +23,19 @@ if TYPE_CHECKING:
 _CHUNK = 32 << 10
 _SIGTERM = 15
 _SIG_UNBLOCK = 1
+#: Seconds that replacing Lading may take.
+_REPLACING = 120.0
+#: What a keeper is made of, with all that these import.
+_WHOLE = (
+    "roots",
+    "network",
+    "runtime",
+    "node.detached",
+    "node.desk",
+    "node.podnetwork",
+    "node.sandbox",
+    "node.dozing",
+)
 
 
 def main(memory: int) -> None:
@@ -40,9 +53,31 @@ def main(memory: int) -> None:
     state["event"] = terminated
     sys.path[:] = state["path"]
     sys.executable = state["executable"]
+    _load()
     from lading.node import dozing
 
     dozing.wake(state)
+
+
+def _load() -> None:
+    """Load what a whole keeper is, also where Lading is just being replaced: its modules may be missing for a moment.
+
+    Nobody but this process can learn how the container has ended, so it waits. It may wake as a newer Lading than fell
+    asleep: what :func:`lading.node.dozing.wake` reads of the state only ever grows, with defaults for what is not there.
+    """
+    end = time.monotonic() + _REPLACING
+    while True:
+        try:
+            for name in _WHOLE:
+                __import__(f"lading.{name}")
+            return
+        except Exception:
+            if time.monotonic() > end:
+                raise
+        for name in [name for name in sys.modules if name.partition(".")[0] == "lading"]:
+            del sys.modules[name]
+        sys.path_importer_cache.clear()
+        time.sleep(0.5)
 
 
 def _is_set(event: int) -> bool:

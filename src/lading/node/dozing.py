@@ -33,7 +33,13 @@ _SOON = 0.5
 _LATER = 30.0
 _SIGTERM = 15
 _SIG_BLOCK, _SIG_UNBLOCK = 0, 1
-_CODE = "import sys; sys.path.append({!r}); from lading.node.dormant import main; main({})"
+#: With the same patience as is had with the modules on waking: Lading may just be replaced by another version.
+_CODE = """\
+import sys, time; sys.path.append({!r})
+for _ in range(240):
+    try: from lading.node.dormant import main; break
+    except Exception: sys.path_importer_cache.clear(); time.sleep(0.5)
+main({})"""
 
 
 def keep(runner: PodRunner, listener: _socket.socket, after: float = _SOON) -> None:

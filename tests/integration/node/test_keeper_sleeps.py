@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import os
 import random
+import shutil
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
+import lading
 from lading.formats.pod import Pod
 from lading.node import ExecRequest, Node, wire
-from lading.node.shop import process_start
+from lading.node.shop import alive, process_start
 
 pytestmark = pytest.mark.root
 Make = Callable[..., Pod]
@@ -150,3 +155,32 @@ def test_killed_at_any_moment_of_waking_it_leaves_nothing_that_repair_cannot_fin
         node.remove(name, force=True)
         left = node.check(repair=True)
         assert node.check() == [], left
+
+
+def test_it_wakes_while_lading_is_being_replaced(node: Node, tmp_path: Path) -> None:
+    """A package manager removes the old modules before, or while, it writes the new ones."""
+    installed, aside = tmp_path / "installed", tmp_path / "aside"
+    shutil.copytree(Path(lading.__file__).parent, installed / "lading")
+    start = (
+        "import sys; sys.path[:0] = [sys.argv[1]]; from lading.cli.main import main;"
+        "sys.exit(main(['run', '-d', '--name', 'replaced', '--network', 'none', 'busybox', 'sh', '-c',"
+        " \"trap 'exit 7' TERM; while :; do sleep 0.05; done\"]))"
+    )
+    roots = {"LADING_ROOT": node.roots.data, "LADING_RUN": node.roots.run, "LADING_CONFIG": node.roots.config}
+    done = subprocess.run(
+        [sys.executable, "-I", "-S", "-c", start, str(installed)],
+        env={**os.environ, **roots}, capture_output=True, text=True, timeout=60,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    record = node.inspect("replaced")
+    _until(lambda: _asleep(record.keeper_pid))
+    with open(f"/proc/{record.keeper_pid}/cmdline", "rb") as line:
+        assert os.fsencode(installed) in line.read()
+    installed.rename(aside)
+    node.kill("replaced", signal.SIGTERM)
+    _until(lambda: not alive(record.container.pid, record.container.pid_start))
+    time.sleep(0.3)
+    assert process_start(record.keeper_pid) == record.keeper_start
+    aside.rename(installed)
+    assert node.wait("replaced") == 7
+    node.remove("replaced")
