@@ -41,10 +41,7 @@ def limits(options: Mapping[str, Any], container: Container) -> None:
         extras.memory_swap = -1 if swap == "-1" else _size(options, "memory-swap")
         if swap != "-1" and not memory:
             raise InvalidInput("--memory-swap needs --memory")
-        if memory and extras.memory_swap is not None and 0 < extras.memory_swap < memory:
-            raise InvalidInput(
-                f"--memory-swap {swap} is less than --memory {options['memory']}: it counts both"
-            )
+        _swap_covers(options, extras.memory_swap, memory)
     reservation = _size(options, "memory-reservation")
     if reservation:
         if memory and reservation > memory:
@@ -127,6 +124,14 @@ def ulimit(text: str) -> Ulimit:
     return Ulimit(name=name, soft=low, hard=high)
 
 
+def _swap_covers(options: Mapping[str, Any], swap: int | None, memory: int | None) -> None:
+    """Raise :class:`InvalidInput` when memory with swap would be less than memory alone."""
+    if memory and swap is not None and 0 < swap < memory:
+        raise InvalidInput(
+            f"--memory-swap {options['memory-swap']} is less than --memory {options['memory']}: it counts both"
+        )
+
+
 def changes_from_update(options: Mapping[str, Any]) -> Changes:
     """What ``update`` with these flags changes. Raises :class:`InvalidInput`, also when there is nothing to change."""
     from lading.formats import quantity
@@ -144,6 +149,9 @@ def changes_from_update(options: Mapping[str, Any]) -> Changes:
         raise InvalidInput(f"--memory {options['memory']} is less than the 6m that a container needs")
     if options["memory-swap"]:
         changes.memory_swap = -1 if options["memory-swap"] == "-1" else _size(options, "memory-swap")
+        _swap_covers(options, changes.memory_swap, changes.memory)
+    if changes.memory and changes.memory_reservation and changes.memory_reservation > changes.memory:
+        raise InvalidInput("--memory-reservation is more than --memory")
     changes.cpu_shares = _within(options, "cpu-shares", 2, 262144)
     changes.cpu_period = _within(options, "cpu-period", 1000, 1000000)
     changes.cpu_quota = _within(options, "cpu-quota", -1, 2**53)

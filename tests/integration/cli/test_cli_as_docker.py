@@ -200,3 +200,11 @@ def test_stats_counts_what_passed_the_network(lading) -> None:  # type: ignore[n
     lading.out("rm", "-f", "talker")
     received, _, sent = shown.partition(" / ")
     assert received and sent not in ("", "0B"), shown
+
+
+@pytest.mark.parametrize("command", ["run --rm {} busybox true", "update {} nothing-of-this-name"])
+@pytest.mark.parametrize("flag", ["--memory-swap", "--memory-reservation"])
+def test_limits_that_contradict_each_other_are_named_as_flags(lading, command: str, flag: str) -> None:  # type: ignore[no-untyped-def]
+    value = "32m" if flag == "--memory-swap" else "1g"
+    said = lading(*command.format(f"--memory 64m {flag} {value}").split()).stderr
+    assert flag in said and "than --memory" in said

@@ -46,6 +46,7 @@ WRONG: list[tuple[str, int]] = [
     ("volume create --opt x vol1", 1), ("tag busybox UPPER", 1), ("cp a b", 1), ("cp x:/a y:/b", 1), ("import /nothing-here", 1),
     ("load -i /etc/hostname", 1), ("save --format nope busybox", 125), ("completion fish", 1), ("events --since x", 1),
     ("system df --format {nope}", 1), ("inspect --type nope x", 125), ("login a/b", 1), ("exec -w x y z", 1),
+    ("update --memory 64m --memory-swap 32m x", 1), ("update --memory 64m --memory-reservation 1g x", 1),
     ("pull --platform a/b/c/d busybox", 1), ("network ls --filter nope=x", 1), ("pod ps --filter nope=x", 1),
 ]  # fmt: skip
 
