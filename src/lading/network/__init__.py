@@ -16,7 +16,6 @@ from lading.network.model import (
     Reserved,
 )
 from lading.network.networks import Networks
-from lading.network.resolv import hostname, hosts, resolv_conf
 
 __all__ = [
     "DEFAULT_NETWORK",
@@ -31,7 +30,4 @@ __all__ = [
     "PortMapping",
     "PublishedPort",
     "Reserved",
-    "hostname",
-    "hosts",
-    "resolv_conf",
 ]

@@ -107,7 +107,8 @@ def _explained(error: OSError, protocol: str, host_ip: str, port: int) -> Except
         return InvalidInput(f"host address {host_ip} of published port {port} is not an address of this host")
     if error.errno in (_EPROTONOSUPPORT, _ESOCKTNOSUPPORT):
         return Unsupported(
-            f"this kernel does not have {protocol.upper()}, asked for by published port {port}"
+            f"this kernel does not have {protocol.upper()}, asked for by published port {port}",
+            hint=f"as root: modprobe {protocol}, if the kernel has it as a module",
         )
     if error.errno == _EACCES:
         return Conflict(f"host port {where} needs privileges", hint="publish on a port above 1023")

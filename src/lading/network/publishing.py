@@ -104,8 +104,15 @@ def taken_by(store: Store) -> Callable[[str, int, str], str]:
 
 def refuse_for_user(networks: Networks, mappings: Sequence[PortMapping]) -> None:
     """Refuse what neither pasta nor slirp4netns forwards, before anything is touched."""
+    if not networks.roots.uid:
+        return
     for mapping in mappings:
-        if networks.roots.uid and ":" in mapping.host_ip:
+        if mapping.protocol == "sctp":
+            raise Unsupported(
+                f"port {mapping.container_port}/sctp: neither pasta nor slirp4netns forwards SCTP",
+                hint="publish TCP or UDP, or run as root",
+            )
+        if ":" in mapping.host_ip:
             raise Unsupported(
                 f"port {mapping.container_port} on {mapping.host_ip}: an ordinary user publishes on IPv4 alone",
                 hint="name an IPv4 address of this host",

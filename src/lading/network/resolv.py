@@ -1,15 +1,13 @@
-"""Name resolution files as pure text, and what the host's own say."""
+"""Whom a pod asks for names: our resolver, or the servers that the host's resolv.conf(5) says."""
 
 from __future__ import annotations
-
-from lading.network.model import Attachment, HostEntry
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import Any
 
-    from lading.network.model import Network
+    from lading.network.model import Attachment, Network
 
 _HOST = "/etc/resolv.conf"
 _BEHIND_STUB = "/run/systemd/resolve/resolv.conf"
@@ -82,47 +80,3 @@ def needs_resolver(attachment: Attachment, networks: Sequence[Network]) -> bool:
     """Whether one of the attachment's name servers is ours, or a port of it is relayed by the same process."""
     served = any(g in attachment.nameservers for n in networks for g in n.gateways)
     return served or any(p.relayed for p in attachment.ports)
-
-
-def resolv_conf(
-    attachment: Attachment,
-    *,
-    nameservers: Sequence[str] = (),
-    searches: Sequence[str] | None = None,
-    options: Sequence[str] = (),
-) -> str:
-    """The container's ``/etc/resolv.conf``. What the caller names replaces what the attachment says, key by key."""
-    lines = [f"nameserver {s}" for s in (nameservers or attachment.nameservers)]
-    domains = attachment.searches if searches is None else [s for s in searches if s != "."]
-    if domains:
-        lines.append("search " + " ".join(domains))
-    chosen = options or attachment.resolver_options
-    if chosen:
-        lines.append("options " + " ".join(chosen))
-    return "".join(line + "\n" for line in lines)
-
-
-def hosts(attachment: Attachment, extra: Sequence[HostEntry] = ()) -> str:
-    """The container's ``/etc/hosts``: loopback, ``extra`` (``--add-host``, hostAliases), then its own addresses.
-
-    An extra entry whose ip is ``host-gateway`` gets the first gateway's address.
-    """
-    lines = [
-        "127.0.0.1\tlocalhost",
-        "::1\tlocalhost ip6-localhost ip6-loopback",
-        "fe00::0\tip6-localnet",
-        "ff00::0\tip6-mcastprefix",
-        "ff02::1\tip6-allnodes",
-        "ff02::2\tip6-allrouters",
-    ]
-    gateway = next((g for i in attachment.interfaces for g in i.gateways), "127.0.0.1")
-    for entry in extra:
-        ip = gateway if entry.ip == "host-gateway" else entry.ip
-        lines.append(f"{ip}\t{' '.join(entry.hostnames)}")
-    lines.extend(f"{entry.ip}\t{' '.join(entry.hostnames)}" for entry in attachment.hosts)
-    return "".join(line + "\n" for line in lines)
-
-
-def hostname(name: str) -> str:
-    """The container's ``/etc/hostname``."""
-    return name + "\n"

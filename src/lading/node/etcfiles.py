@@ -74,7 +74,9 @@ def resolv_conf(
     elif nameservers:
         servers, domains, words = list(nameservers), list(searches), list(options)
     else:
-        servers, domains, words = _parse(host_text)
+        from lading.network import resolv
+
+        servers, domains, words = resolv.parse(host_text)
     if config is not None:
         # Docker's flags replace, Kubernetes' dnsConfig adds.
         replace = pod.spec.extras.container
@@ -102,20 +104,3 @@ def _by_name(options: Sequence[str]) -> list[str]:
 
 def _once(items: Sequence[str]) -> list[str]:
     return list(dict.fromkeys(items))
-
-
-def _parse(text: str) -> tuple[list[str], list[str], list[str]]:
-    servers: list[str] = []
-    domains: list[str] = []
-    words: list[str] = []
-    for line in text.split("\n"):
-        fields = line.split("#")[0].split(";")[0].split()
-        if len(fields) < 2:
-            continue
-        if fields[0] == "nameserver":
-            servers.append(fields[1])
-        elif fields[0] in ("search", "domain"):
-            domains = fields[1:]
-        elif fields[0] == "options":
-            words += fields[1:]
-    return servers, domains, words

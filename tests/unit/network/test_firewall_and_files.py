@@ -2,17 +2,11 @@
 
 from __future__ import annotations
 
-from lading.network import (
-    Attachment,
-    HostEntry,
-    Interface,
-    Network,
-    PublishedPort,
-    firewall,
-    hosts,
-    resolv,
-    resolv_conf,
-)
+import pytest
+
+from lading.errors import Unsupported
+from lading.network import Network, Networks, PortMapping, PublishedPort, firewall, publishing, resolv
+from lading.roots import Roots
 
 
 def port(**fields):
@@ -58,19 +52,15 @@ def test_loopback_resolvers_give_way_to_those_behind_the_stub(tmp_path):
     assert resolv.upstream(str(stub), str(behind)) == ["198.51.100.53"]
 
 
-def test_files_follow_the_attachment_and_what_the_caller_names():
-    attachment = Attachment(
-        id="x", nameservers=["10.0.0.1"], searches=["example.org"], resolver_options=["ndots:2"],
-        interfaces=[Interface(name="eth0", network="n", gateways=["10.0.0.1"])],
-        hosts=[HostEntry(ip="10.0.0.2", hostnames=["x", "web"])],
-    )  # fmt: skip
-    assert resolv_conf(attachment) == "nameserver 10.0.0.1\nsearch example.org\noptions ndots:2\n"
-    assert resolv_conf(attachment, nameservers=["192.0.2.1"], searches=["."], options=["rotate"]) == (
-        "nameserver 192.0.2.1\noptions rotate\n"
-    )
-    text = hosts(attachment, [HostEntry(ip="host-gateway", hostnames=["host.internal"])])
-    assert text.startswith("127.0.0.1\tlocalhost\n")
-    assert text.endswith("10.0.0.1\thost.internal\n10.0.0.2\tx web\n")
+def test_sctp_and_ipv6_ports_of_an_ordinary_user_are_refused_by_name():
+    user = Networks(Roots("/nowhere", "/nowhere", "/nowhere", 1000))
+    for mapping, words in (
+        (PortMapping(container_port=80, protocol="sctp"), "forwards SCTP"),
+        (PortMapping(container_port=80, host_ip="::1"), "on IPv4 alone"),
+    ):
+        with pytest.raises(Unsupported, match=words):
+            publishing.refuse_for_user(user, [mapping])
+        publishing.refuse_for_user(Networks(Roots("/nowhere", "/nowhere", "/nowhere", 0)), [mapping])
 
 
 def test_a_changed_table_needs_another_schema_number():
