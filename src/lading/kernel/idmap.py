@@ -9,6 +9,7 @@ import os
 
 from lading.errors import Denied, InvalidInput, KernelError
 from lading.kernel.namespaces import CLONE_NEWUSER
+from lading.kernel.process import PR_SET_PDEATHSIG
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -109,11 +110,15 @@ def _by_helper(program: str, pid: int, ids: Map) -> None:
 
 def user_namespace(kernel: Kernel, uids: Map, gids: Map) -> int:
     """A descriptor of a new user namespace with these maps and no process in it, for idmapped mounts."""
+    maker = os.getpid()
     child = kernel.fork()
     if child == 0:
         try:
             kernel.unshare(CLONE_NEWUSER)
-            os.kill(os.getpid(), _SIGSTOP)
+            # Not before: new credentials undo it (prctl(2)). Without it a killed maker would leave us stopped for ever.
+            kernel.prctl(PR_SET_PDEATHSIG, _SIGKILL)
+            if os.getppid() == maker:
+                os.kill(os.getpid(), _SIGSTOP)
         except BaseException:
             pass
         finally:

@@ -185,10 +185,12 @@ def _born(
             move(kernel, born.pid, spec.linux.net_devices, plan)
         born.wants_gate = not request.hold
         born.questions = _questions(job)
+        if request.hold:
+            # Nothing ends such a process when we are killed, as the gate does: it has to be known before it goes on.
+            _write_first_process(runtime, record)
         birth.permit(kernel, born, permission)
-        # While the container sets itself up.
-        record.start_time = start_time(born.pid)
-        runtime.store.write(record)
+        if not request.hold:  # while the container sets itself up
+            _write_first_process(runtime, record)
         if request.pid_file:
             birth.write_pid_file(request.pid_file, born.pid)
         if request.meanwhile is not None:
@@ -225,6 +227,11 @@ def _born(
             os.close(console_end)
         if born is not None:
             born.up.close()
+
+
+def _write_first_process(runtime: Runtime, record: StateRecord) -> None:
+    record.start_time = start_time(record.pid)
+    runtime.store.write(record)
 
 
 def _questions(job: Job) -> int:

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import os
+import select
+import signal
 from typing import Any
 
 import pytest
 
 from lading.errors import Conflict, NotFound
 from lading.formats.oci_runtime import Hook, Hooks
-from lading.runtime import RunRequest
+from lading.kernel import Kernel, idmap
+from lading.runtime import RunRequest, birth
 from lading.runtime.container import Container
+from lading.runtime.store import start_time
 
 pytestmark = pytest.mark.root
 
@@ -92,3 +96,55 @@ def test_a_hook_is_ended_by_a_broken_pipe_as_any_program(box: Any, spec: Any, tm
     asked.hooks = Hooks(create_runtime=[Hook(path="/bin/sh", args=["sh", "-c", script + " >/dev/null"])])
     assert box.run(asked)[0] == 0
     assert said.read_text().strip() == str(128 + 13)
+
+
+def test_a_maker_of_an_idmap_that_is_killed_leaves_no_stopped_process(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    read, write = os.pipe()
+
+    def killed(kernel: Kernel, pid: int, uids: idmap.Map, gids: idmap.Map) -> bool:
+        os.write(write, str(pid).encode())
+        os.kill(os.getpid(), 9)
+        return True
+
+    monkeypatch.setattr(idmap, "write", killed)
+    maker = os.fork()
+    if maker == 0:
+        try:
+            idmap.user_namespace(Kernel(), [(0, 100000, 1)], [(0, 100000, 1)])
+        finally:
+            os._exit(1)
+    assert os.WTERMSIG(os.waitpid(maker, 0)[1]) == 9
+    left = int(os.read(read, 20))
+    for fd in (read, write):
+        os.close(fd)
+    try:
+        pidfd = os.pidfd_open(left)
+    except ProcessLookupError:
+        return
+    poll = select.poll()
+    poll.register(pidfd, select.POLLIN)
+    try:
+        assert poll.poll(60_000), "it is still there"
+    finally:
+        if start_time(left):
+            signal.pidfd_send_signal(pidfd, 9)
+        os.close(pidfd)
+
+
+def test_a_held_process_is_recorded_before_it_may_go_on(
+    box: Any, spec: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    known: list[bool] = []
+    real = birth.permit
+
+    def permit(kernel: Kernel, born: birth.Born, permission: bytes) -> None:
+        known.append(box.runtime.get(id).pid == born.pid)
+        real(kernel, born, permission)
+
+    monkeypatch.setattr(birth, "permit", permit)
+    id = box.id()
+    made = box.runtime.create(RunRequest(id, spec("true"), box.bundle))
+    assert known == [True]
+    made.delete(force=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -125,3 +126,17 @@ def test_numbers_are_read_in_one_shape_with_times_in_nanoseconds(top: Path) -> N
     assert [(e.op, e.value) for e in stats.io_bytes] == [("Read", 10), ("Write", 20), ("Discard", 0)]
     assert stats.pressure["cpu"]["some"].avg10 == 1.5
     assert stats.hugetlb["2MB"].failcnt == 1
+
+
+def test_a_process_of_an_outer_pid_namespace_is_not_taken_for_our_own_group(
+    top: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The kernel lists it as 0, which is everybody around the caller for kill(2)."""
+    (top / "lading/a").mkdir(parents=True)
+    (top / "lading/a/cgroup.procs").write_text("0\n77\n")
+    killed: list[int] = []
+    monkeypatch.setattr(os, "kill", lambda pid, signal: killed.append(pid))
+    monkeypatch.setattr(ManagerV2, "freeze", lambda self, timeout=0.0: None)
+    monkeypatch.setattr(ManagerV2, "thaw", lambda self: None)
+    group(top).kill()
+    assert set(killed) == {77}

@@ -131,11 +131,7 @@ class Manager:
             pids = self.pids()
             if not pids:
                 return
-            for pid in pids:
-                try:
-                    os.kill(pid, 9)
-                except ProcessLookupError:
-                    pass
+            kill_each(pids)
             time.sleep(0.001)
 
     def populated(self) -> bool:
@@ -183,6 +179,18 @@ class Manager:
     def _unique(self) -> Iterable[str]:
         """Each directory once: ``cpu`` and ``cpuacct`` are often the same."""
         return dict.fromkeys(self.directories().values())
+
+
+def kill_each(pids: Iterable[int]) -> None:
+    """SIGKILL ``pids``, those that are gone already excepted."""
+    for pid in pids:
+        # So v2 names a process of an outer pid namespace; kill(2) would take it for our own process group.
+        if not pid:
+            continue
+        try:
+            os.kill(pid, 9)
+        except ProcessLookupError:
+            pass
 
 
 def _remove_tree(directory: str, end: float, manager: Manager) -> None:

@@ -70,12 +70,7 @@ def failure(path: str, value: str, error: OSError) -> Denied | Unsupported | Ker
 
 def read(path: str) -> str:
     """The text of ``path`` without its last newline. Raises :class:`NotFound` or :class:`KernelError`."""
-    try:
-        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    except OSError as error:
-        if error.errno == ENOENT:
-            raise NotFound(f"{path}: no such file") from None
-        raise KernelError(f"opening {path}", error.errno or 0) from None
+    fd = open_to_read(path)
     try:
         parts = []
         while part := os.read(fd, 65536):
@@ -87,6 +82,16 @@ def read(path: str) -> str:
     finally:
         os.close(fd)
     return os.fsdecode(b"".join(parts)).rstrip("\n")
+
+
+def open_to_read(path: str) -> int:
+    """A descriptor of ``path``. Raises :class:`NotFound` or :class:`KernelError`."""
+    try:
+        return os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError as error:
+        if error.errno == ENOENT:
+            raise NotFound(f"{path}: no such file") from None
+        raise KernelError(f"opening {path}", error.errno or 0) from None
 
 
 def read_int(path: str, default: int = 0) -> int:

@@ -47,9 +47,14 @@ class OomWatch:
 def watch_v1(directory: str) -> OomWatch:
     """An eventfd registered with ``memory.oom_control`` (cgroup-v1/memory.rst, 10. OOM Control)."""
     directory = directory.rstrip("/")
+    control = files.open_to_read(directory + "/memory.oom_control")
     event = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
-    control = os.open(directory + "/memory.oom_control", os.O_RDONLY | os.O_CLOEXEC)
-    files.write(directory + "/cgroup.event_control", f"{event} {control}")
+    try:
+        files.write(directory + "/cgroup.event_control", f"{event} {control}")
+    except BaseException:
+        os.close(event)
+        os.close(control)
+        raise
     return OomWatch(
         event,
         (control,),

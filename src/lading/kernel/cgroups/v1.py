@@ -8,7 +8,7 @@ from errno import EACCES, EEXIST, EINVAL, ENOENT, EPERM, EROFS, ESRCH
 
 from lading.errors import Denied, KernelError, NotFound, TimedOut, Unsupported
 from lading.kernel.cgroups import files
-from lading.kernel.cgroups.base import Manager, Setting, refuse_used
+from lading.kernel.cgroups.base import Manager, Setting, kill_each, refuse_used
 from lading.kernel.cgroups.layout import V1_CONTROLLERS, Layout
 
 TYPE_CHECKING = False
@@ -195,11 +195,7 @@ class ManagerV1(Manager):
             self.freeze(1.0)  # nothing can fork away while it is being killed
         except (TimedOut, Denied):
             pass
-        for pid in self.pids():
-            try:
-                os.kill(pid, 9)
-            except ProcessLookupError:
-                pass
+        kill_each(self.pids())
         self.thaw()
         self._kill_by_loop()
 

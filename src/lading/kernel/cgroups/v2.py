@@ -9,7 +9,7 @@ from errno import EACCES, EBUSY, EOPNOTSUPP, EPERM, EROFS, ESRCH
 
 from lading.errors import Conflict, Denied, KernelError, NotFound, TimedOut, Unsupported
 from lading.kernel.cgroups import files
-from lading.kernel.cgroups.base import Manager, Setting, refuse_used
+from lading.kernel.cgroups.base import Manager, Setting, kill_each, refuse_used
 from lading.kernel.cgroups.layout import Layout
 
 TYPE_CHECKING = False
@@ -204,11 +204,7 @@ class ManagerV2(Manager):
             self.freeze(1.0)
         except (TimedOut, Denied, Unsupported):
             pass
-        for pid in self.pids():
-            try:
-                os.kill(pid, 9)
-            except ProcessLookupError:
-                pass
+        kill_each(self.pids())
         self.thaw()
         self._kill_by_loop()
 
