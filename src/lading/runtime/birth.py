@@ -55,15 +55,15 @@ def give_birth(
     up, down = channel.pair()
     job.channel = down
     pid = 0
-    if nursery is not None and nursery.takes(job):
-        try:
+    try:
+        if nursery is not None and nursery.takes(job):
             pid = nursery.bear(job)
-        except BaseException:
-            up.close()
-            down.close()
-            raise
-    if not pid:
-        pid = _by_ourselves(kernel, job, up, main)
+        if not pid:
+            pid = _by_ourselves(kernel, job, up, main)
+    except BaseException:
+        up.close()
+        down.close()
+        raise
     down.close()
     return Born(pid, up)
 
@@ -73,7 +73,7 @@ def _by_ourselves(
 ) -> int:
     plan = job.plan
     if plan.needs_helper or not _single_threaded():
-        return _by_helper(kernel, job, up, main)
+        return through_helper(kernel, lambda write_fd: _help(kernel, job, up, main, write_fd))
     pid = kernel.clone(plan.clone_flags)
     if pid == 0:
         _child(kernel, job, up, main)
@@ -94,24 +94,31 @@ def _child(kernel: Kernel, job: Job, up: channel.Channel, main: Callable[[Kernel
         os._exit(1)
 
 
-def _by_helper(kernel: Kernel, job: Job, up: channel.Channel, main: Callable[[Kernel, Job], object]) -> int:
+def through_helper(kernel: Kernel, work: Callable[[int], None]) -> int:
+    """The pid of our new child, which ``work`` makes in a short-lived process and writes to the descriptor it is given.
+
+    Raises the error that ``work`` raised there.
+    """
     read_fd, write_fd = os.pipe()
-    helper = kernel.fork()
-    if helper == 0:
-        try:
-            os.close(read_fd)
-            _help(kernel, job, up, main, write_fd)
-        except BaseException as error:
-            os.write(write_fd, channel.encode_error(error))
-        finally:
-            os._exit(0)
-    os.close(write_fd)
-    answer = os.read(read_fd, 4096)
-    os.close(read_fd)
-    os.waitpid(helper, 0)
+    try:
+        helper = kernel.fork()
+        if helper == 0:
+            try:
+                os.close(read_fd)
+                work(write_fd)
+            except BaseException as error:
+                os.write(write_fd, channel.encode_error(error))
+            finally:
+                os._exit(0)
+        os.close(write_fd)
+        write_fd = -1
+        answer = os.read(read_fd, 4096)
+        os.waitpid(helper, 0)
+    finally:
+        os.close(read_fd)
+        if write_fd >= 0:  # there was no process to be had
+            os.close(write_fd)
     if not answer.isdigit():
-        job.channel.close()
-        up.close()
         raise channel.decode_error(answer)
     return int(answer)
 

@@ -182,27 +182,19 @@ def start(kernel: Kernel, job: ExecJob, pid_file: str, on_listener: Callable[[in
     target_fd = _first_process(kernel, job)
     up, down = channel.pair()
     job.channel = down
-    read_fd, write_fd = os.pipe()
-    helper = kernel.fork()
-    if helper == 0:
-        try:
-            up.close()
-            os.close(read_fd)
-            _help(kernel, job, target_fd, write_fd)
-        except BaseException as error:
-            os.write(write_fd, channel.encode_error(error))
-        finally:
-            os._exit(0)
-    os.close(write_fd)
-    answer = os.read(read_fd, 4096)
-    os.close(read_fd)
-    os.waitpid(helper, 0)
-    os.close(target_fd)
-    down.close()
-    if not answer.isdigit():
+
+    def work(write_fd: int) -> None:
         up.close()
-        raise channel.decode_error(answer)
-    born = birth.Born(int(answer), up)
+        _help(kernel, job, target_fd, write_fd)
+
+    try:
+        born = birth.Born(birth.through_helper(kernel, work), up)
+    except BaseException:
+        up.close()
+        raise
+    finally:
+        os.close(target_fd)
+        down.close()
     try:
         if job.process.oom_score_adj is not None:
             birth.set_oom_score(kernel, born.pid, job.process.oom_score_adj)

@@ -58,11 +58,16 @@ def run(
     os.write(state_fd, text)
     os.lseek(state_fd, 0, os.SEEK_SET)
     error_read, error_write = os.pipe()
-    pid = kernel.fork()
-    if pid == 0:
-        _become_hook(kernel, hook, state_fd, error_write, directory, inherited)
-    os.close(error_write)
-    os.close(state_fd)
+    try:
+        pid = kernel.fork()
+        if pid == 0:
+            _become_hook(kernel, hook, state_fd, error_write, directory, inherited)
+    except BaseException:
+        os.close(error_read)
+        raise
+    finally:
+        os.close(error_write)
+        os.close(state_fd)
     try:
         failure = os.read(error_read, 256)
         if failure:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from lading.errors import Conflict, NotFound
+from lading.errors import Conflict, KernelError, NotFound
 from lading.formats.oci_runtime import Hook, Hooks
 from lading.kernel import Kernel, idmap
 from lading.runtime import RunRequest, birth
@@ -148,3 +148,31 @@ def test_a_held_process_is_recorded_before_it_may_go_on(
     made = box.runtime.create(RunRequest(id, spec("true"), box.bundle))
     assert known == [True]
     made.delete(force=True)
+
+
+class Crowded(Kernel):
+    """A machine that has no process left to give."""
+
+    def fork(self) -> int:
+        raise KernelError("fork", 11)
+
+
+def test_a_fork_that_fails_costs_no_descriptor(box: Any, spec: Any) -> None:
+    running = box.start("sleep", "60")
+    crowded = Crowded()
+    hooked = spec("true", new="pid mount time")  # a time namespace needs a helper
+    hooked.hooks = Hooks(create_runtime=[Hook(path="/bin/true")])
+    only_hooked = hooked.replace(linux=spec("true").linux)
+    box.runtime.kernel = crowded
+    before = len(os.listdir("/proc/self/fd"))
+    for call in (
+        lambda: box.runtime.get(running.id).exec(spec("true").process),
+        lambda: box.runtime.run(RunRequest(box.id(), hooked, box.bundle)),
+        lambda: box.runtime.run(RunRequest(box.id(), only_hooked, box.bundle)),
+    ):
+        with pytest.raises(KernelError, match="fork"):
+            call()
+        assert len(os.listdir("/proc/self/fd")) == before
+    running.kill(9)
+    running.wait()
+    running.delete()
