@@ -69,6 +69,7 @@ class Surroundings:
         "shared",
         "shm_source",
         "swap_accounting",
+        "weighed",
     )
 
     def __init__(self, identity: Identity, hostname: str, cgroup: str, directory: str = "") -> None:
@@ -88,6 +89,7 @@ class Surroundings:
         self.profile = ""
         self.shm_source = ""
         self.swap_accounting = False
+        self.weighed = False
         self.init = ""
 
     def close(self) -> None:
@@ -225,7 +227,7 @@ def _mounts(container: Container, around: Surroundings, privileged: bool, read_o
 
 def _linux(pod: Pod, container: Container, around: Surroundings, privileged: bool) -> Linux:
     resources = spec_resources.resources(
-        container, swap_accounting=around.swap_accounting, weighed=not pod.spec.extras.container
+        container, swap_accounting=around.swap_accounting, weighed=around.weighed
     )
     resources.devices = spec_resources.device_rules(privileged=privileged)
     for rule in container.extras.device_cgroup_rules:
