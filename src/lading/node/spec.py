@@ -89,7 +89,7 @@ class Surroundings:
         self.profile = ""
         self.shm_source = ""
         self.swap_accounting = False
-        self.weighed = False
+        self.weighed = True  # whether shares of the CPU can be set
         self.init = ""
 
     def close(self) -> None:
@@ -227,7 +227,9 @@ def _mounts(container: Container, around: Surroundings, privileged: bool, read_o
 
 def _linux(pod: Pod, container: Container, around: Surroundings, privileged: bool) -> Linux:
     resources = spec_resources.resources(
-        container, swap_accounting=around.swap_accounting, weighed=around.weighed
+        container,
+        swap_accounting=around.swap_accounting,
+        weighed=around.weighed and not pod.spec.extras.container,
     )
     resources.devices = spec_resources.device_rules(privileged=privileged)
     for rule in container.extras.device_cgroup_rules:
