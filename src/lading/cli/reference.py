@@ -46,8 +46,10 @@ same for one command. Docker's names, flags and exit statuses are kept wherever 
 Ctrl-P Ctrl-Q leaves the container running (`--detach-keys` chooses other keys). Without `-t`, signals go to the
 container (`--sig-proxy=false`: they do not); with it, a signal that ends `lading` leaves the container running.
 
-When nobody reads the output of `run` any more (`lading run … | head`), the container goes on, its log has everything, and `run`
-waits for its end. A standard stream that the caller closed (`>&-`) is /dev/null.
+When nobody reads the output of `run` any more (`lading run … | head`), that stream of the container ends too, as in any pipeline:
+its next write fails with EPIPE, or ends the writer by SIGPIPE, and the log has what was said until then. `docker run` leaves
+such a container running unattended. With `-t` or `-d`, or while somebody is attached to it, the container goes on. A standard
+stream that the caller closed (`>&-`) is /dev/null.
 
 The kernel keeps from the first process of a container every signal that it has no handler for, except KILL and STOP: `run` or
 `start -a` of a bare `sleep` does not end by Ctrl-C or SIGTERM. `lading kill` ends it; `run --init` lets signals through.

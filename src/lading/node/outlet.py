@@ -1,7 +1,8 @@
 """A foreground container's output on its way to the command's own stdout and stderr.
 
 Who reads those may stop for a while (``lading run … | less``). That holds the container's output, as it would without us in
-between, and must hold nothing else: the keeper goes on hearing signals and ``lading stop``.
+between, and must hold nothing else: the keeper goes on hearing signals and ``lading stop``. Who goes away
+(``lading run … | head``) ends the container's stream, as a pipe without us in between would.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 #: A pipe that poll(2) calls writable takes this much without waiting (pipe(7), PIPE_BUF).
 _PIECE = 4096
 _TYPE, _REGULAR = 0o170000, 0o100000
+_BREAKABLE = (0o010000, 0o140000)  # pipes and sockets
 
 
 class Outlet:
@@ -30,12 +32,22 @@ class Outlet:
         self.stdio = stdio
         self.changed = changed
         self._waiting: list[tuple[str, bytes]] = []
+        self._broken: list[str] = []
         self._watched = -1
 
     @property
     def waiting(self) -> bool:
         """Whether something has not been taken yet."""
         return bool(self._waiting)
+
+    def breakable(self, stream: str) -> bool:
+        """Whether there is a reader who may go away, or has gone: it is a pipe or a socket, not a file or a terminal."""
+        target = self._target(stream)
+        return self.broken(stream) or (target >= 0 and os.fstat(target).st_mode & _TYPE in _BREAKABLE)
+
+    def broken(self, stream: str) -> bool:
+        """Whether that reader went away."""
+        return stream in self._broken
 
     def write(self, stream: str, data: bytes) -> None:
         """Pass on what ``stream`` said; the rest waits when its reader does not read."""
@@ -49,8 +61,10 @@ class Outlet:
     def _target(self, stream: str) -> int:
         return self.stdio.stdout if stream == "stdout" else self.stdio.stderr
 
-    def _gone(self, stream: str) -> None:
-        """The reader went away (a closed pipe): the container goes on, its log has everything."""
+    def _gone(self, stream: str, error: OSError) -> None:
+        """Nothing more can be written there. Only a reader who left ends the stream: a full disk must not end a container."""
+        if isinstance(error, (BrokenPipeError, ConnectionResetError)):
+            self._broken.append(stream)
         if stream == "stdout":
             self.stdio.stdout = -1
         else:
@@ -72,8 +86,8 @@ class Outlet:
                 data = data[os.write(target, data[:_PIECE]) :]
         except BlockingIOError:
             return data
-        except OSError:
-            self._gone(stream)
+        except OSError as error:
+            self._gone(stream, error)
             return b""
         return data
 
@@ -111,7 +125,7 @@ class Outlet:
                     data = data[os.write(target, data) :]
                 except BlockingIOError:
                     select.select([], [target], [])
-                except OSError:
-                    self._gone(stream)
+                except OSError as error:
+                    self._gone(stream, error)
                     break
         self._waiting.clear()

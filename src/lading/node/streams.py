@@ -70,10 +70,12 @@ class Streams:
         for name in OUTPUTS:
             mine, write_only = os.pipe2(os.O_CLOEXEC)
             os.set_blocking(mine, False)
-            # For reading as well (fifo(7)): so the pipe has a reader as long as the container has it. When its keeper is
-            # killed a write waits, in place of failing by SIGPIPE, until the next keeper has found the pipe (find_pipes).
-            theirs = os.open(f"/proc/self/fd/{write_only}", os.O_RDWR | os.O_CLOEXEC)
-            os.close(write_only)
+            theirs = write_only
+            if self.outlet is None or not self.outlet.breakable(name):
+                # For reading as well (fifo(7)): so the pipe has a reader as long as the container has it. When its keeper is
+                # killed a write waits, in place of failing by SIGPIPE, until the next keeper has found the pipe (find_pipes).
+                theirs = os.open(f"/proc/self/fd/{write_only}", os.O_RDWR | os.O_CLOEXEC)
+                os.close(write_only)
             self._sources[mine] = name
             self._theirs.append(theirs)
             ends.append(theirs)
@@ -121,6 +123,9 @@ class Streams:
             self.outlet.write(name, data)
         if self.clients:
             self._to_clients((b"1" if name == "stdout" else b"2") + data)
+        elif self.outlet is not None and not self.tty and self.outlet.broken(name):
+            self._close_source(fd)  # as in `yes | head`: the next write fails, or ends the writer by SIGPIPE
+            return False
         return True
 
     def _close_source(self, fd: int) -> None:

@@ -120,6 +120,22 @@ def test_a_reader_that_leaves_ends_it_quietly(lading) -> None:  # type: ignore[n
     lading("rm", "-f", "talk", check=True)
 
 
+@pytest.mark.parametrize("script", ["exec yes", "yes; exit 3"])
+def test_a_pipeline_ends_when_its_reader_has_enough(lading, script: str) -> None:  # type: ignore[no-untyped-def]
+    process = subprocess.Popen(
+        lading.argv(["run", "--name", "flood", "--network", "none", "busybox", "sh", "-c", script]),
+        env=lading.env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL,
+    )  # fmt: skip
+    assert process.stdout is not None and process.stderr is not None
+    assert process.stdout.read(4) == b"y\ny\n"
+    process.stdout.close()
+    process.stderr.read()
+    process.stderr.close()
+    assert process.wait(90) == (1 if "exec" in script else 3)
+    assert set(lading.out("logs", "flood").split()) == {"y"}
+    lading("rm", "flood", check=True)
+
+
 def test_following_logs_stops_with_ctrl_c(lading) -> None:  # type: ignore[no-untyped-def]
     lading("run", "-d", "--name", "quiet", "busybox", "sleep", "600", check=True)
     process = subprocess.Popen(lading.argv(["logs", "-f", "quiet"]), env=lading.env, stderr=subprocess.PIPE)

@@ -12,6 +12,7 @@ import pytest
 from lading.node.logfile import read
 from lading.node.logwriter import LogWriter
 from lading.node.loop import Loop
+from lading.node.model import Stdio
 from lading.node.streams import _FULL_PIPE, Streams
 
 
@@ -68,3 +69,48 @@ def test_a_write_waits_while_nobody_keeps_the_pipe(streams: Streams) -> None:
     again = os.open(f"/proc/self/fd/{own}", os.O_RDONLY | os.O_NONBLOCK)
     assert len(os.read(again, 1 << 20)) == written > 0
     os.close(again)
+
+
+def _foreground(tmp_path: Path, stdout: int) -> Streams:
+    log = LogWriter(f"{tmp_path}/log")
+    return Streams(
+        Loop(), log, tty=False, stdin=False, once=False, stdio=Stdio(stdin=-1, stdout=stdout, stderr=-1)
+    )
+
+
+def test_a_reader_of_a_foreground_container_who_leaves_ends_its_stream(tmp_path: Path) -> None:
+    reader, caller = os.pipe()
+    streams = _foreground(tmp_path, caller)
+    _, stdout, stderr = streams.open()
+    mine, other = os.dup(stdout), os.dup(stderr)
+    streams.begin()
+    os.write(mine, b"first\n")
+    streams.loop.turn(60)
+    assert os.read(reader, 100) == b"first\n"
+    os.close(reader)
+    os.write(mine, b"second\n")
+    streams.loop.turn(60)
+    with pytest.raises(BrokenPipeError):
+        os.write(mine, b"third\n")
+    os.write(other, b"still heard\n")
+    streams.drain()
+    assert sorted(line.text for line in read(streams.log.path)) == [b"first", b"second", b"still heard"]
+    for fd in (mine, other, caller):
+        os.close(fd)
+    streams.loop.close()
+
+
+def test_a_file_that_takes_no_more_ends_no_stream(tmp_path: Path) -> None:
+    caller = os.open("/dev/full", os.O_WRONLY)
+    streams = _foreground(tmp_path, caller)
+    _, stdout, _ = streams.open()
+    mine = os.dup(stdout)
+    streams.begin()
+    for text in (b"first\n", b"second\n"):
+        os.write(mine, text)
+        streams.loop.turn(60)
+    streams.drain()
+    assert [line.text for line in read(streams.log.path)] == [b"first", b"second"]
+    os.close(mine)
+    os.close(caller)
+    streams.loop.close()
