@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import shlex
 import shutil
+import socket
 import subprocess
 import sys
 import time
@@ -21,7 +22,6 @@ from lading.roots import Roots
 ROOT = Path(__file__).resolve().parent.parent
 WORK = ROOT / ".work" / "demo"
 LADING = Path(sys.executable).parent / "lading"
-PORT = 18080
 
 POD = """\
 apiVersion: v1
@@ -129,14 +129,22 @@ def fetch(url: str, seconds: float = 15.0) -> str:
             time.sleep(0.1)
 
 
+def free_port() -> int:
+    """A port that nobody uses at the moment."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
 def web_server() -> None:
     """nginx from Debian, published on a port, fetched, its log shown."""
     heading("nginx from Debian's packages, published on a port")
     lading("bootstrap", "debian:bookworm", "--include", "nginx-light")
     lading("tag", "debian:bookworm", "nginx")
-    lading("run", "-d", "--name", "web", "-p", f"127.0.0.1:{PORT}:80", "nginx", "nginx", "-g", "daemon off;")
-    print(f"$ GET http://127.0.0.1:{PORT}/")
-    page = fetch(f"http://127.0.0.1:{PORT}/")
+    port = free_port()
+    lading("run", "-d", "--name", "web", "-p", f"127.0.0.1:{port}:80", "nginx", "nginx", "-g", "daemon off;")
+    print(f"$ GET http://127.0.0.1:{port}/")
+    page = fetch(f"http://127.0.0.1:{port}/")
     expect(page, "Welcome to nginx", "the page")
     print(next(line.strip() for line in page.splitlines() if "Welcome" in line))
     lading("exec", "web", "tail", "-n", "1", "/var/log/nginx/access.log")
