@@ -174,15 +174,14 @@ _RANGE_OF_IDS = "an ordinary user needs a range of ids in /etc/subuid and /etc/s
 
 
 def become(kernel: Kernel, process: Process, *, setgroups: bool = True) -> None:
-    """Take the process's user, groups and capabilities.
+    """Take the process's user, groups and capabilities. A process that names none gets none, root too, as with runc and crun.
 
     ``setgroups``: False in a user namespace that denies it.
     """
-    user, wanted = process.user, process.capabilities
-    sets = Sets(wanted)
-    if wanted is not None:
-        drop_bounding(kernel, sets.bounding)
-        kernel.prctl(PR_SET_KEEPCAPS, 1)
+    user = process.user
+    sets = Sets(process.capabilities)
+    drop_bounding(kernel, sets.bounding)
+    kernel.prctl(PR_SET_KEEPCAPS, 1)
     if setgroups:
         kernel.setgroups(user.additional_gids)
     elif any(gid != user.gid for gid in user.additional_gids):
@@ -199,8 +198,6 @@ def become(kernel: Kernel, process: Process, *, setgroups: bool = True) -> None:
         raise InvalidInput(
             f"user {user.uid}:{user.gid}: the container's user namespace has no such id", hint=_RANGE_OF_IDS
         ) from None
-    if wanted is None:
-        return
     kernel.prctl(PR_SET_KEEPCAPS, 0)
     _, have, _ = kernel.capget()
     # What this process does not have itself (a reduced root, a user namespace) it cannot give.

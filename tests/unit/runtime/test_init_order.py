@@ -21,6 +21,7 @@ from lading.formats.oci_runtime import (
     State,
     User,
 )
+from lading.kernel.capabilities import NAMES
 from lading.kernel.fake import FakeKernel
 from lading.runtime import channel, command, gate, join, masks, rootfs, security
 from lading.runtime.init import Init
@@ -29,6 +30,7 @@ from lading.runtime.options import Options
 from lading.runtime.request import RunRequest
 
 PROC = {"fs_type": masks.PROC_SUPER_MAGIC}
+ALL_BITS = (1 << len(NAMES)) - 1
 
 
 class Group:
@@ -281,6 +283,13 @@ def test_a_capability_that_we_do_not_have_is_not_asked_of_the_kernel() -> None:
     wanted = Capabilities(permitted=["CAP_KILL", "CAP_SYS_RESOURCE"], effective=["CAP_SYS_RESOURCE"])
     security.become(kernel, Process(user=User(), capabilities=wanted))
     assert kernel.arguments("capset") == [(0, 1 << 5, 0)]
+
+
+def test_a_process_that_names_no_capabilities_gets_none() -> None:
+    kernel = FakeKernel({"capget": (ALL_BITS, ALL_BITS, 0), "bounding_read": False})
+    security.become(kernel, Process(user=User()))
+    assert kernel.arguments("bounding_drop") == [(number,) for number in range(len(NAMES))]
+    assert kernel.arguments("capset") == [(0, 0, 0)]
 
 
 def test_a_user_namespace_that_denies_setgroups_lets_a_process_have_its_own_group_and_no_other() -> None:
