@@ -12,6 +12,7 @@ from lading.formats import quantity
 from lading.formats.capnames import NAMES as CAPABILITIES
 from lading.node.admission_report import Report, is_address, is_port_name
 from lading.node.admission_sources import environment
+from lading.runtime import procmounts
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -228,6 +229,7 @@ def _resources(resources: ResourceRequirements | None, path: str, report: Report
 
 def _mounts(pod: Pod, container: Container, path: str, report: Report) -> None:
     volumes = {volume.name for volume in pod.spec.volumes}
+    of_host = {volume.name for volume in pod.spec.volumes if volume.host_path is not None}
     targets: set[str] = set()
     for index, mount in enumerate(container.volume_mounts):
         here = f"{path}.volumeMounts[{index}]"
@@ -239,6 +241,8 @@ def _mounts(pod: Pod, container: Container, path: str, report: Report) -> None:
             report.bad(f"{here}.mountPath", "may not be /")
         elif place in targets:
             report.bad(f"{here}.mountPath", f"{mount.mount_path!r} is mounted twice")
+        elif refused := procmounts.by_name(mount.mount_path, proc=mount.name in of_host):
+            report.bad(f"{here}.mountPath", refused)
         else:
             targets.add(place)
         _sub_path(mount, here, report)

@@ -18,6 +18,7 @@ from lading.kernel.mounts import (
     OPEN_TREE_CLONE,
 )
 from lading.kernel.paths import make_directory_inside
+from lading.runtime import procmounts
 from lading.runtime.options import Options
 
 TYPE_CHECKING = False
@@ -38,6 +39,7 @@ def add(kernel: Kernel, root_fd: int, mount: Mount, group: CgroupHandle, own_nam
     layout = detect()
     target = make_directory_inside(kernel, root_fd, mount.destination)
     try:
+        procmounts.check_target(kernel, root_fd, mount, target)
         if layout.mode == "v2":
             made = _unified(kernel, layout, group, own_namespace, options.set)
         else:

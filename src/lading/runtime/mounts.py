@@ -13,6 +13,7 @@ from lading.errors import InvalidInput, KernelError, Unsupported
 from lading.kernel.files import O_PATH
 from lading.kernel.mounts import AT_RECURSIVE, MOUNT_ATTR_IDMAP, OPEN_TREE_CLONE
 from lading.kernel.paths import make_directory_inside, make_file_inside, open_inside
+from lading.runtime import procmounts
 from lading.runtime.options import Options
 
 TYPE_CHECKING = False
@@ -41,6 +42,7 @@ def add(
         if options.bind or mount.type == "bind":
             made = source if source >= 0 else make_bind(kernel, mount, options)
             target = _bind_target(kernel, root_fd, mount.destination, made)
+            procmounts.check_target(kernel, root_fd, mount, target, made)
         else:
             made, target = _new(kernel, root_fd, mount, options, label, wanted)
         if made >= 0:
@@ -128,6 +130,7 @@ def _new(
             raise
         there = False
         target = make_directory_inside(kernel, root_fd, mount.destination)
+    procmounts.check_target(kernel, root_fd, mount, target)
     if mount.type in _REAL_DIRECTORIES:
         _insist_on_directory(kernel, root_fd, mount.destination)
     data = list(options.data)

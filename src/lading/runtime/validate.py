@@ -14,6 +14,8 @@ import os
 from lading.errors import InvalidInput, Unsupported
 from lading.formats.jsontext import loads
 from lading.formats.oci_runtime import Linux, Process, Spec
+from lading.runtime import procmounts
+from lading.runtime.mounts import is_bind
 from lading.runtime.security import parse_cpus
 
 TYPE_CHECKING = False
@@ -81,6 +83,10 @@ def check(spec: Spec, *, root_given: bool = False) -> list[str]:
             raise InvalidInput(
                 f"{at}.destination: {mount.destination} is the root itself", hint="use root.path"
             )
+        if "remount" not in mount.options:
+            proc = mount.type == "proc" or is_bind(mount)
+            if refused := procmounts.by_name(mount.destination, proc=proc):
+                raise InvalidInput(f"{at}.destination: {refused}", reason="proc-mount")
         if bool(mount.uid_mappings) != bool(mount.gid_mappings):
             raise InvalidInput(f"{at}: uidMappings and gidMappings come together")
         _mappings(mount.uid_mappings, at + ".uidMappings")

@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
-from lading.errors import KernelError, LadingError
+from lading.errors import InvalidInput, KernelError, LadingError
 from lading.formats.oci_runtime import Mount, Process, User
 from lading.kernel import Kernel
-from lading.runtime import RunRequest, Stdio, gate, masks, mounts
+from lading.runtime import RunRequest, Stdio, gate, masks, mounts, procmounts
 
 pytestmark = pytest.mark.root
 
@@ -276,12 +276,47 @@ def test_cve_2025_52881_values_are_written_to_a_real_procfs_only(tmp_path: Path)
     assert (fake / "sys/kernel/msgmax").read_text() == "1"
 
 
-def test_cve_2025_52881_a_proc_mounted_over_by_the_image_gets_no_sysctl(own_box: Any, tmp_path: Path) -> None:
+def test_cve_2025_52881_a_proc_mounted_over_by_the_image_gets_no_sysctl(
+    own_box: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     trap = tmp_path / "trap"
     trap.write_text("")
     over = Mount(destination="/proc/sys/kernel/msgmax", source=str(trap), options=["bind"])
+    with pytest.raises(InvalidInput, match="lies inside /proc"):
+        own_box.sh("true", mounts=[over], sysctl={"kernel.msgmax": "777"})
+    monkeypatch.setattr(procmounts, "FILES", {"/proc/sys/kernel/msgmax"})  # if it could be: still not
     assert own_box.sh("true", mounts=[over], sysctl={"kernel.msgmax": "777"})[0] == 0
     assert trap.read_text() == ""
+
+
+@pytest.mark.parametrize("target", ["/proc", "/proc/self/attr", "/proc/sys"])
+@pytest.mark.parametrize("kind", ["tmpfs", "bind"])
+def test_cve_2019_16884_a_link_of_the_image_leads_no_mount_into_proc(
+    own_box: Any, tmp_path: Path, target: str, kind: str
+) -> None:
+    os.symlink(target, Path(own_box.bundle, "rootfs/volume"))
+    source, options = (str(tmp_path), ["rbind"]) if kind == "bind" else ("tmpfs", [])
+    over = Mount(destination="/volume", type=kind, source=source, options=options)
+    with pytest.raises(InvalidInput) as caught:
+        own_box.sh("true", mounts=[over])
+    assert caught.value.reason == "proc-mount"
+
+
+def test_only_a_procfs_is_bound_over_proc(own_box: Any, tmp_path: Path) -> None:
+    for source in (str(tmp_path), "/proc/sys"):
+        with pytest.raises(InvalidInput, match="is not a proc file system"):
+            own_box.sh("true", mounts=[Mount(destination="/proc", source=source, options=["rbind"])])
+    procfs = Mount(destination="/proc", source="/proc", options=["rbind"])
+    assert own_box.sh("test -d /proc/1", mounts=[procfs])[0] == 0
+
+
+def test_the_hosts_procfs_elsewhere_may_be_mounted_over(own_box: Any, tmp_path: Path) -> None:
+    (tmp_path / "mark").touch()
+    elsewhere = [
+        Mount(destination="/host/proc", source="/proc", options=["rbind"]),
+        Mount(destination="/host/proc/bus", source=str(tmp_path), options=["bind"]),
+    ]
+    assert own_box.sh("test -e /host/proc/bus/mark", mounts=elsewhere)[0] == 0
 
 
 def test_the_setting_up_process_cannot_be_inspected(box: Any, spec: Any) -> None:

@@ -165,3 +165,45 @@ def test_a_value_of_the_wrong_kind_is_named_with_the_file() -> None:
         check(changed(put("process.cwd", 5)))
     with pytest.raises(InvalidInput, match=r"config\.json"):
         validate.parse("{")
+
+
+def mounted(destination: str, kind: str, *options: str) -> dict[str, Any]:
+    mount = {"destination": destination, "type": kind, "source": "/x", "options": list(options)}
+    return changed(lambda config: config["mounts"].append(mount))
+
+
+@pytest.mark.parametrize(
+    ("destination", "kind"),
+    [
+        ("/proc", "tmpfs"),
+        ("/proc/", "overlay"),
+        ("/proc/self/attr", "tmpfs"),
+        ("/tmp/../proc/sys", "bind"),
+        ("proc/1", "bind"),
+        ("/proc/cpuinfo/x", "bind"),
+        ("/proc/bus", "proc"),
+        ("/proc/acpi", "cgroup"),
+    ],
+)
+def test_nothing_is_mounted_over_proc_that_is_not_procfs(destination: str, kind: str) -> None:
+    with pytest.raises(InvalidInput, match=r"mounts\[7\]\.destination: .*proc") as caught:
+        check(mounted(destination, kind))
+    assert caught.value.reason == "proc-mount"
+
+
+@pytest.mark.parametrize(
+    ("destination", "kind", "options"),
+    [
+        ("/proc", "proc", ()),
+        ("/proc", "bind", ("rbind",)),
+        ("/proc/meminfo", "bind", ("bind",)),
+        ("/proc/sys/crypto/fips_enabled", "bind", ("bind",)),
+        ("/proc", "", ("remount", "ro")),
+        ("/process", "tmpfs", ()),
+        ("/host/proc/sys", "bind", ("bind",)),
+    ],
+)
+def test_procfs_and_the_files_of_lxcfs_may_be_mounted(
+    destination: str, kind: str, options: tuple[str, ...]
+) -> None:
+    assert check(mounted(destination, kind, *options)) == []
