@@ -46,7 +46,7 @@ def container_json(
         "NetworkSettings": _network(record),
     }
     if size:
-        made["SizeRw"] = next((n for r, n in context.node.usage() if r.id == record.id), 0)
+        made["SizeRw"] = context.node.written(record, container)
     return made
 
 

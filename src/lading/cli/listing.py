@@ -53,15 +53,13 @@ def ps(context: Context, parsed: Parsed) -> int:
     rows = []
     now = time.time()
     records = _matching(context, records, wanted)
-    sizes = {r.id: n for r, n in context.node.usage()} if parsed["size"] else {}
     for record in records:
         for container in record.containers:
             if not (everything or container.state in ("running", "paused", "restarting")):
                 continue
             if _container_matches(container, wanted):
-                rows.append(
-                    ps_row(record, container, now, full=parsed["no-trunc"], size=sizes.get(record.id))
-                )
+                size = context.node.written(record, container) if parsed["size"] else None
+                rows.append(ps_row(record, container, now, full=parsed["no-trunc"], size=size))
     columns = PS_COLUMNS + ((("SIZE", "size"),) if parsed["size"] else ())
     if parsed["pod"]:
         columns += (("POD", "pod"),)

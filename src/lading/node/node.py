@@ -19,7 +19,16 @@ if TYPE_CHECKING:
     from lading.kernel import Kernel
     from lading.kernel.cgroups.stats import Stats
     from lading.network import Networks
-    from lading.node.model import Changes, Event, ExecRequest, Finding, LogLine, PodRecord, Stdio
+    from lading.node.model import (
+        Changes,
+        ContainerRecord,
+        Event,
+        ExecRequest,
+        Finding,
+        LogLine,
+        PodRecord,
+        Stdio,
+    )
     from lading.node.session import Session
     from lading.roots import Roots
     from lading.volumes import Volumes
@@ -338,10 +347,14 @@ class Node:
         return self.shop.records.names_using_volume()
 
     def usage(self) -> Usage:
-        """Every pod with the bytes of its writable layers."""
+        """Every pod with the bytes that its containers have in their writable layers."""
+        return [(r, sum(self.written(r, c) for c in r.containers)) for r in self.shop.records.list()]
+
+    def written(self, record: PodRecord, container: ContainerRecord) -> int:
+        """The bytes of the files in a container's writable layer: its log is not among them."""
         from lading.kernel import tree
 
-        return [(r, tree.size(self.shop.pod_directory(r.id))) for r in self.shop.records.list()]
+        return tree.size(self.shop.container_directory(record, container) + "/upper")
 
     def prune(self, chosen: Callable[[PodRecord], bool] = lambda _: True) -> Pods:
         """Remove every ``chosen`` pod that is not running; those removed."""

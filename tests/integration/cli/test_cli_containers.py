@@ -270,3 +270,15 @@ def test_mount_points_of_the_runtimes_are_no_changes(lading) -> None:  # type: i
     shown = lading.out("run", "--rm", "--network", "none", "with-mine", "cat", "/etc/mine")
     assert shown == "x"
     lading.out("rm", "untouched", "touched")
+
+
+def test_sizes_are_those_of_the_files_that_the_container_wrote(lading) -> None:  # type: ignore[no-untyped-def]
+    lading("run", "--name", "idle", "busybox", "sh", "-c", "yes | head -c 50000", check=True)
+    script = "mkdir /d; head -c 5000 /dev/zero >/d/a; ln /d/a /d/b; : >/d/empty; rm /bin/wget"
+    lading("run", "--name", "busy", "busybox", "sh", "-c", script, check=True)
+    rows = dict(line.split() for line in lading.out("ps", "-as", "--format", "{names} {size}").splitlines())
+    assert rows == {"idle": "0B", "busy": "5kB"}
+    sizes = [json.loads(lading.out("inspect", "-s", name))[0]["SizeRw"] for name in ("idle", "busy")]
+    assert sizes == [0, 5000]
+    assert lading.out("system", "df", "--format", "{type} {size}").splitlines()[1] == "Containers 5kB"
+    assert lading.out("container", "prune", "-f").splitlines()[-1] == "Total reclaimed space: 5kB"
