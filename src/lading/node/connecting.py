@@ -91,7 +91,7 @@ def _ask_keeper(record: PodRecord, request: dict[str, object]) -> bool:
     except NotFound:
         return False
     try:
-        wire.ask(sock, {**request, "id": record.id})
+        wire.ask(sock, {**request, "id": record.id}, within=wire.PATIENCE)
     except NotFound as error:
         if error.reason == "no-keeper":
             return False

@@ -122,7 +122,7 @@ def update(shop: Shop, reference: str, changes: Changes) -> None:
         except NotFound:
             return  # it is ending: the next one reads the record
         try:
-            wire.ask(sock, {"op": "policy", "id": record.id, "policy": changes.restart})
+            wire.ask(sock, {"op": "policy", "id": record.id, "policy": changes.restart}, within=wire.PATIENCE)
         finally:
             sock.close()
 

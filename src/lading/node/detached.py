@@ -351,5 +351,6 @@ def attach(shop: Shop, reference: str, *, stdin: bool) -> Session:
             hint="restart it to attach",
             reason="keeper-lost",
         ) from None
-    answer = wire.ask(sock, {"op": "attach", "id": record.id, "container": target.name, "stdin": stdin})
+    request: dict[str, object] = {"op": "attach", "id": record.id, "container": target.name, "stdin": stdin}
+    answer = wire.ask(sock, request, within=wire.PATIENCE)
     return SocketSession(sock, bool(answer.get("tty")))

@@ -24,6 +24,10 @@ if TYPE_CHECKING:
 _LIVE = (RUNNING, PAUSED, RESTARTING)
 #: How long a keeper may take to give a pod's things back after its last process has ended.
 _FINISHING = 15.0
+#: From here on (poll(2) takes 24 days) a grace period is no deadline for its keeper either, in seconds.
+_LONGEST = 10.0**6
+#: ``--timeout -1``, in seconds.
+_FOREVER = 10.0**9
 
 
 def _keeper_lives(record: PodRecord) -> bool:
@@ -43,7 +47,7 @@ def stop(
     """
     record = whole(shop, reference, "restart" if restart else "stop")
     if timeout is not None and timeout < 0:
-        timeout = 10.0**9
+        timeout = _FOREVER
     if not record.single:
         from lading.node import membership
 
@@ -59,13 +63,14 @@ def stop(
 
             control.thaw(shop, record, container)
     request: dict[str, object] = {"op": "stop", "id": record.id, "timeout": timeout, "signal": signal}
-    if not _ask_keeper(shop, record, request):
+    grace = timeout if timeout is not None else float(record.pod.spec.termination_grace_period_seconds)
+    if not _ask_keeper(shop, record, request, grace):
         _stop_directly(shop, record, timeout, signal)
     return shop.records.get(record.id) or record
 
 
-def _ask_keeper(shop: Shop, record: PodRecord, request: dict[str, object]) -> bool:
-    """Have the keeper do it; False when nobody keeps the pod (any more)."""
+def _ask_keeper(shop: Shop, record: PodRecord, request: dict[str, object], grace: float) -> bool:
+    """Have the keeper do it, which may take it ``grace`` seconds; False when nobody keeps the pod (any more)."""
     if not _keeper_lives(record) or not record.keeper_socket:
         return False
     try:
@@ -73,7 +78,7 @@ def _ask_keeper(shop: Shop, record: PodRecord, request: dict[str, object]) -> bo
     except NotFound:
         return False
     try:
-        wire.ask(sock, request)
+        wire.ask(sock, request, within=grace + wire.PATIENCE if grace < _LONGEST else None)
         return True
     except LadingError as error:
         if error.reason in ("keeper-lost", "no-keeper"):

@@ -29,6 +29,8 @@ _SIGKILL = 9
 #: Seconds that a process which the runtime left behind is given to end.
 _LAST_BREATH = 1.0
 _TEXT_LIMIT = 64 << 10
+#: Seconds that one command of a runtime may take. It holds its container's keeper meanwhile.
+_DEADLINE = 60.0
 _reaping = allocate_lock()
 
 
@@ -172,18 +174,48 @@ class Call:
         if self.text:
             os.close(fed_read)
             self._feed(fed_write)
-        said = b"" if self.stdio is not None else _all_of(said_read)
-        status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
-        if self.stdio is not None:
-            os.set_blocking(said_read, False)
-            said = _all_of(said_read)
-        os.close(said_read)
         try:
+            said, status = self._ended(kernel, pid, said_read)
             if status != 0:
                 raise self._failure(log, status, said)
         finally:
+            os.close(said_read)
             if os.path.lexists(log):
                 os.unlink(log)
+
+    def _ended(self, kernel: Kernel, pid: int, said_read: int) -> tuple[bytes, int]:
+        """What it said on standard error, and its status. Raises :class:`LadingError` when it hangs, which ends it."""
+        import select
+
+        said = b""
+        pidfd = kernel.pidfd_open(pid)
+        try:
+            poll = select.poll()
+            poll.register(pidfd, select.POLLIN)
+            poll.register(said_read, select.POLLIN)
+            end = time.monotonic() + _DEADLINE
+            ended = False
+            while not ended:
+                ready = [fd for fd, _ in poll.poll(max(0.0, end - time.monotonic()) * 1000)]
+                if not ready:
+                    _kill_tree(pid)
+                    os.waitpid(pid, 0)
+                    raise LadingError(
+                        f"runtime {self.path}: `{self.words[0]}` did not end within {_DEADLINE:.0f} s and was killed",
+                        hint="run the container without --runtime, or ask the runtime's makers why it hangs",
+                        reason="runtime-hangs",
+                    )
+                ended = pidfd in ready
+                if said_read in ready:
+                    block = os.read(said_read, 4096)
+                    said = (said + block)[:_TEXT_LIMIT]
+                    if not block:
+                        poll.unregister(said_read)
+        finally:
+            os.close(pidfd)
+        # Not to its end: what the runtime left behind may hold the other side.
+        os.set_blocking(said_read, False)
+        return said + _all_of(said_read), os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
 
     def _feed(self, fd: int) -> None:
         try:
@@ -231,6 +263,27 @@ class Call:
             if forbidden:
                 return CommandNotExecutable(message)
         return LadingError(message, reason="runtime")
+
+
+def _kill_tree(pid: int) -> None:
+    """A runtime that hangs, and what it began: a shell's child, a container's half-made first process."""
+    below: list[int] = []
+    for thread in _names(f"/proc/{pid}/task"):
+        for line in _lines(f"/proc/{pid}/task/{thread}/children"):
+            below += [int(word) for word in line.split()]
+    try:
+        os.kill(pid, _SIGKILL)
+    except ProcessLookupError:
+        return
+    for child in below:
+        _kill_tree(child)
+
+
+def _names(directory: str) -> list[str]:
+    try:
+        return os.listdir(directory)
+    except OSError:
+        return []
 
 
 def _command_failure(line: str, status: int) -> tuple[bool, bool]:

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 PACKET = 64 << 10
 #: The most that goes into one packet of a stream; a socket's buffer holds several.
 CHUNK = 32 << 10
+#: Seconds that a keeper has for an answer that takes it no waiting: two calls of a foreign runtime that hangs, and some more.
+PATIENCE = 130.0
 _FDS = 16
 _EADDRINUSE = 98
 _SOCKET = _socket.SOCK_SEQPACKET | _socket.SOCK_CLOEXEC
@@ -143,11 +145,24 @@ def message(data: bytes, fds: list[int]) -> dict[str, Any]:
     return made
 
 
-def ask(sock: _socket.socket, request: dict[str, object], fds: list[int] | None = None) -> dict[str, Any]:
-    """Send a request and wait for its answer. Raises what the keeper raised."""
+def ask(
+    sock: _socket.socket,
+    request: dict[str, object],
+    fds: list[int] | None = None,
+    *,
+    within: float | None = None,
+) -> dict[str, Any]:
+    """Send a request and wait for its answer, ``within`` so many seconds. Raises what the keeper raised.
+
+    Reason ``keeper-lost``: it ended before it answered; ``keeper-hangs``: it lives and did not answer in time.
+    """
     try:
+        sock.settimeout(within)
         send(sock, request, fds)
         data, _ = receive(sock)
+        sock.settimeout(None)
+    except TimeoutError:
+        raise _hanging(sock, request, within or 0.0) from None
     except OSError as error:
         raise LadingError(f"keeper: {error.strerror}", reason="keeper-lost") from None
     if not data:
@@ -156,6 +171,17 @@ def ask(sock: _socket.socket, request: dict[str, object], fds: list[int] | None 
     if "error" in answer:
         raise decode_error(answer["error"])
     return answer
+
+
+def _hanging(sock: _socket.socket, request: dict[str, object], within: float) -> LadingError:
+    # unix(7), SO_PEERCRED: who called listen(2). The keeper of a killed front's hand may be another by now.
+    packed = sock.getsockopt(_socket.SOL_SOCKET, _socket.SO_PEERCRED, 12)
+    pid = int.from_bytes(packed[:4], "little")
+    return LadingError(
+        f"keeper (process {pid}) did not answer {request.get('op')} within {within:.0f} s: it is stopped or hangs",
+        hint=f"let it go on by kill -CONT {pid}, or end it by kill -KILL {pid} and run lading check --repair",
+        reason="keeper-hangs",
+    )
 
 
 def encode_error(error: BaseException) -> dict[str, object]:

@@ -14,11 +14,12 @@ from pathlib import Path
 
 import pytest
 
-from lading.errors import KernelError
+from lading.errors import KernelError, LadingError
 from lading.formats.pod import Healthcheck, Pod
 from lading.kernel import Kernel
 from lading.node import ExecRequest, Node, wire
 from lading.node.adopting import find_pipes
+from lading.node.model import Changes
 from lading.node.shop import process_start
 from lading.roots import Roots
 
@@ -308,3 +309,24 @@ def test_a_pause_survives_the_keeper_and_its_next_one(node: Node, one: Make) -> 
     node.pause("held")
     node.unpause("held")
     node.remove("held", force=True)
+
+
+def test_a_command_does_not_wait_for_ever_for_a_keeper_that_is_stopped(
+    node: Node, one: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(wire, "PATIENCE", 0.2)
+    record = node.run_detached(one("sleep", "100", name="stuck"))
+    os.kill(record.keeper_pid, signal.SIGSTOP)
+    try:
+        for call in (
+            lambda: node.stop("stuck", timeout=0.1),
+            lambda: node.attach("stuck", stdin=False),
+            lambda: node.update("stuck", Changes(restart="always")),
+        ):
+            with pytest.raises(LadingError, match=f"process {record.keeper_pid}"):
+                call()
+    finally:
+        os.kill(record.keeper_pid, signal.SIGCONT)
+    monkeypatch.undo()
+    node.stop("stuck", timeout=0.1)
+    assert node.inspect("stuck").state == "exited"

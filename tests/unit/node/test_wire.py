@@ -55,3 +55,21 @@ def test_a_big_message_and_its_descriptors_arrive_whole() -> None:
         assert wire.message(data, fds) == {"pod": "x" * 300_000}
         assert len(fds) == 1 and os.path.sameopenfile(fds[0], null.fileno())
         os.close(fds[0])
+
+
+def test_a_keeper_that_does_not_answer_is_named_and_the_caller_goes_on(tmp_path: Path) -> None:
+    path = str(tmp_path / "keeper")
+    listening = closing(wire.listen(path))
+    with listening, closing(wire.connect(path)) as sock, pytest.raises(LadingError) as caught:
+        wire.ask(sock, {"op": "policy"}, within=0.05)
+    assert caught.value.reason == "keeper-hangs"
+    assert f"process {os.getpid()}) did not answer policy" in caught.value.message
+    assert f"kill -CONT {os.getpid()}" in caught.value.hint
+
+
+def test_a_keeper_that_answered_in_time_may_be_silent_afterwards() -> None:
+    ours, theirs = wire.pair()
+    with closing(ours), closing(theirs):
+        wire.send(theirs, {"tty": True})
+        assert wire.ask(ours, {"op": "attach"}, within=60.0) == {"tty": True}
+        assert ours.gettimeout() is None
