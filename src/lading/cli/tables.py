@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from lading.flags import Flag
 
-FORMAT = Flag("format", "", "str", "FORMAT", "json, or Python format fields such as '{name}'")
+FORMAT = Flag("format", "f", "str", "FORMAT", "json, or Python format fields such as '{name}'")
 LIST_FORMAT = Flag("format", "", "str", "FORMAT", "json, table, or Python format fields such as '{name}'")
 FORCE = Flag("force", "f", "bool", help="Do not ask, do not refuse")
 FILTER = Flag("filter", "f", "list", "KEY=VALUE", "Show only what matches")
