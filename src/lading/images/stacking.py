@@ -16,7 +16,7 @@ from __future__ import annotations
 import os
 import stat
 
-from lading.errors import Corrupt
+from lading.errors import Corrupt, InvalidInput
 from lading.formats import digest as digests
 from lading.images.tarentry import show
 from lading.images.union import is_opaque, is_whiteout, marked
@@ -165,7 +165,7 @@ def _mend(store: LayerStore, layer: Layer, implicit: list[bytes], below: list[La
             """The directory ``name`` in the mending layer, with its parents, each to get the attributes the union gives it."""
             for part in _prefixes(name):
                 if part not in made:
-                    os.mkdir(root + b"/" + part, 0o700)
+                    _make_directory(root, part)
                     found = _look([layer, *below], part, explicit=True) or _look([layer, *below], part)
                     made[part] = found[0] if found is not None else b""
             return root + b"/" + name if name else root
@@ -213,11 +213,8 @@ def _rearrange(store: LayerStore, layer: Layer, moves: dict[bytes, bytes], key: 
 
         def directory(name: bytes) -> bytes:
             for part in _prefixes(name):
-                try:
-                    os.mkdir(root + b"/" + part, 0o700)
+                if _make_directory(root, part):
                     implicit.add(part)
-                except FileExistsError:
-                    pass
             return root + b"/" + name if name else root
 
         pending = [b""]
@@ -234,8 +231,12 @@ def _rearrange(store: LayerStore, layer: Layer, moves: dict[bytes, bytes], key: 
                     pending.append(here + b"/" + name if here else name)
                     continue
                 place = above + b"/" + name
-                if os.path.lexists(place):
+                try:
                     os.unlink(place)
+                except FileNotFoundError:
+                    pass
+                except (IsADirectoryError, PermissionError):
+                    raise _contradiction(target + b"/" + name) from None
                 os.link(base + b"/" + name, place, follow_symlinks=False)
         for name in sorted(explicit, reverse=True):
             copy_directory_attributes(explicit[name], root + b"/" + name if name else root)
@@ -245,6 +246,26 @@ def _rearrange(store: LayerStore, layer: Layer, moves: dict[bytes, bytes], key: 
         contents.implicit = sorted(implicit | ({b""} if b"" in layer.implicit else set()))
         contents.links = [(moved(n), moved(t)) for n, t in layer.links]
         return staging.publish(key, "", contents)
+
+
+def _make_directory(root: bytes, name: bytes) -> bool:
+    """Make the directory ``name`` of a layer that is being put together; whether it was not there.
+
+    Raises :class:`InvalidInput` (reason ``hostile-archive``) where the layer has put something else: a symbolic link in a
+    layer must never be gone through here, because it would lead into the machine instead of into the image.
+    """
+    path = root + b"/" + name
+    try:
+        os.mkdir(path, 0o700)
+    except FileExistsError:
+        if not stat.S_ISDIR(os.lstat(path).st_mode):
+            raise _contradiction(name) from None
+        return False
+    return True
+
+
+def _contradiction(name: bytes) -> InvalidInput:
+    return hostile(f"{show(name)}: a layer replaces the directory that its own entries are in")
 
 
 def _prefixes(name: bytes) -> list[bytes]:
