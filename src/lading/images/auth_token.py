@@ -132,16 +132,15 @@ class Authorizer:
             return self._read(answer.status, answer.read(_MAX_ANSWER), realm)
 
     def _check_realm(self, realm: str) -> None:
-        parts = urlsplit(realm)
-        if parts.scheme == "https" and parts.hostname:
+        try:
+            parts = urlsplit(realm)
+            host = parts.hostname if parts.port != 0 and parts.username is None else ""
+        except ValueError:  # brackets without an address, a port that is none
+            host = ""
+        if host and parts.scheme == "https":
             return
         plain = self._endpoint.scheme == "http"
-        if (
-            parts.scheme == "http"
-            and parts.hostname
-            and plain
-            and (self._endpoint.insecure or is_loopback(parts.hostname))
-        ):
+        if host and parts.scheme == "http" and plain and (self._endpoint.insecure or is_loopback(host)):
             return
         raise RemoteError(
             f"registry {self._endpoint.registry} wants tokens from {realm[:200]!r}, which is not an https URL",

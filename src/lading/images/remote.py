@@ -225,9 +225,14 @@ class Remote:
 
         Raises :class:`RemoteError` for where we do not go.
         """
-        following = urljoin(url, location)
-        parts = urlsplit(following)
-        if not location or parts.scheme not in ("http", "https") or not parts.hostname:
+        try:
+            following = urljoin(url, location)
+            parts = urlsplit(following)
+            good = bool(location) and parts.scheme in ("http", "https") and bool(parts.hostname)
+            good = good and parts.username is None and parts.port != 0
+        except ValueError:  # brackets without an address, a port that is none
+            good = False
+        if not good:
             raise RemoteError(f"{what}: {self.endpoint.host} points to {location[:200]!r}", reason="redirect")
         if parts.scheme == "http" and urlsplit(url).scheme == "https":
             raise RemoteError(

@@ -463,7 +463,7 @@ def split_url(url: str) -> tuple[tuple[str, str, int], str]:
         raise InvalidInput(f"{url[:200]!r} is not a URL: {error}") from None
     if parts.scheme not in ("http", "https"):
         raise Unsupported(f"{url[:200]!r}: only http and https are spoken here")
-    if not parts.hostname or not _clean(url) or " " in url:
+    if not parts.hostname or port == 0 or not _clean(url) or " " in url:
         raise InvalidInput(f"{url[:200]!r} is not a URL we can ask")
     if parts.username is not None:
         raise InvalidInput(f"the URL of host {parts.hostname!r} holds credentials", hint="use `lading login`")

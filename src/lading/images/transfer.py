@@ -8,7 +8,7 @@ import time
 
 from lading.errors import Corrupt, LadingError, NotFound, RemoteError, TimedOut
 from lading.images.remote import ATTEMPTS, backoff
-from lading.images.remote_http import BrokenConnection, Cancel, Cancelled
+from lading.images.remote_http import BrokenConnection, Cancel, Cancelled, split_url
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -139,7 +139,7 @@ class Download:
         self._digest = digest
         self._size = size
         self._progress = progress
-        self._urls = [u for u in urls if u.startswith("https://")]
+        self._urls = [u for u in urls if u.startswith("https://") and _askable(u)]
 
     def run(self, open_sink: Callable[[], Sink | None]) -> None:
         """Fetch the blob into what ``open_sink`` gives (None: it is here). A sink is opened again after a failed attempt.
@@ -213,3 +213,11 @@ class Download:
                 remote.cancel.check()
         if 0 <= sink.offset < total:
             raise BrokenConnection(f"blob {self._digest}: the server sent {sink.offset} of {total} bytes")
+
+
+def _askable(url: str) -> bool:
+    try:
+        split_url(url)
+    except LadingError:
+        return False
+    return True

@@ -18,6 +18,7 @@ from lading.images import Images
 from lading.images.auth import Credentials
 from lading.images.pull import PullOptions
 from lading.images.remote import retry_after
+from lading.images.remote_login import tags
 
 pytestmark = pytest.mark.root
 
@@ -89,6 +90,47 @@ def test_a_token_service_cannot_send_the_credentials_on(images: Images, tmp_path
             images.pull(f"{front.host}/app:1", options=_options(tmp_path, credentials=ALICE))
         assert caught.value.reason == "token" and "307" in str(caught.value)
         assert thief.log == []
+    _nothing_came_of_it(images)
+
+
+NOWHERE = [
+    "http://127.0.0.1:99999/x",
+    "http://127.0.0.1:0/x",
+    "http://127.0.0.1:none/x",
+    "http://[::1/x",
+    "http://user:word@127.0.0.1/x",
+    "file:///etc/passwd",
+]
+
+
+@pytest.mark.parametrize("place", NOWHERE)
+@pytest.mark.parametrize("way", ["redirect", "token", "list", "foreign"])
+def test_a_place_that_is_none_is_one_short_error(
+    registry: object, images: Images, tmp_path: Path, way: str, place: str
+) -> None:
+    registry.image("app", "1")
+    options, repository = _options(tmp_path), f"{registry.host}/app"
+    if way == "redirect":
+        registry.faults.append(Fault("manifests/1", "redirect", times=99, value=place))
+    elif way == "token":
+        asks = {"WWW-Authenticate": f'Bearer realm="{place}",service="x"'}
+        registry.faults.append(Fault("manifests/1", "status", times=99, value=401, headers=asks))
+    elif way == "list":
+        link = {"Link": f'<{place}>; rel="next"'}
+        registry.faults.append(Fault("tags/list", "headers", times=99, headers=link))
+    else:
+        manifest = json.loads(registry.manifests["app", "1"][1])
+        manifest["layers"][0]["urls"] = [place.replace("http:", "https:")]
+        registry.manifest("app", manifest, "1")
+        registry.faults.append(
+            Fault(f"blobs/{manifest['layers'][0]['digest']}", "status", times=99, value=404)
+        )
+    with pytest.raises(LadingError) as caught:
+        tags(repository, options=options) if way == "list" else images.pull(
+            f"{repository}:1", options=options
+        )
+    assert caught.value.reason == {"token": "token-realm", "foreign": "not-found"}.get(way, "redirect")
+    assert "\n" not in str(caught.value) and len(str(caught.value)) < 400, caught.value
     _nothing_came_of_it(images)
 
 
