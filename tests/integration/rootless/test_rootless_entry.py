@@ -106,6 +106,13 @@ def test_a_container_runs_as_root_of_the_users_namespace(lading_as: Run, mode: s
     assert done.stdout.split() == ["0", "2" if mode == "range" else "1"]
 
 
+def test_the_holder_goes_by_its_own_name(user: tuple[str, Path], lading_as: Run) -> None:
+    """And not by the arguments of the command that happened to be the first."""
+    assert lading_as("ps", "--filter", "name=secret").returncode == 0
+    found = subprocess.run(["pgrep", "-a", "-u", user[0]], capture_output=True, text=True).stdout
+    assert "lading-holder" in found and "secret" not in found
+
+
 def test_other_owners_exist_only_with_a_range(lading_as: Run, mode: str) -> None:
     script = "touch /x && chown 5:5 /x && stat -c %u /x"
     done = lading_as("run", "--rm", "--network", "none", "busybox", "sh", "-c", script)
