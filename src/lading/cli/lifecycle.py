@@ -85,9 +85,12 @@ def rm(context: Context, parsed: Parsed) -> int:
     def act(name: str) -> object:
         try:
             _void(context.node.remove(name, force=parsed["force"], volumes=parsed["volumes"]))
-        except NotFound:
+        except NotFound as error:
             if not parsed["force"]:
                 raise
+            from lading.cli.main import complain
+
+            complain(error)  # and no failure, as with docker: what should be gone is gone
             return ""
         return None
 

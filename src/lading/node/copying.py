@@ -354,6 +354,15 @@ def export(shop: Shop, reference: str, stream: BinaryIO) -> None:
     shop.images.export(_rootfs(shop, record, made)[1], stream)
 
 
+def _command(record: PodRecord, made: ContainerRecord, image: Image) -> str:
+    """What the container ran without its entrypoint: a step's ``created_by``, as ``docker commit`` writes it."""
+    spec = record.pod.spec
+    for definition in (*spec.init_containers, *spec.containers):
+        if definition.name == made.name and definition.args:
+            return " ".join(definition.args).replace("$$", "$")
+    return " ".join(image.config.config.cmd) if image.config.config is not None else ""
+
+
 def commit(
     shop: Shop,
     reference: str,
@@ -378,6 +387,7 @@ def commit(
             names=[name] if name else [],
             lower=rootfs.lower,
             base=rootfs.base,
+            created_by=_command(record, made, image),
         )
 
     if pause and made.state == RUNNING and alive(made.pid, made.pid_start):

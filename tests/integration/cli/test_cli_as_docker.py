@@ -208,3 +208,18 @@ def test_limits_that_contradict_each_other_are_named_as_flags(lading, command: s
     value = "32m" if flag == "--memory-swap" else "1g"
     said = lading(*command.format(f"--memory 64m {flag} {value}").split()).stderr
     assert flag in said and "than --memory" in said
+
+
+def test_a_committed_layer_is_named_by_what_the_container_ran(lading) -> None:  # type: ignore[no-untyped-def]
+    lading("run", "--name", "maker", "busybox", "sh", "-c", "echo '$HOME' >/note", check=True)
+    lading("commit", "maker", "made:1", check=True)
+    steps = lading.out("history", "--no-trunc", "--format", "{created_by}", "made:1").splitlines()
+    assert steps[0] == "sh -c echo '$HOME' >/note"
+    lading("rm", "maker", check=True)
+
+
+def test_forced_removal_of_what_is_not_there_says_so_and_succeeds(lading) -> None:  # type: ignore[no-untyped-def]
+    done = lading("rm", "-f", "absent")
+    assert (done.returncode, done.stdout) == (0, "")
+    assert done.stderr.count("\n") == 1 and "no such container" in done.stderr and "absent" in done.stderr
+    assert lading("rm", "absent").returncode == 1
