@@ -42,7 +42,7 @@ _GROUPS = {
         {_KERNEL} {_RUNTIME} {_COMMAND} {_NODE}
         lading: images
         lading.cli: progress run runflags translate translate_limits translate_network translate_rights
-        lading.formats: capnames digest oci_image reference rootfs
+        lading.formats: capnames digest oci_image reference resolvconf rootfs
         lading.images: files image names storage
         lading.kernel: tree
         lading.node: births deaths etcfiles health layered ledger lifecycle logwriter loop mountpoints memory names

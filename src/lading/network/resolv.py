@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from lading.formats.resolvconf import parse
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -11,24 +13,6 @@ if TYPE_CHECKING:
 
 _HOST = "/etc/resolv.conf"
 _BEHIND_STUB = "/run/systemd/resolve/resolv.conf"
-
-
-def parse(text: str) -> tuple[list[str], list[str], list[str]]:
-    """Name servers, search domains and options of a resolv.conf(5)."""
-    servers: list[str] = []
-    searches: list[str] = []
-    options: list[str] = []
-    for line in text.splitlines():
-        words = line.split("#", 1)[0].split(";", 1)[0].split()
-        if len(words) < 2:
-            continue
-        if words[0] == "nameserver":
-            servers.append(words[1])
-        elif words[0] in ("search", "domain"):
-            searches = words[1:]
-        elif words[0] == "options":
-            options += words[1:]
-    return servers, searches, options
 
 
 def loopback(server: str) -> bool:

@@ -6,6 +6,7 @@ Sources: hosts(5), resolv.conf(5); kubernetes.io "DNS for Services and Pods" and
 from __future__ import annotations
 
 from lading.errors import InvalidInput
+from lading.formats import resolvconf
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -74,9 +75,7 @@ def resolv_conf(
     elif nameservers:
         servers, domains, words = list(nameservers), list(searches), list(options)
     else:
-        from lading.network import resolv
-
-        servers, domains, words = resolv.parse(host_text)
+        servers, domains, words = resolvconf.parse(host_text)
     if config is not None:
         # Docker's flags replace, Kubernetes' dnsConfig adds.
         replace = pod.spec.extras.container
