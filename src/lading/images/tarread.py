@@ -18,7 +18,11 @@ if TYPE_CHECKING:
 
 BLOCK_SIZE = 512
 MAX_HEADER = 1 << 20  # bytes of one pax header or long name; GNU tar and Go stop here too
+MAX_HEADERS = (
+    4 << 20
+)  # bytes of all extended headers of one entry: each of them is kept until the entry comes
 MAX_SPARSE = 1 << 20  # parts of one sparse file
+MAX_ID = (1 << 32) - 2  # the largest user or group of Linux; one more means "leave it as it is" to chown(2)
 _ZERO = bytes(BLOCK_SIZE)
 _HEADER_ONLY = frozenset(b"123456")
 _MAX_NUMBER = (1 << 63) - 1
@@ -146,6 +150,7 @@ class TarReader:
         parts: list[tuple[int, int]] = []
         long_name = long_link = None
         extended = False
+        room = MAX_HEADERS
         while True:
             header = stream.take(BLOCK_SIZE)
             if len(header) < BLOCK_SIZE:
@@ -173,6 +178,12 @@ class TarReader:
             if kind in b"xgLKX":
                 extended = kind != 0x67
                 body = self._body(header)
+                room -= BLOCK_SIZE + len(body)
+                if room < 0:
+                    raise Exhausted(
+                        f"extended headers of more than {MAX_HEADERS} bytes before one entry",
+                        reason="header-too-large",
+                    )
                 if kind == 0x4C:
                     long_name = body.partition(b"\0")[0]
                 elif kind == 0x4B:
@@ -188,10 +199,13 @@ class TarReader:
             self._apply(entry, pax)
         if kind == 0x53:
             self._old_sparse(entry, header)
-        elif pax and (
-            parts or b"GNU.sparse.map" in pax or b"GNU.sparse.major" in pax or b"GNU.sparse.size" in pax
-        ):
+        elif pax and (parts or any(key.startswith(b"GNU.sparse.") for key in pax)):
             self._pax_sparse(entry, pax, parts)
+        if entry.uid > MAX_ID or entry.gid > MAX_ID:
+            raise Corrupt(
+                f"{show(entry.name)}: {entry.uid}:{entry.gid} are no user and group of Linux",
+                reason="bad-tar",
+            )
         if entry.name[-1:] == b"/" and entry.kind == REGULAR:
             # Archives older than POSIX mark directories so; for a file with data it would be a lie.
             if entry.size or entry.sparse is not None:
@@ -296,8 +310,13 @@ class TarReader:
             raise Corrupt(f"{show(entry.name)}: a name contains a NUL", reason="bad-tar")
         version = (pax.get(b"GNU.sparse.major", b"0"), pax.get(b"GNU.sparse.minor", b"0"))
         size = pax.get(b"GNU.sparse.realsize") or pax.get(b"GNU.sparse.size")
-        if size is None:
-            raise Corrupt(f"{show(entry.name)}: a sparse file without its size", reason="bad-sparse")
+        if size is None or not (
+            parts or {b"GNU.sparse.major", b"GNU.sparse.map", b"GNU.sparse.size"} & pax.keys()
+        ):
+            # A name or a size alone: GNU tar takes them, Go and libarchive do not.
+            raise Corrupt(
+                f"{show(entry.name)}: a sparse file without its size or its map", reason="bad-sparse"
+            )
         real = _decimal(size, "GNU.sparse.realsize")
         if version == (b"1", b"0"):
             parts = self._stored_map(entry)

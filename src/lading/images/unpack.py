@@ -44,6 +44,7 @@ _OPAQUE = b".wh..wh..opq"
 _AUFS = b".wh..wh."
 _NO_WHITEOUTS = (errno.EPERM, errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS)
 _CHECK_SPACE_EVERY = 32 << 20
+_MOST_LOOKED_AT = 100_000_000  # names, in all; some ten seconds
 
 
 class Extractor:
@@ -66,6 +67,7 @@ class Extractor:
         self._links: dict[bytes, bytes] = {}
         self._aliases: dict[bytes, bytes] = {}
         self._entries = 0
+        self._looked = 0
         self._size = 0
         self._next_space_check = _CHECK_SPACE_EVERY
 
@@ -274,6 +276,10 @@ class Extractor:
         """Remove what stands at ``name``, and forget what was known about it and below it."""
         below = name + b"/"
         if name in self._dirs:
+            # Each replaced directory costs a look at all names: an archive that does nothing else must end.
+            self._looked += len(self._dirs) + len(self._links) + len(self._opaque) + len(self._whiteouts)
+            if self._looked > _MOST_LOOKED_AT:
+                raise Exhausted("the archive replaces too many directories", reason="too-many")
             for known in (self._dirs, self._links):
                 for path in [p for p in known if p == name or p.startswith(below)]:
                     del known[path]

@@ -8,8 +8,11 @@ from __future__ import annotations
 import errno
 import os
 
+from lading.errors import Unsupported
 from lading.images.tarentry import DIRECTORY, REGULAR, SYMLINK, Entry, show
 from lading.images.unpacked import OWNER_XATTR, hostile, initial_user_namespace
+
+_ROOM = 2048  # bytes of an attribute that every file system with attributes has room for, while its disk is not full
 
 
 class Attributes:
@@ -78,6 +81,17 @@ class Attributes:
                 else:
                     os.setxattr(target, key, value, follow_symlinks=False)
             except OSError as error:
+                if error.errno in (errno.EINVAL, errno.ERANGE):
+                    raise hostile(
+                        f"{show(entry.name)}: the extended attribute {show(key)} is not one that Linux takes"
+                    ) from None
+                if error.errno == errno.E2BIG or (error.errno == errno.ENOSPC and len(value) > _ROOM):
+                    # ext4 says "no space" for what does not fit into one block, however much is free.
+                    raise Unsupported(
+                        f"{show(entry.name)}: the file system has no room for {len(value)} bytes of {show(key)}",
+                        hint="keep the store on XFS or btrfs",
+                        reason="xattr-size",
+                    ) from None
                 if error.errno != errno.ENOTSUP and not (
                     error.errno == errno.EPERM and self._may_refuse(entry, key)
                 ):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 import tarfile
@@ -166,6 +167,65 @@ def test_a_huge_extended_header_is_refused_before_it_is_read(cage, raw_header):
     assert caught.value.reason == "header-too-large"
 
 
+def test_extended_headers_without_end_are_refused_before_they_fill_the_memory(cage, raw_header, pax_header):
+    data = b"".join(pax_header(**{f"SCHILY__xattr__user__{n}": bytes(60_000)}) for n in range(100))
+    with pytest.raises(Exhausted) as caught:
+        cage.unpack(data + raw_header(b"a") + bytes(1024))
+    assert caught.value.reason == "header-too-large"
+
+
+@pytest.mark.parametrize("kind", [b"0", b"2", b"3", b"5"])
+def test_an_owner_that_is_none_is_refused_whatever_has_it(kind, cage, raw_header):
+    header = raw_header(b"a", kind, at108=b"\x80" + b"\xff" * 7, at157=b"target")
+    with pytest.raises(Corrupt, match="no user and group"):
+        cage.unpack(header + bytes(1024))
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "kind"),
+    [
+        ("security.capability", b"no capability", InvalidInput),
+        ("", b"x", InvalidInput),
+    ],
+)
+def test_an_extended_attribute_that_is_none_is_named(key, value, kind, cage, raw_header, pax_header):
+    data = pax_header(**{f"SCHILY__xattr__{key}": value}) + raw_header(b"a") + bytes(1024)
+    with pytest.raises(kind, match="extended attribute") as caught:
+        cage.unpack(data)
+    assert caught.value.reason == "hostile-archive"
+
+
+def test_an_attribute_too_large_for_the_file_system_is_not_called_a_full_disk(
+    cage, raw_header, pax_header, monkeypatch
+):
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "setxattr", full)
+    for size, kind in ((60_000, Unsupported), (10, Exhausted)):
+        data = pax_header(SCHILY__xattr__user__a=b"x" * size) + raw_header(b"a") + bytes(1024)
+        with pytest.raises(kind):
+            cage.unpack(data)
+        (cage.root / "a").unlink()
+
+
+def test_an_archive_that_only_replaces_directories_ends(cage, new_tar, monkeypatch):
+    monkeypatch.setattr("lading.images.unpack._MOST_LOOKED_AT", 1000)
+    data = new_tar()
+    for number in range(100):
+        data.dir(f"d{number}")
+    data.dir("a").file("a").dir("a").file("a")
+    cage.unpack(data.bytes())
+    again = new_tar()
+    for number in range(100):
+        again.dir(f"d{number}")
+    for _ in range(20):
+        again.dir("b").file("b")
+    with pytest.raises(Exhausted) as caught:
+        cage.unpack(again.bytes())
+    assert caught.value.reason == "too-many"
+
+
 @pytest.mark.parametrize(
     "size", [b"\xff" * 12, b"\x80" + b"\xff" * 11, b"0000000-001\0", b"0x10\0", b"1_0\0", b"99\0"]
 )
@@ -183,6 +243,11 @@ def test_numbers_that_are_none_are_refused(size, cage, raw_header):
         {"size": b"99999999999999999999"},
         {"mtime": b"yesterday"},
         {"uid": b"+5"},
+        {"uid": b"4294967295"},
+        {"gid": b"4294967296"},
+        {"gid": b"9223372036854775807"},
+        {"GNU.sparse.name": b"another"},
+        {"GNU.sparse.realsize": b"100"},
         {"path": b"file/", "size": b"5"},
     ],
 )
