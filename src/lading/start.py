@@ -45,7 +45,10 @@ _BY_COMMAND = {
 
 _ON_DEMAND = {
     "lading.network": "network",
-    "lading.formats.oci_limits": "more",
+    "lading.formats.oci_limits": "limits",
+    "lading.runtime.limits": "limits",
+    "lading.network.publishing": "ports",
+    "lading.network.ports": "ports",
     "lading.kernel.bpf": "more",
     "lading.kernel.cgroups.v2": "more",
     "lading.node.podvolumes": "more",

@@ -23,7 +23,7 @@ _RUNTIME = """
     lading.formats: oci_runtime
     lading.kernel: cgroups devicerules overlay paths seccomp_flags
     lading.kernel.cgroups: base files layout v1
-    lading.runtime: birth cgroupfs channel command console container create devices filters gate init job join limits
+    lading.runtime: birth cgroupfs channel command container create deviceaccess devices filters gate init job join
     lading.runtime: config masks mounts options procmounts request resources rootfs security store
 """
 _COMMAND = """
@@ -41,11 +41,11 @@ _GROUPS = {
     "run": f"""
         {_KERNEL} {_RUNTIME} {_COMMAND} {_NODE}
         lading: images
-        lading.cli: progress run runflags translate translate_limits translate_network translate_rights
+        lading.cli: deferred run runflags translate translate_limits translate_network translate_rights
         lading.formats: capnames digest oci_image reference resolvconf rootfs
         lading.images: files image names storage
         lading.kernel: tree
-        lading.node: births deaths etcfiles health layered ledger lifecycle logwriter loop mountpoints memory names
+        lading.node: births deaths etcfiles layered ledger lifecycle logwriter loop mountpoints memory names
         lading.node: podnetwork prepare refused remove restart runner running sandbox seccomp_profile
         lading.node: outlet sequence streams
     """,
@@ -53,11 +53,18 @@ _GROUPS = {
     "network": """
         lading: network
         lading.kernel: netlink netlink_netns netlink_route nftables nftelements
-        lading.network: addresses attaching bridge firewall flows ipam model networks ports publishing resolv routing store
+        lading.network: addresses attaching bridge firewall ipam model networks resolv routing store
     """,
-    # what depends on the machine and on what is asked for: cgroup v2, volumes, limits
-    "more": """
+    # what only some ask for: limits, published ports
+    "limits": """
         lading.formats: oci_limits
+        lading.runtime: limits
+    """,
+    "ports": """
+        lading.network: flows ports publishing
+    """,
+    # what depends on the machine and on what is asked for: cgroup v2, volumes
+    "more": """
         lading.kernel: bpf
         lading.kernel.cgroups: v2
         lading.node: podvolumes
@@ -66,7 +73,7 @@ _GROUPS = {
         {_KERNEL} {_RUNTIME} {_COMMAND} {_NODE}
         lading.cli: exec tables terminal
         lading.node: executing session
-        lading.runtime: execute
+        lading.runtime: console execute
     """,
     # lading ps, logs
     "look": f"""

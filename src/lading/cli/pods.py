@@ -76,7 +76,7 @@ def _replace(context: Context, name: str) -> None:
 def _progress(parsed: Parsed) -> object:
     if parsed["quiet"]:
         return None
-    from lading.cli.progress import Deferred
+    from lading.cli.deferred import Deferred
 
     return Deferred(sys.stderr)
 

@@ -12,30 +12,6 @@ _INTERVAL = 0.1  # seconds between two drawings
 _BAR = 24
 
 
-class Deferred:
-    """Progress of a pull that may never happen: nothing is made before its first word.
-
-    Stands for ``images.transfer.Progress`` on the start-up path, which must not import it.
-    """
-
-    def __init__(self, out: TextIO) -> None:
-        self._out = out
-        self._display: Display | None = None
-
-    def layer(self, digest: str, state: str, done: int, total: int) -> None:
-        """See :class:`lading.images.transfer.Progress`."""
-        self._made().layer(digest, state, done, total)
-
-    def say(self, text: str) -> None:
-        """See :class:`lading.images.transfer.Progress`."""
-        self._made().say(text)
-
-    def _made(self) -> Display:
-        if self._display is None:
-            self._display = Display(self._out)
-        return self._display
-
-
 class _Row:
     __slots__ = ("done", "shown", "state", "total")
 
@@ -159,5 +135,7 @@ def display(quiet: bool) -> Progress | None:
     if quiet:
         return None
     import sys
+
+    from lading.cli.deferred import Deferred
 
     return Deferred(sys.stderr)  # type: ignore[return-value]

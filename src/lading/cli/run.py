@@ -153,6 +153,6 @@ def _progress(parsed: Parsed) -> object:
     """What a pull on the way tells the user: nothing when the image is here, made when the first word comes."""
     if parsed["quiet"]:
         return None
-    from lading.cli.progress import Deferred
+    from lading.cli.deferred import Deferred
 
     return Deferred(sys.stderr)

@@ -14,7 +14,7 @@ from lading.kernel import netlink_netns as netns
 from lading.kernel.netlink import Netlink
 from lading.network import addresses as ad
 from lading.network import bridge as br
-from lading.network import ipam, ports, publishing, resolv
+from lading.network import ipam, resolv
 from lading.network.model import (
     DEFAULT_NETWORK,
     Attachment,
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from lading.network.networks import Networks
+    from lading.network.ports import Reservation
     from lading.network.store import Store
 
 _STEM = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789")
@@ -55,21 +56,27 @@ def reserve(networks: Networks, request: AttachRequest) -> Reserved:
     """See :meth:`lading.network.Networks.reserve`."""
     if request.mode:
         raise Unsupported(f"network mode {request.mode!r}", hint="open the namespace and pass its descriptor")
-    publishing.refuse_for_user(networks, request.ports)
+    reservation: Reservation | None = None
+    if request.ports:
+        from lading.network import ports, publishing
+
+        publishing.refuse_for_user(networks, request.ports)
+        reservation = ports.Reservation()
     wants = request.networks or [NetworkRequest(name=DEFAULT_NETWORK)]
     joined = [networks.get(DEFAULT_NETWORK if w.name in ("default", "bridge") else w.name) for w in wants]
     if len({n.id for n in joined}) != len(joined):
         raise InvalidInput(f"{request.id[:12]}: a network is named twice")
     indexes = [networks.ensure(n) for n in joined]
-    reservation = ports.Reservation()
     try:
         attachment = _record(networks.store, request, wants, joined, reservation)
     except BaseException:
-        reservation.release()
+        if reservation is not None:
+            reservation.release()
         raise
-    if networks.roots.uid:
-        reservation.release()  # a port that is proven free; pasta or slirp4netns is who binds it
-    attachment.reserved = reservation.detach()
+    if reservation is not None:
+        if networks.roots.uid:
+            reservation.release()  # a port that is proven free; pasta or slirp4netns is who binds it
+        attachment.reserved = reservation.detach()
     can_wait = not networks.roots.uid and all(network.driver in BY_US for network in joined)
     return Reserved(attachment, request, joined, indexes, can_wait)
 
@@ -137,7 +144,7 @@ def _record(
     request: AttachRequest,
     wants: Sequence[NetworkRequest],
     joined: Sequence[Network],
-    reservation: ports.Reservation,
+    reservation: Reservation | None,
 ) -> Attachment:
     attachment = Attachment(id=request.id, name=request.name)
     nonce = os.urandom(3).hex()
@@ -147,7 +154,9 @@ def _record(
         for position, (want, network) in enumerate(zip(wants, joined, strict=True)):
             interface = take(store, request, want, network, f"eth{position}", nonce)
             attachment.interfaces.append(interface)
-        if request.ports and joined[0].driver != "cni":
+        if reservation is not None and joined[0].driver != "cni":
+            from lading.network import publishing
+
             publishing.record(store, request, joined, attachment, reservation)
         resolv.fill(attachment, joined, request.upstreams)
         name_hosts(attachment, request)
@@ -249,6 +258,8 @@ def _furnish(
     if networks.roots.uid:
         _connect_user(networks, attachment, joined)
     elif attachment.ports:
+        from lading.network import publishing
+
         publishing.publish(networks, attachment.ports)
     for position, network in enumerate(joined):
         if network.driver == "cni":
@@ -295,6 +306,8 @@ def _connect_user(networks: Networks, attachment: Attachment, joined: Sequence[N
                 changing=False,
             )
     if attachment.ports and not direct and ours:
+        from lading.network import publishing
+
         everywhere = publishing.anywhere(attachment.ports)
         networks.in_place(lambda: publishing.publish(networks, everywhere))
         rootless.forward(networks.roots, "host", [(p, p.host_port) for p in attachment.ports])
@@ -312,11 +325,13 @@ def detach(networks: Networks, owner: str, namespace: int) -> None:
     """See :meth:`lading.network.Networks.detach`."""
     store = networks.store
     rows = [str(row[0]) for row in store.run("select name from interfaces where owner=?", owner)]
-    published = publishing.recorded(store, owner)
+    published = store.ports(owner)
     if networks.roots.uid:
         _disconnect_user(networks, owner, published, rows)
     else:
         if published:
+            from lading.network import publishing
+
             publishing.unpublish(networks, published)
         br.unplug(networks.host, [name for name in rows if "/" not in name])
     if any("/" in name for name in rows):
@@ -352,7 +367,7 @@ def leave_user_host(networks: Networks) -> None:
 def _disconnect_user(
     networks: Networks, owner: str, published: Sequence[PublishedPort], interfaces: Sequence[str]
 ) -> None:
-    from lading.network import rootless
+    from lading.network import publishing, rootless
 
     rootless.stop_uplink(networks.roots, uplink_name(owner))
     rootless.withdraw(networks.roots, "host", published)

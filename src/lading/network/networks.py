@@ -379,9 +379,7 @@ class Networks:
         return index
 
     def _rebuild_firewall(self, networks: Sequence[Network]) -> None:
-        from lading.network.publishing import recorded
-
-        self.nft.run(firewall.table(self.tag, networks, recorded(self.store)))
+        self.nft.run(firewall.table(self.tag, networks, self.store.ports()))
         self.store.set_meta("schema", firewall.SCHEMA)
 
     def _untold(self, sentence: str) -> None:

@@ -17,24 +17,6 @@ if TYPE_CHECKING:
 _ENOENT, _EEXIST = 2, 17
 
 
-def recorded(store: Store, owner: str = "") -> list[PublishedPort]:
-    """The recorded ports of one owner, or of all."""
-    rows = store.run(
-        "select protocol, host_ip, host_port, container_ip, container_port from ports where ?1='' or owner=?1",
-        owner,
-    )
-    return [
-        PublishedPort(
-            protocol=str(row[0]),
-            host_ip=str(row[1]),
-            host_port=int(str(row[2])),
-            container_ip=str(row[3]),
-            container_port=int(str(row[4])),
-        )
-        for row in rows
-    ]
-
-
 def carriers(attachment: Attachment, joined: Sequence[Network]) -> dict[int, str]:
     """Family (4, 6) → the pod's address that published ports lead to: on the network of its default route, if it can."""
     drivers = {n.name: n for n in joined}

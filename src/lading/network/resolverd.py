@@ -13,7 +13,7 @@ import time
 from lading.errors import Conflict, Exhausted
 from lading.network import addresses as ad
 from lading.network import dnsmessage as dns
-from lading.network import publishing, resolv
+from lading.network import resolv
 from lading.network.names import directory
 from lading.network.relay import Relay
 from lading.network.resolver import Names, Resolver
@@ -102,7 +102,7 @@ def wanted_addresses(store: Store) -> list[str]:
 
 def relayed_ports(store: Store) -> list[PublishedPort]:
     """The published ports that this process carries."""
-    return [port for port in publishing.recorded(store) if port.relayed]
+    return [port for port in store.ports() if port.relayed]
 
 
 class Service:

@@ -11,7 +11,7 @@ import os
 
 from lading.errors import Conflict, Corrupt, Denied, Exhausted, LadingError
 from lading.formats import jsontext
-from lading.network.model import Attachment, Network
+from lading.network.model import Attachment, Network, PublishedPort
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -196,6 +196,23 @@ class Store:
         """All attachments."""
         for (record,) in self.run("select record from attachments order by id"):
             yield _attachment(str(record))
+
+    def ports(self, owner: str = "") -> list[PublishedPort]:
+        """The published ports of one owner, or of all."""
+        rows = self.run(
+            "select protocol, host_ip, host_port, container_ip, container_port from ports where ?1='' or owner=?1",
+            owner,
+        )
+        return [
+            PublishedPort(
+                protocol=str(row[0]),
+                host_ip=str(row[1]),
+                host_port=int(str(row[2])),
+                container_ip=str(row[3]),
+                container_port=int(str(row[4])),
+            )
+            for row in rows
+        ]
 
     def forget(self, owner: str) -> None:
         """Drop an attachment, its leases, ports, names and interfaces."""

@@ -7,7 +7,6 @@ Docker's restart policy. Source: kubernetes.io "Pod Lifecycle", "Init Containers
 
 from __future__ import annotations
 
-from lading.node.health import Probes
 from lading.node.model import INIT, MAIN, SIDECAR
 from lading.node.restart import Policy, Restarts
 
@@ -16,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence as Seq
 
     from lading.formats.pod import Container
-    from lading.node.health import ProbeState
+    from lading.node.health import Probes, ProbeState
 
 WAITING, STARTING, HOOK, RUNNING, ENDING, ENDED = "waiting", "starting", "hook", "running", "ending", "ended"
 #: What a preStop hook, or whoever waited for its turn to end, gets beyond the grace period, once.
@@ -147,6 +146,8 @@ class Sequence:
         unit.state = RUNNING
         container = unit.container
         if container.startup_probe or container.liveness_probe or container.readiness_probe:
+            from lading.node.health import Probes
+
             unit.probes = Probes(container, now)
 
     def hook_done(self, unit: Unit, verb: str, success: bool, now: float) -> None:

@@ -44,7 +44,9 @@ def preload(process: Process | None, hooks: bool) -> None:
         import _socket
         import struct
 
-        assert _socket and struct
+        from lading.runtime import console
+
+        assert _socket and struct and console
 
 
 def forbid_imports() -> None:

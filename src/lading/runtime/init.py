@@ -16,7 +16,7 @@ from lading.kernel.mounts import MOUNT_ATTR_RDONLY, MS_SLAVE
 from lading.kernel.namespaces import CLONE_NEWCGROUP
 from lading.kernel.paths import make_directory_inside
 from lading.kernel.process import PR_SET_DUMPABLE
-from lading.runtime import cgroupfs, channel, command, console, devices, join, masks, mounts, rootfs, security
+from lading.runtime import cgroupfs, channel, command, devices, join, masks, mounts, rootfs, security
 from lading.runtime.options import PROPAGATION
 
 TYPE_CHECKING = False
@@ -234,6 +234,8 @@ class Init:
         """A pty of the container's own devpts; its master goes to whoever asked."""
         if self.process is None or not self.process.terminal:
             return
+        from lading.runtime import console
+
         master, self.slave = console.open_pty(
             self.kernel, self.root_fd, self.process.console_size, plain_lines=self.job.plain_lines
         )
@@ -317,7 +319,9 @@ class Init:
     def take_terminal(self) -> None:
         """The pty becomes the controlling terminal."""
         if self.slave >= 0:
-            console.take_terminal(self.kernel, self.slave)
+            from lading.runtime.console import take_terminal
+
+            take_terminal(self.kernel, self.slave)
 
     # -- the process
 

@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 
     from lading.formats.oci_runtime import CPU, BlockIO, Memory, Resources, ThrottleDevice
     from lading.kernel.cgroups import Setting
-    from lading.kernel.devicerules import DeviceRule
 
     Has = Callable[[str, str], bool]
 
@@ -367,44 +366,3 @@ def _rdma(resources: Resources, out: list[Setting]) -> None:
         if rdma.hca_objects is not None:
             words.append(f"hca_object={rdma.hca_objects}")
         out.append(("rdma", "rdma.max", " ".join(words)))
-
-
-# -- devices -------------------------------------------------------------------------------------------
-
-#: What every container may use besides its own rules: make any node (harmless by itself), and the default
-#: nodes.
-_ALWAYS = (
-    ("c", None, None, "m"),
-    ("b", None, None, "m"),
-    ("c", 1, 3, "rwm"),  # null
-    ("c", 1, 5, "rwm"),  # zero
-    ("c", 1, 7, "rwm"),  # full
-    ("c", 1, 8, "rwm"),  # random
-    ("c", 1, 9, "rwm"),  # urandom
-    ("c", 5, 0, "rwm"),  # tty
-    ("c", 5, 2, "rwm"),  # ptmx
-    ("c", 136, None, "rwm"),  # pts
-)
-
-
-def device_rules(resources: Resources | None) -> list[DeviceRule]:
-    """``linux.resources.devices`` and behind them what every container needs. Raises
-    :class:`InvalidInput`."""
-    from lading.kernel.devicerules import DeviceRule
-
-    rules: list[DeviceRule] = []
-    for index, given in enumerate(resources.devices if resources else ()):
-        try:
-            rules.append(
-                DeviceRule(
-                    given.allow,
-                    given.type or "a",
-                    None if given.major == -1 else given.major,
-                    None if given.minor == -1 else given.minor,
-                    given.access or "rwm",
-                )
-            )
-        except InvalidInput as error:
-            raise InvalidInput(f"{_AT}.devices[{index}]: {error.message}") from None
-    rules += [DeviceRule(True, kind, major, minor, access) for kind, major, minor, access in _ALWAYS]
-    return rules

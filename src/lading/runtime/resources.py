@@ -16,18 +16,20 @@ from __future__ import annotations
 import os
 
 from lading.errors import Conflict, Denied, InvalidInput, LadingError, NotFound, Unsupported
+from lading.formats.oci_runtime import Resources
 from lading.kernel import userns
 from lading.kernel.cgroups import Layout, Manager, detect, manager
-from lading.runtime import limits
+from lading.runtime import deviceaccess
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import Any
 
-    from lading.formats.oci_runtime import Resources, Spec
+    from lading.formats.oci_runtime import Spec
     from lading.kernel.cgroups.oom import OomWatch
     from lading.kernel.cgroups.stats import Stats
+    from lading.runtime.limits import Has
 
 
 class CgroupHandle:
@@ -84,6 +86,8 @@ class CgroupHandle:
         resources = spec.linux.resources if spec.linux is not None else None
         if self._pending is not None:
             if resources is not None:  # contradictions are found before anything is made
+                from lading.runtime import limits
+
                 limits.settings(resources, group.version, lambda controller, file: True)
             if group.exists() and group.pids():
                 raise Conflict(f"systemd scope {self.unit} runs already", reason="cgroup-in-use")
@@ -94,6 +98,8 @@ class CgroupHandle:
             _discard(group)
             if not self.rootless:
                 raise
+            from lading.runtime import limits
+
             if limits.asks_for_limits(resources):
                 raise _no_limits(error) from None
             self.manager, self.path = None, ""
@@ -248,9 +254,9 @@ class CgroupHandle:
             present = group.stats().memory.limit
             if present > 0:
                 resources = resources.replace(memory=memory.replace(limit=present))
-        group.apply(limits.settings(resources, group.version, group_has(group)))
+        _apply(group, resources)
         if resources.devices:
-            group.allow_devices(limits.device_rules(resources))
+            group.allow_devices(deviceaccess.device_rules(resources))
 
     def stats(self) -> Stats:
         """What the container uses. Raises :class:`Unsupported` when there is no group."""
@@ -291,7 +297,7 @@ def enter(entrances: list[int]) -> None:
         os.write(fd, b"0")
 
 
-def group_has(group: Manager) -> limits.Has:
+def group_has(group: Manager) -> Has:
     """Whether a file exists in ``group``, for :func:`lading.runtime.limits.settings`."""
 
     def has(controller: str, file: str) -> bool:
@@ -362,6 +368,8 @@ def plan(
     rootless = is_rootless() if rootless is None else rootless
     layout = layout or detect()
     if controllers is not None:
+        from lading.runtime import limits
+
         needed = limits.controllers_for(resources) | {"devices", *controllers}
         controllers = tuple(sorted(needed))
     if cgroup_manager == "systemd":
@@ -374,6 +382,8 @@ def plan(
         handle._pending = (resources, spec.annotations, slice_)
         return handle
     if cgroup_manager == "disabled":
+        from lading.runtime import limits
+
         if limits.asks_for_limits(resources):
             raise InvalidInput(
                 "linux.resources: limits need a control group, and control groups are disabled"
@@ -393,14 +403,22 @@ def _no_limits(error: Denied) -> Denied:
 
 def _limit(group: Manager, resources: Resources | None, *, rootless: bool) -> None:
     try:
-        group.allow_devices(limits.device_rules(resources))
+        group.allow_devices(deviceaccess.device_rules(resources))
     except (Denied, Unsupported) as error:
         # In a user namespace no device can be made anyway, and those bound in were chosen by whoever may use
         # them.
         if not rootless or error.reason == "device-rule":
             raise
     if resources is not None:
-        group.apply(limits.settings(resources, group.version, group_has(group)))
+        _apply(group, resources)
+
+
+def _apply(group: Manager, resources: Resources) -> None:
+    if resources == Resources(devices=resources.devices):
+        return  # most containers: what knows all limits is not loaded
+    from lading.runtime import limits
+
+    group.apply(limits.settings(resources, group.version, group_has(group)))
 
 
 def _discard(group: Manager) -> None:

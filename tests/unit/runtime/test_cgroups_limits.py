@@ -6,7 +6,7 @@ import pytest
 
 from lading.errors import InvalidInput, LadingError, Unsupported
 from lading.formats.oci_runtime import Resources
-from lading.runtime import limits
+from lading.runtime import deviceaccess, limits
 
 
 def settings(version: int, files: tuple[str, ...] = (), **resources: object) -> dict[str, str]:
@@ -127,7 +127,7 @@ def test_what_cannot_be_is_refused_with_its_field(
 def test_every_container_may_use_the_default_devices_and_nothing_else() -> None:
     from lading.kernel.devicerules import effective
 
-    everything, exceptions = effective(limits.device_rules(None))
+    everything, exceptions = effective(deviceaccess.device_rules(None))
     lines = {e.line() for e in exceptions}
     assert not everything
     assert {"c 1:3 rwm", "c *:* m", "c 136:* rwm"} <= lines

@@ -17,8 +17,7 @@ BEFORE = {
     ("lading.kernel.cgroups", "manager"): "the creator's",
     ("lading.runtime.create", "_born"): "the creator's",
     ("lading.runtime.filters", "_compiled"): "the creator's",
-    ("lading.runtime.limits", "cpu_weight"): "the creator's",
-    ("lading.runtime.limits", "device_rules"): "the creator's",
+    ("lading.runtime.deviceaccess", "device_rules"): "the creator's",
     ("lading.runtime.mounts", "_copy_up"): "in the container's namespaces, before its root is changed",
 }
 
