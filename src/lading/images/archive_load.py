@@ -165,7 +165,7 @@ class _Archive(_Files):
 
 
 class _Directory(_Files):
-    """An OCI layout on disk. Its files are read without following links out of it."""
+    """A layout on disk. Links inside it are followed, as some tools make layouts of links; none leads out of it."""
 
     def __init__(self, images: Images, path: str, lease: Lease) -> None:
         self._images = images
@@ -173,9 +173,17 @@ class _Directory(_Files):
         self._lease = lease
         self.what = path
 
+    def _place(self, name: str) -> str:
+        """Where ``name`` is, its links resolved. Raises :class:`InvalidInput` where that is outside of the directory."""
+        place = os.path.realpath(f"{self._path}/{name}")
+        if not place.startswith(os.path.realpath(self._path).rstrip("/") + "/"):
+            raise InvalidInput(f"{self._path}: {name[:200]!r} leads outside of it", reason="hostile-archive")
+        return place
+
     def _open(self, name: str) -> int:
+        place = self._place(name)
         try:
-            fd = os.open(f"{self._path}/{name}", os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+            fd = os.open(place, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOFOLLOW)
         except OSError as error:
             raise NotFound(
                 f"{self._path}: cannot read {name}: {error.strerror}", reason="incomplete-archive"
@@ -186,7 +194,7 @@ class _Directory(_Files):
         return fd
 
     def has(self, name: str) -> bool:
-        return os.path.isfile(f"{self._path}/{name}")
+        return os.path.isfile(self._place(name))
 
     def text(self, name: str, limit: int) -> bytes:
         fd = self._open(name)
@@ -231,6 +239,7 @@ def _load_oci(images: Images, files: _Files, platform: str, lease: Lease) -> lis
         raise InvalidInput(f"{files.what}: the OCI layout version {version!r} is not 1.x")
     index = decode_index(files.text("index.json", MAX_MANIFEST), "index.json")
     wanted = platforms.parse(platform) if platform else None
+    seen: set[tuple[str, str, int]] = set()
     found = []
     for entry in index.manifests:
         if entry.media_type not in INDEXES and entry.media_type not in MANIFESTS:
@@ -244,7 +253,7 @@ def _load_oci(images: Images, files: _Files, platform: str, lease: Lease) -> lis
         ):
             continue
         target = Descriptor(media_type=entry.media_type, digest=entry.digest, size=entry.size)
-        _fetch(images, files, target)
+        _fetch(images, files, target, seen)
         found.append(images.register(target, _oci_names(entry), lease=lease, platform=platform))
     if not found:
         raise NotFound(
@@ -266,10 +275,19 @@ def _oci_names(entry: Descriptor) -> list[str]:
     return []
 
 
-def _fetch(images: Images, files: _Files, target: Descriptor, depth: int = 0) -> None:
-    """Bring ``target`` and what it refers to into the store; parts of an index that are not there stay away."""
+def _fetch(
+    images: Images, files: _Files, target: Descriptor, seen: set[tuple[str, str, int]], depth: int = 0
+) -> None:
+    """Bring ``target`` and what it refers to into the store; parts of an index that are not there stay away.
+
+    ``seen``: what was brought. A few small indexes that name each other many times are a tree of any size.
+    """
     from lading.images.oci import format_of
 
+    key = target.digest, target.media_type, target.size
+    if key in seen:
+        return
+    seen.add(key)
     path = "blobs/" + digests.check(target.digest).replace(":", "/", 1)
     _, size = files.blob(path, target.digest)
     if size != target.size:
@@ -285,7 +303,7 @@ def _fetch(images: Images, files: _Files, target: Descriptor, depth: int = 0) ->
         ).manifests:
             inner = "blobs/" + entry.digest.replace(":", "/", 1)
             if (entry.media_type in INDEXES or entry.media_type in MANIFESTS) and files.has(inner):
-                _fetch(images, files, entry, depth + 1)
+                _fetch(images, files, entry, seen, depth + 1)
     elif target.media_type in MANIFESTS:
         for part in format_of(target.media_type).references(images.content, target):
             if part.digest != target.digest:
@@ -307,7 +325,8 @@ def _load_docker(images: Images, files: _Files, lease: Lease) -> list[Image]:
         config_data = files.text(config_name, MAX_CONFIG)
         config_digest, config_size = files.blob(config_name)
         config = jsontext.loads(config_data, what=config_name)
-        diff_ids = config.get("rootfs", {}).get("diff_ids") if type(config) is dict else None
+        rootfs = config.get("rootfs") if type(config) is dict else None
+        diff_ids = rootfs.get("diff_ids") if type(rootfs) is dict else None
         if type(diff_ids) is not list or len(diff_ids) != len(layers):
             raise Corrupt(
                 f"{files.what}: {config_name} does not list a diff-id for each of {len(layers)} layers",
@@ -334,6 +353,10 @@ def _docker_item(item: object, what: str) -> tuple[str, list[str], list[str]]:
             and all(type(n) is str for n in layers)
             and (tags is None or (type(tags) is list and all(type(n) is str for n in tags)))
         ):
+            if any("\0" in name for name in (config, *layers)):
+                raise InvalidInput(
+                    f"{what}: a name in manifest.json contains a NUL", reason="hostile-archive"
+                )
             return config, layers, [t for t in tags or [] if t != "<none>:<none>"]
     raise InvalidInput(
         f"{what}: an entry of manifest.json has no Config, Layers and RepoTags of the right form"

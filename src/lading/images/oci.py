@@ -103,24 +103,34 @@ class OCI:
         return Resolved(manifest, decoded.config.digest, config, decoded.layers, list(config.rootfs.diff_ids))
 
     def references(self, content: ContentStore, target: Descriptor) -> Iterator[Descriptor]:
-        """See :class:`ImageFormat`. Content that is absent or broken ends its branch: other platforms need not be here."""
-        yield target
+        """See :class:`ImageFormat`. Content that is absent or broken ends its branch: other platforms need not be here.
+
+        Nothing comes twice: indexes that name each other many times would be a tree without end.
+        """
+        seen = set()
+        waiting = [target]
+        while waiting:
+            found = waiting.pop()
+            key = found.digest, found.media_type
+            if key in seen:
+                continue
+            seen.add(key)
+            yield found
+            if found.media_type in INDEXES or found.media_type in MANIFESTS:
+                waiting += reversed(self._below(content, found))
+
+    @staticmethod
+    def _below(content: ContentStore, target: Descriptor) -> list[Descriptor]:
         if not content.has(target.digest):
-            return
+            return []
         try:
             data = content.read(target.digest, limit=MAX_MANIFEST, verify=False)
             if target.media_type in INDEXES:
-                for entry in decode_index(data, target.digest).manifests:
-                    if entry.media_type in MANIFESTS or entry.media_type in INDEXES:
-                        yield from self.references(content, entry)
-                    else:
-                        yield entry
-            elif target.media_type in MANIFESTS:
-                manifest = decode_manifest(data, target.digest)
-                yield manifest.config
-                yield from manifest.layers
+                return decode_index(data, target.digest).manifests
+            manifest = decode_manifest(data, target.digest)
+            return [manifest.config, *manifest.layers]
         except LadingError:
-            return
+            return []
 
 
 def decode_index(data: bytes, digest: str) -> Index:

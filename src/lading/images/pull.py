@@ -148,6 +148,7 @@ class _Pull:
         self._progress = progress
         self._cancel = cancel
         self._remotes = remotes(reference, options, cancel)
+        self._complete: set[str] = set()  # indexes of which everything was fetched
 
     def close(self) -> None:
         for remote in self._remotes:
@@ -298,6 +299,9 @@ class _Pull:
         """All platforms of an index: manifests, configurations and layers, stored but not unpacked."""
         if depth >= _NESTED:
             raise Unsupported(f"index {target.digest} is nested more than {_NESTED} deep")
+        if target.digest in self._complete:
+            return
+        self._complete.add(target.digest)
         blobs: dict[str, Descriptor] = {}
         for entry in decode_index(self._read(target), target.digest).manifests:
             self._manifest(entry)

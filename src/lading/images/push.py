@@ -115,9 +115,14 @@ class _Tree:
         self.manifests: list[Descriptor] = []
         self.blobs: dict[str, Descriptor] = {}
         self.missing: list[str] = []
+        self._seen: set[tuple[str, str]] = set()
         self._walk(target, 0)
 
     def _walk(self, target: Descriptor, depth: int) -> None:
+        key = target.digest, target.media_type
+        if key in self._seen:
+            return
+        self._seen.add(key)
         if not self._content.has(target.digest):
             self.missing.append(target.digest)
             return

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from lading.errors import InvalidInput, NotFound
+from lading.errors import Corrupt, InvalidInput, NotFound
 from lading.formats import platform as platforms
 from lading.formats.oci_image import Descriptor, ImageConfig, Platform
 from lading.formats.reference import Reference
@@ -28,6 +28,13 @@ def register(
 ) -> Image:
     """See :meth:`Images.register`."""
     references = [Reference.parse(name) for name in names]
+    for reference in references:
+        # Whoever asks for a digest gets what has it, whatever an archive calls its images.
+        if reference.digest and reference.digest != target.digest:
+            raise Corrupt(
+                f"{reference}: the image has the digest {target.digest}, which its name denies",
+                reason="digest-mismatch",
+            )
     lease.add(target.digest)
     form = format_of(target.media_type)
     manifest = form.choose(images.content, target, platforms.parse(platform))
