@@ -139,7 +139,26 @@ def _extract(tar: object, member: object, parent: str, base: str, rename: str | 
 
     # Neither the filters of newer interpreters nor their new default: Debian 12's has none (PEP 706).
     tar.extraction_filter = lambda made, _where: made
-    tar.extract(_safe(member, parent, archive), parent, numeric_owner=True)
+    made = _safe(member, parent, archive)
+    if made.islnk():
+        _link(made, parent)
+    else:
+        tar.extract(made, parent, numeric_owner=True)
+
+
+def _link(made: TarInfo, parent: str) -> None:
+    """A hard link, by hand: where its target is a symbolic link, ``tarfile`` gives owner and mode to what that leads to."""
+    name = os.path.join(parent, made.name)
+    os.makedirs(os.path.dirname(name), exist_ok=True)
+    target = os.path.join(parent, made.linkname)
+    try:
+        if os.path.lexists(name):
+            if os.path.samestat(os.lstat(name), os.lstat(target)):
+                return
+            os.unlink(name)
+        os.link(target, name, follow_symlinks=False)
+    except OSError as error:
+        raise LadingError(f"{made.name}: cannot link to {made.linkname}: {error.strerror}") from None
 
 
 def _safe(member: TarInfo, where: str, archive: bool) -> TarInfo:
@@ -151,7 +170,7 @@ def _safe(member: TarInfo, where: str, archive: bool) -> TarInfo:
     places = [made.name, os.path.dirname(made.name)]
     if made.islnk():
         made.linkname = made.linkname.lstrip("/")
-        places.append(made.linkname)
+        places = [os.path.dirname(made.name), os.path.dirname(made.linkname)]  # neither end is followed
     root = os.path.realpath(where).rstrip("/") + "/"
     for place in places:
         if not (os.path.realpath(os.path.join(where, place)) + "/").startswith(root):
