@@ -39,6 +39,9 @@ def stack(store: LayerStore, layers: list[Layer], *, lease: Lease) -> list[str]:
     """
     below: list[Layer] = []  # top-most first
     for layer in layers:
+        if is_opaque(os.fsencode(layer.path)):
+            # ".wh..wh..opq" at the root hides all layers below; overlayfs does not look at the roots it is given.
+            below.clear()
         implicit = [name for name in layer.implicit if name]
         if layer.links or (implicit and below):
             below = _mended(store, layer, implicit, below, lease) + below

@@ -395,3 +395,10 @@ def test_looking_up_reads_no_manifest(images, image):
     for digest, _ in list(images.content.list()):
         images.content.remove(digest)
     assert Images(images.root).get("test:1").layers == image.layers
+
+
+def test_a_root_that_is_opaque_hides_all_layers_below(images, new_tar):
+    lower = new_tar().dir("etc").file("etc/below", b"1").file("below").bytes()
+    upper = new_tar().dir("etc").file("etc/above", b"2").file(".wh..wh..opq", b"").bytes()
+    image = make(images, lower, upper)
+    assert [node.name for node in union.walk(image.layers)] == [b"etc", b"etc/above"]
