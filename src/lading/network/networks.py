@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import os
-import time
 
-from lading.errors import Conflict, Exhausted, InvalidInput, NotFound, Unsupported
+from lading.errors import Conflict, Exhausted, NotFound
 from lading.kernel.netlink import NETFILTER, Netlink
-from lading.kernel.nftables import Nftables, RuleError, table_exists
-from lading.network import addresses as ad
+from lading.kernel.nftables import Nftables, table_exists
 from lading.network import bridge as br
 from lading.network import firewall
 from lading.network.model import DEFAULT_NETWORK, Attachment, AttachRequest, Finding, Network, Reserved
@@ -25,10 +23,8 @@ if TYPE_CHECKING:
 
     T = TypeVar("T")
 
-_NAME = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-")
 #: Below the network directory: what was changed about the host and no command has said yet, a sentence a line.
 UNTOLD = "untold"
-_RESERVED = ("none", "host", "default", "bridge")
 
 
 class Networks:
@@ -154,18 +150,8 @@ class Networks:
         ``reserved``: addresses that nobody is given. Raises :class:`Conflict` for a name or subnet in use,
         :class:`InvalidInput`, :class:`Unsupported`.
         """
-        if not name or name[0] in "-._" or len(name) > 128 or not set(name) <= _NAME:
-            raise InvalidInput(
-                f"network name {name!r} has other characters than letters, digits, '_', '.', '-'"
-            )
-        if name in _RESERVED:
-            raise InvalidInput(f"network name {name!r} is reserved")
-        if self.roots.uid and name == DEFAULT_NETWORK and driver == "bridge":
-            driver = "user"
-        if self.roots.uid and driver == "macvlan":
-            raise Unsupported(
-                "network driver macvlan for an ordinary user", hint="run as root, or use a bridge network"
-            )
+        from lading.network import making
+
         network = Network(
             name=name,
             driver=driver,
@@ -176,83 +162,8 @@ class Networks:
             interface=interface,
             labels=dict(labels or {}),
             options=dict(options or {}),
-            created=time.time(),
         )
-        from lading.network import definition
-
-        definition.check_options(network)
-        with self.store as store:
-            self._number(network, store, list(subnets), list(gateways), list(ranges), ipv6)
-            network.reserved = definition.reserved(network, reserved or {})
-            if driver == "bridge" and interface:
-                definition.check_bridge_name(interface, store.networks())
-            made = store.add_network(network)
-            if driver == "bridge" and not interface:
-                made.interface = self._bridge_name(made)
-                store.save_network(made)
-        try:
-            self.ensure(made)
-        except BaseException as problem:
-            if self._taken_back(name) or not isinstance(problem, Exhausted):
-                raise
-        return made
-
-    def _taken_back(self, name: str) -> bool:
-        """Remove a network that could not be made. False when there is no space to write that down.
-
-        Such a network is recorded whole, and whoever uses it first makes what is missing: it counts as made.
-        """
-        try:
-            self.remove(name, force=True)
-        except NotFound:
-            pass  # removed by somebody else, which is what failed
-        except Exhausted:
-            return False
-        return True
-
-    def _number(
-        self,
-        network: Network,
-        store: Store,
-        subnets: list[str],
-        gateways: list[str],
-        ranges: list[str],
-        ipv6: bool,
-    ) -> None:
-        """Fill in subnets, gateways and MTU, checked against this host and all other networks."""
-        from lading.network import definition
-
-        recorded = [ad.parse_subnet(s) for n in store.networks() for s in n.subnets]
-        chosen = [ad.parse_subnet(s) for s in subnets]
-        if len({s[0] for s in chosen}) != len(chosen):
-            raise InvalidInput(f"network {network.name}: at most one subnet of each family")
-        if network.driver == "bridge" or chosen:
-            used = br.host_subnets(self.host) if network.driver == "bridge" else []
-            for subnet in chosen:
-                clash = next((u for u in recorded + used if ad.overlaps(u, subnet)), None)
-                if clash:
-                    raise Conflict(
-                        f"subnet {ad.show_subnet(subnet)} overlaps {ad.show_subnet(clash)}, which this host has",
-                        hint="choose another subnet",
-                    )
-            if not any(s[0] == 4 for s in chosen) and not (chosen and not ipv6 and chosen[0][0] == 6):
-                from lading.network.pools import choose_ipv4
-
-                chosen.insert(0, choose_ipv4(self.tag, network.name == DEFAULT_NETWORK, recorded + used))
-            if ipv6 and not any(s[0] == 6 for s in chosen):
-                from lading.network.pools import choose_ipv6
-
-                chosen.append(choose_ipv6(self.tag, recorded + used))
-        network.subnets = [ad.show_subnet(s) for s in chosen]
-        network.gateways = definition.gateways(network, chosen, gateways)
-        network.ranges = definition.ranges(chosen, ranges)
-        if not network.mtu and network.driver == "bridge":
-            network.mtu = br.uplink_mtu(self.host)
-
-    def _bridge_name(self, network: Network) -> str:
-        if self.tag == "lading":
-            return "lading0" if network.name == DEFAULT_NETWORK else f"lading{network.id}"
-        return f"ld{self.tag[-6:]}-{network.id}"
+        return making.create(self, network, subnets, gateways, ranges, reserved or {}, ipv6)
 
     def get(self, name: str) -> Network:
         """A network by name; :class:`NotFound` otherwise. The default network is made when first asked for."""
@@ -291,61 +202,15 @@ class Networks:
 
     def remove(self, name: str, *, force: bool = False) -> None:
         """Remove a network: rules, bridge, record. :class:`Conflict` while pods are attached, unless ``force``."""
-        with self.store as store:
-            network = store.network(name)
-            if network is None:
-                self._refuse_cni(name)
-                raise NotFound(f"network {name} does not exist")
-            rows = store.run("select distinct owner from interfaces where network=?", network.id)
-            if rows and not force:
-                raise Conflict(f"network {name} is used by {', '.join(str(r[0])[:12] for r in rows)}")
-            for row in rows:
-                self.detach(str(row[0]))
-            if network.driver == "bridge":
-                self.in_place(lambda: self._remove_bridge(network, store), make=False)
-            store.remove_network(network.id)
+        from lading.network import making
 
-    def _remove_bridge(self, network: Network, store: Store) -> None:
-        self._remove_rules(network, store)
-        br.remove_bridge(self.host, network.interface)
-
-    def _remove_rules(self, network: Network, store: Store) -> None:
-        if not table_exists(self.tag):
-            return
-        others = [n for n in store.networks() if n.driver == "bridge" and n.id != network.id]
-        if not others:
-            self.nft.run(firewall.remove(self.tag))
-            return
-        try:
-            self.nft.run(firewall.network_elements(self.tag, network, "delete"))
-        except RuleError:  # an element was gone already, and the transaction with it
-            self._rebuild_firewall(others)
-
-    def _refuse_cni(self, name: str) -> None:
-        from lading.network.cninetworks import find_network
-
-        described = find_network(self.roots.config, name)
-        if described is not None:
-            path = described.options["path"]
-            raise Conflict(f"network {name} is described by {path}", hint="remove that file instead")
+        making.remove(self, name, force)
 
     def prune(self, *, in_use: Collection[str] = ()) -> List[str]:
         """Remove the user-defined networks that nobody is attached to and ``in_use`` does not name; their names."""
-        removed: List[str] = []
-        for network in self.list():
-            if (
-                network.name == DEFAULT_NETWORK
-                or network.driver == "cni"
-                or network.name in in_use
-                or self.users(network.name)
-            ):
-                continue
-            try:
-                self.remove(network.name)
-            except (Conflict, NotFound):
-                continue  # somebody attached, or pruned, at the same moment
-            removed.append(network.name)
-        return removed
+        from lading.network import making
+
+        return making.prune(self, in_use)
 
     def ensure(self, network: Network) -> int:
         """The bridge's index, the bridge and our table made if they are not there."""
@@ -373,12 +238,13 @@ class Networks:
             if store.meta("schema") == firewall.SCHEMA and table_exists(self.tag):
                 self.nft.run(firewall.network_elements(self.tag, network, "add"))
             else:
-                self._rebuild_firewall([n for n in store.networks() if n.driver == "bridge"])
+                self.rebuild_firewall([n for n in store.networks() if n.driver == "bridge"])
             index = br.index_of(network.interface)
             store.set_meta(f"ready {network.id}", f"{index} schema {firewall.SCHEMA}")
         return index
 
-    def _rebuild_firewall(self, networks: Sequence[Network]) -> None:
+    def rebuild_firewall(self, networks: Sequence[Network]) -> None:
+        """Make our table anew for ``networks``, all that have bridges, and the ports that are recorded."""
         self.nft.run(firewall.table(self.tag, networks, self.store.ports()))
         self.store.set_meta("schema", firewall.SCHEMA)
 
