@@ -167,10 +167,14 @@ def _safe(member: TarInfo, where: str, archive: bool) -> TarInfo:
 
     made = copy.copy(member)
     made.name = made.name.lstrip("/")
-    places = [made.name, os.path.dirname(made.name)]
+    ends = [made.name]
     if made.islnk():
         made.linkname = made.linkname.lstrip("/")
-        places = [os.path.dirname(made.name), os.path.dirname(made.linkname)]  # neither end is followed
+        ends.append(made.linkname)
+    # A file is written through what has its name; a link takes its place, and the target of a hard link is not followed.
+    through = not (made.issym() or made.islnk())
+    places = [os.path.dirname(end) for end in ends]
+    places += [end for end in ends if through or os.path.basename(end) in ("", ".", "..")]
     root = os.path.realpath(where).rstrip("/") + "/"
     for place in places:
         if not (os.path.realpath(os.path.join(where, place)) + "/").startswith(root):

@@ -25,6 +25,10 @@ def _member(name: str, kind: bytes = tarfile.REGTYPE, link: str = "", mode: int 
         _member("../x"),
         _member("a/../../x"),
         _member("out/x"),
+        _member("out/x", tarfile.SYMTYPE, "x"),
+        _member("..", tarfile.SYMTYPE, "x"),
+        _member("l", tarfile.LNKTYPE, ".."),
+        _member("l", tarfile.LNKTYPE, "out/x"),
         _member("l", tarfile.LNKTYPE, "../../etc/shadow"),
     ],
 )
