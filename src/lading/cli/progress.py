@@ -10,6 +10,7 @@ if TYPE_CHECKING:
 
 _INTERVAL = 0.1  # seconds between two drawings
 _BAR = 24
+_SHORTEST = 4  # a bar of less says nothing
 
 
 class _Row:
@@ -65,14 +66,16 @@ class Display:
                 self._draw()
 
     def _draw(self) -> None:
-        lines = [_line(digest, row) for digest, row in self._rows.items()]
-        room = _height() - 1
+        columns, height = _size()
+        lines = [_line(digest, row, columns) for digest, row in self._rows.items()]
+        room = height - 1
         if len(lines) > room > 0:
             # What is finished scrolls off first: only the rest can still change.
             done = sum(row.state in ("done", "exists", "mounted") for row in self._rows.values())
             lines = [f"{done} of {len(self._rows)} layers done", *lines[-(room - 1) :]]
         up = f"\x1b[{self._drawn}A" if self._drawn else ""
-        self._write(up + "".join(f"\r{line}\x1b[K\n" for line in lines) + "\x1b[J")
+        # A line that wraps is two, and the cursor would not find back to the first.
+        self._write(up + "".join(f"\r{line[: columns - 1]}\x1b[K\n" for line in lines) + "\x1b[J")
         self._drawn = len(lines)
 
     def _write(self, text: str) -> None:
@@ -92,24 +95,29 @@ def _is_terminal(out: TextIO) -> bool:
         return False
 
 
-def _height() -> int:
+def _size() -> tuple[int, int]:
+    """Columns and lines of the terminal; a terminal that nobody told its size says 0 of both."""
     import os
 
     try:
-        return os.get_terminal_size(2).lines
+        found = os.get_terminal_size(2)
     except OSError:
-        return 24
+        return 80, 24
+    return found.columns or 80, found.lines or 24
 
 
 def _short(digest: str) -> str:
     return digest.partition(":")[2][:12] or digest[:12]
 
 
-def _line(digest: str, row: _Row) -> str:
+def _line(digest: str, row: _Row, columns: int) -> str:
     if row.state in ("downloading", "uploading", "retrying") and row.total > 0:
-        filled = min(_BAR, _BAR * row.done // row.total)
-        bar = "=" * max(filled - 1, 0) + (">" if filled else "")
-        return f"{_short(digest)}: {row.state:<12}[{bar:<{_BAR}}] {_amounts(row)}"
+        around = f"{_short(digest)}: {row.state:<12}[] {_amounts(row)}"
+        length = min(_BAR, columns - 1 - len(around))
+        if length >= _SHORTEST:
+            filled = min(length, length * row.done // row.total)
+            bar = "=" * max(filled - 1, 0) + (">" if filled else "")
+            return around.replace("[]", f"[{bar:<{length}}]")
     return f"{_short(digest)}: {_words(row)}"
 
 
