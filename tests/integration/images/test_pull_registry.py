@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -20,28 +20,11 @@ from lading.images.pull import PullOptions
 from lading.images.transfer import Progress
 from support import registry as support
 
-pytestmark = pytest.mark.root
+pytestmark = [pytest.mark.root, pytest.mark.usefixtures("no_waiting")]
 
 
 Fault = support.Fault
 NOISE = random.Random(7).randbytes(3 << 20)  # does not compress: byte counts of faults mean something
-
-
-@pytest.fixture
-def registry() -> Iterator[object]:
-    with support.Registry() as made:
-        yield made
-
-
-@pytest.fixture
-def images(tmp_path: Path) -> Images:
-    return Images(str(tmp_path / "images"))
-
-
-@pytest.fixture(autouse=True)
-def _no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in ("remote", "transfer"):
-        monkeypatch.setattr(f"lading.images.{module}.backoff", lambda attempt: 0.001)
 
 
 class Heard(Progress):

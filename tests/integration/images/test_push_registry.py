@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -17,28 +16,11 @@ from lading.images.remote_login import catalog, login, logout, tags
 from lading.images.transfer import Progress
 from support import registry as support
 
-pytestmark = pytest.mark.root
+pytestmark = [pytest.mark.root, pytest.mark.usefixtures("no_waiting")]
 
 
 Fault = support.Fault
 NOISE = random.Random(8).randbytes(1 << 20)
-
-
-@pytest.fixture(autouse=True)
-def _no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in ("remote", "transfer", "push"):
-        monkeypatch.setattr(f"lading.images.{module}.backoff", lambda attempt: 0.001)
-
-
-@pytest.fixture
-def registry() -> Iterator[object]:
-    with support.Registry() as made:
-        yield made
-
-
-@pytest.fixture
-def images(tmp_path: Path) -> Images:
-    return Images(str(tmp_path / "images"))
 
 
 def _options(tmp_path: Path, **more: object) -> PullOptions:

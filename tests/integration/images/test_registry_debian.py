@@ -85,11 +85,6 @@ def real(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Real]:
     made.process.wait()
 
 
-@pytest.fixture
-def images(tmp_path: Path) -> Images:
-    return Images(str(tmp_path / "images"))
-
-
 def _layout(path: Path, kind: str) -> str:
     """An OCI layout with two platforms made from what the test registry stores; returns the digest of its index."""
 

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import os
 import random
-import sys
-from collections.abc import Iterator
 from pathlib import Path
-from types import ModuleType
 
 import pytest
 
@@ -19,42 +15,13 @@ from lading.images.auth import Credentials
 from lading.images.pull import PullOptions
 from lading.images.remote import retry_after
 from lading.images.remote_login import tags
+from support import registry as support
 
-pytestmark = pytest.mark.root
-
-
-def _support(name: str) -> ModuleType:
-    qualified = f"lading_tests_support_{name}"
-    if qualified not in sys.modules:
-        spec = importlib.util.spec_from_file_location(
-            qualified, Path(__file__).parents[2] / f"support/{name}.py"
-        )
-        assert spec is not None and spec.loader is not None
-        module = sys.modules[qualified] = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(module)
-    return sys.modules[qualified]
+pytestmark = [pytest.mark.root, pytest.mark.usefixtures("no_waiting")]
 
 
-support = _support("registry")
 Fault = support.Fault
 ALICE = Credentials("alice", "secret")
-
-
-@pytest.fixture
-def registry() -> Iterator[object]:
-    with support.Registry() as made:
-        yield made
-
-
-@pytest.fixture
-def images(tmp_path: Path) -> Images:
-    return Images(str(tmp_path / "images"))
-
-
-@pytest.fixture(autouse=True)
-def _no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in ("remote", "transfer"):
-        monkeypatch.setattr(f"lading.images.{module}.backoff", lambda attempt: 0.001)
 
 
 def _options(tmp_path: Path, **more: object) -> PullOptions:
