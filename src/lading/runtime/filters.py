@@ -121,12 +121,15 @@ def _compile(profile: Seccomp, cache: str, path: str) -> bytes:
     try:
         os.makedirs(cache, 0o700, exist_ok=True)
         new = f"{path}.{os.getpid()}"
-        fd = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        fd = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
         try:
-            os.write(fd, program)
+            whole = os.write(fd, program) == len(program)  # a full disk takes a part, which the kernel would refuse
         finally:
             os.close(fd)
-        os.rename(new, path)
+        if whole:
+            os.rename(new, path)
+        else:
+            os.unlink(new)
     except OSError:
         pass  # a cache that cannot be written costs time, nothing else
     return program
