@@ -113,6 +113,18 @@ def test_groups_that_a_container_made_are_deleted_with_it(group: Manager) -> Non
     assert not group.exists()
 
 
+def test_a_process_that_the_container_froze_itself_is_killed_too(group: Manager) -> None:
+    group.create()
+    below = manager(group.path + "/below")
+    below.create()
+    pid = inside(below)
+    below.freeze()
+    group.kill()
+    group.wait_empty(60)
+    os.waitpid(pid, 0)
+    group.delete()
+
+
 def test_a_value_the_kernel_refuses_is_named_with_its_file(group: Manager) -> None:
     group.create()
     with pytest.raises(KernelError) as caught:

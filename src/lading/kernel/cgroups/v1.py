@@ -24,7 +24,7 @@ _MAIN = ("freezer", "pids", "devices", "memory", "cpu", "cpuacct", "blkio", "cpu
 
 
 #: Limits of which the kernel judges two together.
-_PAIRED = ("limit_in_bytes", "_period_us", "cfs_quota_us", "rt_runtime_us")
+_PAIRED = ("limit_in_bytes", "_period_us", "cfs_quota_us", "rt_runtime_us", "cfs_burst_us")
 
 
 class ManagerV1(Manager):
@@ -116,8 +116,8 @@ class ManagerV1(Manager):
             try:
                 files.write(path, value)
             except KernelError as error:
-                # memory ≤ memory+swap must hold after each write, and quota/period ≤ the parent's: they depend
-                # on each other's old values, so what was refused is tried again behind the rest.
+                # memory ≤ memory+swap must hold after each write, quota/period ≤ the parent's and burst ≤ quota: they
+                # depend on each other's old values, so what was refused is tried again behind the rest.
                 if error.errno != EINVAL or not name.endswith(_PAIRED):
                     raise
                 later.append((controller, name, value))
@@ -196,7 +196,12 @@ class ManagerV1(Manager):
         except (TimedOut, Denied):
             pass
         kill_each(self.pids())
-        self.thaw()
+        # The container may have frozen groups of its own, and a frozen process does not die.
+        for directory in files.subdirectories(self._directories["freezer"]):
+            try:
+                files.write(directory + "/freezer.state", "THAWED")
+            except Unsupported:
+                continue  # it went away
         self._kill_by_loop()
 
     # -- numbers ---------------------------------------------------------------------------------------
