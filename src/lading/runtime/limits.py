@@ -41,17 +41,8 @@ def controllers_for(resources: Resources | None) -> set[str]:
         return needed
     cpu = resources.cpu
     if cpu is not None:
-        if any(
-            (
-                cpu.shares,
-                cpu.quota,
-                cpu.period,
-                cpu.burst,
-                cpu.idle,
-                cpu.realtime_runtime,
-                cpu.realtime_period,
-            )
-        ):
+        numbers = (cpu.shares, cpu.quota, cpu.period, cpu.realtime_runtime, cpu.realtime_period)
+        if any(numbers) or cpu.burst is not None or cpu.idle is not None:
             needed.add("cpu")
         if cpu.cpus or cpu.mems:
             needed.add("cpuset")
@@ -98,7 +89,9 @@ def cpu_weight(shares: int) -> int:
 
 
 def _cpu_v1(cpu: CPU, out: list[Setting]) -> None:
-    if cpu.shares:
+    if cpu.idle is not None:
+        out.append(("cpu", "cpu.idle", str(cpu.idle)))
+    if cpu.shares and not cpu.idle:  # an idle group has no shares to set (EINVAL)
         # The kernel would take the nearest one and say nothing.
         if not _LEAST_SHARES <= cpu.shares <= _MOST_SHARES:
             raise InvalidInput(
@@ -115,8 +108,6 @@ def _cpu_v1(cpu: CPU, out: list[Setting]) -> None:
         out.append(("cpu", "cpu.cfs_period_us", str(cpu.period)))
     if cpu.quota:
         out.append(("cpu", "cpu.cfs_quota_us", str(cpu.quota)))
-    if cpu.idle is not None:
-        out.append(("cpu", "cpu.idle", str(cpu.idle)))
     if cpu.cpus:
         out.append(("cpuset", "cpuset.cpus", cpu.cpus))
     if cpu.mems:
@@ -293,6 +284,13 @@ def _check_hugepages(resources: Resources) -> None:
             raise InvalidInput(f"{_AT}.hugepageLimits: page size {size!r} is not like 2MB or 1GB")
 
 
+def _huge(prefix: str, name: str, limit: int, has: Has, out: list[Setting]) -> None:
+    out.append(("hugetlb", prefix + name, str(limit)))
+    # Reserved pages too (Linux 5.7), or a mapping gets past the limit and is killed when it is touched.
+    if has("hugetlb", f"{prefix}rsvd.{name}"):
+        out.append(("hugetlb", f"{prefix}rsvd.{name}", str(limit)))
+
+
 def _v1(resources: Resources, has: Has) -> list[Setting]:
     out: list[Setting] = []
     if resources.unified:
@@ -307,11 +305,10 @@ def _v1(resources: Resources, has: Has) -> list[Setting]:
     if resources.block_io is not None:
         _block_v1(resources.block_io, has, out)
     for huge in resources.hugepage_limits:
-        name = f"hugetlb.{huge.page_size}.limit_in_bytes"
-        if has("hugetlb", name) or not has("hugetlb", f"hugetlb.{huge.page_size}.max"):
-            out.append(("hugetlb", name, str(huge.limit)))
-        else:  # hybrid: the controller lives in the v2 tree
-            out.append(("hugetlb", f"hugetlb.{huge.page_size}.max", str(huge.limit)))
+        prefix, name = f"hugetlb.{huge.page_size}.", "limit_in_bytes"
+        if has("hugetlb", prefix + "max") and not has("hugetlb", prefix + name):
+            name = "max"  # hybrid: the controller lives in the v2 tree
+        _huge(prefix, name, huge.limit, has, out)
     if resources.network is not None:
         if resources.network.class_id:
             out.append(("net_cls", "net_cls.classid", str(resources.network.class_id)))
@@ -331,12 +328,7 @@ def _v2(resources: Resources, has: Has) -> list[Setting]:
     if resources.block_io is not None:
         _block_v2(resources.block_io, has, out)
     for huge in resources.hugepage_limits:
-        prefix = f"hugetlb.{huge.page_size}."
-        out.append(("hugetlb", prefix + "max", str(huge.limit)))
-        if has(
-            "hugetlb", prefix + "rsvd.max"
-        ):  # reserved pages too, or a mapping gets past the limit until touched
-            out.append(("hugetlb", prefix + "rsvd.max", str(huge.limit)))
+        _huge(f"hugetlb.{huge.page_size}.", "max", huge.limit, has, out)
     network = resources.network
     if network is not None and (network.class_id or network.priorities):
         field = "classID" if network.class_id else "priorities"

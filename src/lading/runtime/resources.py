@@ -254,6 +254,13 @@ class CgroupHandle:
             present = group.stats().memory.limit
             if present > 0:
                 resources = resources.replace(memory=memory.replace(limit=present))
+        cpu = resources.cpu
+        if cpu is not None and group.version == 2 and bool(cpu.quota) != bool(cpu.period):
+            # One file holds both: the one that is not named stays as it is, or a new period would lift the limit.
+            quota, period = _cpu_max(group)
+            resources = resources.replace(
+                cpu=cpu.replace(quota=cpu.quota or quota, period=cpu.period or period)
+            )
         _apply(group, resources)
         if resources.devices:
             group.allow_devices(deviceaccess.device_rules(resources))
@@ -307,6 +314,15 @@ def group_has(group: Manager) -> Has:
             return False
 
     return has
+
+
+def _cpu_max(group: Manager) -> tuple[int, int]:
+    """Quota (-1: none) and period of a v2 group; zeros when it has no cpu controller, which writing will tell."""
+    try:
+        quota, period = group.read("cpu", "cpu.max").split()
+    except (NotFound, ValueError):
+        return 0, 0
+    return -1 if quota == "max" else int(quota), int(period)
 
 
 def is_rootless() -> bool:

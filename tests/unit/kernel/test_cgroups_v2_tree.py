@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from lading.errors import Conflict, NotFound, Unsupported
+from lading.errors import Conflict, KernelError, NotFound, Unsupported
+from lading.kernel.cgroups import v2
 from lading.kernel.cgroups.layout import Hierarchy, Layout
 from lading.kernel.cgroups.v2 import ManagerV2
 
@@ -64,6 +65,23 @@ def test_a_limit_whose_controller_is_missing_names_controller_and_remedy(top: Pa
         made.apply([("io", "io.max", "8:0 rbps=1")])
     assert caught.value.reason == "no-controller"
     assert "'+io'" in str(caught.value)
+
+
+def test_a_larger_burst_waits_for_the_larger_quota(top: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made, quota, written = group(top), [10], []
+
+    def write(path: str, value: str) -> None:
+        if path.endswith("burst") and int(value) > quota[0]:
+            raise KernelError("writing", 22)
+        if path.endswith("cpu.max"):
+            quota[0] = int(value.split()[0])
+        written.append(value)
+
+    monkeypatch.setattr(v2.files, "write", write)
+    made.apply([("cpu", "cpu.max.burst", "20"), ("cpu", "cpu.max", "50 100")])
+    assert written == ["50 100", "20"]
+    with pytest.raises(KernelError):
+        made.apply([("cpu", "cpu.max.burst", "99")])
 
 
 def test_pids_are_collected_from_the_groups_below(top: Path) -> None:

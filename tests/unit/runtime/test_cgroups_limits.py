@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from lading.errors import InvalidInput, LadingError, Unsupported
 from lading.formats.oci_runtime import Resources
+from lading.kernel.cgroups.layout import Hierarchy, Layout
+from lading.kernel.cgroups.v2 import ManagerV2
 from lading.runtime import deviceaccess, limits
+from lading.runtime.resources import CgroupHandle
 
 
 def settings(version: int, files: tuple[str, ...] = (), **resources: object) -> dict[str, str]:
@@ -45,6 +50,43 @@ def test_cpu_on_v1_and_v2() -> None:
     assert settings(2, cpu={"quota": -1})["cpu.max"] == "max 100000"
     assert settings(2, cpu={"period": 20000})["cpu.max"] == "max 20000"
     assert settings(2, cpu={"idle": 1, "shares": 5}) == {"cpu.idle": "1"}
+
+
+def test_an_idle_group_is_woken_before_it_gets_shares_and_has_none_while_idle() -> None:
+    for version, name in ((1, "cpu.shares"), (2, "cpu.weight")):
+        assert list(settings(version, cpu={"idle": 0, "shares": 1024})) == ["cpu.idle", name]
+        assert settings(version, cpu={"idle": 1, "shares": 1024}) == {"cpu.idle": "1"}
+
+
+@pytest.mark.parametrize("cpu", [{"idle": 0}, {"burst": 0}])
+def test_a_zero_that_is_written_needs_its_controller_too(cpu: dict[str, int]) -> None:
+    assert limits.controllers_for(Resources.decode({"cpu": cpu})) == {"cpu"}
+
+
+@pytest.mark.parametrize(("version", "name"), [(1, "limit_in_bytes"), (1, "max"), (2, "max")])
+def test_reserved_huge_pages_are_limited_as_well(version: int, name: str) -> None:
+    files = (f"hugetlb.2MB.{name}", f"hugetlb.2MB.rsvd.{name}")
+    huge = [{"pageSize": "2MB", "limit": 9}]
+    assert settings(version, files, hugepageLimits=huge) == dict.fromkeys(files, "9")
+
+
+@pytest.mark.parametrize(
+    ("present", "asked", "written"),
+    [
+        ("50000 100000", {"period": 20000}, "50000 20000"),
+        ("50000 20000", {"quota": 10000}, "10000 20000"),
+        ("50000 20000", {"quota": -1}, "max 20000"),
+        ("max 100000", {"period": 20000}, "max 20000"),
+    ],
+)
+def test_an_update_of_the_period_keeps_the_quota_and_the_other_way_round(
+    tmp_path: Path, present: str, asked: dict[str, int], written: str
+) -> None:
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a/cpu.max").write_text(present)
+    group = ManagerV2("/a", Layout("v2", {}, Hierarchy(str(tmp_path), "/", ())))
+    CgroupHandle(group, path="/a").update(Resources.decode({"cpu": asked}))
+    assert (tmp_path / "a/cpu.max").read_text()[: len(written)] == written
 
 
 def test_swap_is_memory_plus_swap_in_oci_and_swap_alone_in_v2() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import select
 import time
-from errno import EACCES, EBUSY, EOPNOTSUPP, EPERM, EROFS, ESRCH
+from errno import EACCES, EBUSY, EINVAL, EOPNOTSUPP, EPERM, EROFS, ESRCH
 
 from lading.errors import Conflict, Denied, KernelError, NotFound, TimedOut, Unsupported
 from lading.kernel.cgroups import files
@@ -137,10 +137,16 @@ class ManagerV2(Manager):
         return None
 
     def apply(self, settings: Sequence[Setting]) -> None:
+        later: list[Setting] = []
         for controller, name, value in settings:
             path = f"{self.directory}/{name}"
             try:
                 files.write(path, value)
+            except KernelError as error:
+                # burst ≤ quota must hold after each write: a larger one has to wait for the larger quota.
+                if error.errno != EINVAL or name != "cpu.max.burst":
+                    raise
+                later.append((controller, name, value))
             except Unsupported:
                 if controller and controller not in self.available():
                     raise Unsupported(
@@ -149,6 +155,8 @@ class ManagerV2(Manager):
                         reason="no-controller",
                     ) from None
                 raise
+        for _, name, value in later:
+            files.write(f"{self.directory}/{name}", value)
 
     def allow_devices(self, rules: Sequence[DeviceRule]) -> None:
         from lading.kernel.bpf import attach_device_filter
