@@ -248,8 +248,7 @@ def delete(parsed: Parsed, log: Log) -> int:
     except LadingError as error:
         if not force or error.reason in ("id", "denied"):
             raise
-        # An interrupted making, or a record that cannot be read: nothing runs that could be found through it.
-        machine.store.remove(id)
+        machine.forget(id)
         return 0
     container.delete(force=force)
     return 0

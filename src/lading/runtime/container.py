@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import os
 
-from lading.errors import Conflict, Corrupt, InvalidInput, KernelError, LadingError, NotFound
+from lading.errors import Conflict, Corrupt, InvalidInput, KernelError, LadingError, NotFound, TimedOut
 from lading.formats.oci_runtime import Linux, Spec, State
 from lading.kernel import Kernel
 from lading.runtime import channel, create, gate, resources
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from lading.runtime.resources import CgroupHandle
 
 _SIGKILL = 9
+_ENDS_WITHIN = 10_000  # milliseconds
 
 
 class Runtime:
@@ -81,6 +82,22 @@ class Runtime:
             except NotFound:
                 continue  # being made or removed at this moment
         return found
+
+    def forget(self, id: str) -> None:
+        """Clear what an interrupted making left, or a container whose record cannot be read.
+
+        Of the latter, what runs is found through the control group that its configuration leads to.
+        """
+        if self.store.complete(id):
+            try:
+                spec = Spec.decode(self.store.read_config(id), where=f"{id}: config", strict=False)
+            except (NotFound, Corrupt, InvalidInput):
+                spec = Spec()
+            group = resources.load(self.group_of(spec, id, resources.is_rootless()))
+            group.kill()
+            group.wait_empty()
+            group.delete()
+        self.store.remove(id)
 
     def group_of(self, spec: Spec, id: str, rootless: bool) -> dict[str, object]:
         """Where the group will be, for the record that is written before it is made."""
@@ -313,7 +330,7 @@ class Container:
             try:
                 if alive(self.record):
                     self.runtime.kernel.pidfd_send_signal(pidfd, _SIGKILL)
-                _wait_gone(pidfd)
+                _wait_gone(pidfd, self.pid)
             finally:
                 os.close(pidfd)
         self.group.kill()
@@ -416,13 +433,20 @@ def _signal(kernel: Kernel, pid: int, signal: int, started: int = 0) -> None:
         os.close(pidfd)
 
 
-def _wait_gone(pidfd: int) -> None:
-    """Wait until the process has ended, and reap it when it is our child."""
+def _wait_gone(pidfd: int, pid: int) -> None:
+    """Wait until the process has ended, and reap it when it is our child.
+
+    Raises :class:`TimedOut` for one that does not: without a control group its record is all that leads to it.
+    """
     import select
 
     poll = select.poll()
     poll.register(pidfd, select.POLLIN)
-    poll.poll(10_000)
+    if not poll.poll(_ENDS_WITHIN):
+        raise TimedOut(
+            f"process {pid} was killed and does not end: it is stuck in the kernel",
+            hint="delete it again later",
+        )
     try:
         os.waitid(os.P_PIDFD, pidfd, os.WEXITED | os.WNOHANG)
     except ChildProcessError:

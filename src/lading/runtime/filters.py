@@ -123,7 +123,7 @@ def _compile(profile: Seccomp, cache: str, path: str) -> bytes:
         new = f"{path}.{os.getpid()}"
         fd = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
         try:
-            whole = os.write(fd, program) == len(program)  # a full disk takes a part, which the kernel would refuse
+            whole = os.write(fd, program) == len(program)  # a full disk takes a part
         finally:
             os.close(fd)
         if whole:

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from lading.errors import Conflict, KernelError, NotFound
+from lading.errors import Conflict, KernelError, NotFound, TimedOut
 from lading.formats.oci_runtime import Hook, Hooks
 from lading.kernel import Kernel, idmap
-from lading.runtime import RunRequest, birth
+from lading.runtime import RunRequest, birth, cli, container
 from lading.runtime.container import Container
 from lading.runtime.store import start_time
 
@@ -176,3 +176,27 @@ def test_a_fork_that_fails_costs_no_descriptor(box: Any, spec: Any) -> None:
     running.kill(9)
     running.wait()
     running.delete()
+
+
+def test_a_container_whose_record_cannot_be_read_is_ended_by_its_group(box: Any, spec: Any) -> None:
+    made = box.start("sleep", "60")
+    state = f"{box.runtime.store.path(made.id)}/state.json"
+    with open(state, "w") as file:
+        file.write("{")
+    root = ["--root", box.runtime.root]
+    assert cli.main([*root, "delete", made.id]) == 1
+    assert cli.main([*root, "delete", "--force", made.id]) == 0
+    assert made.wait() == 128 + 9
+    assert not made.group.manager.exists() and not os.path.exists(state)
+
+
+def test_a_record_is_kept_while_its_process_does_not_end(box: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = box.start("sleep", "60")
+    monkeypatch.setattr(Kernel, "pidfd_send_signal", lambda *_: None)  # as if it were stuck in the kernel
+    monkeypatch.setattr(container, "_ENDS_WITHIN", 1)
+    with pytest.raises(TimedOut, match=f"process {made.pid} "):
+        made.delete(force=True)
+    assert box.runtime.get(made.id).status() == "running"
+    monkeypatch.undo()
+    made.delete(force=True)
+    assert box.runtime.list() == []
