@@ -57,7 +57,8 @@ class Display:
                 self._draw()
 
     def say(self, text: str) -> None:
-        """Show a line of its own, above the layers."""
+        """Show a line of its own, above the layers. It may quote a registry or an image: control characters are escaped."""
+        text = "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
         with self._lock:
             clear = f"\x1b[{self._drawn}A\x1b[J" if self._drawn else ""
             self._write(f"{clear}{text}\n")

@@ -44,3 +44,10 @@ def test_no_line_wraps(columns: int, monkeypatch: pytest.MonkeyPatch) -> None:
     line = _drawn(columns, monkeypatch)
     assert 0 < len(line) < columns
     assert line.startswith("abababababab"[: columns - 1])
+
+
+@pytest.mark.parametrize("out", [Terminal(), io.StringIO()], ids=["terminal", "file"])
+def test_what_an_image_says_of_itself_moves_no_cursor(out: io.StringIO) -> None:
+    """An image's platform is whatever its maker wrote, and is quoted where it is not this machine's."""
+    Display(out).say("app:1 is for linux/\x1b[2Jevil\n\x9b; this machine is linux/amd64")
+    assert out.getvalue() == "app:1 is for linux/\\x1b[2Jevil\\n\\x9b; this machine is linux/amd64\n"
