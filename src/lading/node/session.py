@@ -80,6 +80,8 @@ class SocketSession(Session):
                 packet = self.sock.recv(CHUNK + 1024, 0x40)  # MSG_DONTWAIT
             except BlockingIOError:
                 break
+            except ConnectionResetError:
+                continue  # told once, before what is queued: the keeper closed with input of ours unread (unix(7))
             except OSError:
                 packet = b""
             kind = packet[:1]
