@@ -21,10 +21,13 @@ if TYPE_CHECKING:
     from lading.runtime.container import Container
 
 
-def runtime(parsed: Parsed) -> Runtime:
-    """The runtime that the global flags describe."""
+def runtime(parsed: Parsed, log: Log | None = None) -> Runtime:
+    """The runtime that the global flags describe; its warnings go to ``log``."""
     manager = "systemd" if parsed.globals["systemd-cgroup"] else parsed.globals["cgroup-manager"]
-    return Runtime(state_root(parsed), cgroup_manager=manager)
+    made = Runtime(state_root(parsed), cgroup_manager=manager)
+    if log is not None:
+        made.warn = log.warn
+    return made
 
 
 def read_file(path: str) -> bytes:
@@ -136,7 +139,7 @@ def create(parsed: Parsed, log: Log) -> int:
     """``create ID``"""
     bundle = os.path.abspath(parsed["bundle"] or ".")
     spec = load_spec(bundle, log, parsed["config"])
-    container = runtime(parsed).create(_request(parsed, log, spec, bundle, detached=True))
+    container = runtime(parsed, log).create(_request(parsed, log, spec, bundle, detached=True))
     _send_pidfd(parsed["pidfd-socket"], container.pidfd)
     return 0
 
@@ -170,7 +173,7 @@ def run(parsed: Parsed, log: Log) -> int:
             foreground.adopt_size(spec.process)
         signals = foreground.Signals()
     try:
-        container = runtime(parsed).run(request)
+        container = runtime(parsed, log).run(request)
     except BaseException:
         if signals is not None:
             signals.restore()
@@ -240,7 +243,7 @@ def kill(parsed: Parsed, log: Log) -> int:
 
 def delete(parsed: Parsed, log: Log) -> int:
     """``delete ID``"""
-    machine = runtime(parsed)
+    machine = runtime(parsed, log)
     id = parsed.args[0]
     force = parsed["force"]
     try:

@@ -16,7 +16,7 @@ from lading.runtime.store import StateRecord, Store, alive, status
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from lading.formats.oci_runtime import Hook, Process, Resources
     from lading.kernel.cgroups.stats import Stats
@@ -43,6 +43,8 @@ class Runtime:
         self.filter_cache = self.root + "/@seccomp"  # no container id has an @
         #: Who clones containers' first processes for this one; None: itself.
         self.nursery: Nursery | None = None
+        #: Who hears of what went wrong when a container was gone already; None: standard error.
+        self.warn: Callable[[str], None] | None = None
 
     def create(self, request: RunRequest) -> Container:
         """Set a container up so that nothing but its command is missing; :meth:`Container.start` runs that.
@@ -345,7 +347,7 @@ class Container:
             bundle=self.record.bundle,
             annotations=self.spec.annotations,
         )
-        run_poststop(self.runtime.kernel, hooks, state, self.record.bundle)
+        run_poststop(self.runtime.kernel, hooks, state, self.record.bundle, self.runtime.warn)
 
     def exec(
         self,

@@ -88,13 +88,13 @@ def make(runtime: Runtime, request: RunRequest) -> Made:
         finally:
             if made is None:
                 store.remove(request.id)
-                _stopped(kernel, request)
+                _stopped(runtime, request)
     finally:
         plan.close()
     return made
 
 
-def _stopped(kernel: Kernel, request: RunRequest) -> None:
+def _stopped(runtime: Runtime, request: RunRequest) -> None:
     """An error on the way leads to the end of the life cycle, and there are the poststop hooks (runtime.md, Lifecycle)."""
     hooks = request.spec.hooks
     if hooks is not None and hooks.poststop:
@@ -107,7 +107,7 @@ def _stopped(kernel: Kernel, request: RunRequest) -> None:
             bundle=request.bundle,
             annotations=request.spec.annotations,
         )
-        run_poststop(kernel, hooks.poststop, state, request.bundle)
+        run_poststop(runtime.kernel, hooks.poststop, state, request.bundle, runtime.warn)
 
 
 def _recorded(runtime: Runtime, request: RunRequest, plan: join.Plan, anchor: str) -> Made:

@@ -9,6 +9,8 @@ from lading.runtime.command import default_signals
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from lading.formats.oci_runtime import Hook, State
     from lading.kernel import Kernel
 
@@ -115,15 +117,23 @@ def _become_hook(
         os._exit(127)
 
 
-def run_poststop(kernel: Kernel, hooks: list[Hook], state: State, directory: str) -> None:
-    """Run poststop hooks: a failing one is told and the rest still run, the container is gone either way (Lifecycle, 13)."""
+def run_poststop(
+    kernel: Kernel, hooks: list[Hook], state: State, directory: str, warn: Callable[[str], None] | None
+) -> None:
+    """Run poststop hooks: a failing one is told and the rest still run, the container is gone either way (Lifecycle, 13).
+
+    Without ``warn`` it is told on standard error.
+    """
     import sys
 
     for hook in hooks:
         try:
             run_all(kernel, "poststop", [hook], state, directory=directory)
         except LadingError as error:
-            print(f"warning: {error}", file=sys.stderr)
+            if warn is not None:
+                warn(str(error))
+            else:
+                print(f"warning: {error}", file=sys.stderr)
 
 
 def _wait(kernel: Kernel, pid: int, timeout: int | None) -> int | None:

@@ -19,6 +19,7 @@ from lading.errors import LadingError
 from lading.formats.oci_runtime import ExecCPUAffinity, Hook, Hooks, Mount, Process, User
 from lading.kernel.cgroups import detect
 from lading.runtime import RunRequest, Stdio
+from lading.runtime.cli import main
 
 pytestmark = pytest.mark.root
 
@@ -308,6 +309,16 @@ def test_poststop_hooks_follow_every_failure(own_box: Any, spec: Any) -> None:
             own_box.run(config)
         assert caught.value.reason == "hook"
         assert stopped.read_text().count('"stopped"') == number
+
+
+def test_a_poststop_hook_that_fails_is_told_in_the_log(own_box: Any, spec: Any, tmp_path: Path) -> None:
+    config = spec("true")
+    config.hooks = Hooks(poststop=[Hook(path="/bin/false")])
+    made = own_box.runtime.run(RunRequest(own_box.id(), config, own_box.bundle, stdio=Stdio(-1, -1, -1)))
+    made.wait()
+    log = tmp_path / "log"
+    assert main(["--root", own_box.runtime.root, "--log", str(log), "delete", made.id]) == 0
+    assert "level=warning" in log.read_text() and "poststop hook" in log.read_text()
 
 
 def test_a_hook_that_names_no_environment_has_the_runtimes(
