@@ -16,7 +16,7 @@ import os
 
 from lading.errors import Corrupt, NotFound
 from lading.formats import digest as digests
-from lading.images.files import disk_error, read, sync_directory, try_lock
+from lading.images.files import OwnFile, disk_error, make_directories, read, sync_directory, try_lock
 from lading.images.leases import Lease
 
 TYPE_CHECKING = False
@@ -103,9 +103,8 @@ class ContentStore:
             # The lock must be on the file that has the name: its last writer may have just renamed it away.
             if not try_lock(fd) or not _same(fd, name):
                 os.close(fd)
-                name = f"{name}.{os.getpid()}-{os.urandom(4).hex()}"
-                fd = os.open(name, flags | os.O_EXCL, 0o644)
-                try_lock(fd)
+                own = OwnFile(self._ingest, f"{algorithm}-{text}.")
+                return Ingest(self, own.fd, own.path, digest, size, shared=False)
         except OSError as error:
             raise disk_error(error, f"cannot store {digest}") from None
         return Ingest(self, fd, name, digest, size)
@@ -178,8 +177,11 @@ class Ingest:
     ``offset``  bytes already here (from an interrupted attempt at first); the source continues from there.
     """
 
-    def __init__(self, store: ContentStore, fd: int, name: str, digest: str, size: int) -> None:
+    def __init__(
+        self, store: ContentStore, fd: int, name: str, digest: str, size: int, *, shared: bool = True
+    ) -> None:
         self._store = store
+        self._shared = shared  # others look for it under this name
         self._fd = fd
         self._name = name
         self.digest = digest
@@ -255,8 +257,9 @@ class Ingest:
             os.fchmod(self._fd, 0o444)
             os.fsync(self._fd)
             directory = os.path.dirname(final)
-            os.makedirs(directory, exist_ok=True)
+            make_directories(directory)
             os.rename(self._name, final)
+            self._shared = True
         except OSError as error:
             raise disk_error(error, f"cannot store {self.digest}") from None
         sync_directory(directory)
@@ -278,8 +281,10 @@ class Ingest:
         self.offset = 0
 
     def close(self) -> None:
-        """Let go, keeping what is here. Does nothing after commit or abort."""
+        """Let go, keeping what is here for whoever resumes it. Does nothing after commit or abort."""
         if self._fd >= 0:
+            if not self._shared:
+                self._discard()  # a second writer's file, whose name nobody asks for
             os.close(self._fd)
             self._fd = -1
 

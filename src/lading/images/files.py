@@ -35,7 +35,9 @@ def write_atomically(path: str, data: bytes, *, mode: int = 0o644) -> None:
 
     Raises what :func:`disk_error` says; nothing is left behind.
     """
-    temporary = f"{path}.{os.getpid()}-{os.urandom(4).hex()}.tmp"
+    # Neither a tag's file (":v1.tmp" may be one) nor a repository begins with a dot.
+    directory, name = os.path.split(path)
+    temporary = f"{directory or '.'}/.{name}.{os.getpid()}-{os.urandom(4).hex()}.tmp"
     try:
         fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
         try:
@@ -52,7 +54,23 @@ def write_atomically(path: str, data: bytes, *, mode: int = 0o644) -> None:
         except OSError:
             pass
         raise disk_error(error, f"cannot write {path}") from None
-    sync_directory(os.path.dirname(path))
+    sync_directory(directory or ".")
+
+
+def is_temporary(name: str) -> bool:
+    """Whether a file of this name is what :func:`write_atomically` left when it was killed."""
+    return name.startswith(".") and name.endswith(".tmp")
+
+
+def make_directories(path: str) -> None:
+    """Make ``path`` and what is above it, durably: a synced file in a directory that a power cut takes is gone with it."""
+    missing = []
+    while path and not os.path.isdir(path):
+        missing.append(path)
+        path = os.path.dirname(path)
+    for directory in reversed(missing):
+        os.makedirs(directory, exist_ok=True)
+        sync_directory(os.path.dirname(directory))
 
 
 def sync_directory(path: str) -> None:

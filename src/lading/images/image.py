@@ -11,7 +11,7 @@ import os
 from lading.errors import Corrupt, LadingError
 from lading.formats import jsontext
 from lading.formats.oci_image import Descriptor, ImageConfig, Platform
-from lading.images.files import read, write_atomically
+from lading.images.files import is_temporary, make_directories, read, write_atomically
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -137,7 +137,7 @@ class ResolvedStore:
 
     def put(self, image: Image) -> None:
         """Write the record of ``image``."""
-        os.makedirs(self._directory, exist_ok=True)
+        make_directories(self._directory)
         record = {
             "id": image.id,
             "kind": image.kind,
@@ -164,4 +164,4 @@ class ResolvedStore:
             names = os.listdir(self._directory)
         except FileNotFoundError:
             return []
-        return sorted(n.replace("-", ":", 1) for n in names if not n.endswith(".tmp"))
+        return sorted(n.replace("-", ":", 1) for n in names if not is_temporary(n))

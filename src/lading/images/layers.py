@@ -24,6 +24,7 @@ from lading.images.files import (
     disk_error,
     read,
     remove_tree,
+    sync_directory,
     sync_file_system,
     try_lock,
     write_atomically,
@@ -204,6 +205,7 @@ class Staging:
             if not os.path.isdir(final):
                 raise disk_error(error, f"cannot store layer {diff_id}") from None
             self.discard()
+        sync_directory(self._store._layers)  # an image's record that is durable needs a layer that is
         self._close()
         return Layer(final + "/fs", key, record)
 

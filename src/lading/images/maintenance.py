@@ -7,14 +7,14 @@ import os
 from lading.errors import Corrupt, LadingError
 from lading.images import leases
 from lading.images.collect import collect, remove_layer
-from lading.images.files import Lock, remove_tree, try_lock, walk_files
+from lading.images.files import Lock, is_temporary, remove_tree, try_lock, walk_files
 from lading.images.names import Named
 from lading.images.oci import format_of
 from lading.images.remove import RemoveReport, used
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection
+    from collections.abc import Callable, Collection, Iterator
 
     from lading.images import Images
 
@@ -109,13 +109,15 @@ def _size(path: str) -> int:
         return 0
 
 
-def _abandoned(directory: str) -> list[str]:
-    """Files and directories on their way whose maker is gone: nobody holds their lock."""
-    found = []
+def _abandoned(directory: str) -> Iterator[str]:
+    """Files and directories on their way whose maker is gone: nobody holds their lock.
+
+    Each is locked until the next one is asked for, so that nobody resumes what is being removed.
+    """
     try:
         names = os.listdir(directory)
     except FileNotFoundError:
-        return []
+        return
     for name in names:
         path = f"{directory}/{name}"
         try:
@@ -124,11 +126,15 @@ def _abandoned(directory: str) -> list[str]:
             continue
         try:
             # Whoever finished a moment ago has removed it, and whoever makes it has perhaps not yet locked it.
-            if try_lock(fd) and os.path.lexists(path) and not _runs(name.partition("-")[0]):
-                found.append(path)
+            if try_lock(fd) and os.path.lexists(path) and not _runs(_maker(name)):
+                yield path
         finally:
             os.close(fd)
-    return found
+
+
+def _maker(name: str) -> str:
+    """The process's number in ``PID-…``, ``new.PID-…`` and ``DIGEST.PID-…``; a text that is none for what has no one maker."""
+    return name.rpartition(".")[2].partition("-")[0]
 
 
 def _runs(pid: str) -> bool:
@@ -173,7 +179,7 @@ def _leftovers(images: Images, repair: bool, findings: list[Finding]) -> None:
                 os.unlink(path)
     for part in ("names", "resolved"):
         for path in walk_files(f"{images.root}/{part}"):
-            if path.endswith(".tmp"):
+            if is_temporary(os.path.basename(path)):
                 findings.append(Finding(path, "a record that was never finished", repair))
                 if repair:
                     os.unlink(path)
@@ -252,12 +258,14 @@ def _names(images: Images, repair: bool, missing: set[str], findings: list[Findi
 
 def _restore(images: Images, repair: bool, digest: str, findings: list[Finding]) -> None:
     """Unpack an image's missing layers again from its blobs."""
-    from lading.formats.oci_image import OCI_MANIFEST, Descriptor
+    from lading.formats.oci_image import Descriptor
+    from lading.images.oci import manifest_type
 
     mended = False
     if repair and images.content.has(digest):
-        target = Descriptor(media_type=OCI_MANIFEST, digest=digest, size=images.content.size(digest))
         try:
+            kind = manifest_type(images.content, digest)
+            target = Descriptor(media_type=kind, digest=digest, size=images.content.size(digest))
             with images.lease() as lease:
                 images.register(target, [], lease=lease)
             mended = True

@@ -18,7 +18,7 @@ from lading.errors import Corrupt, LadingError
 from lading.formats import jsontext
 from lading.formats.oci_image import Descriptor
 from lading.formats.reference import Reference
-from lading.images.files import read, write_atomically
+from lading.images.files import make_directories, read, write_atomically
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ class Names:
         path = self._path(reference)
         data = jsontext.dumps({"target": named.target.encode(), "image": named.image}).encode()
         for attempt in range(10):
-            os.makedirs(os.path.dirname(path), exist_ok=True)
+            make_directories(os.path.dirname(path))
             try:
                 write_atomically(path, data)
                 return
@@ -95,7 +95,7 @@ class Names:
             registry, _, repository = name.partition("/")
             for file in sorted(files):
                 path = f"{base}/{file}"
-                if file.endswith(".tmp") or not repository or file[0] not in ":@":
+                if not repository or file[0] not in ":@":
                     yield path, None
                 elif file[0] == ":":
                     yield path, Reference(registry, repository, file[1:])

@@ -13,10 +13,12 @@ from lading.formats import jsontext, platform
 from lading.formats.oci_image import (
     DOCKER_CONFIG,
     DOCKER_LAYER,
+    DOCKER_MANIFEST,
     INDEXES,
     MANIFESTS,
     OCI_CONFIG,
     OCI_LAYER,
+    OCI_MANIFEST,
     Descriptor,
     ImageConfig,
     Index,
@@ -184,6 +186,14 @@ def decode_manifest(data: bytes, digest: str) -> Manifest:
                 f"{what}: layers of type {layer.media_type[:100]!r} are not supported", reason="media-type"
             )
     return manifest
+
+
+def manifest_type(content: ContentStore, digest: str) -> str:
+    """The media type of a stored manifest by what it says, for want of a descriptor. Raises what reading and decoding do."""
+    manifest = decode_manifest(content.read(digest, limit=MAX_MANIFEST), digest)
+    if manifest.media_type in MANIFESTS:
+        return manifest.media_type
+    return DOCKER_MANIFEST if manifest.config.media_type == DOCKER_CONFIG else OCI_MANIFEST
 
 
 def decode_config(data: bytes, manifest: Manifest) -> ImageConfig:

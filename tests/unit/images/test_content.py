@@ -11,7 +11,8 @@ import threading
 import pytest
 
 from lading.errors import Corrupt, InvalidInput, NotFound, Unsupported
-from lading.images.files import Lock
+from lading.images import content, files, maintenance
+from lading.images.files import Lock, try_lock
 from lading.images.leases import held
 
 DATA = os.urandom(100_000)
@@ -95,6 +96,38 @@ def test_two_writers_of_one_digest_do_not_disturb_each_other(images, lease):
         one.commit()
     assert images.content.verify(DIGEST)
     assert os.listdir(images.root + "/ingest") == []
+
+
+def test_a_second_writers_file_goes_with_it_and_is_its_own_from_the_start(images, lease, monkeypatch):
+    """Nobody resumes it; and a cleaner that takes it between its creation and its lock makes the writer begin another."""
+    with images.content.ingest(DIGEST, len(DATA), lease=lease):
+        with images.content.ingest(DIGEST, len(DATA), lease=lease) as second:
+            second.write(DATA[:1])
+        assert os.listdir(images.root + "/ingest") == [DIGEST.replace(":", "-")]
+        tried = []
+
+        def cleaned(fd: int) -> bool:
+            path = os.readlink(f"/proc/self/fd/{fd}")
+            if "." in os.path.basename(path) and not tried:
+                tried.append(path)
+                os.unlink(path)
+            return try_lock(fd)
+
+        for module in (content, files):
+            monkeypatch.setattr(module, "try_lock", cleaned)
+        with images.content.ingest(DIGEST, len(DATA), lease=lease) as second:
+            assert tried
+            second.write(DATA)
+            second.commit()
+    assert images.content.verify(DIGEST)
+
+
+@pytest.mark.parametrize("name", ["PID-aa", "new.PID-aa", "sha256-" + "0" * 64 + ".PID-aa"])
+def test_what_a_living_process_makes_is_not_abandoned(images, name):
+    directory = images.root + "/ingest"
+    os.makedirs(directory)
+    open(f"{directory}/{name.replace('PID', str(os.getpid()))}", "w").close()
+    assert list(maintenance._abandoned(directory)) == []
 
 
 def test_sha512_is_a_digest_too(images, lease):

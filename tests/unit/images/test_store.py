@@ -12,8 +12,9 @@ import threading
 import pytest
 
 from lading.errors import Conflict, Corrupt, InvalidInput, LadingError, NotFound
-from lading.formats.oci_image import ImageConfig, RunConfig
+from lading.formats.oci_image import Descriptor, ImageConfig, RunConfig
 from lading.images import Images, union
+from lading.images.files import try_lock
 from lading.images.newlayer import LayerWriter
 from lading.images.register import create
 
@@ -389,6 +390,84 @@ def test_check_finds_and_mends_broken_content_layers_and_records(images, image):
     assert [f.object for f in images.check()] == [blob]
     images.check(repair=True)
     assert not images.content.has(blob)
+
+
+def test_tags_that_end_as_temporary_files_do_are_names_like_any(images, new_tar):
+    made = make(images, new_tar().file("f").bytes(), names=["demo:v1.tmp", "demo:1.42-00000000.tmp"])
+    assert {r.tag for r, _ in images.names.list()} == {"v1.tmp", "1.42-00000000.tmp"}
+    assert images.check(repair=True) == []
+    images.prune(in_use=(), all=False)
+    assert images.get("demo:v1.tmp").digest == made.digest
+
+
+@pytest.mark.parametrize("part", ["names", "resolved"])
+def test_a_record_that_was_never_finished_is_found_and_removed(images, image, monkeypatch, part):
+    def killed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(os, "rename", killed)
+        if part == "names":
+            images.tag(image, "other:1")
+        else:
+            images.resolved.put(image)
+    assert [(r.tag, n.image) for r, n in images.names.list()] == [("1", image.digest)]
+    assert images.resolved.list() == [image.digest]
+    found = images.check(repair=True)
+    assert [f.problem for f in found] == ["a record that was never finished"]
+    assert found[0].object.startswith(f"{images.root}/{part}/")
+    assert images.check() == []
+
+
+def test_repair_leaves_a_docker_image_its_type(images, image):
+    docker = "application/vnd.docker.distribution.manifest.v2+json"
+    manifest = json.loads(images.content.read(image.digest))
+    manifest["mediaType"] = docker
+    data = json.dumps(manifest).encode()
+    with images.lease() as lease:
+        digest = images.content.put(data, lease=lease)
+        images.register(Descriptor(media_type=docker, digest=digest, size=len(data)), ["d:1"], lease=lease)
+    with open(images.resolved.path(digest), "w") as file:
+        file.write("{")
+    assert all(f.repaired for f in images.check(repair=True))
+    assert images.get("d:1").descriptor.media_type == docker
+
+
+def test_prune_holds_the_lock_of_what_it_removes(images, monkeypatch):
+    """Whoever wants to resume at that moment finds it taken, and does not write into a file without a name."""
+    with images.lease() as lease, images.content.ingest("sha256:" + "1" * 64, 9, lease=lease) as ingest:
+        ingest.write(b"half")
+    taken = []
+    unlink = os.unlink
+
+    def watched(path: str, **where: int) -> None:
+        if "/ingest/" in str(path):
+            with open(path, "rb") as file:
+                taken.append(not try_lock(file.fileno()))
+        unlink(path, **where)
+
+    monkeypatch.setattr(os, "unlink", watched)
+    images.prune(in_use=(), all=False)
+    assert taken == [True]
+    assert os.listdir(images.root + "/ingest") == []
+
+
+def test_names_and_layers_are_durable_with_the_directories_that_lead_to_them(
+    images, image, new_tar, monkeypatch
+):
+    synced = set()
+    fsync = os.fsync
+
+    def watched(fd: int) -> None:
+        synced.add(os.readlink(f"/proc/self/fd/{fd}").removeprefix(images.root + "/"))
+        fsync(fd)
+
+    monkeypatch.setattr(os, "fsync", watched)
+    images.tag(image, "host.example/new/deep:1")
+    assert {"names", "names/host.example", "names/host.example/new", "names/host.example/new/deep"} <= synced
+    synced.clear()
+    make(images, new_tar().file("fresh", b"fresh").bytes(), names=["fresh:1"])
+    assert "layers" in synced
 
 
 def test_looking_up_reads_no_manifest(images, image):
