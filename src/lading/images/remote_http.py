@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 STALL_SECONDS = 30.0
 HEADER_SECONDS = 60.0
+_AROUND_PIECE = 256 << 10  # bytes: what a buffer reads ahead, and the framing of a chunk
 CONNECT_SECONDS = 15.0
 _IDLE_SECONDS = 20.0  # a connection unused for longer is not trusted to be alive
 
@@ -98,6 +99,7 @@ class Wire:
         self._sock = sock
         self.stall = stall
         self.deadline = 0.0  # monotonic; 0: none
+        self.left = -1  # bytes that may still be received; -1: any number
 
     def limit(self) -> None:
         """Give the next system call the time that is left."""
@@ -122,7 +124,13 @@ class Wire:
     def recv_into(self, buffer: memoryview) -> int:
         """Receive what is there."""
         self.limit()
-        return self._sock.recv_into(buffer)
+        if self.left < 0:
+            return self._sock.recv_into(buffer)
+        if not self.left:
+            raise http.client.HTTPException("too much that is no body")
+        got = self._sock.recv_into(buffer[: self.left])
+        self.left -= got
+        return got
 
     def close(self) -> None:
         """Let go of the connection; the owner closes the socket."""
@@ -165,8 +173,18 @@ class Response:
         """The body as it arrives, at most ``size`` bytes a piece. Raises :class:`BrokenConnection` when it ends early."""
         expected = self.length
         got = 0
+        wire = self._connection.wire if self._connection is not None else None
+        whole = wire.deadline if wire is not None else 0.0
         try:
-            while piece := self._answer.read1(size):
+            while True:
+                if wire is not None:
+                    # What is no body (sizes and extensions of chunks, trailers) comes out as no piece, so it could go on
+                    # for ever, fast or slowly, without a stall between two bytes.
+                    wire.left = size + _AROUND_PIECE
+                    wire.deadline = whole or time.monotonic() + max(HEADER_SECONDS, wire.stall) + wire.stall
+                piece = self._answer.read1(size)
+                if not piece:
+                    break
                 got += len(piece)
                 yield piece
         except (OSError, http.client.HTTPException, ValueError) as error:
@@ -305,6 +323,7 @@ class HttpPool:
     ) -> Response:
         wire = connection.wire
         wire.deadline = 0.0
+        wire.left = -1
         scheme, host, port = connection.key
         lines = [f"{method} {connection.absolute}{target} HTTP/1.1", f"Host: {authority(scheme, host, port)}"]
         sent = {"Accept-Encoding": "identity", **headers, **connection.proxy_headers}
