@@ -11,6 +11,7 @@ import time
 
 from lading.errors import Conflict, InvalidInput, LadingError, NotFound
 from lading.formats import jsontext
+from lading.kernel.process import entitle
 from lading.node import dozing, lifecycle, wire
 from lading.node.loop import Loop
 from lading.node.model import CREATED, PAUSED, RESTARTING, RUNNING
@@ -240,6 +241,8 @@ def _become_keeper(
     try:
         keep = [tell] + ([attached.fileno()] if attached is not None else [])
         detach_process(keep)
+        # The command's arguments may hold what `-e` gave the container; everybody on the machine can read them in ps(1).
+        entitle(f"lading-keeper {record.name}")
         if adopting:
             _keep_adopted(shop, record, tell)
         else:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
+import sqlite3
 import subprocess
 import time
 from pathlib import Path
@@ -30,6 +32,28 @@ def test_docker_takes_dollars_literally(lading) -> None:  # type: ignore[no-unty
 def test_stdin_reaches_the_container_and_ends_there(lading) -> None:  # type: ignore[no-untyped-def]
     assert lading.out("run", "--rm", "-i", "busybox", "wc", "-c", input="x" * 100_000) == "100000"
     assert lading.out("run", "--rm", "busybox", "wc", "-c", input="ignored") == "0"
+
+
+def test_a_keeper_does_not_show_the_command_that_left_it(lading) -> None:  # type: ignore[no-untyped-def]
+    # One that probes does not sleep: it stays the process that the command forked.
+    lading.out(
+        "run",
+        "-d",
+        "--name",
+        "secret",
+        "-e",
+        "KEY=hunter2",
+        "--health-cmd",
+        "true",
+        "busybox",
+        "sleep",
+        "600",
+    )
+    with contextlib.closing(sqlite3.connect(lading.base / "root" / "node.db", timeout=60)) as records:
+        ((keeper,),) = records.execute("select keeper_pid from pods where name='secret'").fetchall()
+    shown = Path(f"/proc/{keeper}/cmdline").read_bytes().rstrip(b"\0")
+    assert shown == b"lading-keeper secret"
+    lading.out("rm", "-f", "secret")
 
 
 def test_the_life_of_a_detached_container(lading) -> None:  # type: ignore[no-untyped-def]
