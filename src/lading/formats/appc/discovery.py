@@ -87,7 +87,7 @@ def _add(found: Found, template: str, values: Mapping[str, str]) -> None:
         return
     aci, missing = render(template, {**values, "ext": "aci"})
     signature, _ = render(template, {**values, "ext": "aci.asc"})
-    why = f"nothing is known for {{{missing}}}" if missing else _unusable(aci)
+    why = _unusable(aci) if missing is None else f"nothing is known for {{{missing}}}"
     if why:
         found.skipped.append((template, why))
         return
@@ -96,28 +96,25 @@ def _add(found: Found, template: str, values: Mapping[str, str]) -> None:
         found.endpoints.append(made)
 
 
-def render(template: str, values: Mapping[str, str]) -> tuple[str, str]:
-    """The template with its variables replaced, and the first variable that has no value (empty when all have).
+def render(template: str, values: Mapping[str, str]) -> tuple[str, str | None]:
+    """The template with its variables replaced, and the first variable that has no value (None when all have).
 
     Each is replaced once: a value that looks like a variable is none. Characters that a URL cannot have are percent-encoded.
     """
     made: list[str] = []
-    missing = ""
+    missing: str | None = None
     rest = template
     while True:
         before, brace, after = rest.partition("{")
-        name, end, rest = after.partition("}")
         made.append(before)
         if not brace:
-            break
-        if not end:
-            return _encoded("".join(made) + brace + after), missing or name
-        if name in values:
+            return _encoded("".join(made)), missing
+        name, end, rest = after.partition("}")
+        if end and name in values:
             made.append(values[name])
-        else:
-            missing = missing or name or "}"
-            made.append("{" + name + "}")
-    return _encoded("".join(made)), missing
+            continue
+        missing = name if missing is None else missing
+        made.append(f"{{{name}{end}")
 
 
 def _encoded(url: str) -> str:

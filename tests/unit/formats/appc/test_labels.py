@@ -22,7 +22,8 @@ def _notes(*pairs: tuple[str, str]) -> list[Annotation]:
     "pairs",
     [(), (("version", "1.0.0"),), (("version", ""),), (("os", "linux"), ("arch", "amd64")), (("arch", "amd64"), ("os", "linux")),
      (("os", "linux"), ("arch", "aarch64_be")), (("os", "linux"), ("arch", "s390x")), (("os", "freebsd"), ("arch", "arm")),
-     (("os", "darwin"), ("arch", "x86_64")), (("os", "linux"),), (("arch", "pdp11"),), (("example.com/channel", "any text, even this"),)],
+     (("os", "darwin"), ("arch", "x86_64")), (("os", "linux"),), (("arch", "pdp11"),), (("example.com/channel",
+     "any text, even this"),)],
 )  # fmt: skip
 def test_labels_are_accepted(pairs: tuple[tuple[str, str], ...]) -> None:
     labels.check_labels(_labels(*pairs), "labels")
@@ -30,10 +31,12 @@ def test_labels_are_accepted(pairs: tuple[tuple[str, str], ...]) -> None:
 
 @pytest.mark.parametrize(
     ("pairs", "field"),
-    [((("name", "x"),), r"labels\[0\]\.name"), ((("a", "1"), ("a", "2")), r"labels\[1\]\.name"), ((("A", "1"),), r"labels\[0\]\.name"),
+    [((("name", "x"),), r"labels\[0\]\.name"), ((("a", "1"), ("a", "2")), r"labels\[1\]\.name"), ((("A", "1"),),
+    r"labels\[0\]\.name"),
      ((("", "1"),), r"labels\[0\]\.name"), ((("os", "OS/360"), ("arch", "S/360")), r"labels\[0\]\.value"),
      ((("arch", "arm64"), ("os", "linux")), r"labels\[0\]\.value"), ((("os", "linux"), ("arch", "arm")), r"labels\[1\]\.value"),
-     ((("os", "linux"), ("arch", "S390x")), r"labels\[1\]\.value"), ((("os", "freebsd"), ("arch", "armv7b")), r"labels\[1\]\.value"),
+     ((("os", "linux"), ("arch", "S390x")), r"labels\[1\]\.value"), ((("os", "freebsd"), ("arch", "armv7b")),
+     r"labels\[1\]\.value"),
      ((("os", ""),), r"labels\[0\]\.value")],
 )  # fmt: skip
 def test_labels_are_refused_with_the_field(pairs: tuple[tuple[str, str], ...], field: str) -> None:
@@ -55,7 +58,8 @@ def test_annotations_are_accepted(pairs: tuple[tuple[str, str], ...]) -> None:
     ("pairs", "field"),
     [((("a", "1"), ("b", "2"), ("a", "3")), r"annotations\[2\]\.name"), ((("Foo", "1"),), r"annotations\[0\]\.name"),
      ((("created", "yesterday"),), r"annotations\[0\]\.value"), ((("homepage", "example.com"),), r"annotations\[0\]\.value"),
-     ((("documentation", "ftp://example.com"),), r"annotations\[0\]\.value"), (((labels.SYSTEMD_NOTIFY, "yes"),), r"annotations\[0\]\.value")],
+     ((("documentation", "ftp://example.com"),), r"annotations\[0\]\.value"), (((labels.SYSTEMD_NOTIFY, "yes"),),
+     r"annotations\[0\]\.value")],
 )  # fmt: skip
 def test_annotations_are_refused_with_the_field(pairs: tuple[tuple[str, str], ...], field: str) -> None:
     with pytest.raises(InvalidInput, match=f"^{field}: "):
@@ -69,7 +73,8 @@ def test_an_apps_annotation_goes_over_its_images() -> None:
 
 @pytest.mark.parametrize(
     ("wanted", "offered", "missing"),
-    [({}, {"version": "1"}, ""), ({"version": "1"}, {"version": "1", "os": "linux"}, ""), ({"version": "1"}, {"version": "2"}, "version"),
+    [({}, {"version": "1"}, ""), ({"version": "1"}, {"version": "1", "os": "linux"}, ""), ({"version": "1"}, {"version": "2"},
+    "version"),
      ({"os": "linux"}, {}, "os"), ({"x": ""}, {}, "x")],
 )  # fmt: skip
 def test_labels_match_when_each_that_was_asked_for_is_there(

@@ -48,7 +48,7 @@ def test_an_identifier_is_accepted(text: str) -> None:
 
 @pytest.mark.parametrize("text", BAD_IDENTIFIERS)
 def test_another_identifier_is_refused_with_the_field(text: str) -> None:
-    with pytest.raises(InvalidInput, match="^name: "):
+    with pytest.raises(InvalidInput, match=r"^name: "):
         names.check_identifier(text, "name")
 
 

@@ -48,7 +48,8 @@ def test_a_semantic_version_of_this_series_is_accepted(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "0", "0.8", "v0.8.11", "0.8.11.1", "00.8.1", "0.08.1", "0.8.1-", "0.8.1-01", "0.8.1+", "0.8.1-a..b", "0.0.0", "0.8.x"]
+    "text", ["", "0", "0.8", "v0.8.11", "0.8.11.1", "00.8.1", "0.08.1", "0.8.1-", "0.8.1-01", "0.8.1+", "0.8.1-a..b", "0.0.0",
+    "0.8.x"]
 )  # fmt: skip
 def test_another_version_is_refused(text: str) -> None:
     with pytest.raises(InvalidInput, match=r"^manifest\.acVersion: "):
@@ -104,7 +105,8 @@ def test_a_web_address_is_one(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "example.com", "ftp://example.com", "https://", "https:///x", "https://:80/", "https://a b/", "mailto:a@b", "https://a\n"]
+    "text", ["", "example.com", "ftp://example.com", "https://", "https:///x", "https://:80/", "https://a b/", "mailto:a@b",
+    "https://a\n"]
 )  # fmt: skip
 def test_another_text_is_no_web_address(text: str) -> None:
     assert not values.is_web_url(text)
@@ -123,7 +125,7 @@ def test_a_uuid_is_read_in_both_forms_and_cases(made: uuid.UUID) -> None:
      "6733c088a507-4694-aabf-edbe4fc5266f", "6733c088-a507-4694-aabf-edbe4fc5266g", "6-733c088a5074694aabfedbe4fc5266f000"],
 )  # fmt: skip
 def test_another_text_is_no_uuid(text: str) -> None:
-    with pytest.raises(InvalidInput, match="^uuid: "):
+    with pytest.raises(InvalidInput, match=r"^uuid: "):
         values.uuid_bytes(text)
 
 
@@ -136,5 +138,5 @@ def test_a_mode_is_octal(text: str, mode: int) -> None:
 
 @pytest.mark.parametrize("text", ["", "0855", "rwx", "010000", "-755", "0o755", "\u0667"])
 def test_another_text_is_no_mode(text: str) -> None:
-    with pytest.raises(InvalidInput, match="^mode: "):
+    with pytest.raises(InvalidInput, match=r"^mode: "):
         values.check_mode(text, "mode")
