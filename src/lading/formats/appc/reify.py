@@ -178,7 +178,7 @@ def forwarded(pod: PodManifest, images: Mapping[str, ImageManifest]) -> list[For
             )
             clash = next((old for old in made if _same_place(old, new)), None)
             if clash is not None:
-                raise bad(where, f"the host's port {new.host_port} is {clash.name!r}'s already")
+                raise bad(where, f"port {new.host_port} of the host leads to {clash.name!r} already")
             made.append(new)
     return made
 

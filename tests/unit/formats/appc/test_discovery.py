@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lading.errors import InvalidInput
@@ -12,6 +14,8 @@ from lading.formats.appc.discovery import Endpoint
 from lading.formats.appc.image import ImageManifest
 from lading.formats.appc.labels import Label
 from lading.formats.appc.strings import wanted
+
+FUZZ = settings(max_examples=5_000 if os.environ.get("LADING_FUZZ") else 100, deadline=None)
 
 
 def _meta(name: str, content: str) -> str:
@@ -146,7 +150,8 @@ ONE = [("discovery", "a.example", "https://x")]
         '<?xml version="1.0"?><!DOCTYPE x><meta name="ac-discovery" content="a.example https://x">',
         '</meta name="ac-discovery" content="b c"><meta name="ac-discovery" content="a.example https://x">',
         '<meta name="ac-discovery" content="a.example https://x"><plaintext><meta name="ac-discovery" content="b c">',
-        '<metadata name="ac-discovery" content="b c"><meta name="ac-discovery" content="a.example https://x"><script><meta name="ac-discovery" content="b c">',
+        '<metadata name="ac-discovery" content="b c"><meta name="ac-discovery" content="a.example https://x">',
+        '<meta name="ac-discovery" content="a.example https://x"><script><meta name="ac-discovery" content="b c">',
     ],
 )  # fmt: skip
 def test_one_tag_is_found_in_whatever_surrounds_it(html: str) -> None:
@@ -166,6 +171,8 @@ def test_what_is_no_tag_gives_none(html: str) -> None:
     assert _read(html) == []
 
 
+@pytest.mark.fuzz
+@FUZZ
 @given(st.text("<>/=\"' !-&#;amet\tn", max_size=60))
 def test_any_page_is_read_to_its_end(html: str) -> None:
     found = _read(

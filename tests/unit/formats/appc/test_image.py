@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import copy
 import json
+import os
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lading.errors import InvalidInput, LadingError, Unsupported
@@ -16,6 +17,9 @@ from lading.formats.appc.image import Dependency, ImageManifest
 from lading.formats.appc.isolators import Isolator
 from lading.formats.appc.labels import Annotation, Label
 from lading.formats.appc.record import LARGEST, unknown_fields
+
+FUZZ = settings(max_examples=5_000 if os.environ.get("LADING_FUZZ") else 100, deadline=None)
+
 
 ID = "sha512-" + "ab" * 64
 
@@ -262,6 +266,8 @@ MANIFESTS = st.builds(
 )  # fmt: skip
 
 
+@pytest.mark.fuzz
+@FUZZ
 @given(MANIFESTS)
 def test_what_is_written_is_read_again(made: ImageManifest) -> None:
     assert ImageManifest.parse(made.text(), strict=True) == made
@@ -269,6 +275,7 @@ def test_what_is_written_is_read_again(made: ImageManifest) -> None:
 
 
 @pytest.mark.fuzz
+@FUZZ
 @given(st.data())
 def test_no_document_does_worse_than_be_refused(data: st.DataObject) -> None:
     paths = ["acKind", "name", "labels", "labels.0", "labels.0.name", "app", "app.exec", "app.ports.0", "app.isolators.0.value",

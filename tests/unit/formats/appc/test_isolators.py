@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lading.errors import InvalidInput
 from lading.formats.appc import isolators
 from lading.formats.appc.isolators import APP, POD, Isolator, Resource, gather
+
+FUZZ = settings(max_examples=5_000 if os.environ.get("LADING_FUZZ") else 100, deadline=None)
 
 
 def _one(name: str, value: object, scope: str = APP) -> isolators.Isolation:
@@ -114,6 +118,8 @@ def test_the_texts_three_spellings_are_one_quantity(text: str) -> None:
     assert made is not None and made.limit == 128974848
 
 
+@pytest.mark.fuzz
+@FUZZ
 @given(st.integers(0, 10**6), st.sampled_from("KMGTP"))
 def test_the_metric_suffixes_are_the_texts(number: int, suffix: str) -> None:
     made = _one("resource/memory", {"limit": f"{number}{suffix}"}).memory
@@ -187,6 +193,8 @@ def test_a_name_must_be_an_identifier() -> None:
         _one("Resource/CPU", {})
 
 
+@pytest.mark.fuzz
+@FUZZ
 @given(
     st.sampled_from(isolators.KNOWN),
     st.recursive(

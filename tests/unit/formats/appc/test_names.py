@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import re
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lading.errors import InvalidInput
 from lading.formats.appc import names
+
+FUZZ = settings(max_examples=5_000 if os.environ.get("LADING_FUZZ") else 100, deadline=None)
+
 
 NAME = re.compile(r"[a-z0-9]+([-][a-z0-9]+)*")
 IDENTIFIER = re.compile(r"[a-z0-9]+((/~|[-._~/])[a-z0-9]+)*")
@@ -52,12 +56,16 @@ def test_another_identifier_is_refused_with_the_field(text: str) -> None:
         names.check_identifier(text, "name")
 
 
+@pytest.mark.fuzz
+@FUZZ
 @given(st.text("ab0-._~/A\n", max_size=8))
 def test_the_grammars_are_the_texts_regular_expressions_and_its_example(text: str) -> None:
     assert names.is_name(text) == bool(NAME.fullmatch(text))
     assert names.is_identifier(text) == bool(IDENTIFIER.fullmatch(text))
 
 
+@pytest.mark.fuzz
+@FUZZ
 @given(st.text(max_size=20))
 def test_a_suggestion_is_valid_or_empty(text: str) -> None:
     name, identifier = names.suggest_name(text), names.suggest_identifier(text)

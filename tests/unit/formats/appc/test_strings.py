@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lading.errors import InvalidInput, Unsupported
@@ -11,6 +13,9 @@ from lading.formats.appc import source, strings
 from lading.formats.appc.app import MountPoint, Port
 from lading.formats.appc.pod import Volume
 from lading.formats.appc.strings import Wanted
+
+FUZZ = settings(max_examples=5_000 if os.environ.get("LADING_FUZZ") else 100, deadline=None)
+
 
 NAMES = st.from_regex(r"[a-z0-9]{1,4}(-[a-z0-9]{1,3}){0,2}", fullmatch=True)
 WORDS = st.text(st.characters(exclude_characters="\0,", exclude_categories=["Cs"]), max_size=8)
@@ -51,6 +56,8 @@ def test_another_text_asks_for_nothing(text: str, why: str) -> None:
         strings.wanted(text)
 
 
+@pytest.mark.fuzz
+@FUZZ
 @given(
     NAMES,
     st.dictionaries(
@@ -115,6 +122,8 @@ recursive=FLAGS) | st.builds(
 )  # fmt: skip
 
 
+@pytest.mark.fuzz
+@FUZZ
 @given(VOLUMES)
 def test_a_volume_is_printed_as_it_is_typed(made: Volume) -> None:
     assert strings.volume(strings.volume_text(made)) == made
@@ -123,6 +132,8 @@ def test_a_volume_is_printed_as_it_is_typed(made: Volume) -> None:
 # -- mount points and ports ----------------------------------------------------------------------------------------
 
 
+@pytest.mark.fuzz
+@FUZZ
 @given(st.builds(MountPoint, name=NAMES, path=WORDS.map("/".__add__), read_only=st.booleans()))
 def test_a_mount_point_is_printed_as_it_is_typed(made: MountPoint) -> None:
     assert strings.mount_point(strings.mount_point_text(made)) == made

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import datetime
+import os
 import uuid
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lading.errors import InvalidInput, Unsupported
 from lading.formats.appc import values
+
+FUZZ = settings(max_examples=5_000 if os.environ.get("LADING_FUZZ") else 100, deadline=None)
+
 
 ID = "sha512-" + "0f" * 64
 
@@ -86,6 +90,8 @@ def test_another_text_is_no_timestamp(text: str) -> None:
     assert not values.is_timestamp(text)
 
 
+@pytest.mark.fuzz
+@FUZZ
 @given(
     st.datetimes(
         timezones=st.sampled_from(
@@ -112,6 +118,8 @@ def test_another_text_is_no_web_address(text: str) -> None:
     assert not values.is_web_url(text)
 
 
+@pytest.mark.fuzz
+@FUZZ
 @given(st.uuids().filter(lambda u: u.int != 0))
 def test_a_uuid_is_read_in_both_forms_and_cases(made: uuid.UUID) -> None:
     for text in (str(made), str(made).upper(), made.hex):
