@@ -82,6 +82,11 @@ class Port(ACRecord):
                 f"{self.count} ports from {self.port} on end beyond {LARGEST_PORT}",
             )
 
+    def settle(self) -> None:
+        """The text wants a count of one or more; ``actool patch-manifest --ports`` writes 0 for a count that was not given."""
+        if self.count == 0:
+            self.count = 1
+
 
 class App(ACRecord):
     _wire = {"supplementary_gids": "supplementaryGIDs"}
@@ -120,6 +125,11 @@ class App(ACRecord):
         unique([e.name for e in self.event_handlers], join(where, "eventHandlers"), "name")
         unique([e.name for e in self.environment], join(where, "environment"), "name")
         gather(self.isolators, APP, join(where, "isolators"))
+
+    def settle(self) -> None:
+        """See :meth:`Manifest.settle`."""
+        for port in self.ports:
+            port.settle()
 
     def handler(self, name: str) -> list[str]:
         """The command of the event handler ``name``; empty when there is none."""

@@ -63,6 +63,10 @@ class ImageManifest(Manifest):
         for index, path in enumerate(self.path_whitelist):
             check_absolute(path, join(where, f"pathWhitelist[{index}]"))
 
+    def settle(self) -> None:
+        if self.app is not None:
+            self.app.settle()
+
     def label(self, name: str) -> str:
         """The value of a label; empty when there is none."""
         return mapping(self.labels).get(name, "")

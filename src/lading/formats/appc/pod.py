@@ -172,6 +172,14 @@ class PodManifest(Manifest):
         for index, port in enumerate(self.ports):
             port.check(join(where, f"ports[{index}]"))
 
+    def settle(self) -> None:
+        for app in self.apps:
+            if app.app is not None:
+                app.app.settle()
+        for port in self.ports:
+            if port.pod_port is not None:
+                port.pod_port.settle()
+
 
 def is_ipv4(text: str) -> bool:
     """Whether ``text`` is an IPv4 address in dotted-quad notation, without leading zeros."""

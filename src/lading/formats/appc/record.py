@@ -55,8 +55,12 @@ class Manifest(ACRecord):
             raise InvalidInput(f"{what}: {len(text)} bytes, more than the {LARGEST} that a manifest may have")
         value = jsontext.loads(text, what=what)
         made = cls.decode(spelled(value), where=what, strict=strict)
+        made.settle()
         made.check(what)
         return made
+
+    def settle(self) -> None:
+        """Put right, before it is checked, what the reference tools are known to write wrong."""
 
     def text(self, *, indent: int = 0) -> str:
         """The manifest as JSON. It is checked first: nothing invalid is ever written."""

@@ -216,6 +216,7 @@ RUNS = st.builds(
 
 
 @pytest.mark.fuzz
+@pytest.mark.timeout(900)
 @FUZZ
 @given(RUNS)
 def test_any_configuration_comes_back(run: RunConfig) -> None:

@@ -172,6 +172,7 @@ def test_what_is_no_tag_gives_none(html: str) -> None:
 
 
 @pytest.mark.fuzz
+@pytest.mark.timeout(900)
 @FUZZ
 @given(st.text("<>/=\"' !-&#;amet\tn", max_size=60))
 def test_any_page_is_read_to_its_end(html: str) -> None:

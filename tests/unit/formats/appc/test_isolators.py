@@ -119,6 +119,7 @@ def test_the_texts_three_spellings_are_one_quantity(text: str) -> None:
 
 
 @pytest.mark.fuzz
+@pytest.mark.timeout(900)
 @FUZZ
 @given(st.integers(0, 10**6), st.sampled_from("KMGTP"))
 def test_the_metric_suffixes_are_the_texts(number: int, suffix: str) -> None:
@@ -194,6 +195,7 @@ def test_a_name_must_be_an_identifier() -> None:
 
 
 @pytest.mark.fuzz
+@pytest.mark.timeout(900)
 @FUZZ
 @given(
     st.sampled_from(isolators.KNOWN),

@@ -57,6 +57,7 @@ def test_another_identifier_is_refused_with_the_field(text: str) -> None:
 
 
 @pytest.mark.fuzz
+@pytest.mark.timeout(900)
 @FUZZ
 @given(st.text("ab0-._~/A\n", max_size=8))
 def test_the_grammars_are_the_texts_regular_expressions_and_its_example(text: str) -> None:
@@ -65,6 +66,7 @@ def test_the_grammars_are_the_texts_regular_expressions_and_its_example(text: st
 
 
 @pytest.mark.fuzz
+@pytest.mark.timeout(900)
 @FUZZ
 @given(st.text(max_size=20))
 def test_a_suggestion_is_valid_or_empty(text: str) -> None:

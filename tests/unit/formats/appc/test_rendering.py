@@ -170,6 +170,7 @@ def _worlds(draw: st.DrawFn) -> tuple[Graph, dict[str, frozenset[str]]]:
 
 
 @pytest.mark.fuzz
+@pytest.mark.timeout(900)
 @FUZZ
 @given(_worlds())
 def test_the_layers_laid_over_each_other_are_what_the_text_extracts(

@@ -57,6 +57,7 @@ def test_another_text_asks_for_nothing(text: str, why: str) -> None:
 
 
 @pytest.mark.fuzz
+@pytest.mark.timeout(900)
 @FUZZ
 @given(
     NAMES,
@@ -123,6 +124,7 @@ recursive=FLAGS) | st.builds(
 
 
 @pytest.mark.fuzz
+@pytest.mark.timeout(900)
 @FUZZ
 @given(VOLUMES)
 def test_a_volume_is_printed_as_it_is_typed(made: Volume) -> None:
@@ -133,6 +135,7 @@ def test_a_volume_is_printed_as_it_is_typed(made: Volume) -> None:
 
 
 @pytest.mark.fuzz
+@pytest.mark.timeout(900)
 @FUZZ
 @given(st.builds(MountPoint, name=NAMES, path=WORDS.map("/".__add__), read_only=st.booleans()))
 def test_a_mount_point_is_printed_as_it_is_typed(made: MountPoint) -> None:

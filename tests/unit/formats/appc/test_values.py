@@ -91,6 +91,7 @@ def test_another_text_is_no_timestamp(text: str) -> None:
 
 
 @pytest.mark.fuzz
+@pytest.mark.timeout(900)
 @FUZZ
 @given(
     st.datetimes(
@@ -119,6 +120,7 @@ def test_another_text_is_no_web_address(text: str) -> None:
 
 
 @pytest.mark.fuzz
+@pytest.mark.timeout(900)
 @FUZZ
 @given(st.uuids().filter(lambda u: u.int != 0))
 def test_a_uuid_is_read_in_both_forms_and_cases(made: uuid.UUID) -> None:
