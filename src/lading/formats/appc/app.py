@@ -23,6 +23,8 @@ _REST = _FIRST | frozenset("0123456789.-")
 
 
 class EventHandler(ACRecord):
+    """A command for a moment of the app's life: ``pre-start`` or ``post-stop``, in its own root."""
+
     _null = ("exec",)
     name: str
     exec: list[str] = []
@@ -36,6 +38,8 @@ class EventHandler(ACRecord):
 
 
 class EnvironmentVariable(ACRecord):
+    """One variable; the value is whatever text, and nothing in it is expanded."""
+
     _keep_empty = ("value",)
     name: str
     value: str = ""
@@ -50,6 +54,8 @@ class EnvironmentVariable(ACRecord):
 
 
 class MountPoint(ACRecord):
+    """Where an app expects data from outside; the name is what a volume is matched by."""
+
     _wire = {"read_only": "readOnly"}
     name: str
     path: str
@@ -89,6 +95,8 @@ class Port(ACRecord):
 
 
 class App(ACRecord):
+    """How an app is executed. ``user`` and ``group`` are a name, a number, or the path of a file whose owner is meant."""
+
     _wire = {"supplementary_gids": "supplementaryGIDs"}
     _null = ("exec",)
     exec: list[str] = []

@@ -34,6 +34,8 @@ class Dependency(ACRecord):
 
 
 class ImageManifest(Manifest):
+    """The file ``manifest`` of an archive."""
+
     _wire = {"ac_kind": "acKind", "ac_version": "acVersion"}
     _keep_empty = ("ac_kind", "ac_version")
     ac_kind: str
@@ -64,6 +66,7 @@ class ImageManifest(Manifest):
             check_absolute(path, join(where, f"pathWhitelist[{index}]"))
 
     def settle(self) -> None:
+        """See :meth:`Manifest.settle`."""
         if self.app is not None:
             self.app.settle()
 

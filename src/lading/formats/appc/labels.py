@@ -55,12 +55,16 @@ _PLATFORMS = {
 
 
 class Label(ACRecord):
+    """A name and value that say which of the images of one name this is."""
+
     _keep_empty = ("value",)
     name: str
     value: str = ""
 
 
 class Annotation(ACRecord):
+    """A name and value about an image, an app or a pod."""
+
     _keep_empty = ("value",)
     name: str
     value: str = ""

@@ -43,6 +43,7 @@ class Volume(ACRecord):
     gid: int | None = None
 
     def check(self, where: str = "") -> None:
+        """See :meth:`ACRecord.check`."""
         check_name(self.name, join(where, "name"))
         if self.kind == HOST:
             if not self.source:
@@ -77,11 +78,14 @@ class Volume(ACRecord):
 
 
 class Mount(ACRecord):
+    """A volume of the pod, or ``app_volume``, at a path of one app."""
+
     volume: str
     path: str
     app_volume: Volume | None = None
 
     def check(self, where: str = "") -> None:
+        """See :meth:`ACRecord.check`."""
         check_name(self.volume, join(where, "volume"))
         check_absolute(self.path, join(where, "path"))
         if self.app_volume is not None:
@@ -89,6 +93,8 @@ class Mount(ACRecord):
 
 
 class RuntimeImage(ACRecord):
+    """The image of an app: its ID, and for people and as a check its name and labels."""
+
     name: str = ""
     id: str
     labels: list[Label] = []
@@ -101,6 +107,8 @@ class RuntimeImage(ACRecord):
 
 
 class RuntimeApp(ACRecord):
+    """One app of a pod; ``app`` replaces what its image says."""
+
     _wire = {"read_only_root_fs": "readOnlyRootFS"}
     name: str
     image: RuntimeImage
@@ -140,6 +148,8 @@ class ExposedPort(ACRecord):
 
 
 class PodManifest(Manifest):
+    """A pod: a template, or the document that is executed."""
+
     _wire = {"ac_kind": "acKind", "ac_version": "acVersion"}
     _keep_empty = ("ac_kind", "ac_version", "apps")
     _null = ("volumes", "isolators", "annotations", "ports")
@@ -173,6 +183,7 @@ class PodManifest(Manifest):
             port.check(join(where, f"ports[{index}]"))
 
     def settle(self) -> None:
+        """See :meth:`Manifest.settle`."""
         for app in self.apps:
             if app.app is not None:
                 app.app.settle()
