@@ -140,7 +140,8 @@ def test_blocks_are_read_with_and_without_headers_and_checksums(
         (_armored(b"abc", checksum=b"\0\0\0"), "checksum"), (_armored(b"abc").replace("YWJj", "YW*j"), "not base64"),
         (_armored(b""), "empty"),
         (_armored(b"abc").replace("-----END", "-----Fin"), "no end"), (_armored(b"abc")[:-30], "no end"),
-        (_armored(b"abc").replace("-----END", "YWJj\n-----END"), "after the checksum"), ("-----BEGIN PGP ", "no PGP public key block"),
+        (_armored(b"abc").replace("-----END", "YWJj\n-----END"), "after the checksum"),
+        ("-----BEGIN PGP ", "no PGP public key block"),
     ],
 )  # fmt: skip
 def test_armor_that_is_not_whole_is_refused(text: str, why: str) -> None:

@@ -1,0 +1,166 @@
+"""Credentials for discovery pages, images and signatures, in the form of Rocket's ``auth.d`` files.
+
+Source: Rocket's documentation, "configuration", kind ``auth`` version ``v1``. A domain here may also go on with a path, and the
+longest one that fits a URL counts. Registries have credentials of their own (kind ``dockerAuth`` is for those).
+"""
+
+from __future__ import annotations
+
+import base64
+
+from lading.errors import InvalidInput, Unsupported
+from lading.formats import jsontext
+from lading.formats.appc.errors import bad, join, shown
+from lading.formats.schema import Record
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+
+class Secrets(Record):
+    """``user`` and ``password`` of ``basic``, ``token`` of ``oauth``."""
+
+    user: str = ""
+    password: str = ""
+    token: str = ""
+
+    def __repr__(self) -> str:
+        return "Secrets(…)"
+
+
+class AuthFile(Record):
+    """One file."""
+
+    rkt_kind: str
+    rkt_version: str
+    domains: list[str] = []
+    type: str = ""
+    credentials: Secrets | None = None
+
+
+class Credential:
+    """Who we are at ``domain`` (``HOST[:PORT][/PATH]``). ``header`` is the value of ``Authorization``."""
+
+    __slots__ = ("domain", "header")
+
+    def __init__(self, domain: str, header: str) -> None:
+        self.domain = domain
+        self.header = header
+
+    def __repr__(self) -> str:
+        # The header is a secret, and reprs end in logs.
+        return f"Credential({self.domain!r})"
+
+
+def parse(text: str | bytes, *, what: str) -> list[Credential]:
+    """The credentials in one file; none for a file of another kind. ``what`` names it in errors.
+
+    Raises :class:`InvalidInput`, :class:`Unsupported` (another version, AWS signatures).
+    """
+    value = jsontext.loads(text, what=what)
+    if type(value) is dict and value.get("rktKind") != "auth":
+        if not value.get("rktKind"):
+            raise bad(what, "rktKind is missing")
+        return []
+    if type(value) is dict and value.get("type") == "aws":
+        raise Unsupported(f"{what}: credentials of type 'aws' are not supported")
+    file = AuthFile.decode(value, where=what)
+    if file.rkt_version != "v1":
+        raise Unsupported(f"{what}: rktVersion {shown(file.rkt_version)} is not supported; it is v1")
+    if not file.domains:
+        raise bad(join(what, "domains"), "must not be empty")
+    header = _header(file, what)
+    made: list[Credential] = []
+    for index, domain in enumerate(file.domains):
+        if not _is_domain(domain):
+            raise bad(
+                join(what, f"domains[{index}]"),
+                f"{shown(domain)} is not HOST, HOST:PORT or one of them with a path",
+            )
+        made.append(Credential(domain.rstrip("/"), header))
+    return made
+
+
+def _header(file: AuthFile, what: str) -> str:
+    secrets = file.credentials or Secrets()
+    where = join(what, "credentials")
+    if file.type == "basic":
+        if not secrets.user or not secrets.password:
+            raise bad(where, "needs user and password")
+        if ":" in secrets.user or not (secrets.user + secrets.password).isprintable():
+            raise bad(where, "a user has no colon in it, and neither has a control character")
+        return "Basic " + base64.b64encode(f"{secrets.user}:{secrets.password}".encode()).decode()
+    if file.type == "oauth":
+        # A header must not be torn apart by what is in a file.
+        if (
+            not secrets.token
+            or not secrets.token.isascii()
+            or not secrets.token.isprintable()
+            or " " in secrets.token
+        ):
+            raise bad(join(where, "token"), "is missing or is not one word of ASCII")
+        return "Bearer " + secrets.token
+    raise bad(join(what, "type"), f"{shown(file.type)} is not 'basic' or 'oauth'")
+
+
+def _is_domain(text: str) -> bool:
+    host, _, path = text.partition("/")
+    name, colon, port = host.partition(":")
+    return (
+        bool(name)
+        and "://" not in text
+        and "@" not in text
+        and text.isascii()
+        and text.isprintable()
+        and " " not in text
+        and (not colon or (port.isdigit() and 0 < int(port) < 65536))
+        and ".." not in path.split("/")
+    )
+
+
+def together(files: Iterable[tuple[str, Iterable[Credential]]]) -> dict[str, Credential]:
+    """The credentials of one directory by domain. Two files for one domain are an error: their order would be chance.
+
+    A directory that overrides another does so by ``{**system, **local}``. Raises :class:`InvalidInput`.
+    """
+    made: dict[str, Credential] = {}
+    owner: dict[str, str] = {}
+    for name, credentials in files:
+        for credential in credentials:
+            if credential.domain in made:
+                raise InvalidInput(
+                    f"{name}: {owner[credential.domain]} has credentials for {credential.domain} already"
+                )
+            made[credential.domain] = credential
+            owner[credential.domain] = name
+    return made
+
+
+def header_for(url: str, known: Mapping[str, Credential]) -> str:
+    """The value of ``Authorization`` for a URL, empty when there is none, and for plain HTTP.
+
+    A domain without a port fits the scheme's own port only.
+    """
+    scheme, colon, rest = url.partition("://")
+    if not colon or scheme.lower() != "https":
+        return ""
+    place, _, path = rest.partition("?")[0].partition("#")[0].partition("/")
+    place = place.rpartition("@")[2].lower().removesuffix(":443")
+    found = _at(known, place)
+    parts = path.split("/")
+    if any(part.lower().replace("%2e", ".") in (".", "..") for part in parts):
+        return found  # a path that leads elsewhere than it says
+    for part in parts:
+        place += "/" + part
+        found = _at(known, place) or found
+    return found
+
+
+def _at(known: Mapping[str, Credential], place: str) -> str:
+    host, slash, path = place.partition("/")
+    for domain, credential in known.items():
+        other, other_slash, other_path = domain.partition("/")
+        if other.lower().removesuffix(":443") == host and (other_slash, other_path) == (slash, path):
+            return credential.header
+    return ""
