@@ -93,16 +93,22 @@ class Mount(ACRecord):
 
 
 class RuntimeImage(ACRecord):
-    """The image of an app: its ID, and for people and as a check its name and labels."""
+    """The image of an app: its ID, and for people and as a check its name and labels.
+
+    Without an ID it is a template's, as in the specification's own example of one: name and labels say what to look for.
+    """
 
     name: str = ""
-    id: str
+    id: str = ""
     labels: list[Label] = []
 
     def check(self, where: str = "") -> None:
         if self.name:
             check_identifier(self.name, join(where, "name"))
-        check_image_id(self.id, join(where, "id"))
+        if self.id:
+            check_image_id(self.id, join(where, "id"))
+        elif not self.name:
+            raise bad(join(where, "id"), "required field is missing, as is a name", reason="missing-field")
         check_labels(self.labels, join(where, "labels"))
 
 

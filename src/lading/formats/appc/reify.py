@@ -11,6 +11,7 @@ from lading.formats.appc.app import LARGEST_PORT, App
 from lading.formats.appc.errors import bad, shown
 from lading.formats.appc.labels import mapping, match
 from lading.formats.appc.pod import EMPTY, ExposedPort, Mount, PodManifest, RuntimeApp, Volume
+from lading.formats.appc.strings import Wanted
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -64,6 +65,13 @@ def app_of(app: RuntimeApp, image: ImageManifest | None) -> App:
     return found
 
 
+def unresolved(pod: PodManifest) -> dict[str, Wanted]:
+    """By app, the images of a template that are named and not yet chosen. Who chooses one sets its ``id``."""
+    return {
+        app.name: Wanted(app.image.name, mapping(app.image.labels)) for app in pod.apps if not app.image.id
+    }
+
+
 def reify(
     pod: PodManifest, images: Mapping[str, ImageManifest], *, implicit: bool = False
 ) -> tuple[PodManifest, list[str]]:
@@ -91,6 +99,12 @@ def _reified(
     notes: list[str],
 ) -> RuntimeApp:
     where = f"app {app.name!r}"
+    if not app.image.id:
+        raise InvalidInput(
+            f"{where}: the pod names image {app.image.name} without its ID",
+            hint="resolve it first",
+            reason="not-resolved",
+        )
     image = images.get(app.image.id)
     if image is None:
         raise NotFound(f"{where}: image {app.image.id[:19]} is not here", hint="fetch it first")

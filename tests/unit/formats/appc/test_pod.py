@@ -88,6 +88,7 @@ def test_what_is_absent_is_null_where_the_validator_compares_with_null() -> None
     [
         ("volumes", ...), ("volumes", None), ("isolators", []), ("annotations", ...), ("ports", []), ("userLabels", ...),
         ("apps.0.app", ...), ("apps.0.readOnlyRootFS", ...), ("apps.0.mounts", []), ("apps.0.image.name", ...),
+        ("apps.0.image.id", ...),
         ("apps.0.annotations.0.name", "appc.io/executor/supports-x"), ("volumes.0.readOnly", ...), ("volumes.0.recursive", False),
         ("volumes.1", {"name": "tmp", "kind": "empty", "mode": "1777", "uid": 0, "gid": 0, "readOnly": False}),
         ("volumes.1", {"name": "tmp", "kind": "empty", "recursive": True}), ("ports.1.hostIP", "0.0.0.0"), ("ports.1.hostIP", ""),
@@ -105,8 +106,8 @@ def test_a_valid_variation_is_accepted_and_survives(path: str, value: object) ->
         ("acKind", "ImageManifest", "acKind"), ("acVersion", "x", "acVersion"), ("apps", ..., "apps"), ("apps", {}, "apps"),
         ("apps.0.name", "Worker", "apps[0].name"), ("apps.0.name", "a.b", "apps[0].name"), ("apps.1.name", "worker",
         "apps[1].name"),
-        ("apps.0.name", ..., "apps[0].name"), ("apps.0.image", ..., "apps[0].image"), ("apps.0.image.id", ...,
-        "apps[0].image.id"),
+        ("apps.0.name", ..., "apps[0].name"), ("apps.0.image", ..., "apps[0].image"),
+        ("apps.1.image.id", ..., "apps[1].image.id"),
         ("apps.0.image.id", "sha512-277205b3", "apps[0].image.id"), ("apps.0.image.name", "A", "apps[0].image.name"),
         ("apps.0.image.labels.0.name", "name", "apps[0].image.labels[0].name"), ("apps.0.app.user", ..., "apps[0].app.user"),
         ("apps.0.readOnlyRootFS", "yes", "apps[0].readOnlyRootFS"), ("apps.0.mounts.0.volume", ..., "apps[0].mounts[0].volume"),

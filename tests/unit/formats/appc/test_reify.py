@@ -10,6 +10,7 @@ from lading.formats.appc.app import App, EnvironmentVariable, MountPoint, Port
 from lading.formats.appc.image import ImageManifest
 from lading.formats.appc.labels import Label
 from lading.formats.appc.pod import ExposedPort, Mount, PodManifest, RuntimeApp, RuntimeImage, Volume
+from lading.formats.appc.strings import Wanted
 
 ID, OTHER = "sha512-" + "aa" * 64, "sha512-" + "bb" * 64
 
@@ -91,6 +92,18 @@ def test_an_image_must_be_here_and_be_the_one_named() -> None:
         with pytest.raises(InvalidInput) as caught:
             reify.reify(_pod(_app().replace(image=image)), {ID: _image()})
         assert caught.value.reason == "other-image"
+
+
+def test_a_templates_image_is_looked_for_and_must_be_chosen() -> None:
+    asked = RuntimeImage(name="example.com/db", labels=[Label(name="version", value="1")])
+    pod = _pod(_app().replace(image=asked), _app("other"))
+    pod.check()
+    assert reify.unresolved(pod) == {"db": Wanted("example.com/db", {"version": "1"})}
+    with pytest.raises(InvalidInput, match="without its ID") as caught:
+        reify.reify(pod, {ID: _image()})
+    assert caught.value.reason == "not-resolved"
+    pod.apps[0].image.id = ID
+    assert reify.reify(pod, {ID: _image()})[0].apps[0].image.id == ID
 
 
 def test_a_mount_must_name_a_volume_or_bring_one() -> None:
