@@ -12,6 +12,7 @@ from lading.node.detached import is_running, whole
 from lading.node.freezing import let_run
 from lading.node.looking import refresh
 from lading.node.model import CREATED, EXITED, MAIN, PAUSED, RESTARTING, RUNNING
+from lading.node.running import stop_signal
 from lading.node.shop import alive, process_start, send_signal
 
 TYPE_CHECKING = False
@@ -154,13 +155,9 @@ def _mark_lost(container: ContainerRecord) -> None:
 
 
 def _stop_signal(record: PodRecord, made: ContainerRecord) -> int:
-    from lading.formats import signals
-
     for container in record.pod.spec.containers + record.pod.spec.init_containers:
-        lifecycle = container.lifecycle
-        name = container.extras.stop_signal or (lifecycle.stop_signal if lifecycle is not None else "")
-        if container.name == made.name and name:
-            return signals.number(name)
+        if container.name == made.name:
+            return stop_signal(container)
     return 15
 
 

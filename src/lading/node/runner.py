@@ -15,7 +15,7 @@ from lading.node.ledger import Ledger
 from lading.node.logwriter import LogWriter
 from lading.node.model import MAIN, PAUSED, RUNNING
 from lading.node.restart import parse_policy, pod_policy
-from lading.node.running import Running
+from lading.node.running import Running, stop_signal
 from lading.node.sequence import Sequence, Unit
 from lading.node.streams import Streams
 
@@ -23,7 +23,6 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from lading.formats.pod import Container
     from lading.network import Attachment, Reserved
     from lading.node.checks import Checks
     from lading.node.holder import Holder
@@ -152,7 +151,7 @@ class PodRunner:
         if verb == "start":
             births.start(self, running)
         elif verb == "terminate":
-            self.signal(running, self._stop_signal(running.container))
+            self.signal(running, self.stop_with or stop_signal(running.container))
         elif verb == "kill":
             self.signal(running, _SIGKILL)
         elif verb == "probe":
@@ -169,17 +168,6 @@ class PodRunner:
 
             self.checks = Checks(self)
         return self.checks
-
-    def _stop_signal(self, container: Container) -> int:
-        if self.stop_with:
-            return self.stop_with
-        lifecycle = container.lifecycle
-        name = container.extras.stop_signal or (lifecycle.stop_signal if lifecycle is not None else "")
-        if not name:
-            return 15
-        from lading.formats import signals
-
-        return signals.number(name)
 
     def signal(self, running: Running, number: int) -> None:
         """Send a signal to a container's first process; nothing when it has ended."""

@@ -38,3 +38,14 @@ def note_readiness(record: PodRecord, running: Running) -> bool:
     if made.ready != before[0] and not record.single:
         made.turned = time.time()
     return before != (made.ready, made.up)
+
+
+def stop_signal(container: Container) -> int:
+    """The number of the signal that ends a container: what it asks for, or its image; SIGTERM."""
+    lifecycle = container.lifecycle
+    name = container.extras.stop_signal or (lifecycle.stop_signal if lifecycle is not None else "")
+    if not name:
+        return 15
+    from lading.formats import signals
+
+    return signals.number(name)

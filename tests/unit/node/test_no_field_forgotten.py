@@ -60,7 +60,7 @@ READ_BY = {
     "mounts": "podvolumes.py",
     "devices": "hostdevices.py",
     "init": "prepare.py",
-    "stop_signal": "runner.py",
+    "stop_signal": "running.py",
     "healthcheck": "births.py",
     "restart": "runner.py",
     "seccomp": "prepare.py",
