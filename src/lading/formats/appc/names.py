@@ -28,27 +28,22 @@ def is_identifier(text: str) -> bool:
 
 def check_name(text: str, where: str) -> str:
     """``text`` when it is an AC Name. ``where`` names the field. Raises :class:`InvalidInput`."""
-    if not is_name(text):
-        raise bad(
-            where,
-            f"{shown(text)} is not an AC Name"
-            if text
-            else "an AC Name is required, and this is an empty string",
-            hint="lower-case letters and digits, with single hyphens between them",
-        )
-    return text
+    return _checked(text, where, is_name(text), "AC Name", "single hyphens")
 
 
 def check_identifier(text: str, where: str) -> str:
     """``text`` when it is an AC Identifier. ``where`` names the field. Raises :class:`InvalidInput`."""
-    if not is_identifier(text):
-        raise bad(
-            where,
-            f"{shown(text)} is not an AC Identifier"
+    return _checked(text, where, is_identifier(text), "AC Identifier", f"single separators {_SEPARATORS}")
+
+
+def _checked(text: str, where: str, good: bool, kind: str, between: str) -> str:
+    if not good:
+        why = (
+            f"{shown(text)} is not an {kind}"
             if text
-            else "an AC Identifier is required, and this is an empty string",
-            hint="lower-case letters and digits, with single separators -._~/ between them",
+            else f"an {kind} is required, and this is an empty string"
         )
+        raise bad(where, why, hint=f"lower-case letters and digits, with {between} between them")
     return text
 
 
