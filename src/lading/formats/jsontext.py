@@ -32,7 +32,7 @@ def _pairs(pairs: list[tuple[str, object]]) -> dict[str, object]:
         seen: set[str] = set()
         for key, _ in pairs:
             if key in seen:
-                raise InvalidInput(f"the key {key!r} stands twice in one JSON object")
+                raise InvalidInput(f"the key {key[:80]!r} stands twice in one JSON object")
             seen.add(key)
     return made
 

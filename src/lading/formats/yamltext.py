@@ -2,8 +2,9 @@
 
 Scalars are YAML 1.2's: only ``true`` and ``false`` are truth values, so that ``no``, ``on`` and ``y`` stay words, and dates
 stay text. Modes are octal with a leading zero (``0644``), as every Kubernetes manifest writes them, and with ``0o``.
-A key given twice is an error. What a document may cost is bounded: its size, its depth, its aliases, and how large it
-becomes when every alias is written out.
+A key given twice is an error, and so is one that is not text: ``1`` and ``true`` are one key to Python and none to JSON.
+What a document may cost is bounded: its size, its depth, its aliases, and how large and how deep it becomes when every
+alias is written out.
 """
 
 from __future__ import annotations
@@ -25,6 +26,8 @@ _ALIASES = 2_000
 _NODES = 200_000
 _MERGED = 10_000
 
+_TAG = "tag:yaml.org,2002:"
+
 _Base: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
@@ -33,27 +36,57 @@ class _Loader(_Base):  # type: ignore[misc]
 
     yaml_implicit_resolvers: dict[str, list[tuple[str, re.Pattern[str]]]] = {}
 
+    what = ""
+    merged = 0
+
     def flatten_mapping(self, node: Any) -> None:
-        """Apply merge keys; what a chain of them may pile up in one mapping is bounded."""
-        super().flatten_mapping(node)
-        if len(node.value) > _MERGED:
-            raise yaml.constructor.ConstructorError(None, None, "merge keys make a mapping too large", None)
+        """Write the pairs of merge keys out: a mapping's own pair wins, then the one merged first.
 
-    def construct_mapping(self, node: Any, deep: bool = False) -> dict[object, object]:
-        seen: set[object] = set()
-        for key, _ in node.value:
-            if isinstance(key, yaml.ScalarNode) and key.tag != "tag:yaml.org,2002:merge":
-                if key.value in seen:
-                    line = key.start_mark.line + 1
-                    raise yaml.constructor.ConstructorError(
-                        None, None, f"line {line}: the key {key.value!r} is given twice", None
-                    )
-                seen.add(key.value)
-        made: dict[object, object] = super().construct_mapping(node, deep=deep)
-        return made
+        Every key is text and stands once. What is copied in one stream is bounded before it is copied.
+        """
+        state = getattr(node, "flat", None)
+        if state is not None:
+            if not state:
+                raise _failed(node, "an alias contains itself")
+            return
+        node.flat = False
+        own: dict[str, Any] = {}
+        merged: dict[str, Any] = {}
+        for key, value in node.value:
+            if key.tag == _TAG + "merge":
+                for source in self._sources(value):
+                    self.flatten_mapping(source)
+                    self.merged += len(source.value)
+                    if self.merged > _MERGED:
+                        line = key.start_mark.line + 1
+                        raise Exhausted(
+                            f"{self.what}: line {line}: merge keys copy more than {_MERGED} pairs"
+                        )
+                    for pair in source.value:
+                        merged.setdefault(pair[0].value, pair)
+            elif key.tag != _TAG + "str" or not isinstance(key, yaml.ScalarNode):
+                what = f" {key.value[:80]!r}" if isinstance(key, yaml.ScalarNode) else ""
+                raise _failed(key, f"the key{what} is not text; quote it")
+            elif key.value in own:
+                raise _failed(key, f"the key {key.value[:80]!r} is given twice")
+            else:
+                own[key.value] = key, value
+        node.value = list((merged | own).values())
+        node.flat = True
+
+    @staticmethod
+    def _sources(value: Any) -> list[Any]:
+        sources = value.value if isinstance(value, yaml.SequenceNode) else [value]
+        for source in sources:
+            if not isinstance(source, yaml.MappingNode):
+                raise _failed(source, f"a merge key takes mappings, not a {source.id}")
+        return sources
 
 
-_TAG = "tag:yaml.org,2002:"
+def _failed(node: Any, why: str) -> yaml.YAMLError:
+    return yaml.constructor.ConstructorError(None, None, f"line {node.start_mark.line + 1}: {why}", None)
+
+
 for _name, _pattern, _first in (
     ("bool", r"^(?:true|True|TRUE|false|False|FALSE)$", "tTfF"),
     ("null", r"^(?:~|null|Null|NULL|)$", ["~", "n", "N", ""]),
@@ -89,10 +122,7 @@ def _float(loader: Any, node: Any) -> float:
 
 
 def _refused(loader: Any, node: Any) -> object:
-    line = node.start_mark.line + 1
-    raise yaml.constructor.ConstructorError(
-        None, None, f"line {line}: the tag {node.tag[:80]!r} is not of a value that JSON has", None
-    )
+    raise _failed(node, f"the tag {node.tag[:80]!r} is not of a value that JSON has")
 
 
 _Loader.add_constructor(_TAG + "int", _integer)
@@ -114,15 +144,33 @@ def documents(data: bytes, *, what: str) -> list[object]:
         raise InvalidInput(f"{what}: not UTF-8 text") from None
     try:
         _bound(text, what)
-        made = [d for d in yaml.load_all(text, Loader=_Loader) if d is not None]
+        made = _load(text, what)
     except yaml.YAMLError as error:
         raise InvalidInput(f"{what}: {_said(error)}", reason="syntax") from None
+    except RecursionError:
+        raise _too_deep(what) from None
     except (ValueError, OverflowError, TypeError, KeyError) as error:  # a tag that its value does not fit
         raise InvalidInput(f"{what}: {error}", reason="syntax") from None
     for document in made:
-        if _spread(document, {}, what) > _NODES:
+        if _spread(document, {}, what)[0] > _NODES:
             raise Exhausted(f"{what}: its aliases make it larger than {_NODES} values")
     return made
+
+
+def _load(text: str, what: str) -> list[object]:
+    loader = _Loader(text)
+    loader.what = what
+    made: list[object] = []
+    try:
+        while loader.check_data():
+            made.append(loader.get_data())
+    finally:
+        loader.dispose()
+    return [document for document in made if document is not None]
+
+
+def _too_deep(what: str) -> Exhausted:
+    return Exhausted(f"{what}: nested deeper than {DEEPEST} levels")
 
 
 def _bound(text: str, what: str) -> None:
@@ -132,7 +180,7 @@ def _bound(text: str, what: str) -> None:
         if isinstance(event, yaml.CollectionStartEvent):
             depth += 1
             if depth > DEEPEST:
-                raise Exhausted(f"{what}: nested deeper than {DEEPEST} levels")
+                raise _too_deep(what)
         elif isinstance(event, yaml.CollectionEndEvent):
             depth -= 1
         elif isinstance(event, yaml.AliasEvent):
@@ -143,26 +191,31 @@ def _bound(text: str, what: str) -> None:
             raise Exhausted(f"{what}: more than {_EVENTS} values")
 
 
-_OPEN = -1
+_OPEN = (-1, -1)
 
 
-def _spread(value: object, known: dict[int, int], what: str) -> int:
-    """How many values there are with every alias written out. A value that contains itself is an error."""
+def _spread(value: object, known: dict[int, tuple[int, int]], what: str, level: int = 0) -> tuple[int, int]:
+    """How many values there are with every alias written out, and how deep. A value that contains itself is an error."""
     if not isinstance(value, (dict, list)):
-        return 1
+        return 1, 0
     found = known.get(id(value))
     if found == _OPEN:
         raise InvalidInput(f"{what}: an alias contains itself", reason="syntax")
-    if found is not None:
-        return found
-    known[id(value)] = _OPEN
-    parts = value.values() if isinstance(value, dict) else value
-    known[id(value)] = total = 1 + sum(_spread(part, known, what) for part in parts)
-    return total
+    if found is None:
+        if level > DEEPEST:
+            raise _too_deep(what)
+        known[id(value)] = _OPEN
+        parts = value.values() if isinstance(value, dict) else value
+        inside = [_spread(part, known, what, level + 1) for part in parts]
+        found = 1 + sum(total for total, _ in inside), 1 + max((deep for _, deep in inside), default=0)
+        known[id(value)] = found
+    if found[1] > DEEPEST:
+        raise _too_deep(what)
+    return found
 
 
 def _said(error: yaml.YAMLError) -> str:
     mark = getattr(error, "problem_mark", None)
     problem = getattr(error, "problem", None) or str(error)
     where = f"line {mark.line + 1}, column {mark.column + 1}: " if mark is not None else ""
-    return f"{where}{' '.join(str(problem).split())}"
+    return f"{where}{' '.join(str(problem).split())[:300]}"

@@ -94,6 +94,13 @@ def test_a_key_that_stands_twice_is_refused_by_name(text: str) -> None:
         jsontext.loads(text)
 
 
+def test_a_long_key_does_not_drown_the_error() -> None:
+    key = "k" * 50_000
+    with pytest.raises(InvalidInput) as caught:
+        jsontext.loads(f'{{"{key}": 1, "{key}": 2}}')
+    assert len(str(caught.value)) < 200
+
+
 @pytest.mark.parametrize(
     "text", [r'"\ud800"', r'["\udc00x"]', r'{"\uD83D":1}', r'{"a":[{"b":"\udfff"}]}', '"\ud800"']
 )
