@@ -18,6 +18,7 @@ _UNITS = {
     "h": 3_600_000_000_000,
 }
 _LARGEST = 2**63 - 1
+_LATEST = 253_402_300_799  # the end of the year 9999, the last that RFC 3339 can write
 
 
 def nanoseconds(text: str) -> int:
@@ -85,29 +86,39 @@ def moment(text: str, now: float) -> float:
     """
     digits = text.replace(".", "", 1)
     if digits.isascii() and digits.isdigit():
-        return float(text)
+        made = float(text)
+        if made <= _LATEST:
+            return made
     try:
         return now - nanoseconds(text) / 1e9
     except InvalidInput:
         pass
-    if len(text) >= 10 and text[4:5] == "-" and text[7:8] == "-":
-        from datetime import datetime
-
-        plain, _, fraction = text.partition(".")
-        zone = ""
-        if fraction:  # any number of digits, where fromisoformat wants three or six
-            end = next((i for i, c in enumerate(fraction) if not c.isdigit()), len(fraction))
-            fraction, zone = fraction[:end], fraction[end:]
-        try:
-            made = datetime.fromisoformat(plain + zone)
-        except ValueError:
-            made = None
-        if made is not None:
-            return made.timestamp() + (float("0." + fraction) if fraction else 0.0)
+    found = _date(text)
+    if found is not None:
+        return found
     raise InvalidInput(
         f"time {text[:60]!r} is neither a date, a Unix time nor a duration",
         hint="write 2026-01-02T15:04:05Z, 1767366245 or 10m",
     )
+
+
+def _date(text: str) -> float | None:
+    if len(text) < 10 or text[4] != "-" or text[7] != "-" or not text.isascii():
+        return None
+    from datetime import datetime
+
+    plain, _, fraction = text.partition(".")
+    zone = ""
+    if fraction:  # any number of digits, where fromisoformat wants three or six
+        end = next((i for i, c in enumerate(fraction) if not c.isdigit()), len(fraction))
+        fraction, zone = fraction[:end], fraction[end:]
+        if not fraction or zone[:1] not in ("", "Z", "+", "-"):
+            return None
+    try:
+        # The first and the last years have no moment in every zone: OverflowError, ValueError.
+        return datetime.fromisoformat(plain + zone).timestamp() + float(f"0.{fraction}")
+    except (ValueError, OverflowError):
+        return None
 
 
 def rfc3339(seconds_: float, nanos: int | None = None) -> str:

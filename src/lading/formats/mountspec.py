@@ -284,7 +284,7 @@ def _mount_tmpfs(pairs: dict[str, str], whole: str) -> TmpfsMount:
         options.append(f"size={sizes.parse(pairs['tmpfs-size'], what='tmpfs-size')}")
     if "tmpfs-mode" in pairs:
         mode = pairs["tmpfs-mode"]
-        if not mode or len(mode) > 5 or not all(c in "01234567" for c in mode) or int(mode, 8) > 0o7777:
+        if not _is_mode(mode):
             _bad_mount(whole, f"tmpfs-mode {mode!r} is not an octal mode")
         options.append(f"mode={mode}")
     return TmpfsMount(path=clean(pairs["target"]), options=options)
@@ -300,6 +300,24 @@ def _bad_mount(text: str, why: str) -> NoReturn:
 
 _TMPFS_FLAGS = frozenset("ro rw noexec exec nosuid suid nodev dev noatime relatime sync dirsync".split())
 _TMPFS_VALUES = frozenset("size mode uid gid nr_inodes nr_blocks huge mpol".split())
+_TMPFS_UNITS = {"size": "kKmMgG%", "nr_inodes": "kKmMgG", "nr_blocks": "kKmMgG"}
+_TMPFS_HUGE = ("never", "always", "within_size", "advise")
+
+
+def _tmpfs_value(key: str, value: str) -> bool:
+    """Whether tmpfs(5) takes ``value``. The policies of ``mpol`` depend on the machine: the kernel judges them."""
+    if key in _TMPFS_UNITS:
+        digits = value[:-1] if value[-1:] in _TMPFS_UNITS[key] else value
+        return digits.isascii() and digits.isdigit() and len(digits) < 20
+    if key in ("uid", "gid"):
+        return value.isascii() and value.isdigit() and int(value[:11]) < 2**32 - 1
+    if key == "mode":
+        return _is_mode(value)
+    return bool(value) if key == "mpol" else value in _TMPFS_HUGE
+
+
+def _is_mode(value: str) -> bool:
+    return 0 < len(value) <= 5 and set("01234567").issuperset(value) and int(value, 8) <= 0o7777
 
 
 def tmpfs(text: str) -> TmpfsMount:
@@ -310,13 +328,15 @@ def tmpfs(text: str) -> TmpfsMount:
     options = rest.split(",") if rest else []
     for option in options:
         key, equals, value = option.partition("=")
-        if not ((key in _TMPFS_VALUES and equals and value) or (key in _TMPFS_FLAGS and not equals)):
+        if equals and key in _TMPFS_VALUES:
+            if not _tmpfs_value(key, value):
+                raise InvalidInput(
+                    f"tmpfs {text[:120]!r}: {key} {value[:40]!r} is not one that tmpfs takes",
+                    hint="for example size=64m or size=50%, mode=1777, uid=1000",
+                )
+        elif equals or key not in _TMPFS_FLAGS:
             raise InvalidInput(
                 f"tmpfs {text[:120]!r}: option {option[:40]!r} is unknown",
                 hint="for example /tmp:size=64m,mode=1777",
-            )
-        if key == "size" and not value.rstrip("kKmMgG%").isdigit():
-            raise InvalidInput(
-                f"tmpfs {text[:120]!r}: size {value[:40]!r} is not a size", hint="write 64m, 1g or 50%"
             )
     return TmpfsMount(path=clean(path), options=options)

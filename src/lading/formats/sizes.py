@@ -19,7 +19,7 @@ def parse(text: str, *, what: str = "size") -> int:
     end = 0
     while end < len(text) and ((text[end].isascii() and text[end].isdigit()) or text[end] == "."):
         end += 1
-    number, unit = text[:end], text[end:].lstrip(" ").lower()
+    number, unit = text[:end], text[end:].removeprefix(" ").lower()
     for tail in ("ib", "b"):
         if unit.endswith(tail) and unit != "ib":
             unit = unit[: -len(tail)]

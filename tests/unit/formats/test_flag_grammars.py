@@ -39,14 +39,21 @@ def test_what_is_no_duration_is_refused(text: str) -> None:
     [
         ("10m", 1_700_000_000 - 600), ("1699999999", 1699999999), ("1699999999.5", 1699999999.5),
         ("2023-11-14T22:13:20Z", 1_700_000_000), ("2023-11-14T22:13:20.250000001Z", 1_700_000_000.25),
-        ("2023-11-14T23:13:20+01:00", 1_700_000_000),
+        ("2023-11-14T23:13:20+01:00", 1_700_000_000), ("2023-11-14T23:13:20.5+01:00", 1_700_000_000.5),
+        ("0001-01-01T00:00:00Z", -62_135_596_800), ("253402300799", 253_402_300_799),
     ],
 )  # fmt: skip
 def test_a_moment_is_a_date_a_time_or_a_duration_ago(text: str, moment: float) -> None:
     assert duration.moment(text, 1_700_000_000) == pytest.approx(moment)
 
 
-@pytest.mark.parametrize("text", ["yesterday", "2023-13-01T00:00:00Z", "12:00", ""])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "yesterday", "2023-13-01T00:00:00Z", "12:00", "", "9" * 400, "253402300800", "0001-01-01", "2023-11-14T22:13:20.²Z",
+        "2023-11-14T22:13:20.5.5Z", "2023-11-14T22:13:20.Z", "2023-11-14T22:13:20.5x", "2023-11-1\uff14T22:13:20Z",
+    ],
+)  # fmt: skip
 def test_what_is_no_moment_is_refused(text: str) -> None:
     with pytest.raises(InvalidInput):
         duration.moment(text, 0)
@@ -246,9 +253,27 @@ def test_mounts_that_are_not_done_are_refused_by_name(text: str) -> None:
 
 def test_a_tmpfs_takes_the_options_of_tmpfs() -> None:
     assert mountspec.tmpfs("/run:size=64m,mode=1777,noexec").options == ["size=64m", "mode=1777", "noexec"]
-    for bad in ("run", "/", "/run:bad", "/run:size=x", "/run:size", "/run:noexec=1"):
+    for bad in ("run", "/", "/run:bad", "/run:size", "/run:noexec=1"):
         with pytest.raises(InvalidInput):
             mountspec.tmpfs(bad)
+
+
+@pytest.mark.parametrize(
+    "good", ["size=50%", "size=1", "nr_inodes=1k", "nr_blocks=2m", "mode=0", "mode=01777", "uid=0", "gid=4294967294",
+             "huge=advise", "mpol=interleave:0-1"]
+)  # fmt: skip
+def test_a_tmpfs_takes_every_value_of_tmpfs(good: str) -> None:
+    assert mountspec.tmpfs(f"/t:{good}").options == [good]
+
+
+@pytest.mark.parametrize(
+    "bad", ["size=x", "size=²", "size=5kkk%", "size=%", "size=1t", "size=" + "9" * 20, "nr_inodes=-1", "nr_inodes=5%", "mode=999",
+            "mode=10000", "mode=", "uid=abc", "uid=4294967295", "gid=-1", "huge=sometimes", "mpol="]
+)  # fmt: skip
+def test_a_value_that_tmpfs_does_not_take_is_refused_here_by_its_name(bad: str) -> None:
+    """The kernel's own answer is EINVAL for the whole mount, when everything else of the container is made already."""
+    with pytest.raises(InvalidInput, match=bad.partition("=")[0]):
+        mountspec.tmpfs(f"/t:{bad}")
 
 
 # -- environment ---------------------------------------------------------------------------------------------------
