@@ -24,7 +24,7 @@ _RUNTIME = """
     lading.kernel: cgroups devicerules overlay paths seccomp_flags
     lading.kernel.cgroups: base files layout v1
     lading.runtime: birth cgroupfs channel command container create deviceaccess devices filters gate init job join
-    lading.runtime: config masks mounts options procmounts request resources rootfs security store
+    lading.runtime: config masks mounts options procmounts request resources rootfs security store sysctls
 """
 _COMMAND = """
     lading: cli flags node roots

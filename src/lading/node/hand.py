@@ -111,8 +111,7 @@ def _nursery(shop: Shop) -> Nursery | None:
     if shop.roots.uid:
         return None
     from lading.runtime.init import become
-    from lading.runtime.nursery import Nursery
+    from lading.runtime.nursery import opened
 
-    made = shop.runtime.nursery = Nursery(shop.kernel, become)
-    made.open()
+    made = shop.runtime.nursery = opened(shop.kernel, become)
     return made

@@ -69,7 +69,7 @@ def _drop_bind_data(spec: Spec) -> list[str]:
 
     Left out, and said; ``Runtime`` itself refuses it.
     """
-    from lading.runtime.mounts import is_bind
+    from lading.runtime.options import is_bind
 
     warnings = []
     for index, mount in enumerate(spec.mounts):

@@ -8,22 +8,21 @@ import time
 from lading.errors import InvalidInput, LadingError, Unsupported
 from lading.formats.oci_runtime import Linux, State
 from lading.kernel.seccomp_flags import FLAG_NEW_LISTENER
-from lading.runtime import birth, channel, filters, init, join, masks, mounts, resources, rootfs
+from lading.runtime import birth, channel, filters, init, join, resources
 from lading.runtime.config import text_of
 from lading.runtime.job import Job
-from lading.runtime.options import Options
 from lading.runtime.store import StateRecord, start_time
+from lading.runtime.sysctls import check_sysctl
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from lading.formats.oci_runtime import IDMapping, Spec
+    from lading.formats.oci_runtime import Spec
     from lading.kernel import Kernel
     from lading.runtime.container import Runtime
     from lading.runtime.execute import ExecJob
     from lading.runtime.request import RunRequest
     from lading.runtime.resources import CgroupHandle
 
-_CAP_SYS_ADMIN = 21
 OCI_VERSION = "1.2.0"
 START, RESULT = "start.fifo", "result.fifo"
 
@@ -52,7 +51,7 @@ def check(request: RunRequest, plan: join.Plan) -> None:
         raise Unsupported("linux.intelRdt: resource control of caches is not supported")
     own = {name for name in join.KINDS if plan.owns(name)}
     for name in linux.sysctl:
-        masks.check_sysctl(name, own)
+        check_sysctl(name, own)
     if spec.hostname and "uts" not in own:
         raise InvalidInput("hostname needs the container to have its own uts namespace")
     if spec.domainname and "uts" not in own:
@@ -171,7 +170,10 @@ def _born(
     try:
         if made_filter is not None:
             job.filter, job.filter_flags = made_filter.program, made_filter.flags
-        _prepare(kernel, job)
+        if _needs_power(job):
+            from lading.runtime.sources import prepare
+
+            prepare(kernel, job)
         if spec.process is not None and spec.process.terminal:
             console_end = open_console_socket(job, request.console_socket)
         if request.hold:
@@ -240,52 +242,12 @@ def _questions(job: Job) -> int:
     return outer + bool(job.filter_flags & FLAG_NEW_LISTENER) + job.meanwhile
 
 
-def _prepare(kernel: Kernel, job: Job) -> None:
-    """What takes the creator's own power: sources that the container's root may not reach."""
-    # An ordinary user has no such power; what it may not reach, root of its user namespace may not reach either.
-    powerful = "user" not in job.plan.new or bool(kernel.capget()[0] >> _CAP_SYS_ADMIN & 1)
-    for index, mount in enumerate(job.spec.mounts):
-        if not mounts.is_bind(mount):
-            if mount.uid_mappings or mount.gid_mappings:
-                raise Unsupported(f"mount on {mount.destination}: mappings on a mount of type {mount.type}")
-            continue
-        options = Options(mount.options)
-        if options.idmap or mount.uid_mappings or mount.gid_mappings:
-            job.sources[index] = _idmapped(kernel, job, index, options)
-        elif "user" in job.plan.new and powerful:
-            job.sources[index] = mounts.make_bind(kernel, mount, options)
-    if "user" in job.plan.new and "mount" in job.plan.new and powerful:
-        root = job.spec.root
-        path = os.path.join(job.bundle, root.path) if root else ""
-        job.root_mount = rootfs.make(kernel, job.rootfs, path)
-
-
-def _idmapped(kernel: Kernel, job: Job, index: int, options: Options) -> int:
-    from lading.kernel import idmap
-
-    mount = job.spec.mounts[index]
-    linux = job.spec.linux or Linux()
-    if not mount.uid_mappings and not linux.uid_mappings:
-        for name, _, fd in job.plan.joins:
-            if name == "user":  # the mapping of the user namespace that is joined
-                return mounts.make_bind(kernel, mount, options, fd)
-    uids = _ids(mount.uid_mappings or linux.uid_mappings)
-    gids = _ids(mount.gid_mappings or linux.gid_mappings)
-    if not uids or not gids:
-        raise InvalidInput(
-            f"mount on {mount.destination}: idmap without mappings, here or in linux.uidMappings"
-        )
-    idmap.check(uids, f"mount on {mount.destination}: uidMappings")
-    idmap.check(gids, f"mount on {mount.destination}: gidMappings")
-    userns = idmap.user_namespace(kernel, uids, gids)
-    try:
-        return mounts.make_bind(kernel, mount, options, userns)
-    finally:
-        os.close(userns)
-
-
-def _ids(rows: list[IDMapping]) -> list[tuple[int, int, int]]:
-    return [(row.container_id, row.host_id, row.size) for row in rows]
+def _needs_power(job: Job) -> bool:
+    """Whether a mount's source or the root has to be opened out here, see :mod:`lading.runtime.sources`."""
+    return "user" in job.plan.new or any(
+        m.uid_mappings or m.gid_mappings or "idmap" in m.options or "ridmap" in m.options
+        for m in job.spec.mounts
+    )
 
 
 def open_console_socket(job: Job | ExecJob, path: str) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from lading.runtime.mounts import is_bind
+from lading.runtime.options import is_bind
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -19,6 +19,7 @@ from lading.kernel.files import (
 )
 from lading.kernel.mounts import AT_RECURSIVE, MOUNT_ATTR_RDONLY, OPEN_TREE_CLONE, PROC_SUPER_MAGIC
 from lading.kernel.paths import open_inside
+from lading.runtime.sysctls import sysctl_path
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -27,12 +28,6 @@ if TYPE_CHECKING:
 _ABSENT = (2, 20)  # ENOENT, ENOTDIR
 _PROC_ROOT_INODE = 1
 _STRICT = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS | RESOLVE_NO_SYMLINKS | RESOLVE_NO_XDEV
-
-#: Sysctls that belong to a namespace, and to which (config-linux.md, "Sysctl").
-_IPC = (
-    "kernel.msgmax kernel.msgmnb kernel.msgmni kernel.sem kernel.shmall kernel.shmmax kernel.shmmni "
-    "kernel.shm_rmid_forced"
-).split()
 
 
 def open_proc(kernel: Kernel) -> int:
@@ -55,34 +50,8 @@ def write_proc(kernel: Kernel, proc_fd: int, path: str, value: bytes) -> None:
         kernel.close(fd)
 
 
-def sysctl_path(name: str) -> str:
-    """``net.ipv4.conf.eth0/1.forwarding`` → ``net/ipv4/conf/eth0.1/forwarding``: the separator is the first of the two."""
-    if "/" in name and ("." not in name or name.index("/") < name.index(".")):
-        return name
-    return name.translate({ord("."): "/", ord("/"): "."})
-
-
-def check_sysctl(name: str, namespaces: set[str]) -> None:
-    """Refuse a sysctl that is the host's or whose namespace the container shares. ``namespaces``: own ones, spec names."""
-    dotted = sysctl_path(name).replace("/", ".")
-    if dotted.startswith("net."):
-        needed = "network"
-    elif dotted in _IPC or dotted.startswith("fs.mqueue."):
-        needed = "ipc"
-    elif dotted == "kernel.domainname":
-        needed = "uts"
-    elif dotted == "kernel.hostname":
-        raise InvalidInput(f"linux.sysctl: {name}: set the field hostname instead")
-    elif dotted.startswith("user."):
-        needed = "user"
-    else:
-        raise InvalidInput(f"linux.sysctl: {name} is not separate for containers: it would change the host")
-    if needed not in namespaces:
-        raise InvalidInput(f"linux.sysctl: {name} needs the container to have its own {needed} namespace")
-
-
 def set_sysctls(kernel: Kernel, proc_fd: int, values: dict[str, str]) -> None:
-    """Write sysctls; they were checked with :func:`check_sysctl`."""
+    """Write sysctls; they were checked with :func:`lading.runtime.sysctls.check_sysctl`."""
     for name, value in values.items():
         path = sysctl_path(name)
         if ".." in path.split("/"):

@@ -97,11 +97,6 @@ def _in_this_namespace(kernel: Kernel, mount: Mount) -> int:
     return found
 
 
-def is_bind(mount: Mount) -> bool:
-    """Whether it shows something that exists, rather than a new file system."""
-    return mount.type == "bind" or "bind" in mount.options or "rbind" in mount.options
-
-
 def _attributes(kernel: Kernel, made: int, options: Options) -> None:
     if options.set or options.clear:
         kernel.mount_setattr(made, set_=options.set, clear=options.clear)

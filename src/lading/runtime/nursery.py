@@ -6,8 +6,9 @@ forked once, while its owner is small, and does nothing else: between two births
 CLONE_PARENT the newborn is the owner's child, as if that one had cloned it (clone(2)): the owner traces, signals and reaps
 it.
 
-A job goes there through a socket pair, as a pickle with its descriptors beside it (unix(7), SCM_RIGHTS). The nursery keeps
-none of these. It dies with its owner (prctl(2), PR_SET_PDEATHSIG), and an owner that has lost it clones for itself.
+A job goes there through a socket pair, as :mod:`~lading.runtime.parcel` writes it with its descriptors beside it (unix(7),
+SCM_RIGHTS). The nursery keeps none of these. It dies with its owner (prctl(2), PR_SET_PDEATHSIG), and an owner that has lost
+it clones for itself.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from lading.errors import LadingError
 from lading.kernel.namespaces import CLONE_PARENT
 from lading.kernel.process import PR_SET_PDEATHSIG
 from lading.runtime import channel, command
-from lading.runtime.job import Job, Stdio
+from lading.runtime.parcel import pack, unpack
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -28,71 +29,42 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from lading.kernel import Kernel
+    from lading.runtime.job import Job
 
 _SIGKILL, _SIGTERM = 9, 15
 _SIG_IGN = 1
 _LARGEST = 64 << 10  # a third of what a socket buffers by default (socket(7), wmem_default)
-_MOST_FDS = 5
-#: Fields of a job that are descriptors of its owner, and go another way or not at all.
-_NOT_PACKED = ("channel", "stdio", "start")
+_MOST_FDS = 16
 
 
 class Nursery:
-    """The owner's end. ``main(kernel, job)`` is what every newborn runs; it must not return."""
+    """The owner's end."""
 
-    def __init__(self, kernel: Kernel, main: Callable[[Kernel, Job], object]) -> None:
-        self.kernel = kernel
-        self.pid = 0
-        self._main = main
-        self._line: _socket.socket | None = None
-
-    def open(self) -> None:
-        """Fork it. Only in a process with a single thread."""
-        import _pickle  # noqa: F401  # before the fork: both sides need it
-        import _socket
-
-        ours, theirs = _socket.socketpair(_socket.AF_UNIX, _socket.SOCK_SEQPACKET | _socket.SOCK_CLOEXEC)
-        owner = os.getpid()
-        pid = os.fork()
-        if pid == 0:
-            try:
-                _tend(self.kernel, theirs, self._main, owner)
-            finally:
-                os._exit(0)
-        theirs.close()
+    def __init__(self, pid: int, line: _socket.socket) -> None:
         self.pid = pid
-        self._line = ours
+        self._line: _socket.socket | None = line
 
     def takes(self, job: Job) -> bool:
         """Whether it can give birth to this one, which then needs no descriptor of its owner's but those that are sent."""
-        process = job.spec.process
         return (
             self._line is not None
-            and not (job.plan.joins or job.plan.needs_helper or "user" in job.plan.new)
-            and not (job.sources or job.preserve_fds or job.start is not None)
+            and not (job.plan.needs_helper or "user" in job.plan.new)
+            and not (job.sources or job.preserve_fds)
             and job.root_mount < 0
             and job.spec.hooks is None
-            and (process is None or not process.terminal)
         )
 
     def bear(self, job: Job) -> int:
-        """The pid of a new child of this process that runs ``main``; 0: not here, it is gone or the job too large for it.
+        """The pid of a new child of this process that runs what the nursery was opened for.
 
-        Raises what clone(2) says, and :class:`LadingError` when it was killed at this: a newborn that nobody knows ends by
-        itself once its channel is closed.
+        0: not here, it is gone or the job too large for it. Raises what clone(2) says, and :class:`LadingError` when it was
+        killed at this: a newborn that nobody knows ends by itself once its channel is closed.
         """
-        from _pickle import dumps
         from _socket import SCM_RIGHTS, SOL_SOCKET
 
         assert self._line is not None
-        fds = [job.channel.read_fd, job.channel.write_fd]
-        places = []
-        for fd in (job.stdio.stdin, job.stdio.stdout, job.stdio.stderr):
-            places.append(len(fds) if fd >= 0 else -1)
-            if fd >= 0:
-                fds.append(fd)
-        data = dumps((_packed(job), places, job.plan.clone_flags), 4)
-        if len(data) > _LARGEST:
+        data, fds = pack(job)
+        if len(data) > _LARGEST or len(fds) > _MOST_FDS:
             return 0
         try:
             self._line.sendmsg([data], [(SOL_SOCKET, SCM_RIGHTS, struct.pack(f"{len(fds)}i", *fds))])
@@ -106,7 +78,7 @@ class Nursery:
         if not answer:
             self.close()
             raise LadingError(
-                "the process that clones this keeper's containers was killed",
+                "the process that clones containers for this one was killed",
                 hint="try again",
                 reason="killed",
             )
@@ -126,29 +98,34 @@ class Nursery:
                 pass
 
 
-def _packed(job: Job) -> dict[str, object]:
-    """What of the job is for the newborn. The seccomp profile is large, and is there as a program already."""
-    fields = {name: getattr(job, name) for name in Job.__slots__ if name not in _NOT_PACKED}
-    linux = job.spec.linux
-    if linux is not None and linux.seccomp is not None:
-        fields["spec"] = job.spec.replace(linux=linux.replace(seccomp=None))
-    return fields
+def opened(kernel: Kernel, main: Callable[[Kernel, Job], object]) -> Nursery:
+    """Fork a nursery whose newborns run ``main(kernel, job)``, which must not return.
 
+    Only in a process with a single thread.
+    """
+    import _socket
 
-def _unpacked(fields: dict[str, object], places: list[int], fds: list[int]) -> Job:
-    job = Job.__new__(Job)
-    for name, value in fields.items():
-        setattr(job, name, value)
-    job.start = None
-    job.channel = channel.Channel(fds[0], fds[1])
-    job.stdio = Stdio(*(fds[place] if place >= 0 else -1 for place in places))
-    return job
+    ours, theirs = _socket.socketpair(_socket.AF_UNIX, _socket.SOCK_SEQPACKET | _socket.SOCK_CLOEXEC)
+    owner = os.getpid()
+    pid = os.fork()
+    if pid == 0:
+        try:
+            _tend(kernel, theirs, main, owner)
+        finally:
+            os._exit(0)
+    theirs.close()
+    return Nursery(pid, ours)
 
 
 # -- the nursery's own side ------------------------------------------------------------------------------------------
 
 
-def _tend(kernel: Kernel, line: _socket.socket, main: Callable[[Kernel, Job], object], owner: int) -> None:
+def _tend(
+    kernel: Kernel,
+    line: _socket.socket,
+    main: Callable[[Kernel, Job], object],
+    owner: int,
+) -> None:
     """Clone one process a message, until the owner is gone."""
     import _signal  # type: ignore[import-not-found]
 
@@ -187,13 +164,11 @@ def _clone(
     kernel: Kernel, line: _socket.socket, main: Callable[[Kernel, Job], object], data: bytes, fds: list[int]
 ) -> bytes:
     """The newborn's pid, or an error, for the owner."""
-    from _pickle import loads
-
     try:
-        fields, places, flags = loads(data)
         # Here and not in the newborn, where everything that this touches would have to be copied first.
-        job = _unpacked(fields, places, fds)
-        pid = kernel.clone(flags | CLONE_PARENT)
+        job = unpack(data, fds)
+        command.preload(job.spec.process, False)
+        pid = kernel.clone(job.plan.clone_flags | CLONE_PARENT)
     except BaseException as error:
         return channel.encode_error(error)
     if pid == 0:

@@ -20,6 +20,10 @@ from lading.kernel.mounts import (
     MS_UNBINDABLE,
 )
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from lading.formats.oci_runtime import Mount
+
 #: Name → (attributes set, attributes cleared). With an ``r`` in front: for the whole tree.
 _ATTRIBUTES = {
     "ro": (MOUNT_ATTR_RDONLY, 0),
@@ -117,3 +121,8 @@ class Options:
             if not key:
                 raise InvalidInput(f"mount option {word!r} has no name")
             self.data.append((key, value if equals else None))
+
+
+def is_bind(mount: Mount) -> bool:
+    """Whether it shows something that exists, rather than a new file system."""
+    return mount.type == "bind" or "bind" in mount.options or "rbind" in mount.options

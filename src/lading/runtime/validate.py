@@ -15,7 +15,7 @@ from lading.errors import InvalidInput, Unsupported
 from lading.formats.jsontext import loads
 from lading.formats.oci_runtime import Linux, Process, Spec
 from lading.runtime import procmounts
-from lading.runtime.mounts import is_bind
+from lading.runtime.options import is_bind
 from lading.runtime.security import parse_cpus
 
 TYPE_CHECKING = False

@@ -23,7 +23,7 @@ from lading.formats.oci_runtime import (
 )
 from lading.kernel.capabilities import NAMES
 from lading.kernel.fake import FakeKernel
-from lading.runtime import channel, command, gate, join, masks, rootfs, security
+from lading.runtime import channel, command, gate, join, masks, rootfs, security, sysctls
 from lading.runtime.init import Init
 from lading.runtime.job import Job
 from lading.runtime.options import Options
@@ -262,7 +262,7 @@ def test_later_mount_options_win_and_unknown_ones_go_to_the_file_system() -> Non
     ],
 )
 def test_both_spellings_of_a_sysctl_are_understood(name: str, path: str) -> None:
-    assert masks.sysctl_path(name) == path
+    assert sysctls.sysctl_path(name) == path
 
 
 @pytest.mark.parametrize(
@@ -270,7 +270,7 @@ def test_both_spellings_of_a_sysctl_are_understood(name: str, path: str) -> None
 )
 def test_a_sysctl_that_would_change_the_host_is_refused(name: str) -> None:
     with pytest.raises(InvalidInput, match=r"linux\.sysctl"):
-        masks.check_sysctl(name, {"ipc", "uts"})
+        sysctls.check_sysctl(name, {"ipc", "uts"})
 
 
 def test_unknown_capabilities_are_kept_apart_for_a_warning() -> None:

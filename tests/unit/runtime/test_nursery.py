@@ -15,7 +15,7 @@ from lading.kernel import Kernel
 from lading.runtime import birth, channel
 from lading.runtime.job import Job, Stdio
 from lading.runtime.join import Plan
-from lading.runtime.nursery import Nursery
+from lading.runtime.nursery import Nursery, opened
 from lading.runtime.request import RunRequest
 from lading.runtime.resources import CgroupHandle
 
@@ -52,13 +52,12 @@ def _tell(kernel: Kernel, job: Job) -> None:
 def nursery() -> Iterator[Open]:
     made: list[Nursery] = []
 
-    def opened(kernel: Kernel | None = None, main: Callable[[Kernel, Job], object] = _tell) -> Nursery:
-        one = Nursery(kernel or Kernel(), main)
-        one.open()
+    def forked(kernel: Kernel | None = None, main: Callable[[Kernel, Job], object] = _tell) -> Nursery:
+        one = opened(kernel or Kernel(), main)
         made.append(one)
         return one
 
-    yield opened
+    yield forked
     for one in made:
         one.close()
 
@@ -101,21 +100,19 @@ def test_a_newborn_is_its_owners_child_and_has_only_what_it_was_sent(nursery: Op
         os.close(fd)
 
 
-def test_it_takes_no_job_that_has_its_owners_descriptors(nursery: Open) -> None:
+def test_it_takes_no_job_that_has_its_owners_descriptors_or_power(nursery: Open) -> None:
     one = nursery()
-    assert one.takes(_job()) and not one.takes(_job(terminal=True))
+    assert one.takes(_job()) and one.takes(_job(terminal=True))
     for name, value in (("sources", {0: 5}), ("root_mount", 5), ("preserve_fds", 1)):
         job = _job()
         setattr(job, name, value)
         assert not one.takes(job), name
+    for kinds in ({"user"}, {"time"}):
+        job = _job()
+        job.plan.new = kinds
+        assert not one.takes(job), kinds
     job = _job()
-    job.start = channel.Channel(5, 6)
-    assert not one.takes(job)
-    job = _job()
-    job.plan.joins = [("network", 0x40000000, 5)]
-    assert not one.takes(job)
-    job = _job()
-    job.plan.new = {"user"}
+    job.plan.joins = [("pid", 0x20000000, 5)]
     assert not one.takes(job)
 
 
@@ -181,8 +178,7 @@ def test_it_ends_with_its_owner() -> None:
     owner = os.fork()
     if owner == 0:
         try:
-            one = Nursery(Kernel(), _tell)
-            one.open()
+            one = opened(Kernel(), _tell)
             os.write(write_fd, str(one.pid).encode())
             signal.pause()
         finally:
