@@ -28,10 +28,10 @@ def help_text(path: tuple[Command, ...], width: int = 0) -> str:
     about = command.description or command.summary
     if about:
         parts.append("\n".join("\n".join(_wrap(p, width)) for p in about.split("\n")) + "\n")
-    rows = [(c.name, c.summary) for c in command.commands if not c.hidden and not c.refuse]
+    rows = [(c.name, c.summary) for c in command.commands if not c.hidden]
     if rows:
         parts.append("Commands:\n" + _table(rows, width))
-    rows = [(_flag_words(f), _flag_help(f)) for f in command.flags if not f.hidden and not f.refuse]
+    rows = [(_left(f), flag_meaning(f)) for f in command.flags if not f.hidden]
     if rows:
         parts.append("Options:\n" + _table(rows, width))
     if command.commands:
@@ -39,26 +39,28 @@ def help_text(path: tuple[Command, ...], width: int = 0) -> str:
     return "\n".join(parts)
 
 
-def _flag_words(flag: Flag) -> str:
-    short = f"-{flag.short}, " if flag.short else "    "
+def _left(flag: Flag) -> str:
+    short, long = flag_words(flag)
+    return f"{short}, {long}" if short else f"    {long}"
+
+
+def flag_words(flag: Flag) -> tuple[str, str]:
+    """``-n`` (or nothing), and ``--name VALUE``."""
     word = flag.value_word()
     if word and flag.no_value is not None:
         word = f"[={word}]"
     elif word:
         word = " " + word
-    return f"{short}--{flag.name}{word}"
+    return f"-{flag.short}" if flag.short else "", f"--{flag.name}{word}"
 
 
-def _flag_help(flag: Flag) -> str:
+def flag_meaning(flag: Flag) -> str:
+    """The help, the words to choose from, and the default."""
     text = flag.help
     if flag.choices:
-        # Docker takes some words in capitals too; who reads the help needs them once.
-        shown = [word for word in flag.choices if word.islower() or word.lower() not in flag.choices]
-        text += f" ({', '.join(shown)})"
-    default = flag.default
-    if default not in (None, "", False, [], ()) and not flag.unset:
-        said = " ".join(map(str, default)) if isinstance(default, (list, tuple)) else default
-        text += f" (default {said})"
+        text += f" ({', '.join(flag.choices)})"
+    if flag.default not in (None, "", False):
+        text += f" (default {str(flag.default).lower()})"
     return text
 
 

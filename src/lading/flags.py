@@ -26,7 +26,7 @@ Example::
                 flags=(Flag("detach", "d", "bool", help="Run in the background"),
                        Flag("publish", "p", "list", "PORT", "Publish a port"))),))
     parsed = parse(ROOT, ["run", "-d", "-p80:80", "nginx", "-g", "x"])
-    parsed["publish"] == ["80:80"]; parsed.args == ["nginx", "-g", "x"]; parsed.given("detach")
+    parsed["publish"] == ["80:80"]; parsed.args == ["nginx", "-g", "x"]; parsed["detach"] is True
 """
 
 from __future__ import annotations
@@ -40,16 +40,13 @@ if TYPE_CHECKING:
 
 
 class UsageError(InvalidInput):
-    """The command line breaks its grammar. ``usage`` is the command's one-line usage."""
+    """The command line breaks its grammar."""
 
     reason = "usage"
 
-    def __init__(self, message: str, *, hint: str = "", usage: str = "") -> None:
-        super().__init__(message, hint=hint)
-        self.usage = usage
 
-
-_DEFAULTS: dict[str, object] = {"bool": False, "str": "", "int": 0, "float": 0.0}
+_DEFAULTS: dict[str, object] = {"bool": False, "str": "", "int": 0}
+_LARGEST = 1 << 63  # what Go's 64-bit integers end below
 
 
 class Flag:
@@ -57,32 +54,31 @@ class Flag:
 
     ``name``     the long name without dashes; also the key in :class:`Parsed`.
     ``short``    one letter, or empty.
-    ``kind``     ``bool``, ``str``, ``int``, ``float`` or ``list`` (may be repeated, collects strings).
+    ``kind``     ``bool``, ``str``, ``int`` (64 bits) or ``list`` (may be repeated, collects strings).
     ``metavar``  the word for the value in the help; ``""`` picks one by kind.
     ``help``     one sentence without a full stop.
     ``default``  the value when absent; ``None`` means the kind's own (``False``, ``""``, ``0``, ``[]``).
-    ``parse``    turns the text (of one item, for lists) into the value; may raise :class:`InvalidInput` or
-                 ValueError.
-    ``choices``  the only texts allowed.
+    ``choices``  the only texts allowed, in lower case; with ``fold`` a user may write them in capitals too.
     ``no_value`` the text taken when the name stands without ``=value`` (then a following argument is not
                  its value).
     ``aliases``  further long names, never shown.
     ``hidden``   leave it out of the help.
     ``unset``    the value when absent is ``None``, so that "not given" differs from any value.
-    ``refuse``   the flag is known and not supported: using it raises :class:`Unsupported` with this reason.
+    ``refuse``   the flag is known and not supported: using it raises :class:`Unsupported` with this reason, except for
+                 saying a truth value's default. It is hidden.
     """
 
     __slots__ = (
         "aliases",
         "choices",
         "default",
+        "fold",
         "help",
         "hidden",
         "kind",
         "metavar",
         "name",
         "no_value",
-        "parse",
         "refuse",
         "short",
         "unset",
@@ -96,9 +92,9 @@ class Flag:
         metavar: str = "",
         help: str = "",
         *,
-        default: object = None,
-        parse: Callable[[str], object] | None = None,
+        default: bool | str | None = None,
         choices: tuple[str, ...] = (),
+        fold: bool = False,
         no_value: str | None = None,
         aliases: tuple[str, ...] = (),
         hidden: bool = False,
@@ -111,11 +107,11 @@ class Flag:
         self.metavar = metavar
         self.help = help
         self.default = default
-        self.parse = parse
         self.choices = choices
+        self.fold = fold
         self.no_value = no_value
         self.aliases = aliases
-        self.hidden = hidden
+        self.hidden = hidden or bool(refuse)
         self.unset = unset
         self.refuse = refuse
 
@@ -124,34 +120,30 @@ class Flag:
         if self.unset:
             return None
         if self.default is not None:
-            return list(self.default) if isinstance(self.default, (list, tuple)) else self.default
+            return self.default
         return [] if self.kind == "list" else _DEFAULTS[self.kind]
 
     def convert(self, text: str, shown: str) -> object:
         """The value of ``text``; ``shown`` is the flag as the user wrote it. Raises :class:`UsageError`."""
+        if self.fold:
+            text = text.lower()
         if self.choices and text not in self.choices:
-            raise UsageError(f"{shown}: {text!r} is not one of {', '.join(self.choices)}")
+            raise UsageError(f"{shown}: {text[:60]!r} is not one of {', '.join(self.choices)}")
         try:
-            if self.parse is not None:
-                return self.parse(text)
             if self.kind == "bool":
                 return _truth(text)
             if self.kind == "int":
-                return int(text, 0) if text[:1] != "0" or text[1:2] in "xXoObB" else int(text)
-            if self.kind == "float":
-                return float(text)
-        except InvalidInput as error:
-            raise UsageError(f"{shown}: {error.message}", hint=error.hint) from None
+                return _integer(text)
         except ValueError:
-            what = {"bool": "true or false", "int": "an integer", "float": "a number"}.get(self.kind)
-            raise UsageError(f"{shown}: expected {what or self.value_word()}, found {text!r}") from None
+            what = "true or false" if self.kind == "bool" else "an integer"
+            raise UsageError(f"{shown}: expected {what}, found {text[:60]!r}") from None
         return text
 
     def value_word(self) -> str:
         """The metavar shown in the help; empty for truth values."""
         if self.kind == "bool":
             return ""
-        return self.metavar or {"int": "N", "float": "NUMBER"}.get(self.kind, "VALUE")
+        return self.metavar or ("N" if self.kind == "int" else "VALUE")
 
 
 def _truth(text: str) -> bool:
@@ -160,6 +152,17 @@ def _truth(text: str) -> bool:
     if text in ("false", "False", "FALSE", "f", "F", "0"):
         return False
     raise ValueError(text)
+
+
+def _integer(text: str) -> int:
+    """As Go reads a number: no spaces, no underscores, digits of ASCII (a zero in front is no octal). Raises ValueError."""
+    digits = text[1:] if text[:1] in ("-", "+") else text
+    if not (digits.isascii() and digits.isalnum()):
+        raise ValueError(text)
+    value = int(text, 0) if digits[0] != "0" or digits[1:2] in "xXoObB" else int(text)
+    if not -_LARGEST <= value < _LARGEST:
+        raise ValueError(text)
+    return value
 
 
 class Command:
@@ -173,7 +176,7 @@ class Command:
     ``action``        ``"package.module:function"``, resolved by whoever runs it; lets a table be declared
                       without importing what it starts.
     ``aliases``       further names, never shown. ``hidden`` leaves the command out of its group's help.
-    ``refuse``        the command is known and not supported.
+    ``refuse``        the command is known and not supported; it is hidden.
     ``single_dash``   (root only) accept ``-name`` for ``--name``.
     ``bare``          a group that may be called without a subcommand.
     """
@@ -220,7 +223,7 @@ class Command:
         self.description = description
         self.interspersed = interspersed
         self.aliases = aliases
-        self.hidden = hidden
+        self.hidden = hidden or bool(refuse)
         self.refuse = refuse
         self.single_dash = single_dash
         self.bare = bare
@@ -254,7 +257,7 @@ class Command:
 class Parsed:
     """The result of :func:`parse`.
 
-    ``path``     the commands from the root to the one chosen.
+    ``path``     the commands from the root to the one chosen, or to a group of which only the version is asked.
     ``values``   the chosen command's flags by long name, defaults filled in; ``parsed["name"]`` is short
                  for it.
     ``globals``  the flags of the groups above it (an inner group's win over an outer's).
@@ -262,7 +265,7 @@ class Parsed:
     ``help``     help was asked for: nothing else has been checked; print ``flaghelp.help_text`` of ``path``.
     """
 
-    __slots__ = ("_given", "args", "globals", "help", "path", "values")
+    __slots__ = ("args", "globals", "help", "path", "values")
 
     def __init__(self, path: tuple[Command, ...]) -> None:
         self.path = path
@@ -270,7 +273,6 @@ class Parsed:
         self.globals: dict[str, Any] = {}
         self.args: list[str] = []
         self.help = False
-        self._given: set[str] = set()
 
     @property
     def command(self) -> Command:
@@ -279,10 +281,6 @@ class Parsed:
 
     def __getitem__(self, name: str) -> Any:
         return self.values[name]
-
-    def given(self, name: str) -> bool:
-        """Whether the chosen command's flag ``name`` was written on the command line."""
-        return name in self._given
 
     def usage(self) -> str:
         """The one-line usage of the command chosen."""
@@ -326,14 +324,12 @@ def parse(root: Command, arguments: Sequence[str]) -> Parsed:
             parsed.args = rest
             _check_count(parsed)
             return parsed
+        if parsed.values.get("version"):
+            return parsed  # whatever follows, as with docker --version
         if not rest:
-            if command.bare or any(parsed._given & {f.name} for f in command.flags if f.name == "version"):
+            if command.bare:
                 return parsed
-            raise UsageError(
-                f"{_spoken(path)}: a command is missing",
-                hint=f"see '{_spoken(path)} --help'",
-                usage=parsed.usage(),
-            )
+            raise UsageError(f"{_spoken(path)}: a command is missing", hint=f"see '{_spoken(path)} --help'")
         word = rest.pop(0)
         if word == "help" and "help" not in _command_names(command):
             for word in rest:
@@ -360,7 +356,7 @@ def _subcommand(path: tuple[Command, ...], word: str) -> Command:
     if command is None:
         near = nearest(word, [n for n, c in names.items() if not c.hidden])
         hint = f"did you mean {near!r}?" if near else f"see '{_spoken(path)} --help'"
-        raise UsageError(f"{_spoken(path)}: unknown command {word!r}", hint=hint, usage=usage_line(path))
+        raise UsageError(f"{_spoken(path)}: unknown command {word!r}", hint=hint)
     if command.refuse:
         raise Unsupported(f"{_spoken((*path, command))}: {command.refuse}")
     return command
@@ -465,7 +461,6 @@ def _unknown(parsed: Parsed, shown: str, near: str) -> None:
     raise UsageError(
         f"{spoken}: unknown flag {shown}",
         hint=f"did you mean {near}?" if near else f"see '{spoken} --help'",
-        usage=parsed.usage(),
     )
 
 
@@ -473,22 +468,18 @@ def _missing(parsed: Parsed, flag: Flag, shown: str) -> UsageError:
     return UsageError(
         f"{_spoken(parsed.path)}: {shown} needs a value",
         hint=f"{shown} {flag.value_word()}",
-        usage=parsed.usage(),
     )
 
 
 def _set(parsed: Parsed, flag: Flag, text: str, shown: str) -> None:
     spoken = _spoken(parsed.path)
-    if flag.refuse and text != "false":
+    value = flag.convert(text, f"{spoken}: {shown}") if flag.kind == "bool" or not flag.refuse else None
+    if flag.refuse and value != flag.absent():
         raise Unsupported(f"{spoken}: {shown}: {flag.refuse}")
-    value = flag.convert(text, f"{spoken}: {shown}")
     if flag.kind == "list":
-        if flag.name not in parsed._given:
-            parsed.values[flag.name] = []  # the first one written replaces a default
         parsed.values[flag.name].append(value)
     else:
         parsed.values[flag.name] = value
-    parsed._given.add(flag.name)
 
 
 def _check_count(parsed: Parsed) -> None:
@@ -499,13 +490,11 @@ def _check_count(parsed: Parsed) -> None:
         raise UsageError(
             f"{_spoken(parsed.path)}: {words[count].rstrip('.…')} is missing",
             hint=f"usage: {parsed.usage()}",
-            usage=parsed.usage(),
         )
     if most is not None and count > most:
         raise UsageError(
             f"{_spoken(parsed.path)}: unexpected argument {parsed.args[most]!r}",
             hint=f"usage: {parsed.usage()}",
-            usage=parsed.usage(),
         )
 
 

@@ -34,7 +34,6 @@ def _command(
     description: str = "",
     interspersed: bool = True,
     aliases: tuple[str, ...] = (),
-    hidden: bool = False,
 ) -> Command:
     module, _, rows = table.partition(":")
     return Command(
@@ -46,7 +45,6 @@ def _command(
         description=description,
         interspersed=interspersed,
         aliases=aliases,
-        hidden=hidden,
     )
 
 
@@ -226,16 +224,6 @@ def _images() -> dict[str, Command]:
     return {c.name: c for c in rows}
 
 
-def _renamed(command: Command, name: str, **changes: object) -> Command:
-    made = Command.__new__(Command)
-    for slot in Command.__slots__:
-        setattr(made, slot, getattr(command, slot))
-    made.name = name
-    for key, value in changes.items():
-        setattr(made, key, value)
-    return made
-
-
 def _network() -> list[Command]:
     return [
         _command(
@@ -361,8 +349,22 @@ def _tree() -> list[Command]:
     image_prune = _command("prune", "Remove unused images", action="images:prune", table="tables:image_prune")
     image_group = [c for n, c in images.items() if n not in ("images", "rmi", "login", "logout")]
     image_group += [
-        _renamed(images["images"], "ls", aliases=("list",)),
-        _renamed(images["rmi"], "rm", aliases=("remove",)),
+        _command(
+            "ls",
+            "List images",
+            "[NAME]",
+            action="images:images",
+            table="tables:images",
+            aliases=("list",),
+        ),
+        _command(
+            "rm",
+            "Remove images",
+            "IMAGE...",
+            action="images:rmi",
+            table="tables:rmi",
+            aliases=("remove",),
+        ),
         _command(
             "inspect", "Show images in full", "IMAGE...", action="images:inspect", table="tables:format_only"
         ),
@@ -384,7 +386,7 @@ def _tree() -> list[Command]:
         inspect,
         events,
         *images.values(),
-        Command("container", "Manage containers", commands=container_group, hidden=False),
+        Command("container", "Manage containers", commands=container_group),
         Command("image", "Manage images", commands=image_group),
         Command("pod", "Manage pods (Kubernetes Pod manifests)", commands=_pod),
         Command("network", "Manage networks", commands=_network),
@@ -433,7 +435,7 @@ def _refused() -> list[Command]:
         "config": "swarm configs are not supported",
         "node": "swarm nodes are not supported",
     }
-    return [Command(name, hidden=True, refuse=why) for name, why in reasons.items()]
+    return [Command(name, refuse=why) for name, why in reasons.items()]
 
 
 def _root_flags() -> list[Flag]:
@@ -450,11 +452,11 @@ def _root_flags() -> list[Flag]:
             choices=("debug", "info", "warn", "error", "fatal"),
         ),
         Flag("version", "v", "bool", help="Print the version and exit"),
-        Flag("host", "H", "list", "ADDRESS", refuse="there is no server to talk to", hidden=True),
-        Flag("context", "c", "str", "NAME", refuse="there is no server to talk to", hidden=True),
-        Flag("config", "", "str", "DIR", refuse="set DOCKER_CONFIG or LADING_CONFIG instead", hidden=True),
-        Flag("tls", "", "bool", refuse="there is no server to talk to", hidden=True),
-        Flag("tlsverify", "", "bool", refuse="there is no server to talk to", hidden=True),
+        Flag("host", "H", "list", "ADDRESS", refuse="there is no server to talk to"),
+        Flag("context", "c", "str", "NAME", refuse="there is no server to talk to"),
+        Flag("config", "", "str", "DIR", refuse="set DOCKER_CONFIG or LADING_CONFIG instead"),
+        Flag("tls", "", "bool", refuse="there is no server to talk to"),
+        Flag("tlsverify", "", "bool", refuse="there is no server to talk to"),
     ]
 
 

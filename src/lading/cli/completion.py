@@ -52,12 +52,12 @@ def script(root: Command) -> str:
 
 
 def _add(command: Command, path: str, lines: list[str]) -> None:
-    words = [f"--{f.name}" for f in command.flags if not f.hidden and not f.refuse]
-    words += [c.name for c in command.commands if not c.hidden and not c.refuse]
+    words = [f"--{f.name}" for f in command.flags if not f.hidden]
+    words += [c.name for c in command.commands if not c.hidden]
     lines.append(f"_lading_words['{path}']='{' '.join(words)}'\n")
     first = command.arguments.partition(" ")[0].strip("[].").lower()
     if first in ("container", "image", "pod", "volume", "network", "file"):
         lines.append(f"_lading_kinds['{path}']={first}\n")
     for child in command.commands:
-        if not child.hidden and not child.refuse:
+        if not child.hidden:
             _add(child, f"{path} {child.name}", lines)

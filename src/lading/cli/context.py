@@ -18,9 +18,8 @@ if TYPE_CHECKING:
 class Context:
     """One invocation of ``lading``."""
 
-    def __init__(self, roots: Roots, *, debug: bool = False) -> None:
+    def __init__(self, roots: Roots) -> None:
         self.roots = roots
-        self.debug = debug
         self._node: Node | None = None
         self._images: Images | None = None
         self._networks: Networks | None = None
@@ -38,7 +37,7 @@ class Context:
             from lading.node import rootless
 
             rootless.enter(roots, Kernel())
-        return cls(roots, debug=bool(parsed.globals.get("debug")))
+        return cls(roots)
 
     @property
     def node(self) -> Node:

@@ -11,7 +11,7 @@ import os
 import sys
 
 from lading.errors import LadingError
-from lading.flags import Parsed, UsageError, parse
+from lading.flags import Parsed, parse
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -42,18 +42,17 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _guarded(argv: list[str]) -> int:
     global _debug, _spoken
-    _spoken = spoken = "lading"
-    debug = acting = False
+    _spoken = "lading"
+    _debug = bool(os.environ.get("LADING_DEBUG"))
+    refused = LadingError.exit_status
     try:
         from lading.cli.commands import ROOT
 
-        try:
-            parsed = parse(ROOT, argv)
-        finally:
-            _debug = debug = "--debug" in argv[:6] or "-D" in argv[:6] or bool(os.environ.get("LADING_DEBUG"))
-        _debug = debug = debug or parsed.globals.get("log-level") == "debug"
-        _spoken = spoken = " ".join(c.name for c in parsed.path)
-        acting = parsed.command.name != "run" or (len(parsed.path) > 2 and parsed.path[1].name == "pod")
+        parsed = parse(ROOT, argv)
+        _debug = _debug or parsed.globals.get("debug") or parsed.globals.get("log-level") == "debug"
+        _spoken = " ".join(c.name for c in parsed.path)
+        if parsed.command.name != "run" or (len(parsed.path) > 2 and parsed.path[1].name == "pod"):
+            refused = FAILED
         status = _dispatch(parsed)
         sys.stdout.flush()
         return status
@@ -61,35 +60,25 @@ def _guarded(argv: list[str]) -> int:
         if isinstance(error.__context__, BrokenPipeError):  # a floor below met it while writing to us
             _drop_stdout()
             return BROKEN_PIPE
-        if debug:
-            _traceback()
-        _say(spoken, error)
-        return FAILED if acting and error.exit_status == LadingError.exit_status else error.exit_status
+        complain(error)
+        return refused if error.exit_status == LadingError.exit_status else error.exit_status
     except BrokenPipeError:
         _drop_stdout()
         return BROKEN_PIPE
     except KeyboardInterrupt:
-        if debug:
-            _traceback()
-        _print_error(f"{spoken}: interrupted")
+        _failed("interrupted")
         return INTERRUPTED
     except RecursionError:
-        _print_error(f"{spoken}: the input is nested too deeply")
-        return LadingError.exit_status
+        _failed("the input is nested too deeply")
+        return refused
     except OSError as error:
-        if debug:
-            _traceback()
         named = f"{error.filename}: " if error.filename else ""
-        _print_error(f"{spoken}: {named}{error.strerror or error}")
-        return FAILED if acting else LadingError.exit_status
+        _failed(f"{named}{error.strerror or error}")
+        return refused
     except Exception as error:
-        if debug:
-            _traceback()
         what = " ".join(str(error).split()) or "no message"
-        _print_error(
-            f"{spoken}: internal error: {type(error).__name__}: {what}: run it again with lading --debug"
-        )
-        return LadingError.exit_status
+        _failed(f"internal error: {type(error).__name__}: {what}: run it again with lading --debug")
+        return refused
 
 
 def _dispatch(parsed: Parsed) -> int:
@@ -105,12 +94,7 @@ def _dispatch(parsed: Parsed) -> int:
         return 0
     from lading.cli.context import Context
 
-    command = parsed.command
-    if not command.action:
-        raise UsageError(
-            f"{' '.join(c.name for c in parsed.path)}: a command is missing", usage=parsed.usage()
-        )
-    module, _, name = command.action.partition(":")
+    module, _, name = parsed.command.action.partition(":")
     __import__(module)
     action: Callable[[Context, Parsed], int | None] = getattr(sys.modules[module], name)
     context = Context.of(parsed)
@@ -127,25 +111,22 @@ _debug = False
 
 
 def complain(error: LadingError) -> None:
-    """Report a failure on one of several objects, and go on."""
-    if _debug:
-        _traceback()
-    _say(_spoken, error)
-
-
-def _say(spoken: str, error: LadingError) -> None:
-    """One line: the command, what failed, why, and what to do. Several problems get a line each below it."""
+    """Report a failure, of the command or on one of several objects. Several problems get a line each below it."""
     problems: Sequence[str] = getattr(error, "problems", ())
-    text = str(error)
-    if not text.startswith(spoken):
-        text = f"{spoken}: {text}"
+    text = error.message if len(problems) > 1 else str(error)
+    _failed(text)
     if len(problems) > 1:
-        text = f"{spoken}: {error.message}"
-        _print_error(text)
         for problem in problems:
             _print_error(f"  {problem}")
-        return
-    _print_error(text)
+
+
+def _failed(text: str) -> None:
+    if _debug:
+        import traceback
+
+        traceback.print_exc()
+    # The grammar names the command itself, which is not known before it has been read.
+    _print_error(text if text.startswith((f"{_spoken}: ", f"{_spoken} ")) else f"{_spoken}: {text}")
 
 
 def _print_error(text: str) -> None:
@@ -159,12 +140,6 @@ def _print_error(text: str) -> None:
         os.write(2, (line + "\n").encode(errors="backslashreplace"))
     except OSError:
         pass
-
-
-def _traceback() -> None:
-    import traceback
-
-    traceback.print_exc()
 
 
 def _flush() -> bool:

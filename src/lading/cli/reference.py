@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from lading.cli.commands import ROOT
 from lading.cli.help import EXAMPLES, GROUPS
+from lading.flaghelp import flag_meaning, flag_words
 from lading.flags import Command, Flag, usage_line
 
 HEAD = """\
@@ -20,8 +21,8 @@ same for one command. Docker's names, flags and exit statuses are kept wherever 
 * `--name VALUE` and `--name=VALUE` are the same; `-it` is `-i -t`; `--` ends the flags. A truth value is turned off by
   `--name=false`. Names are never abbreviated; for a typing error the nearest name is suggested.
 * A flag or command of Docker's that Lading does not have is refused by its name. Nothing is ignored silently.
-* An error is one line on standard error, `lading COMMAND: WHAT: WHY: WHAT TO DO`. `lading --debug COMMAND` adds where in the
-  program it comes from.
+* An error is one line on standard error, `lading COMMAND: WHAT: WHY: WHAT TO DO`. `lading --debug COMMAND`, or a
+  `$LADING_DEBUG` that is not empty, adds where in the program it comes from.
 * `--format` takes `json` or Python's format fields (`'{id} {names}'`; in objects `{State.Pid}` or `{State[Pid]}`);
   `'table {id}\\t{names}'` prints a table with headings. Go templates are refused.
 * A container of a pod is called `POD/CONTAINER`. A name, an id, or an unambiguous beginning of an id names a container.
@@ -130,7 +131,7 @@ def markdown() -> str:
     parts.append(TAIL)
     run = known["run"]
     parts += [
-        f"* `--{flag.name}`: {flag.refuse.removeprefix('not supported: ')}\n"
+        f"* `--{flag.name}{'=false' * (flag.default is True)}`: {flag.refuse.removeprefix('not supported: ')}\n"
         for flag in run.flags
         if flag.refuse
     ]
@@ -148,25 +149,19 @@ def _section(path: tuple[Command, ...]) -> str:
 
 
 def _flags(command: Command) -> str:
-    rows = [f for f in command.flags if not f.hidden and not f.refuse]
+    rows = [f for f in command.flags if not f.hidden]
     if not rows:
         return ""
     return "| option | meaning |\n|---|---|\n" + "".join(f"| {_name(f)} | {_meaning(f)} |\n" for f in rows)
 
 
 def _name(flag: Flag) -> str:
-    word = flag.value_word()
-    short = f"`-{flag.short}`, " if flag.short else ""
-    return f"{short}`--{flag.name}{' ' + word if word else ''}`".replace("|", "\\|")
+    short, long = flag_words(flag)
+    return (f"`{short}`, `{long}`" if short else f"`{long}`").replace("|", "\\|")
 
 
 def _meaning(flag: Flag) -> str:
-    text = flag.help
-    if flag.choices:
-        text += f" ({', '.join(dict.fromkeys(c.lower() for c in flag.choices))})"
-    if flag.default not in (None, "", False, -1) and not flag.unset:
-        text += f" (default {str(flag.default).lower()})"
-    return text.replace("|", "\\|")
+    return flag_meaning(flag).replace("|", "\\|")
 
 
 if __name__ == "__main__":

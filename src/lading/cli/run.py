@@ -56,7 +56,7 @@ def run(context: Context, parsed: Parsed) -> int:
 def _stdio(parsed: Parsed) -> Stdio:
     from lading.node import Stdio
 
-    attached = {s.lower() for s in parsed["attach"]}
+    attached = parsed["attach"]
     return Stdio(
         stdin=0 if parsed["interactive"] or "stdin" in attached else -1,
         stdout=1 if not attached or "stdout" in attached else -1,

@@ -9,6 +9,15 @@ _BLKIO = "limits of single block devices are not supported"
 _RT = "real-time scheduling limits are not supported"
 _WINDOWS = "for Windows containers only"
 
+#: Without it is how everything is fetched here; ``=false`` would ask for signatures.
+NO_CONTENT_TRUST = Flag(
+    "disable-content-trust",
+    "",
+    "bool",
+    default=True,
+    refuse="content trust is not supported: name the image by its digest (NAME@sha256:…)",
+)
+
 
 def _shared() -> list[Flag]:
     """What ``run`` and ``create`` have in common, by subject."""
@@ -46,8 +55,9 @@ def _shared() -> list[Flag]:
             "a",
             "list",
             "STREAM",
-            "Attach only stdin, stdout or stderr",
-            choices=("stdin", "stdout", "stderr", "STDIN", "STDOUT", "STDERR"),
+            "Attach only this stream",
+            choices=("stdin", "stdout", "stderr"),
+            fold=True,
         ),
         # life
         Flag("rm", "", "bool", help="Remove the container when it ends"),
@@ -152,7 +162,7 @@ def _shared() -> list[Flag]:
             "NAME|PATH",
             "Run it by another OCI runtime: runc, crun, a path (default: lading itself)",
         ),
-        Flag("disable-content-trust", "", "bool", hidden=True, default=True),
+        NO_CONTENT_TRUST,
         *_refused(),
     ]
 
@@ -190,7 +200,7 @@ def _refused() -> list[Flag]:
         ("use-api-socket", "bool", "there is no API socket"),
     ]
     return [
-        Flag(name, "", kind, refuse=why if "supported" in why else f"not supported: {why}", hidden=True)
+        Flag(name, "", kind, refuse=why if "supported" in why else f"not supported: {why}")
         for name, kind, why in rows
     ]
 

@@ -33,7 +33,7 @@ def start() -> list[Flag]:
         Flag("interactive", "i", "bool", help="Attach to its input"),
         Flag("sig-proxy", "", "bool", help="Forward signals to the container", default=True),
         DETACH_KEYS,
-        Flag("checkpoint", "", "str", "NAME", refuse="checkpoints are not supported", hidden=True),
+        Flag("checkpoint", "", "str", "NAME", refuse="checkpoints are not supported"),
     ]
 
 
@@ -58,7 +58,7 @@ def logs() -> list[Flag]:
         Flag("until", "", "str", "TIME", "Only up to this time"),
         Flag("tail", "n", "str", "N", "Only the last N lines", default="all"),
         Flag("timestamps", "t", "bool", help="Begin each line with its time"),
-        Flag("details", "", "bool", refuse="log drivers with details are not supported", hidden=True),
+        Flag("details", "", "bool", refuse="log drivers with details are not supported"),
     ]
 
 
@@ -128,7 +128,7 @@ def rm() -> list[Flag]:
     return [
         Flag("force", "f", "bool", help="Kill it first; do not complain when it does not exist"),
         Flag("volumes", "v", "bool", help="Remove its anonymous volumes too"),
-        Flag("link", "l", "bool", refuse="links are not supported", hidden=True),
+        Flag("link", "l", "bool", refuse="links are not supported"),
     ]
 
 
@@ -200,15 +200,9 @@ def update() -> list[Flag]:
         Flag("pids-limit", "", "int", "N", "Most processes and threads; -1: no limit", unset=True),
         Flag("blkio-weight", "", "int", "10-1000", "Weight of its block I/O", unset=True),
         Flag("restart", "", "str", "POLICY", "no, on-failure[:N], always or unless-stopped"),
-        Flag("cpu-rt-period", "", "int", refuse="not supported: real-time scheduling limits", hidden=True),
-        Flag("cpu-rt-runtime", "", "int", refuse="not supported: real-time scheduling limits", hidden=True),
-        Flag(
-            "kernel-memory",
-            "",
-            "str",
-            refuse="not supported: the kernel no longer limits kernel memory",
-            hidden=True,
-        ),
+        Flag("cpu-rt-period", "", "int", refuse="not supported: real-time scheduling limits"),
+        Flag("cpu-rt-runtime", "", "int", refuse="not supported: real-time scheduling limits"),
+        Flag("kernel-memory", "", "str", refuse="not supported: the kernel no longer limits kernel memory"),
     ]
 
 
@@ -242,7 +236,7 @@ def images() -> list[Flag]:
         LIST_FORMAT,
         NO_TRUNC,
         Flag("digests", "", "bool", help="Show digests"),
-        Flag("tree", "", "bool", refuse="trees are not supported", hidden=True),
+        Flag("tree", "", "bool", refuse="trees are not supported"),
     ]
 
 
@@ -252,44 +246,38 @@ def _registry() -> list[Flag]:
         Flag("insecure", "", "bool", help="Accept plain HTTP and certificates that cannot be verified"),
         Flag("tls-verify", "", "bool", help="Verify the registry", default=True, hidden=True),
         Flag(
-            "cert-dir",
-            "",
-            "str",
-            refuse="not supported: put certificates below certs.d of the configuration",
-            hidden=True,
+            "cert-dir", "", "str", refuse="not supported: put certificates below certs.d of the configuration"
         ),
         Flag("creds", "", "str", "USER[:PASSWORD]", "Credentials for this once"),
     ]
 
 
 def pull() -> list[Flag]:
+    from lading.cli.runflags import NO_CONTENT_TRUST
+
     return [
         *_registry(),
         PLATFORM,
         Flag("all-platforms", "", "bool", help="Fetch every platform of the image"),
-        Flag("all-tags", "a", "bool", refuse="fetching every tag is not supported: name each", hidden=True),
-        Flag("disable-content-trust", "", "bool", hidden=True, default=True),
+        Flag("all-tags", "a", "bool", refuse="fetching every tag is not supported: name each"),
+        NO_CONTENT_TRUST,
     ]
 
 
 def push() -> list[Flag]:
+    from lading.cli.runflags import NO_CONTENT_TRUST
+
     return [
         *_registry(),
-        Flag("all-tags", "a", "bool", refuse="sending every tag is not supported: name each", hidden=True),
-        Flag("disable-content-trust", "", "bool", hidden=True, default=True),
+        Flag("all-tags", "a", "bool", refuse="sending every tag is not supported: name each"),
+        NO_CONTENT_TRUST,
     ]
 
 
 def rmi() -> list[Flag]:
     return [
         Flag("force", "f", "bool", help="Remove every name; do not complain about names that do not exist"),
-        Flag(
-            "no-prune",
-            "",
-            "bool",
-            refuse="keeping untagged parents is not supported: none are kept",
-            hidden=True,
-        ),
+        Flag("no-prune", "", "bool", refuse="keeping untagged parents is not supported: none are kept"),
     ]
 
 
@@ -378,21 +366,13 @@ def network_create() -> list[Flag]:
         Flag("label", "", "list", "NAME=VALUE", "Attach a label"),
         Flag("opt", "o", "list", "NAME=VALUE", "Option of the driver"),
         Flag("aux-address", "", "list", "NAME=ADDRESS", "Give nobody this address"),
-        Flag("attachable", "", "bool", refuse="not supported: for swarm networks only", hidden=True),
-        Flag("ingress", "", "bool", refuse="not supported: for swarm networks only", hidden=True),
-        Flag("scope", "", "str", refuse="not supported: for swarm networks only", hidden=True),
-        Flag("config-only", "", "bool", refuse="not supported: for swarm networks only", hidden=True),
-        Flag("config-from", "", "str", refuse="not supported: for swarm networks only", hidden=True),
-        Flag(
-            "ipam-driver",
-            "",
-            "str",
-            refuse="not supported: addresses are given by Lading itself",
-            hidden=True,
-        ),
-        Flag(
-            "ipam-opt", "", "list", refuse="not supported: addresses are given by Lading itself", hidden=True
-        ),
+        Flag("attachable", "", "bool", refuse="not supported: for swarm networks only"),
+        Flag("ingress", "", "bool", refuse="not supported: for swarm networks only"),
+        Flag("scope", "", "str", refuse="not supported: for swarm networks only"),
+        Flag("config-only", "", "bool", refuse="not supported: for swarm networks only"),
+        Flag("config-from", "", "str", refuse="not supported: for swarm networks only"),
+        Flag("ipam-driver", "", "str", refuse="not supported: addresses are given by Lading itself"),
+        Flag("ipam-opt", "", "list", refuse="not supported: addresses are given by Lading itself"),
     ]
 
 
@@ -403,15 +383,9 @@ def network_connect() -> list[Flag]:
         Flag("ip6", "", "str", "ADDRESS", "IPv6 address"),
         Flag("mac-address", "", "str", "ADDRESS", "MAC address"),
         Flag("gw-priority", "", "str", "NUMBER", "The network of the highest gives the default route"),
-        Flag(
-            "link",
-            "",
-            "list",
-            refuse="links are not supported: containers find each other by name",
-            hidden=True,
-        ),
-        Flag("link-local-ip", "", "list", refuse="link-local addresses are not supported", hidden=True),
-        Flag("driver-opt", "", "list", refuse="options of one connection are not supported", hidden=True),
+        Flag("link", "", "list", refuse="links are not supported: containers find each other by name"),
+        Flag("link-local-ip", "", "list", refuse="link-local addresses are not supported"),
+        Flag("driver-opt", "", "list", refuse="options of one connection are not supported"),
     ]
 
 

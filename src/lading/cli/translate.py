@@ -192,7 +192,7 @@ def _pairs(texts: Sequence[str], flag: str) -> dict[str, str]:
 
 def _terminal(options: Mapping[str, Any], container: Container) -> None:
     container.tty = options["tty"]
-    container.stdin = options["interactive"] or any(s.lower() == "stdin" for s in options["attach"])
+    container.stdin = options["interactive"] or "stdin" in options["attach"]
     container.extras.open_stdin = container.stdin
     container.stdin_once = container.stdin
 

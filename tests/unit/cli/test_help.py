@@ -35,7 +35,7 @@ def test_every_command_has_help_that_names_its_options(
     assert shown.out.startswith(f"Usage: lading {' '.join(path)}")
     assert command.summary in shown.out or command.description.split()[0] in shown.out
     for flag in command.flags:
-        if not flag.hidden and not flag.refuse:
+        if not flag.hidden:
             assert f"--{flag.name}" in shown.out
 
 

@@ -255,4 +255,11 @@ def test_every_flag_of_docker_run_is_supported_or_refused_by_name(name: str) -> 
     assert name in known
     if known[name].refuse:
         with pytest.raises(LadingError, match=f"--{name}.*(not supported|no longer)"):
-            parse(ROOT, ["run", f"--{name}" if known[name].kind == "bool" else f"--{name}=1", "busybox"])
+            parse(
+                ROOT,
+                [
+                    "run",
+                    f"--{name}={not known[name].default}" if known[name].kind == "bool" else f"--{name}=1",
+                    "busybox",
+                ],
+            )

@@ -1,0 +1,38 @@
+"""Where every command begins: what is a global option, and what belongs to the command or its container."""
+
+from __future__ import annotations
+
+import pytest
+
+from lading.cli.main import main
+
+
+@pytest.fixture(autouse=True)
+def _quiet(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("LADING_DEBUG", raising=False)
+
+
+@pytest.mark.parametrize(
+    "words", [["logs", "web", "-D"], ["run", "-D", "busybox"], ["run", "--cpus=x", "busybox", "cc", "-D"]]
+)
+def test_a_debug_flag_that_is_not_ladings_own_asks_for_no_traceback(
+    words: list[str], capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert main(words) == 125
+    shown = capfd.readouterr().err
+    assert "Traceback" not in shown and shown.count("\n") == 1
+    assert shown.startswith(f"lading {words[0]}: ")
+
+
+@pytest.mark.parametrize("words", [["--debug"], ["-D"], ["--log-level", "debug"]])
+def test_a_debug_flag_before_the_command_shows_where_an_error_comes_from(
+    words: list[str], capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert main([*words, "run", "--cpus=x", "busybox"]) == 125
+    assert "Traceback" in capfd.readouterr().err
+
+
+@pytest.mark.parametrize("words", [["-v", "ps"], ["--version", "run", "--nonsense"], ["--version"]])
+def test_version_is_answered_whatever_follows(words: list[str], capfd: pytest.CaptureFixture[str]) -> None:
+    assert main(words) == 0
+    assert capfd.readouterr().out.startswith("lading version ")
