@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
     from lading.formats.rootfs import Rootfs
 
+_CHUNK = 1 << 20
+
 
 class Change:
     """``kind`` is ``A`` (added), ``C`` (changed) or ``D`` (deleted); ``path`` is absolute in the container."""
@@ -93,33 +95,35 @@ def changes(rootfs: Rootfs) -> Iterator[Change]:
         return
     lower = union.roots(rootfs.lower)
     hidden = mounted_over(rootfs.upper, rootfs.lower)
-    pending: list[tuple[bytes, bytes, list[bytes]]] = [(b"", os.fsencode(rootfs.upper), lower)]
+    # The last is whether nothing of the layers shows through: then what is not in the directory is deleted.
+    pending: list[tuple[bytes, bytes, list[bytes], bool]] = [(b"", os.fsencode(rootfs.upper), lower, False)]
     while pending:
-        name, path, below = pending.pop()
+        name, path, below, opaque = pending.pop()
+        entries = set(os.listdir(path))
+        covered = {n.name.rpartition(b"/")[2] for n in union.children(name, below)} if opaque else set()
         inner = []
-        for entry in sorted(os.listdir(path)):
+        for entry in sorted(entries | covered):
             here = path + b"/" + entry
-            there = os.lstat(here)
             full = name + b"/" + entry
+            text = os.fsdecode(full)
+            if entry not in entries:
+                yield Change("D", text)
+                continue
             if full in hidden:
                 continue
+            there = os.lstat(here)
             known = union.child(b"", below, entry)
-            text = os.fsdecode(full)
             if union.is_whiteout(there):
                 if known is not None:
                     yield Change("D", text)
                 continue
             if known is None:
                 yield Change("A", text)
-            elif not same_directory(known, here, there):
+            elif not (same_directory(known, here, there) or same_file(known, here, there)):
                 yield Change("C", text)
             if stat.S_ISDIR(there.st_mode):
-                opaque = union.is_opaque(here)
-                if opaque and known is not None:
-                    for gone in union.children(full, known.paths):
-                        if not os.path.lexists(here + b"/" + gone.name.rpartition(b"/")[2]):
-                            yield Change("D", os.fsdecode(gone.name))
-                inner.append((full, here, [] if known is None or opaque else known.paths))
+                paths = [] if known is None else known.paths
+                inner.append((full, here, paths, opaque or union.is_opaque(here)))
         pending.extend(reversed(inner))
 
 
@@ -134,3 +138,41 @@ def same_directory(known: union.Node, path: bytes, there: os.stat_result, *, tim
     return (not times or there.st_mtime_ns == old.st_mtime_ns) and union.xattrs(path) == union.xattrs(
         known.path
     )
+
+
+def same_file(known: union.Node, path: bytes, there: os.stat_result, *, since: int = 0) -> bool:
+    """Whether a file is as the image has it: opened for writing or linked to, and then left alone.
+
+    What has not been touched ``since`` (a change time in nanoseconds) is not read; the rest is compared byte by byte.
+    """
+    old = known.there
+    if (there.st_mode, there.st_uid, there.st_gid, there.st_rdev, there.st_mtime_ns) != (
+        old.st_mode,
+        old.st_uid,
+        old.st_gid,
+        old.st_rdev,
+        old.st_mtime_ns,
+    ):
+        return False
+    if (
+        stat.S_ISDIR(there.st_mode)
+        or there.st_size != old.st_size
+        or union.xattrs(path) != union.xattrs(known.path)
+    ):
+        return False
+    if there.st_ctime_ns < since:
+        return True
+    if stat.S_ISLNK(there.st_mode):
+        return os.readlink(path) == os.readlink(known.path)
+    return not stat.S_ISREG(there.st_mode) or _same_bytes(path, known.path)
+
+
+def _same_bytes(one: bytes, other: bytes) -> bool:
+    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    with open(os.open(one, flags), "rb") as first, open(os.open(other, flags), "rb") as second:
+        while True:
+            piece = first.read(_CHUNK)
+            if piece != second.read(_CHUNK):
+                return False
+            if not piece:
+                return True

@@ -11,7 +11,7 @@ import os
 import stat
 
 from lading.images import union
-from lading.images.changes import MOUNT_POINTS, Change, same_directory
+from lading.images.changes import MOUNT_POINTS, Change, same_directory, same_file
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -19,8 +19,6 @@ if TYPE_CHECKING:
 
     from lading.formats.rootfs import Rootfs
     from lading.images.pack import Owner
-
-_CHUNK = 1 << 20
 
 
 class Difference:
@@ -126,7 +124,7 @@ def differences(rootfs: Rootfs) -> list[Difference]:
             above.passed = True
         elif node is None:
             found.append(Difference("A", name, path, there))
-        elif not _same_file(node, path, there, since):
+        elif not same_file(node, path, there, since=since):
             found.append(Difference("C", name, path, there))
     return found
 
@@ -150,33 +148,3 @@ def _closed(seen: _Open, found: list[Difference]) -> bool:
 
 def _mount_point(name: bytes, there: os.stat_result) -> bool:
     return stat.S_ISREG(there.st_mode) and not there.st_size and b"/" + name in MOUNT_POINTS
-
-
-def _same_file(node: union.Node, path: bytes, there: os.stat_result, since: int) -> bool:
-    old = node.there
-    if (there.st_mode, there.st_uid, there.st_gid, there.st_rdev, there.st_mtime_ns) != (
-        old.st_mode,
-        old.st_uid,
-        old.st_gid,
-        old.st_rdev,
-        old.st_mtime_ns,
-    ):
-        return False
-    if there.st_size != old.st_size or union.xattrs(path) != union.xattrs(node.path):
-        return False
-    if there.st_ctime_ns < since:
-        return True
-    if stat.S_ISLNK(there.st_mode):
-        return os.readlink(path) == os.readlink(node.path)
-    return not stat.S_ISREG(there.st_mode) or _same_bytes(path, node.path)
-
-
-def _same_bytes(one: bytes, other: bytes) -> bool:
-    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-    with open(os.open(one, flags), "rb") as first, open(os.open(other, flags), "rb") as second:
-        while True:
-            piece = first.read(_CHUNK)
-            if piece != second.read(_CHUNK):
-                return False
-            if not piece:
-                return True
