@@ -48,6 +48,10 @@ _HEADER = Struct("=IHHII")
 _ATTRIBUTE = Struct("=HH")
 _ERROR = Struct("=i")
 _RECEIVE = 1 << 17
+#: How many messages are under way at once. Their answers wait in the socket's buffer (208 KiB as the kernel makes it, good for
+#: about 270) before the first can be read, and what finds no room there is lost.
+_WINDOW = 64
+_SOL_SOCKET, _SO_SNDBUF, _SO_SNDBUFFORCE, _EMSGSIZE = 1, 7, 32, 90
 
 
 class Message:
@@ -129,16 +133,16 @@ class Netlink:
         return self._socket.fileno()
 
     def run(self, messages: Sequence[Message]) -> list[int]:
-        """Send every message at once, wait for every acknowledgement, in order.
+        """Send every message, wait for every acknowledgement, in order.
 
         Returns one errno for each message: 0, or one its ``ok`` allows. The kernel works on all of them even when one
         fails; the first failure is raised as :class:`KernelError` with the kernel's explanation as hint.
         """
-        return [errno for errno, _ in self._exchange(messages, NLM_F_ACK)]
+        return [errno for errno, _ in self._exchange(messages)]
 
     def ask(self, message: Message) -> bytes:
         """One request with one answer (``RTM_GETLINK`` by name): the answer's payload, empty when ``ok`` allowed."""
-        (answer,) = self._exchange([message], NLM_F_ACK)
+        (answer,) = self._exchange([message])
         return answer[1]
 
     def dump(self, message: Message) -> list[bytes]:
@@ -152,37 +156,54 @@ class Netlink:
     def transaction(self, begin: Message, messages: Sequence[Message], end: Message) -> None:
         """Send ``messages`` between ``begin`` and ``end`` as one nfnetlink batch: all of them take effect, or none.
 
-        Kernels before 6.10 acknowledge no frame of a batch, so only the messages between them are waited for. Raises
+        Kernels before 6.10 acknowledge no frame of a batch, and one that is refused is told of without being asked, so
+        the last of ``messages`` alone asks for its acknowledgement: it comes after everything else there is to say. Raises
         :class:`KernelError` for the first that was refused, or for the whole when the commit failed.
         """
         first = self._sequence + 1
         self._sequence += len(messages) + 2
+        last = len(messages) - 1
         frames = [_frame(begin, 0, first)]
-        frames += [_frame(m, NLM_F_ACK, first + 1 + i) for i, m in enumerate(messages)]
+        frames += [_frame(m, NLM_F_ACK if i == last else 0, first + 1 + i) for i, m in enumerate(messages)]
         frames.append(_frame(end, 0, first + 1 + len(messages)))
         self._send(b"".join(frames), messages[0].what)
-        waiting = len(messages)
         failure: KernelError | None = None
-        while waiting:
+        index = -1
+        while index != last:
             for kind, flags, sequence, payload in self._receive(messages[0].what):
                 index = sequence - first - 1
-                if kind != _NLMSG_ERROR or not -1 <= index < len(messages):
+                if kind != _NLMSG_ERROR or not -1 <= index <= last:
+                    index = -1
                     continue
                 errno = -_ERROR.unpack_from(payload)[0]
                 what = messages[max(index, 0)].what
                 if index < 0 and errno:
                     raise KernelError(f"{what} (transaction)", errno, hint=_explanation(flags, payload))
-                waiting -= index >= 0
                 if errno and failure is None:
                     failure = KernelError(what, errno, hint=_explanation(flags, payload))
         if failure is not None:
             raise failure
 
-    def _exchange(self, messages: Sequence[Message], extra: int) -> list[tuple[int, bytes]]:
-        first = self._sequence + 1
+    def _exchange(self, messages: Sequence[Message]) -> list[tuple[int, bytes]]:
+        answers: list[tuple[int, bytes]] = []
+        failure: KernelError | None = None
+        for start in range(0, len(messages), _WINDOW):
+            problem = self._exchange_window(messages[start : start + _WINDOW], answers)
+            failure = failure or problem
+        if failure is not None:
+            raise failure
+        return answers
+
+    def _exchange_window(
+        self, messages: Sequence[Message], answers: list[tuple[int, bytes]]
+    ) -> KernelError | None:
+        """Send few messages at once; the first failure. Their answers are appended."""
+        first, offset = self._sequence + 1, len(answers)
         self._sequence += len(messages)
-        self._send(b"".join(_frame(m, extra, first + i) for i, m in enumerate(messages)), messages[0].what)
-        answers: list[tuple[int, bytes]] = [(0, b"")] * len(messages)
+        self._send(
+            b"".join(_frame(m, NLM_F_ACK, first + i) for i, m in enumerate(messages)), messages[0].what
+        )
+        answers += [(0, b"")] * len(messages)
         waiting = len(messages)
         failure: KernelError | None = None
         while waiting:
@@ -191,17 +212,15 @@ class Netlink:
                 if not 0 <= index < len(messages):
                     continue
                 if kind != _NLMSG_ERROR:
-                    answers[index] = (0, payload)
+                    answers[offset + index] = (0, payload)
                     continue
                 waiting -= 1
                 errno = -_ERROR.unpack_from(payload)[0]
                 if errno:
-                    answers[index] = (errno, b"")
+                    answers[offset + index] = (errno, b"")
                     if errno not in messages[index].ok and failure is None:
                         failure = KernelError(messages[index].what, errno, hint=_explanation(flags, payload))
-        if failure is not None:
-            raise failure
-        return answers
+        return failure
 
     def _dump_once(self, message: Message) -> list[bytes] | None:
         self._sequence += 1
@@ -222,19 +241,30 @@ class Netlink:
 
     def _send(self, data: bytes, what: str) -> None:
         try:
-            self._socket.send(data)
+            try:
+                self._socket.send(data)
+            except OSError as error:
+                if error.errno != _EMSGSIZE:
+                    raise
+                self._make_room(len(data))
+                self._socket.send(data)
         except OSError as error:
             raise KernelError(what, error.errno or 0) from None
 
-    def _receive(self, what: str) -> Iterator[tuple[int, int, int, bytes]]:
-        while True:
+    def _make_room(self, size: int) -> None:
+        """A send buffer for a large transaction, past net.core.wmem_max where the kernel lets us."""
+        for option in (_SO_SNDBUFFORCE, _SO_SNDBUF):
             try:
-                data = self._socket.recv(_RECEIVE)
-                break
-            except InterruptedError:
+                self._socket.setsockopt(_SOL_SOCKET, option, size)
+                return
+            except PermissionError:
                 continue
-            except OSError as error:
-                raise KernelError(what, error.errno or 0) from None
+
+    def _receive(self, what: str) -> Iterator[tuple[int, int, int, bytes]]:
+        try:
+            data = self._socket.recv(_RECEIVE)  # goes on by itself after a signal
+        except OSError as error:
+            raise KernelError(what, error.errno or 0) from None
         offset, end = 0, len(data)
         while offset + 16 <= end:
             size, kind, flags, sequence, _port = _HEADER.unpack_from(data, offset)

@@ -43,6 +43,15 @@ def test_a_port_is_reachable_from_localhost_host_outside_and_pods(world, kind):
     assert world.fetch(world.outside, world.host_address, 8080, kind, 1).startswith("failed")
 
 
+def test_a_range_of_hundreds_of_ports_is_published_and_withdrawn(world):
+    networks = world.networks()
+    pod = world.attach(networks, "wide", ports=publish(8000, host_port=8000, count=400))
+    world.serve(pod, "0.0.0.0", 8399, "last")
+    assert world.fetch(world.outside, world.host_address, 8399).startswith("last")
+    networks.detach("wide")
+    assert "8399" not in world.run(None, "nft", "list", "table", "inet", networks.tag)
+
+
 def test_a_port_on_one_host_address_is_not_on_the_others(world):
     networks = world.networks()
     pod = world.attach(networks, "s", ports=publish(host_port=8080, host_ip="127.0.0.1"))

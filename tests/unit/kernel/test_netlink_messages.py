@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from lading.kernel import netlink as nl
 from lading.kernel import netlink_route as rt
+from lading.kernel import nftelements as el
 
 
 @given(st.dictionaries(st.integers(1, 0x3FFF), st.binary(max_size=40), max_size=8))
@@ -53,3 +54,15 @@ def test_messages_name_themselves_for_errors():
         rt.route_add(b"", 0, gateway=bytes([10, 0, 0, 1]), index=2).what == "route add default via 10.0.0.1"
     )
     assert rt.link_del("lv1").what == "link del lv1"
+
+
+def test_elements_share_a_message_by_set_and_verb_in_their_order():
+    many = [
+        el.Element(s, bytes([i]), add=a)
+        for i, (s, a) in enumerate([("b", 0), ("a", 0), ("b", 0), ("b", 1), ("a", 1)])
+    ]
+    groups = el._groups(many)
+    assert [[(e.set, e.add, e.key[0]) for e in g] for g in groups] == [
+        [("a", 0, 1)], [("a", 1, 4)], [("b", 0, 0), ("b", 0, 2)], [("b", 1, 3)],
+    ]  # fmt: skip
+    assert [len(g) for g in el._groups([el.Element("a", b"k")] * 1200)] == [500, 500, 200]
