@@ -18,10 +18,13 @@ PR_SET_CHILD_SUBREAPER = 36
 
 PTRACE_CONT = 7
 PTRACE_DETACH = 17
+PTRACE_GETEVENTMSG = 0x4201
 PTRACE_SEIZE = 0x4206
+PTRACE_O_TRACECHILDREN = 0x2 | 0x4 | 0x8  # fork, vfork, clone
 PTRACE_O_TRACEEXEC = 0x10
 PTRACE_O_EXITKILL = 0x100000
 PTRACE_EVENT_EXEC = 4
+PTRACE_EVENTS_CHILD = (1, 2, 3)  # fork, vfork, clone
 _WALL = 0x40000000
 
 #: _IOWR(0xFF, 11, struct pidfd_info) with the 64 bytes of its first version.
@@ -184,6 +187,12 @@ class Processes:
     def ptrace_detach(self, pid: int, signal: int = 0) -> None:
         """ptrace(PTRACE_DETACH)."""
         call("ptrace", PTRACE_DETACH, pid, 0, signal, about=f"detach {pid}")
+
+    def ptrace_message(self, pid: int) -> int:
+        """ptrace(PTRACE_GETEVENTMSG): what the event was about; the new process, where it was a fork."""
+        made = buffer(8)
+        call("ptrace", PTRACE_GETEVENTMSG, pid, 0, addressof(made), about=f"event of {pid}")
+        return int.from_bytes(made.raw, sys.byteorder)
 
     def wait_stop(self, pid: int) -> int:
         """waitpid(2) with ``__WALL``: the status of the next stop or the end of ``pid``."""

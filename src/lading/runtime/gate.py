@@ -8,6 +8,9 @@ So the creator traces the process for the length of one execve: it stops before 
 program, its ``/proc/PID/exe`` is compared with our own by device, inode and mount, and only a different file goes on.
 It costs a handful of system calls where a copy of the interpreter would cost milliseconds. If ptrace(2) is not
 permitted here the caller is told so by :func:`seize` and goes on without; docs/security.md says what that leaves.
+
+A startContainer hook is a file of the container too, executed by a child of that process: the child goes through the gate
+first. Hooks that are files of the host pass it, for they are reached by a mount of the container's copy of the host's tree.
 """
 
 from __future__ import annotations
@@ -16,7 +19,13 @@ import os
 
 from lading.errors import Denied, KernelError
 from lading.kernel.files import O_PATH
-from lading.kernel.process import PTRACE_EVENT_EXEC, PTRACE_O_EXITKILL, PTRACE_O_TRACEEXEC
+from lading.kernel.process import (
+    PTRACE_EVENT_EXEC,
+    PTRACE_EVENTS_CHILD,
+    PTRACE_O_EXITKILL,
+    PTRACE_O_TRACECHILDREN,
+    PTRACE_O_TRACEEXEC,
+)
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -31,7 +40,7 @@ _OUR_OWN_TROUBLE = (12, 23, 24)  # ENOMEM, ENFILE, EMFILE
 def seize(kernel: Kernel, pid: int) -> bool:
     """Trace ``pid`` up to its execve; it is killed if this process dies before. False where ptrace is forbidden."""
     try:
-        kernel.ptrace_seize(pid, PTRACE_O_TRACEEXEC | PTRACE_O_EXITKILL)
+        kernel.ptrace_seize(pid, PTRACE_O_TRACEEXEC | PTRACE_O_TRACECHILDREN | PTRACE_O_EXITKILL)
     except KernelError as error:
         if error.errno in (1, 38):  # EPERM, ENOSYS: a policy above us forbids it
             return False
@@ -39,8 +48,8 @@ def seize(kernel: Kernel, pid: int) -> bool:
     return True
 
 
-def watch(kernel: Kernel, pid: int) -> int | None:
-    """Wait until ``pid`` has executed its command and let it go.
+def watch(kernel: Kernel, pid: int, what: str = "command") -> int | None:
+    """Wait until ``pid`` has executed its command (or a hook: ``what``) and let it go.
 
     None when it runs; its wait status when it ended instead (its error is on the channel). Raises :class:`Denied` after
     killing a process that tried to become our interpreter.
@@ -54,14 +63,27 @@ def watch(kernel: Kernel, pid: int) -> int | None:
             if is_ourselves(kernel, pid):
                 kernel.kill(pid, _SIGKILL)
                 raise Denied(
-                    "the container's command is the runtime itself, by way of /proc/self/exe",
+                    f"the container's {what} is the runtime itself, by way of /proc/self/exe",
                     hint="the image is hostile (CVE-2019-5736)",
                     reason="escape",
                 )
             kernel.ptrace_detach(pid)
             return None
+        if event in PTRACE_EVENTS_CHILD:
+            _watch_hook(kernel, pid)
         # A signal on its way to the process, or a group stop: pass it on.
         kernel.ptrace_continue(pid, 0 if event == _EVENT_STOP or signal == _SIGTRAP else signal)
+
+
+def _watch_hook(kernel: Kernel, pid: int) -> None:
+    """``pid``, which waits meanwhile, has a child, and that is traced from its first instruction on."""
+    child = kernel.ptrace_message(pid)
+    try:
+        watch(kernel, child, "hook")
+    except Denied:
+        kernel.kill(pid, _SIGKILL)
+        kernel.wait_stop(child)  # while it is ours to trace nobody else can reap it
+        raise
 
 
 def is_ourselves(kernel: Kernel, pid: int) -> bool:

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from lading.errors import InvalidInput, KernelError, LadingError
-from lading.formats.oci_runtime import Mount, Process, User
+from lading.formats.oci_runtime import Hook, Hooks, Mount, Process, User
 from lading.kernel import Kernel
 from lading.runtime import RunRequest, Stdio, gate, masks, mounts, procmounts
 
@@ -89,6 +89,52 @@ def test_cve_2019_5736_the_interpreter_is_no_programs_loader(
             process = Process(args=[command], cwd="/", user=User())
             own_box.start("sleep", "60").exec(process, stdio=Stdio(-1, -1, -1))
     assert caught.value.reason == "escape"
+
+
+@pytest.mark.parametrize("how", ["direct", "script", "loader", "fork"])
+@pytest.mark.parametrize("by", ["run", "create"])
+def test_cve_2019_5736_a_hook_in_the_container_is_not_the_interpreter(
+    own_box: Any, spec: Any, how: str, by: str
+) -> None:
+    """A startContainer hook is a file of the image, and is executed before the command is."""
+    rootfs = Path(own_box.bundle, "rootfs")
+    loader(rootfs)
+    hostile_elf(rootfs / "elf")
+    (rootfs / "script").write_text("#!/proc/self/exe\n")
+    (rootfs / "script").chmod(0o755)
+    command = {"direct": "/proc/self/exe", "script": "/script", "loader": "/elf", "fork": "/script"}[how]
+    config = spec("touch", "/tmp/started")
+    config.hooks = Hooks(start_container=[Hook(path=command, args=["sh", "-c", "echo x >/tmp/owned"])])
+    if how == "fork":
+        config.hooks.start_container.insert(0, Hook(path="/bin/true"))
+    with pytest.raises(LadingError) as caught:
+        if by == "run":
+            own_box.run(config)
+        else:
+            own_box.runtime.create(RunRequest(own_box.id(), config, own_box.bundle)).start()
+    assert caught.value.reason == "escape"
+    assert not (rootfs / "tmp/started").exists()
+
+
+def test_hooks_of_the_container_and_of_the_host_pass_the_gate(own_box: Any, spec: Any) -> None:
+    """The host's hook is our own interpreter, rightly: it is reached by the container's copy of that mount."""
+    config = spec("cat", "/tmp/inside")
+    script = f"open({os.path.join(own_box.bundle, 'rootfs/tmp/outside')!r}, 'w').write('x')"
+    config.hooks = Hooks(
+        create_container=[Hook(path=os.path.realpath(sys.executable), args=["python", "-c", script])],
+        start_container=[
+            Hook(path="/bin/sh", args=["sh", "-c", "echo 1 >/tmp/inside; (echo 2 >>/tmp/inside)"]),
+            Hook(path="/bin/sh", args=["sh", "-c", "cat >/dev/null; echo 3 >>/tmp/inside"], timeout=60),
+        ],
+    )
+    assert own_box.run(config) == (0, "1\n2\n3\n")
+    assert Path(own_box.bundle, "rootfs/tmp/outside").exists()
+    config.hooks.start_container.append(Hook(path="/bin/false", args=["false"]))
+    with pytest.raises(LadingError, match="exit status 1"):
+        own_box.run(config)
+    config.hooks.start_container[-1] = Hook(path="/no-such")
+    with pytest.raises(LadingError, match="No such file"):
+        own_box.run(config)
 
 
 def test_cve_2019_5736_a_loader_is_found_by_the_gate_alone(

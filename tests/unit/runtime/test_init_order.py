@@ -390,6 +390,23 @@ def test_the_gate_kills_what_became_ourselves(monkeypatch: pytest.MonkeyPatch) -
     assert "ptrace_detach" not in kernel.names()
 
 
+def test_a_hook_goes_through_the_gate_while_its_parent_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    forked, new, exec_stop = (0x7F | 5 << 8 | event << 16 for event in (1, 128, 4))
+    monkeypatch.setattr(gate, "is_ourselves", lambda kernel, pid: False)
+    kernel = FakeKernel({"wait_stop": [forked, new, exec_stop, exec_stop], "ptrace_message": 10})
+    assert gate.watch(kernel, 9) is None
+    assert kernel.arguments("wait_stop") == [(9,), (10,), (10,), (9,)]
+    assert kernel.arguments("ptrace_continue") == [(10, 0), (9, 0)]
+    assert kernel.arguments("ptrace_detach") == [(10,), (9,)]
+
+    monkeypatch.setattr(gate, "is_ourselves", lambda kernel, pid: pid == 10)
+    kernel = FakeKernel({"wait_stop": [forked, exec_stop, 9], "ptrace_message": 10})
+    with pytest.raises(gate.Denied, match="hook"):
+        gate.watch(kernel, 9)
+    assert kernel.arguments("kill") == [(10, 9), (9, 9)]
+    assert kernel.arguments("wait_stop")[-1] == (10,)
+
+
 def test_many_layers_fall_back_to_one_page_of_options_on_an_old_kernel() -> None:
     from lading.formats.rootfs import Rootfs
 
