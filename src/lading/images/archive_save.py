@@ -15,7 +15,7 @@ from lading.formats import jsontext
 from lading.formats.oci_image import OCI_INDEX, Descriptor, Index
 from lading.formats.reference import Reference
 from lading.images.files import disk_error, write_atomically
-from lading.images.oci import MAX_MANIFEST, decode_manifest, format_of
+from lading.images.oci import Resolved, format_of
 from lading.images.tarentry import DIRECTORY, Entry
 from lading.images.tarwrite import TarWriter
 
@@ -69,13 +69,14 @@ def _plan(
         image = images.get(text, platform)
         lease.add(image.digest)
         reference, target = _named(images, text, image)
-        if platform or not _complete(images, target):
-            target = image.descriptor
+        portable = format_of(image.descriptor.media_type).portable(images, image, lease)
+        if platform or target.digest == image.digest or not _complete(images, target):
+            target = portable.descriptor
         described = Descriptor(
             media_type=target.media_type,
             digest=target.digest,
             size=target.size,
-            platform=image.platform if target.digest == image.digest else None,
+            platform=image.platform if target.digest == portable.descriptor.digest else None,
         )
         if reference is not None and reference.tag:
             described.annotations = {
@@ -84,7 +85,7 @@ def _plan(
             }
         if described not in entries:
             entries.append(described)
-        item = docker.setdefault(image.digest, _docker_item(images, image))
+        item = docker.setdefault(portable.descriptor.digest, _docker_item(portable))
         if reference is not None and reference.tag:
             tags = item["RepoTags"]
             assert isinstance(tags, list)
@@ -112,13 +113,11 @@ def _complete(images: Images, target: Descriptor) -> bool:
     )
 
 
-def _docker_item(images: Images, image: Image) -> dict[str, object]:
-    data = images.content.read(image.digest, limit=MAX_MANIFEST)
-    manifest = decode_manifest(data, image.digest)
+def _docker_item(image: Resolved) -> dict[str, object]:
     return {
-        "Config": _path(manifest.config.digest),
+        "Config": _path(image.id),
         "RepoTags": [],
-        "Layers": [_path(layer.digest) for layer in manifest.layers],
+        "Layers": [_path(source.blob.digest) for source in image.sources],
     }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from lading.errors import LadingError
+from lading.images.oci import format_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -25,13 +26,7 @@ class HistoryLine:
 
 def history(images: Images, image: Image) -> list[HistoryLine]:
     """Newest first. Layers beyond what the history tells are shown as steps without a command."""
-    sizes = []
-    for diff_id in image.diff_ids:
-        try:
-            layer = images.layers.get(diff_id)
-        except LadingError:
-            layer = None
-        sizes.append(layer.size if layer is not None else 0)
+    sizes = _sizes(images, image)
     lines = []
     left = iter(sizes)
     for step in image.config.history:
@@ -42,3 +37,20 @@ def history(images: Images, image: Image) -> list[HistoryLine]:
     if lines:
         lines[0].id = image.id
     return lines
+
+
+def _sizes(images: Images, image: Image) -> list[int]:
+    """Of its layers, bottom first; 0 for what cannot be read."""
+    try:
+        form = format_of(image.descriptor.media_type)
+        sources = form.resolve(images.content, image.descriptor).sources
+    except LadingError:
+        return [0] * len(image.diff_ids)
+    sizes = []
+    for source in sources:
+        try:
+            layer = images.layers.get(source)
+        except LadingError:
+            layer = None
+        sizes.append(layer.size if layer is not None else 0)
+    return sizes

@@ -31,6 +31,7 @@ from lading.images.files import (
 )
 from lading.images.leases import Lease
 from lading.images.limits import Limits
+from lading.images.source import layer_key
 from lading.images.tarread import TarReader
 from lading.images.unpack import Extractor
 from lading.images.unpacked import Unpacked
@@ -40,14 +41,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from lading.images.content import ContentStore, Ingest
+    from lading.images.source import Source
 
 _PIECES_AHEAD = 8
-
-
-def layer_key(diff_id: str) -> str:
-    """The directory name of a layer: 128 bits of its diff-id keep overlayfs's option line short."""
-    algorithm, text = digests.split(diff_id, what="diff-id")
-    return text[:32] if algorithm == "sha256" else "x" + text[:31]
 
 
 class Layer:
@@ -82,12 +78,13 @@ class LayerStore:
         """The layer's root directory, whether it is there or not."""
         return f"{self._layers}/{key}/fs"
 
-    def get(self, diff_id: str) -> Layer | None:
+    def get(self, source: Source) -> Layer | None:
         """The unpacked layer, None when it is not here. Raises :class:`Corrupt` when its record is broken."""
-        layer = self.by_key(layer_key(diff_id))
-        if layer is not None and layer.diff_id != diff_id:
+        layer = self.by_key(source.key)
+        if layer is not None and layer.diff_id != source.diff_id:
             raise Corrupt(
-                f"layer {layer.key} is {layer.diff_id}, not {diff_id}", hint="run `lading check --repair`"
+                f"layer {layer.key} is {layer.diff_id}, not {source.diff_id}",
+                hint="run `lading check --repair`",
             )
         return layer
 
@@ -114,18 +111,18 @@ class LayerStore:
         """A fresh directory to make a layer in. ``locked``: the caller holds the store's lock already."""
         return Staging(self, locked)
 
-    def unpack(self, pieces: Iterable[bytes], diff_id: str, *, lease: Lease) -> Layer:
-        """Unpack an archive (compressed or not) whose uncompressed digest must be ``diff_id``.
+    def unpack(self, pieces: Iterable[bytes], source: Source, *, lease: Lease) -> Layer:
+        """Unpack an archive (compressed or not) whose uncompressed digest must be that of ``source``.
 
         ``pieces``: the archive's bytes in any sizes, for example straight off a socket. Does nothing to ``pieces`` when the
         layer is here already. Raises :class:`Corrupt` (``diff-id-mismatch``…), and whatever :class:`Extractor` raises; then
         nothing is left behind.
         """
-        lease.add("layer:" + layer_key(diff_id))
-        found = self.get(diff_id)
+        lease.add("layer:" + source.key)
+        found = self.get(source)
         if found is not None:
             return found
-        unpacker = LayerUnpacker(self, diff_id, lease=lease)
+        unpacker = LayerUnpacker(self, source.diff_id, lease=lease)
         try:
             for piece in pieces:
                 unpacker.write(piece)
@@ -137,22 +134,21 @@ class LayerStore:
             if close is not None:
                 close()
 
-    def receive(
-        self, content: ContentStore, digest: str, size: int, diff_id: str, *, lease: Lease
-    ) -> LayerSink | None:
+    def receive(self, content: ContentStore, source: Source, *, lease: Lease) -> LayerSink | None:
         """Begin or resume fetching a layer blob and unpacking it at once; None when both are here already.
 
         Feed the sink from its ``offset`` on. This is the puller's pipeline: bytes → digest ‖ decompress → diff-id ‖ extract.
         """
-        lease.add(digest, "layer:" + layer_key(diff_id))
-        unpacked = self.get(diff_id) is not None
+        digest = source.blob.digest
+        lease.add(digest, "layer:" + source.key)
+        unpacked = self.get(source) is not None
         if content.has(digest):
             if not unpacked:
-                self.unpack(content.chunks(digest), diff_id, lease=lease)
+                self.unpack(content.chunks(digest), source, lease=lease)
             return None
         return LayerSink(
-            content.ingest(digest, size, lease=lease),
-            None if unpacked else LayerUnpacker(self, diff_id, lease=lease),
+            content.ingest(digest, source.blob.size, lease=lease),
+            None if unpacked else LayerUnpacker(self, source.diff_id, lease=lease),
         )
 
 

@@ -16,6 +16,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator
 
+    from lading.formats.oci_image import Descriptor
     from lading.images import Images
 
 
@@ -258,14 +259,10 @@ def _names(images: Images, repair: bool, missing: set[str], findings: list[Findi
 
 def _restore(images: Images, repair: bool, digest: str, findings: list[Finding]) -> None:
     """Unpack an image's missing layers again from its blobs."""
-    from lading.formats.oci_image import Descriptor
-    from lading.images.oci import manifest_type
-
     mended = False
     if repair and images.content.has(digest):
         try:
-            kind = manifest_type(images.content, digest)
-            target = Descriptor(media_type=kind, digest=digest, size=images.content.size(digest))
+            target = _described(images, digest)
             with images.lease() as lease:
                 images.register(target, [], lease=lease)
             mended = True
@@ -275,3 +272,21 @@ def _restore(images: Images, repair: bool, digest: str, findings: list[Finding])
     if repair and not mended:
         problem += " and its content is not complete: pull or load it again"
     findings.append(Finding(f"image {digest}", problem, mended))
+
+
+def _described(images: Images, digest: str) -> Descriptor:
+    """The descriptor of a stored manifest: of its record or a name of it, or else by what it says itself."""
+    from lading.formats.oci_image import Descriptor
+    from lading.images.oci import manifest_type
+
+    try:
+        image = images.resolved.get(digest)
+    except Corrupt:
+        image = None
+    if image is not None:
+        return image.descriptor
+    for _, named in images.names.list():
+        if named.target.digest == digest:
+            return named.target
+    kind = manifest_type(images.content, digest)
+    return Descriptor(media_type=kind, digest=digest, size=images.content.size(digest))

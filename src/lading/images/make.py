@@ -11,9 +11,10 @@ from lading.images import differences, instructions
 from lading.images.compression import decompress
 from lading.images.limits import Limits
 from lading.images.newlayer import LayerWriter
-from lading.images.oci import MAX_MANIFEST, decode_manifest
+from lading.images.oci import Resolved, format_of
 from lading.images.pack import pack_changes
 from lading.images.register import create
+from lading.images.source import Source
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -113,8 +114,8 @@ def commit(
     run = instructions.apply(config if config is not None else parent.config.config, changes)
     with images.lease() as lease:
         lease.add(parent.digest)
-        manifest = decode_manifest(images.content.read(parent.digest, limit=MAX_MANIFEST), parent.digest)
-        lease.add(*(layer.digest for layer in manifest.layers))
+        base = format_of(parent.descriptor.media_type).portable(images, parent, lease)
+        lease.add(*(source.blob.digest for source in base.sources))
         with LayerWriter(images, lease=lease) as layer:
             if rootfs.base:
                 differences.pack(rootfs, layer.write, owner=owner)
@@ -122,24 +123,25 @@ def commit(
                 pack_changes(rootfs.upper, layer.write, owner=owner, lower=rootfs.lower)
             descriptor, diff_id = layer.finish()
         time = now()
-        made = parent.config.replace(
+        made = base.config.replace(
             created=time,
-            author=author or parent.config.author,
+            author=author or base.config.author,
             config=run,
             history=[
-                *_whole_history(parent),
+                *_whole_history(base),
                 History(
                     created=time, author=author, created_by=created_by or "lading commit", comment=message
                 ),
             ],
         )
+        sources = [*base.sources, Source(descriptor, diff_id)]
         return create(
-            images, made, [*manifest.layers, descriptor], [*parent.diff_ids, diff_id], names, lease=lease
+            images, made, [s.blob for s in sources], [s.diff_id for s in sources], names, lease=lease
         )
 
 
-def _whole_history(parent: Image) -> list[History]:
+def _whole_history(parent: Resolved) -> list[History]:
     """The parent's history with a step for each layer that it does not tell of, so that ours stands beside our layer."""
     steps = parent.config.history
     told = sum(not step.empty_layer for step in steps)
-    return [*steps, *(History(comment="not told") for _ in range(len(parent.diff_ids) - told))]
+    return [*steps, *(History(comment="not told") for _ in range(len(parent.sources) - told))]

@@ -1,11 +1,13 @@
 """The OCI and Docker schema 2 image formats: from a descriptor to a configuration and layers.
 
-Everything that knows manifests and indexes is here; the store around it knows :class:`ImageFormat`. Another format (App
-Container) is another module with the same four methods and a line in :func:`format_of`.
+Everything that knows manifests and indexes is here; the store around it knows :class:`ImageFormat`. Another format is
+another module with the same methods, which :func:`format_of` finds by its media type.
 Source: OCI image-spec 1.1; Docker's "Image Manifest Version 2, Schema 2".
 """
 
 from __future__ import annotations
+
+import importlib
 
 from lading.errors import Corrupt, InvalidInput, LadingError, NotFound, Unsupported
 from lading.formats import digest as digests
@@ -26,13 +28,17 @@ from lading.formats.oci_image import (
     Platform,
     RootFS,
 )
+from lading.images.source import Source
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from typing import Protocol
 
+    from lading.images import Images
     from lading.images.content import ContentStore
+    from lading.images.image import Image
+    from lading.images.leases import Lease
 
     class ImageFormat(Protocol):
         """What the store asks of an image format."""
@@ -48,40 +54,58 @@ if TYPE_CHECKING:
         def references(self, content: ContentStore, target: Descriptor) -> Iterator[Descriptor]:
             """Everything below ``target`` that is in the store, for the collector."""
 
+        def portable(self, images: Images, image: Image, lease: Lease) -> Resolved:
+            """The same image as registries, archives and other engines take it: OCI's manifest, configuration and layers.
+
+            They are in the content store, held by ``lease``, and not recorded as an image.
+            """
+
 
 MAX_MANIFEST = 4 << 20
 MAX_CONFIG = 8 << 20
 MAX_LAYERS = 512
+_OTHER, _VERSION = "application/vnd.lading.image.", ".v1+json"
 _NESTED = 4
 _LAYER_TYPES = (OCI_LAYER, "application/vnd.oci.image.layer.nondistributable.v1.tar", DOCKER_LAYER)
 _LAYER_SUFFIXES = ("", "+gzip", "+zstd", ".gzip", ".zstd")
 
 
 class Resolved:
-    """An image taken apart: ``layers`` (bottom first) go with ``diff_ids`` one to one."""
+    """An image taken apart. ``sources`` are its layers, bottom first."""
 
-    __slots__ = ("config", "descriptor", "diff_ids", "id", "layers")
+    __slots__ = ("config", "descriptor", "id", "sources")
 
-    def __init__(
-        self,
-        descriptor: Descriptor,
-        id: str,
-        config: ImageConfig,
-        layers: list[Descriptor],
-        diff_ids: list[str],
-    ) -> None:
+    def __init__(self, descriptor: Descriptor, id: str, config: ImageConfig, sources: list[Source]) -> None:
         self.descriptor = descriptor
         self.id = id
         self.config = config
-        self.layers = layers
-        self.diff_ids = diff_ids
+        self.sources = sources
 
 
 def format_of(media_type: str) -> ImageFormat:
-    """The format that understands ``media_type``. Raises :class:`Unsupported`."""
+    """The format that understands ``media_type``. Raises :class:`Unsupported`.
+
+    ``application/vnd.lading.image.NAME.v1+json`` is understood by the module ``lading.images.NAME``, if that has a FORMAT.
+    """
     if media_type in MANIFESTS or media_type in INDEXES:
         return OCI()
+    if media_type.startswith(_OTHER) and media_type.endswith(_VERSION):
+        found = other_format(media_type[len(_OTHER) : -len(_VERSION)])
+        if found is not None:
+            return found
     raise Unsupported(f"images of type {media_type[:100]!r} are not supported", reason="media-type")
+
+
+def other_format(name: str) -> ImageFormat | None:
+    """The format of the module ``lading.images.NAME``; None when there is no such module, or no format in it."""
+    if not name.isidentifier():
+        return None
+    try:
+        module = importlib.import_module(f"lading.images.{name}")
+    except ModuleNotFoundError:
+        return None
+    found: ImageFormat | None = getattr(module, "FORMAT", None)
+    return found
 
 
 class OCI:
@@ -102,7 +126,8 @@ class OCI:
         """See :class:`ImageFormat`."""
         decoded = decode_manifest(content.read(manifest.digest, limit=MAX_MANIFEST), manifest.digest)
         config = decode_config(content.read(decoded.config.digest, limit=MAX_CONFIG), decoded)
-        return Resolved(manifest, decoded.config.digest, config, decoded.layers, list(config.rootfs.diff_ids))
+        pairs = zip(decoded.layers, config.rootfs.diff_ids, strict=True)
+        return Resolved(manifest, decoded.config.digest, config, [Source(*pair) for pair in pairs])
 
     def references(self, content: ContentStore, target: Descriptor) -> Iterator[Descriptor]:
         """See :class:`ImageFormat`. Content that is absent or broken ends its branch: other platforms need not be here.
@@ -120,6 +145,10 @@ class OCI:
             yield found
             if found.media_type in INDEXES or found.media_type in MANIFESTS:
                 waiting += reversed(self._below(content, found))
+
+    def portable(self, images: Images, image: Image, lease: Lease) -> Resolved:
+        """See :class:`ImageFormat`."""
+        return self.resolve(images.content, image.descriptor)
 
     @staticmethod
     def _below(content: ContentStore, target: Descriptor) -> list[Descriptor]:
@@ -218,10 +247,12 @@ def _check_descriptor(descriptor: Descriptor, what: str) -> None:
         raise InvalidInput(f"{what}: {descriptor.digest} has the size {descriptor.size}")
 
 
-def new_image(config: ImageConfig, layers: list[Descriptor], diff_ids: list[str]) -> tuple[bytes, bytes]:
+def new_image(
+    config: ImageConfig, layers: Sequence[Descriptor], diff_ids: Sequence[str]
+) -> tuple[bytes, bytes]:
     """Canonical bytes of an OCI configuration and its manifest, for an image made here (import, commit, bootstrap)."""
     config = config.replace(rootfs=RootFS(diff_ids=list(diff_ids)))
     config_data = jsontext.dumps(config.encode(), sort=True).encode()
     described = Descriptor(media_type=OCI_CONFIG, digest=digests.of(config_data), size=len(config_data))
-    manifest = Manifest(media_type=MANIFESTS[0], config=described, layers=layers)
+    manifest = Manifest(media_type=MANIFESTS[0], config=described, layers=list(layers))
     return config_data, jsontext.dumps(manifest.encode(), sort=True).encode()

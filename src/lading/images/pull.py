@@ -17,6 +17,7 @@ from lading.images.oci import MAX_CONFIG, choose_from, decode_config, decode_ind
 from lading.images.remote import FetchedManifest, Remote
 from lading.images.remote_config import Registries
 from lading.images.remote_http import STALL_SECONDS, Cancel
+from lading.images.source import Source
 from lading.images.transfer import WAITING, Download, Progress, run_parallel
 
 TYPE_CHECKING = False
@@ -265,13 +266,13 @@ class _Pull:
             if layer.digest in seen:
                 continue
             seen.add(layer.digest)
+            source = Source(layer, diff_id)
             self._progress.layer(layer.digest, WAITING, 0, layer.size)
 
-            def job(layer: Descriptor = layer, diff_id: str = diff_id) -> None:
-                download = Download(self._remotes, layer.digest, layer.size, self._progress, layer.urls)
-                download.run(
-                    lambda: store.receive(content, layer.digest, layer.size, diff_id, lease=self._lease)
-                )
+            def job(source: Source = source) -> None:
+                blob = source.blob
+                download = Download(self._remotes, blob.digest, blob.size, self._progress, blob.urls)
+                download.run(lambda: store.receive(content, source, lease=self._lease))
 
             jobs.append(job)
         try:

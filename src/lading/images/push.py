@@ -16,7 +16,7 @@ from lading.formats import jsontext
 from lading.formats.oci_image import INDEXES, Descriptor, Manifest
 from lading.formats.reference import Reference
 from lading.images.auth_token import repository_scope
-from lading.images.oci import MAX_MANIFEST, decode_index
+from lading.images.oci import MAX_MANIFEST, decode_index, format_of
 from lading.images.pull import PullOptions, remotes
 from lading.images.remote import ATTEMPTS, Remote, backoff
 from lading.images.remote_http import BrokenConnection, Cancel
@@ -59,8 +59,11 @@ def push(
         image = images.get(reference) if isinstance(reference, str) else reference
         target = _target(images, reference, image)
         lease.add(target.digest, image.digest)
+        alone = format_of(image.descriptor.media_type).portable(images, image, lease).descriptor
+        if target.digest == image.digest:
+            target = alone
         tree = _Tree(images, target)
-        if tree.missing and target.digest != image.digest:
+        if tree.missing and target.digest != alone.digest:
             if options.all_platforms:
                 raise NotFound(
                     f"content {tree.missing[0]} of {where.familiar} is not here",
@@ -69,7 +72,7 @@ def push(
             progress.say(
                 f"only one platform of {where.familiar} is here: pushing that image instead of the index"
             )
-            target = image.descriptor
+            target = alone
             tree = _Tree(images, target)
         if tree.missing:
             raise NotFound(f"content {tree.missing[0]} of {where.familiar} is not here", hint="pull it again")

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from lading.images import Images
     from lading.images.layers import Layer
     from lading.images.leases import Lease
+    from lading.images.source import Source
 
 
 def register(
@@ -40,7 +41,7 @@ def register(
     manifest = form.choose(images.content, target, platforms.parse(platform))
     lease.add(manifest.digest)
     resolved = form.resolve(images.content, manifest)
-    lease.add(resolved.id, *(layer.digest for layer in resolved.layers))
+    lease.add(resolved.id, *(source.blob.digest for source in resolved.sources))
     image = _resolve(images, resolved, form.kind, lease)
     with Lock(images.root + "/lock", exclusive=False):
         # Record and name together under the lock: a remove in between would leave a name without an image.
@@ -51,7 +52,7 @@ def register(
 
 
 def _resolve(images: Images, resolved: Resolved, kind: str, lease: Lease) -> Image:
-    layers = unpack_all(images, resolved, lease)
+    layers = unpack_all(images, resolved.sources, lease)
     keys = stack(images.layers, layers, lease=lease)
     return Image(
         id=resolved.id,
@@ -59,40 +60,32 @@ def _resolve(images: Images, resolved: Resolved, kind: str, lease: Lease) -> Ima
         kind=kind,
         config=resolved.config,
         layers=[images.layers.directory(key) for key in keys],
-        diff_ids=resolved.diff_ids,
+        diff_ids=[source.diff_id for source in resolved.sources],
         size=sum(layer.size for layer in layers),
         owner=root_owner(layers),
         find_names=images._names_of,
     )
 
 
-def unpack_all(images: Images, resolved: Resolved, lease: Lease) -> list[Layer]:
+def unpack_all(images: Images, sources: list[Source], lease: Lease) -> list[Layer]:
     """The unpacked layers, bottom first; what is missing is unpacked from its blob, several at once."""
     store, content = images.layers, images.content
-    lease.add(*("layer:" + _key(d) for d in resolved.diff_ids))
-    found = {d: store.get(d) for d in resolved.diff_ids}
-    missing = {
-        d: layer for d, layer in zip(resolved.diff_ids, resolved.layers, strict=True) if found[d] is None
-    }
+    lease.add(*("layer:" + source.key for source in sources))
+    found = {source.key: store.get(source) for source in sources}
+    missing = {source.key: source for source in sources if found[source.key] is None}
     if len(missing) > 1:
         from concurrent.futures import ThreadPoolExecutor
 
         with ThreadPoolExecutor(min(len(missing), os.cpu_count() or 1, 4)) as pool:
             work = {
-                d: pool.submit(store.unpack, content.chunks(b.digest), d, lease=lease)
-                for d, b in missing.items()
+                key: pool.submit(store.unpack, content.chunks(source.blob.digest), source, lease=lease)
+                for key, source in missing.items()
             }
-        found.update({d: w.result() for d, w in work.items()})
+        found.update({key: w.result() for key, w in work.items()})
     else:
-        for diff_id, blob in missing.items():
-            found[diff_id] = store.unpack(content.chunks(blob.digest), diff_id, lease=lease)
-    return [layer for d in resolved.diff_ids if (layer := found[d]) is not None]
-
-
-def _key(diff_id: str) -> str:
-    from lading.images.layers import layer_key
-
-    return layer_key(diff_id)
+        for key, source in missing.items():
+            found[key] = store.unpack(content.chunks(source.blob.digest), source, lease=lease)
+    return [layer for source in sources if (layer := found[source.key]) is not None]
 
 
 def create(

@@ -9,16 +9,20 @@ import random
 import pytest
 
 from lading.errors import InvalidInput, LadingError
+from lading.formats.oci_image import OCI_LAYER, Descriptor
 from lading.images import Images, stacking
+from lading.images.source import Source
+
+
+def source_of(data: bytes) -> Source:
+    digest = "sha256:" + hashlib.sha256(data).hexdigest()
+    return Source(Descriptor(media_type=OCI_LAYER, digest=digest, size=len(data)), digest)
 
 
 def stack(images: Images, *archives: bytes) -> list[str]:
     """The directories of the layers, top-most first."""
     with images.lease() as lease:
-        layers = [
-            images.layers.unpack([data], "sha256:" + hashlib.sha256(data).hexdigest(), lease=lease)
-            for data in archives
-        ]
+        layers = [images.layers.unpack([data], source_of(data), lease=lease) for data in archives]
         return [images.layers.directory(key) for key in stacking.stack(images.layers, layers, lease=lease)]
 
 
