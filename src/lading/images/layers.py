@@ -31,7 +31,8 @@ from lading.images.files import (
 )
 from lading.images.leases import Lease
 from lading.images.limits import Limits
-from lading.images.source import layer_key
+from lading.images.rooted import RootedReader
+from lading.images.source import ROOTFS, layer_key
 from lading.images.tarread import TarReader
 from lading.images.unpack import Extractor
 from lading.images.unpacked import Unpacked
@@ -47,14 +48,15 @@ _PIECES_AHEAD = 8
 
 
 class Layer:
-    """An unpacked layer. ``size`` is the bytes of its files; ``implicit`` and ``links`` as in :class:`Unpacked`."""
+    """An unpacked layer. ``size``: bytes of its files; ``dialect`` as in :class:`Source`, the rest as in :class:`Unpacked`."""
 
-    __slots__ = ("diff_id", "entries", "implicit", "key", "links", "notes", "path", "size")
+    __slots__ = ("dialect", "diff_id", "entries", "implicit", "key", "links", "notes", "path", "size")
 
     def __init__(self, path: str, key: str, record: dict[str, object]) -> None:
         self.path = path
         self.key = key
         self.diff_id = str(record["diffID"])
+        self.dialect = str(record.get("dialect", ""))
         self.size = int(record["size"])  # type: ignore[call-overload]
         self.entries = int(record["entries"])  # type: ignore[call-overload]
         self.implicit = [str(n).encode("latin-1") for n in record["implicit"]]  # type: ignore[attr-defined]
@@ -122,7 +124,7 @@ class LayerStore:
         found = self.get(source)
         if found is not None:
             return found
-        unpacker = LayerUnpacker(self, source.diff_id, lease=lease)
+        unpacker = LayerUnpacker(self, source.diff_id, source.dialect, lease=lease)
         try:
             for piece in pieces:
                 unpacker.write(piece)
@@ -148,7 +150,7 @@ class LayerStore:
             return None
         return LayerSink(
             content.ingest(digest, source.blob.size, lease=lease),
-            None if unpacked else LayerUnpacker(self, source.diff_id, lease=lease),
+            None if unpacked else LayerUnpacker(self, source.diff_id, source.dialect, lease=lease),
         )
 
 
@@ -181,7 +183,7 @@ class Staging:
         """The directory that becomes the layer's root."""
         return self.path + "/fs"
 
-    def publish(self, key: str, diff_id: str, contents: Unpacked) -> Layer:
+    def publish(self, key: str, diff_id: str, contents: Unpacked, *, dialect: str = "") -> Layer:
         """Give the layer its place. When another process was faster, theirs is taken: the content is the same."""
         record: dict[str, object] = {
             "diffID": diff_id,
@@ -191,6 +193,8 @@ class Staging:
             "links": [[n.decode("latin-1"), t.decode("latin-1")] for n, t in contents.links],
             "notes": contents.notes,
         }
+        if dialect:
+            record["dialect"] = dialect
         write_atomically(self.path + "/layer.json", jsontext.dumps(record).encode())
         # The rename below survives a power cut, so the files must: one sync for thousands of them.
         sync_file_system(self._fd)
@@ -228,14 +232,18 @@ class LayerUnpacker:
 
     One decompresses and computes the diff-id (both release the interpreter's lock), the other extracts. ``write`` waits when
     they fall behind, so that memory stays bounded. ``abort`` after ``finish`` does nothing.
+
+    Of a ``diff_id`` without digits (``sha512:``) it is :meth:`arrived` that tells which it is.
     """
 
-    def __init__(self, store: LayerStore, diff_id: str, *, lease: Lease) -> None:
+    def __init__(self, store: LayerStore, diff_id: str, dialect: str = "", *, lease: Lease) -> None:
         import threading
 
-        self._key = layer_key(diff_id)
-        lease.add("layer:" + self._key)
+        self._lease = lease
+        self._dialect = dialect
         self._diff_id = diff_id
+        self._what = "the archive" if diff_id.endswith(":") else f"layer {diff_id}"
+        self.manifest = b""  # of an archive that has one
         self._limits = store.limits or Limits.from_environment()
         self._staging: Staging | None = store.stage()
         self._input = _Pipe(_PIECES_AHEAD)
@@ -258,21 +266,31 @@ class LayerUnpacker:
         self._received += len(data)
         self._input.put(data)
 
-    def finish(self) -> Layer:
-        """Wait for the rest, check the diff-id, and publish the layer."""
+    def arrived(self) -> str:
+        """Wait for the rest; the diff-id of what came."""
         self._input.end()
         for thread in self._threads:
             thread.join()
         if self._error is not None:
             raise self._error
-        if self._found != self._diff_id:
+        return self._found
+
+    def publish(self) -> Layer:
+        """Give what :meth:`arrived` its place among the layers."""
+        assert self._contents is not None and self._staging is not None
+        key = layer_key(self._found, self._dialect)
+        self._lease.add("layer:" + key)
+        layer = self._staging.publish(key, self._found, self._contents, dialect=self._dialect)
+        self._staging = None
+        return layer
+
+    def finish(self) -> Layer:
+        """Wait for the rest, check the diff-id, and publish the layer."""
+        if self.arrived() != self._diff_id:
             raise Corrupt(
                 f"layer {self._diff_id}: what arrived unpacks to {self._found}", reason="diff-id-mismatch"
             )
-        assert self._contents is not None and self._staging is not None
-        layer = self._staging.publish(self._key, self._diff_id, self._contents)
-        self._staging = None
-        return layer
+        return self.publish()
 
     def abort(self) -> None:
         """Stop, and remove what was made."""
@@ -301,22 +319,25 @@ class LayerUnpacker:
         made = digests.hasher(algorithm)
         limits = self._limits
         total = 0
-        for piece in decompress(self._input, what=f"layer {self._diff_id}"):
+        for piece in decompress(self._input, what=self._what):
             self._plain.put(piece)
             made.update(piece)
             total += len(piece)
             if total > limits.ratio_after and total > limits.ratio * self._received:
-                raise _bomb(self._diff_id, limits.ratio)
+                raise _bomb(self._what, limits.ratio)
         self._plain.end()
         self._found = f"{algorithm}:{made.hexdigest()}"
 
     def _extract(self, directory: str) -> None:
         root = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
-        extractor = Extractor(root, limits=self._limits)
+        rooted = RootedReader(self._plain) if self._dialect == ROOTFS else None
+        extractor = Extractor(root, limits=self._limits, differences=rooted is None)
         try:
-            reader = TarReader(self._plain)
+            reader = rooted or TarReader(self._plain)
             self._contents = extractor.extract(reader)
             reader.stream.drain()
+            if rooted is not None:
+                self.manifest = rooted.manifest or b""
         finally:
             extractor.close()
             os.close(root)
@@ -413,7 +434,7 @@ class _Pipe:
             yield data
 
 
-def _bomb(diff_id: str, ratio: int) -> LadingError:
+def _bomb(what: str, ratio: int) -> LadingError:
     from lading.errors import Exhausted
 
-    return Exhausted(f"layer {diff_id}: unpacks to more than {ratio} times its size", reason="too-large")
+    return Exhausted(f"{what}: unpacks to more than {ratio} times its size", reason="too-large")

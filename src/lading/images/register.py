@@ -72,7 +72,10 @@ def unpack_all(images: Images, sources: list[Source], lease: Lease) -> list[Laye
     store, content = images.layers, images.content
     lease.add(*("layer:" + source.key for source in sources))
     found = {source.key: store.get(source) for source in sources}
-    missing = {source.key: source for source in sources if found[source.key] is None}
+    wholes = {s.whole().key: s.whole() for s in sources if found[s.key] is None}
+    lease.add(*("layer:" + key for key in wholes))
+    found.update((key, store.get(whole)) for key, whole in wholes.items())
+    missing = {key: whole for key, whole in wholes.items() if found[key] is None}
     if len(missing) > 1:
         from concurrent.futures import ThreadPoolExecutor
 
@@ -85,6 +88,12 @@ def unpack_all(images: Images, sources: list[Source], lease: Lease) -> list[Laye
     else:
         for key, source in missing.items():
             found[key] = store.unpack(content.chunks(source.blob.digest), source, lease=lease)
+    for source in sources:
+        layer = found[source.whole().key] if found[source.key] is None else None
+        if layer is not None:
+            from lading.images.narrowing import narrowed
+
+            found[source.key] = narrowed(store, layer, source, lease=lease)
     return [layer for source in sources if (layer := found[source.key]) is not None]
 
 

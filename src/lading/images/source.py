@@ -50,5 +50,5 @@ def layer_key(diff_id: str, dialect: str = "", keep: frozenset[str] | None = Non
     if not dialect and keep is None:
         return text[:32] if algorithm == "sha256" else "x" + text[:31]
     parts = [diff_id, dialect, "all" if keep is None else "some", *sorted(keep or ())]
-    # A NUL is in no path.
-    return "k" + digests.of("\0".join(parts).encode("utf-8", "surrogateescape")).partition(":")[2][:31]
+    # No path has a NUL in it.
+    return "k" + digests.of("\0".join(parts).encode("utf-8", "surrogatepass")).partition(":")[2][:31]

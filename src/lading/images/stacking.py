@@ -68,7 +68,8 @@ def _mended(
 ) -> list[Layer]:
     """``layer`` as it has to stand on ``below``: itself with a mending layer on top, or a rearranged copy."""
     chain = "\n".join([layer.key, *(lower.key for lower in below)]).encode()
-    moves = _moves(implicit, below)
+    # An image that is laid over others as a whole replaces a link below, and its entries never go through one.
+    moves = {} if layer.dialect else _moves(implicit, below)
     key = ("r" if moves else "m") + digests.of(chain).partition(":")[2][:31]
     lease.add("layer:" + key)
     made = store.by_key(key)

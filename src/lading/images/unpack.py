@@ -22,6 +22,7 @@ import stat
 from lading.errors import Exhausted, InvalidInput, LadingError
 from lading.images.files import disk_error, remove_at
 from lading.images.limits import Limits
+from lading.images.rooted import RootedReader, bad_link, through_link, twice
 from lading.images.tarentry import BLOCK, CHARACTER, DIRECTORY, FIFO, HARDLINK, REGULAR, SYMLINK, Entry, show
 from lading.images.tarread import TarReader
 from lading.images.unpack_attributes import Attributes
@@ -50,9 +51,21 @@ _MOST_LOOKED_AT = 100_000_000  # names, in all; some ten seconds
 class Extractor:
     """Writes the entries of one layer below the open directory ``root``. Use once, then :meth:`close`."""
 
-    def __init__(self, root: int, *, limits: Limits | None = None, keep_owner: bool | None = None) -> None:
-        """``keep_owner``: give files their owners (default: when we are root, here or in a user namespace)."""
+    def __init__(
+        self,
+        root: int,
+        *,
+        limits: Limits | None = None,
+        keep_owner: bool | None = None,
+        differences: bool = True,
+    ) -> None:
+        """``keep_owner``: give files their owners (default: when we are root, here or in a user namespace).
+
+        ``differences``: the archive is a layer that speaks of those below it. Without, it is as :mod:`lading.images.rooted`
+        has it: no whiteouts, nothing twice, nothing through a link.
+        """
         self._root = root
+        self._differences = differences
         self._limits = limits or Limits()
         self._uid = os.geteuid()
         self._gid = os.getegid()
@@ -77,7 +90,7 @@ class Extractor:
             os.close(fd)
         self._fds.clear()
 
-    def extract(self, reader: TarReader) -> Unpacked:
+    def extract(self, reader: TarReader | RootedReader) -> Unpacked:
         """Write everything ``reader`` yields, then directory attributes.
 
         Raises :class:`InvalidInput` (reason ``hostile-archive``), :class:`Corrupt`, :class:`Unsupported`,
@@ -96,7 +109,7 @@ class Extractor:
                 raise InvalidInput(f"{where}: the name is too long", reason="hostile-archive") from None
             raise disk_error(error, where) from None
 
-    def _one(self, entry: Entry, reader: TarReader) -> None:
+    def _one(self, entry: Entry, reader: TarReader | RootedReader) -> None:
         self._entries += 1
         if self._entries > self._limits.entries:
             raise Exhausted(f"the archive has more than {self._limits.entries} entries", reason="too-many")
@@ -122,7 +135,7 @@ class Extractor:
             parent = self._aliases[parent]
             name = parent + b"/" + base if parent else base
         kind = entry.kind
-        if base[:4] == _WHITEOUT:
+        if base[:4] == _WHITEOUT and self._differences:
             self._whiteout(directory, parent, base)
         elif kind == REGULAR:
             self._file(entry, reader, directory, name, base)
@@ -204,6 +217,8 @@ class Extractor:
                 except OSError as error:
                     if error.errno not in (errno.ELOOP, errno.ENOTDIR):
                         raise
+                    if not self._differences:
+                        raise through_link(path) from None
                     link = self._readlink(fd, part)
                     if link is None:
                         if not create:
@@ -254,7 +269,7 @@ class Extractor:
         return fd
 
     def _implicit(self, fd: int, name: bytes, part: bytes) -> int:
-        if part[:4] == _WHITEOUT:
+        if part[:4] == _WHITEOUT and self._differences:
             raise hostile(f"{show(name)}: a directory has a whiteout's name")
         os.mkdir(part, 0o700, dir_fd=fd)
         self._dirs[name] = None
@@ -294,6 +309,8 @@ class Extractor:
 
     def _make_room(self, name: bytes, base: bytes) -> int:
         """Remove what is in the way of ``name``; the directory's descriptor, opened again."""
+        if not self._differences:
+            raise twice(name)
         parent = name.rpartition(b"/")[0]
         fd, _ = self._parent(parent)
         kept = os.dup(fd)
@@ -305,7 +322,9 @@ class Extractor:
 
     # --- entries ----------------------------------------------------------------------------------------------------
 
-    def _file(self, entry: Entry, reader: TarReader, directory: int, name: bytes, base: bytes) -> None:
+    def _file(
+        self, entry: Entry, reader: TarReader | RootedReader, directory: int, name: bytes, base: bytes
+    ) -> None:
         stored = entry.stored
         size = self._size = self._size + stored
         if size > self._limits.bytes or entry.size > self._limits.bytes:
@@ -339,7 +358,7 @@ class Extractor:
             os.close(fd)
 
     @staticmethod
-    def _large(fd: int, reader: TarReader, data: bytes | None) -> None:
+    def _large(fd: int, reader: TarReader | RootedReader, data: bytes | None) -> None:
         if data is not None:
             # A short write: begin again and insist.
             os.lseek(fd, 0, os.SEEK_SET)
@@ -350,7 +369,7 @@ class Extractor:
             while piece:
                 piece = piece[os.write(fd, piece) :]
 
-    def _sparse(self, fd: int, entry: Entry, reader: TarReader) -> None:
+    def _sparse(self, fd: int, entry: Entry, reader: TarReader | RootedReader) -> None:
         os.ftruncate(fd, entry.size)
         parts = iter(entry.sparse or ())
         offset = left = 0
@@ -375,6 +394,8 @@ class Extractor:
             if name in self._whiteouts:
                 self._whiteouts.discard(name)
                 self._opaque.add(name)
+        if not self._differences and self._dirs.get(name) is not None:
+            raise twice(name or b"rootfs")
         self._dirs[name] = entry
 
     def _symlink(self, entry: Entry, directory: int, name: bytes, base: bytes) -> None:
@@ -400,11 +421,11 @@ class Extractor:
             self._outside_link(name, target, directory, base)
             return
         target = above + b"/" + last if above else last
-        if target == name:
+        if target == name and self._differences:
             return
         if target in self._whiteouts:
             raise hostile(f"{show(name)}: the hard link's target {show(target)} is deleted by this layer")
-        if last[:4] == _WHITEOUT:
+        if last[:4] == _WHITEOUT and self._differences:
             raise hostile(f"{show(name)}: the hard link's target {show(target)} is a whiteout")
         try:
             self._link(source, last, directory, base)
@@ -429,6 +450,8 @@ class Extractor:
 
     def _outside_link(self, name: bytes, target: bytes, directory: int, base: bytes) -> None:
         """The target is in a layer below: whoever stacks the layers makes the link."""
+        if not self._differences:
+            raise bad_link(name, target)
         try:
             os.stat(base, dir_fd=directory, follow_symlinks=False)
             self._make_room(name, base)
