@@ -88,7 +88,7 @@ _GROUPS = {
         lading: images kernel
         lading.cli: images inspect_container networks outfile volumes
         lading.formats: digest oci_image platform quantity reference rootfs
-        lading.images: files image names
+        lading.images: aliases files image names
         lading.kernel: capabilities ffi files libc mounts namespaces process userns
     """,
     "runtime": f"""

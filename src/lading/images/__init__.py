@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from typing import BinaryIO
 
     from lading.formats.oci_image import Descriptor, RunConfig
+    from lading.images.aliases import Alias, Aliases
     from lading.images.changes import Change
     from lading.images.content import ContentStore
     from lading.images.history import HistoryLine
@@ -72,6 +73,13 @@ class Images:
             self._layers = LayerStore(self.root)
         return self._layers
 
+    @property
+    def aliases(self) -> Aliases:
+        """Names of images in other formats than OCI's."""
+        from lading.images.aliases import Aliases
+
+        return Aliases(self.root)
+
     def lease(self) -> Lease:
         """A lease: what is added to it is not collected while this process lives and has not closed it."""
         from lading.images.leases import Lease
@@ -88,6 +96,8 @@ class Images:
 
     def get(self, reference: str, platform: str = "") -> Image:
         """The local image that ``reference`` names: a name, ``name@digest``, a digest, an id or a unique prefix of one.
+
+        What is none of these here may be a name or an id in the words of another format.
 
         ``platform`` ("linux/arm64") picks from what was pulled for several; default: the one chosen when it arrived.
         Raises :class:`NotFound`, :class:`InvalidInput` (not a reference; an ambiguous prefix).
@@ -112,6 +122,7 @@ class Images:
             parsed = Reference.parse(reference)
         except InvalidInput:
             found = self._by_id(reference) if reference and _HEX.issuperset(reference) else None
+            found = found or self._by_alias(reference)
             if found is None:
                 raise
             return found
@@ -120,7 +131,13 @@ class Images:
             return self.resolved.get(named.image)
         if parsed.digest:
             return self._by_digest(parsed)
-        return self._by_id(reference) if len(reference) >= 4 and _HEX.issuperset(reference) else None
+        found = self._by_id(reference) if len(reference) >= 4 and _HEX.issuperset(reference) else None
+        return found or self._by_alias(reference)
+
+    def _by_alias(self, text: str) -> Image | None:
+        from lading.images.aliases import find
+
+        return find(self, text)
 
     def _by_digest(self, wanted: Reference) -> Image | None:
         """``name@digest`` where any name of that repository stands for the digest (an index or a manifest)."""
@@ -144,13 +161,17 @@ class Images:
         return next(iter(found.values()), None)
 
     def _names_of(self, digest: str) -> dict[str, str]:
-        return {r.familiar: named.target.digest for r, named in self.names.list() if named.image == digest}
+        names = {r.familiar: named.target.digest for r, named in self.names.list() if named.image == digest}
+        names.update((a.text, digest) for a in self.aliases.list() if a.target.digest == digest)
+        return names
 
     def list(self) -> list[Image]:
         """Every local image, newest first; one with several names once, with all of them."""
         names: dict[str, dict[str, str]] = {}
         for reference, named in self.names.list():
             names.setdefault(named.image, {})[reference.familiar] = named.target.digest
+        for alias in self.aliases.list():
+            names.setdefault(alias.target.digest, {})[alias.text] = alias.target.digest
         images = []
         for digest in self.resolved.list():
             image = self.resolved.get(digest)
@@ -224,15 +245,22 @@ class Images:
     # --- changing ---------------------------------------------------------------------------------------------------
 
     def register(
-        self, target: Descriptor, names: Collection[str], *, lease: Lease, platform: str = ""
+        self,
+        target: Descriptor,
+        names: Collection[str],
+        *,
+        lease: Lease,
+        platform: str = "",
+        alias: Alias | None = None,
     ) -> Image:
         """Make stored content an image: unpack what is not unpacked yet, record it, and give it ``names``.
 
         ``target`` is an index or a manifest in the content store. What pull, load, import and commit end with.
+        ``alias`` is its name in the words of another format.
         """
         from lading.images.register import register
 
-        return register(self, target, names, lease=lease, platform=platform)
+        return register(self, target, names, lease=lease, platform=platform, alias=alias)
 
     def tag(self, image: str | Image, name: str) -> None:
         """Let ``name`` stand for ``image`` (a reference or an :class:`Image`), moving it if it stood for another."""

@@ -28,6 +28,8 @@ def reachable(images: Images) -> tuple[set[str], set[str]]:
     targets: dict[str, Descriptor] = {}
     for _, named in images.names.list():
         targets[named.target.digest] = named.target
+    for alias in images.aliases.list():
+        targets[alias.target.digest] = alias.target
     for digest in images.resolved.list():
         image = images.resolved.get(digest)
         if image is not None:

@@ -54,6 +54,9 @@ def prune(images: Images, *, in_use: Collection[str], all: bool) -> RemoveReport
         names: dict[str, list[str]] = {}
         for reference, named in images.names.list():
             names.setdefault(named.image, []).append(reference.canonical)
+        aliases = list(images.aliases.list())
+        for alias in aliases:
+            names.setdefault(alias.target.digest, []).append(alias.text)
         for image in images.list():
             if used(image, in_use) or (names.get(image.digest) and not all):
                 continue
@@ -61,6 +64,10 @@ def prune(images: Images, *, in_use: Collection[str], all: bool) -> RemoveReport
                 if named.image == image.digest:
                     images.names.remove(reference)
                     report.untagged.append(reference.familiar)
+            for alias in aliases:
+                if alias.target.digest == image.digest:
+                    images.aliases.remove(alias)
+                    report.untagged.append(alias.text)
             images.resolved.remove(image.digest)
             report.removed.append(image.id)
         collect(images, report)
@@ -245,16 +252,37 @@ def _names(images: Images, repair: bool, missing: set[str], findings: list[Findi
             if repair:
                 os.unlink(path)
             continue
-        if named is None or named.image in missing:
+        if named is None:
             continue
-        if os.path.exists(images.resolved.path(named.image)):
-            continue
-        here = images.content.has(named.image)
-        findings.append(Finding(f"name {reference.familiar}", "its image is not recorded", repair))
-        if repair and here:
-            missing.add(named.image)
-        elif repair:
+        if _unrecorded(images, repair, named.image, reference.familiar, missing, findings):
             images.names.remove(reference)
+    for path in list(images.aliases.files()):
+        try:
+            alias = images.aliases.read(path)
+        except Corrupt:
+            findings.append(Finding(path, "the record of a name is broken", repair))
+            if repair:
+                images.aliases.unlink(path)
+            continue
+        if alias is None:
+            continue
+        if _unrecorded(images, repair, alias.target.digest, alias.text, missing, findings):
+            images.aliases.unlink(path)
+
+
+def _unrecorded(
+    images: Images, repair: bool, digest: str, name: str, missing: set[str], findings: list[Finding]
+) -> bool:
+    """Report a name whose image is not recorded; whether the name has to go, because its content is not here either."""
+    if digest in missing or os.path.exists(images.resolved.path(digest)):
+        return False
+    findings.append(Finding(f"name {name}", "its image is not recorded", repair))
+    if not repair:
+        return False
+    if images.content.has(digest):
+        missing.add(digest)
+        return False
+    return True
 
 
 def _restore(images: Images, repair: bool, digest: str, findings: list[Finding]) -> None:
@@ -285,8 +313,10 @@ def _described(images: Images, digest: str) -> Descriptor:
         image = None
     if image is not None:
         return image.descriptor
-    for _, named in images.names.list():
-        if named.target.digest == digest:
-            return named.target
+    targets = [named.target for _, named in images.names.list()]
+    targets += [alias.target for alias in images.aliases.list()]
+    for target in targets:
+        if target.digest == digest:
+            return target
     kind = manifest_type(images.content, digest)
     return Descriptor(media_type=kind, digest=digest, size=images.content.size(digest))

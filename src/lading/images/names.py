@@ -90,7 +90,7 @@ class Names:
     def files(self) -> Iterator[tuple[str, Reference | None]]:
         """Every file of the index and the name it is for; None for a file that is no record (a leftover)."""
         for base, directories, files in os.walk(self._directory):
-            directories.sort()
+            directories[:] = sorted(d for d in directories if d[0] != "~")  # those are aliases (aliases.py)
             name = base[len(self._directory) + 1 :]
             registry, _, repository = name.partition("/")
             for file in sorted(files):

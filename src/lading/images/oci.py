@@ -54,6 +54,9 @@ if TYPE_CHECKING:
         def references(self, content: ContentStore, target: Descriptor) -> Iterator[Descriptor]:
             """Everything below ``target`` that is in the store, for the collector."""
 
+        def find(self, images: Images, text: str) -> Image | None:
+            """The local image that ``text`` names in this format's own words, None when it names none."""
+
         def portable(self, images: Images, image: Image, lease: Lease) -> Resolved:
             """The same image as registries, archives and other engines take it: OCI's manifest, configuration and layers.
 
@@ -145,6 +148,10 @@ class OCI:
             yield found
             if found.media_type in INDEXES or found.media_type in MANIFESTS:
                 waiting += reversed(self._below(content, found))
+
+    def find(self, images: Images, text: str) -> Image | None:
+        """See :class:`ImageFormat`. The store's own names are this format's."""
+        return None
 
     def portable(self, images: Images, image: Image, lease: Lease) -> Resolved:
         """See :class:`ImageFormat`."""

@@ -19,13 +19,20 @@ if TYPE_CHECKING:
     from collections.abc import Collection
 
     from lading.images import Images
+    from lading.images.aliases import Alias
     from lading.images.layers import Layer
     from lading.images.leases import Lease
     from lading.images.source import Source
 
 
 def register(
-    images: Images, target: Descriptor, names: Collection[str], *, lease: Lease, platform: str
+    images: Images,
+    target: Descriptor,
+    names: Collection[str],
+    *,
+    lease: Lease,
+    platform: str,
+    alias: Alias | None = None,
 ) -> Image:
     """See :meth:`Images.register`."""
     references = [Reference.parse(name) for name in names]
@@ -48,6 +55,8 @@ def register(
         images.resolved.put(image)
         for reference in references:
             images.names.set(reference, Named(target, image.digest))
+        if alias is not None:
+            images.aliases.set(alias)
     return image
 
 

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection
 
     from lading.images import Images
+    from lading.images.aliases import Alias
 
 
 class RemoveReport:
@@ -41,15 +42,27 @@ def remove(images: Images, reference: str, *, force: bool, in_use: Collection[st
     with Lock(images.root + "/lock", exclusive=True):
         image = images.get(reference)
         names = [r for r, named in images.names.list() if named.image == image.digest]
+        aliases = [alias for alias in images.aliases.list() if alias.target.digest == image.digest]
         one = _named(reference, names)
-        if one is None and len({r.name for r in names}) > 1 and not force:
+        other = [] if one is not None else _aliased(reference, aliases)
+        if (
+            one is None
+            and not other
+            and len({r.name for r in names} | {a.name for a in aliases}) > 1
+            and not force
+        ):
+            every = [r.familiar for r in names] + [a.text for a in aliases]
             raise Conflict(
-                f"image {image.short_id} has several names: {', '.join(r.familiar for r in names)}",
+                f"image {image.short_id} has several names: {', '.join(every)}",
                 hint="name one of them, or use --force",
                 reason="several-names",
             )
-        going = names if one is None else [one]
-        last = len(going) == len(names)
+        going, also = names, aliases
+        if one is not None:
+            going, also = [one], []
+        elif other:
+            going, also = [], other
+        last = len(going) == len(names) and len(also) == len(aliases)
         in_use_now = used(image, in_use)
         if last and in_use_now and not force:
             raise Conflict(
@@ -60,6 +73,9 @@ def remove(images: Images, reference: str, *, force: bool, in_use: Collection[st
         for name in going:
             images.names.remove(name)
             report.untagged.append(name.familiar)
+        for alias in also:
+            images.aliases.remove(alias)
+            report.untagged.append(alias.text)
         if last and not in_use_now:
             images.resolved.remove(image.digest)
             report.removed.append(image.id)
@@ -76,3 +92,9 @@ def _named(reference: str, names: list[Reference]) -> Reference | None:
     except InvalidInput:
         return None
     return parsed if parsed in names else None
+
+
+def _aliased(reference: str, aliases: list[Alias]) -> list[Alias]:
+    """The aliases that ``reference`` may mean: those of its name, which ends where a version or a label begins."""
+    name = reference.partition(",")[0].partition(":")[0]
+    return [alias for alias in aliases if alias.name == name]
