@@ -242,7 +242,7 @@ def _network() -> list[Command]:
             "Remove networks",
             "NETWORK...",
             action="networks:rm",
-            table="tables:force_only",
+            table="tables:network_rm",
             aliases=("remove",),
         ),
         _command(
@@ -281,7 +281,7 @@ def _volume() -> list[Command]:
             "Remove volumes",
             "VOLUME...",
             action="volumes:rm",
-            table="tables:force_only",
+            table="tables:volume_rm",
             aliases=("remove",),
         ),
         _command("prune", "Remove unused volumes", action="volumes:prune", table="tables:volume_prune"),

@@ -6,8 +6,8 @@ import sys
 import time
 
 from lading.cli.outfile import writing
-from lading.cli.output import confirm, each, filters, labels_match, listing, objects
-from lading.errors import InvalidInput, LadingError, NotFound, Unsupported
+from lading.cli.output import confirm, each, filters, inspected, labels_match, listing, truth
+from lading.errors import InvalidInput, Unsupported
 from lading.formats import duration, sizes
 
 TYPE_CHECKING = False
@@ -121,16 +121,16 @@ def _matches(name: str, pattern: str) -> bool:
 
 
 def _matching(context: Context, found: list[Image], wanted: dict[str, list[str]]) -> list[Image]:
-    for text in wanted.get("dangling", ()):
-        if text not in ("true", "false", "1", "0"):
-            raise InvalidInput(f"--filter dangling={text}: not true or false")
-        found = [i for i in found if (not i.names) == (text in ("true", "1"))]
+    dangling = truth(wanted, "dangling")
+    if dangling is not None:
+        found = [i for i in found if (not i.names) == dangling]
     if "label" in wanted:
         found = [i for i in found if labels_match(wanted["label"], _labels(i))]
     for key, newer in (("before", False), ("since", True)):
         for reference in wanted.get(key, ()):
             mark = context.images.get(reference)
-            found = [i for i in found if i.id != mark.id and (i.created > mark.created) == newer]
+            at = _moment(mark.created, 0.0) or 0.0
+            found = [i for i in found if i.id != mark.id and ((_moment(i.created, 0.0) or 0.0) > at) == newer]
     return found
 
 
@@ -142,28 +142,16 @@ def tag(context: Context, parsed: Parsed) -> int:
 
 def rmi(context: Context, parsed: Parsed) -> int:
     """Remove names of images, and images without names."""
-    from lading.cli.main import complain
 
-    status = 0
-    for reference in parsed.args:
-        try:
-            report = context.images.remove(
-                reference, force=parsed["force"], in_use=context.node.images_in_use()
-            )
-        except NotFound as error:
-            if not parsed["force"]:
-                complain(error)
-                status = 1
-            continue
-        except LadingError as error:
-            complain(error)
-            status = 1
-            continue
-        for name in report.untagged:
-            print(f"Untagged: {name}")
-        for image_id in report.removed:
-            print(f"Deleted: {image_id}")
-    return status
+    def act(reference: str) -> str:
+        report = context.images.remove(reference, force=parsed["force"], in_use=context.node.images_in_use())
+        return "\n".join(_removed(report))
+
+    return each(parsed.args, act, may_miss=parsed["force"])
+
+
+def _removed(report: Any) -> list[str]:
+    return [*(f"Untagged: {name}" for name in report.untagged), *(f"Deleted: {i}" for i in report.removed)]
 
 
 HISTORY_COLUMNS = (
@@ -207,10 +195,7 @@ def inspect(context: Context, parsed: Parsed) -> int:
     """Show images in full."""
     from lading.cli.inspect import image_json
 
-    found: list[dict[str, object]] = []
-    status = each(parsed.args, lambda name: found.append(image_json(context.images.get(name))), say=False)
-    objects(found, parsed["format"])
-    return status
+    return inspected(parsed.args, lambda name: image_json(context.images.get(name)), parsed["format"])
 
 
 def bootstrap(context: Context, parsed: Parsed) -> int:
@@ -233,12 +218,14 @@ def bootstrap(context: Context, parsed: Parsed) -> int:
 
 def prune(context: Context, parsed: Parsed) -> int:
     """Remove images that nothing uses."""
+    from lading.cli.pruning import Choice
+
+    choice = Choice(parsed["filter"])
     what = "every image that no container uses" if parsed["all"] else "every image without a name"
     if not confirm(f"This removes {what}. Go on?", parsed["force"]):
         return 1
-    from lading.cli.pruning import Choice
-
-    print_removed(prune_unnamed(context, Choice(parsed["filter"]), all=parsed["all"]))
+    report = prune_unnamed(context, choice, all=parsed["all"])
+    print("\n".join([*_removed(report), f"Total reclaimed space: {sizes.decimal(report.freed)}"]))
     return 0
 
 
@@ -247,19 +234,9 @@ def prune_unnamed(context: Context, choice: Choice, *, all: bool) -> Any:
     now = time.time()
     used = set(context.node.images_in_use())
     for image in context.images.list():
-        labels = image.config.config.labels if image.config.config is not None else {}
-        if not choice.takes(_moment(image.created, now) or 0.0, labels):
+        if not choice.takes(_moment(image.created, now) or 0.0, _labels(image)):
             used.add(image.digest)
     return context.images.prune(in_use=used, all=all)
-
-
-def print_removed(report: Any) -> None:
-    """What a removal of images did."""
-    for name in report.untagged:
-        print(f"Untagged: {name}")
-    for image_id in report.removed:
-        print(f"Deleted: {image_id}")
-    print(f"Total reclaimed space: {sizes.decimal(report.freed)}")
 
 
 def save(context: Context, parsed: Parsed) -> int:

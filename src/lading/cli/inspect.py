@@ -84,15 +84,11 @@ def containers(context: Context, parsed: Parsed) -> int:
 
 
 def _show(context: Context, parsed: Parsed, kind: str) -> int:
-    from lading.cli.output import each, objects
+    from lading.cli.output import inspected
 
-    found: list[dict[str, object]] = []
-    status = each(
-        parsed.args, lambda name: found.append(find(context, name, kind, size=parsed["size"])), say=False
+    return inspected(
+        parsed.args, lambda name: find(context, name, kind, size=parsed["size"]), parsed["format"]
     )
-    if found or not status:
-        objects(found, parsed["format"])
-    return status
 
 
 def find(context: Context, name: str, kind: str = "", *, size: bool = False) -> dict[str, object]:

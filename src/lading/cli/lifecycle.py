@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from lading.cli.output import each
-from lading.errors import InvalidInput, NotFound
+from lading.errors import InvalidInput
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -14,7 +14,11 @@ if TYPE_CHECKING:
 def start(context: Context, parsed: Parsed) -> int:
     """Start containers; with --attach stay until the one named ends, with its status."""
     if not (parsed["attach"] or parsed["interactive"]):
-        return each(parsed.args, lambda name: _void(context.node.start(name)))
+
+        def act(name: str) -> None:
+            context.node.start(name)
+
+        return each(parsed.args, act)
     if len(parsed.args) > 1:
         raise InvalidInput("--attach takes one container")
     from lading.cli import terminal
@@ -32,11 +36,8 @@ def start(context: Context, parsed: Parsed) -> int:
     )
 
 
-def _void(_result: object) -> None:
-    """Print the name as it was given, whatever the node answered."""
-
-
-def _timeout(parsed: Parsed) -> float | None:
+def timeout(parsed: Parsed) -> float | None:
+    """The seconds of ``--time``: -1 waits for ever. Raises :class:`InvalidInput`."""
     seconds: int | None = parsed["time"]
     if seconds is not None and seconds < -1:
         raise InvalidInput(f"--time {seconds} is negative")
@@ -45,11 +46,11 @@ def _timeout(parsed: Parsed) -> float | None:
 
 def stop(context: Context, parsed: Parsed) -> int:
     """Stop containers."""
-    timeout = _timeout(parsed)
+    within = timeout(parsed)
     signal = _signal(parsed)
 
     def act(name: str) -> None:
-        context.node.stop(name, timeout=timeout, signal=signal)
+        context.node.stop(name, timeout=within, signal=signal)
 
     return each(parsed.args, act)
 
@@ -64,11 +65,11 @@ def _signal(parsed: Parsed) -> int:
 
 def restart(context: Context, parsed: Parsed) -> int:
     """Stop and start containers."""
-    timeout = _timeout(parsed)
+    within = timeout(parsed)
     signal = _signal(parsed)
 
     def act(name: str) -> None:
-        context.node.restart(name, timeout=timeout, signal=signal)
+        context.node.restart(name, timeout=within, signal=signal)
 
     return each(parsed.args, act)
 
@@ -82,35 +83,10 @@ def kill(context: Context, parsed: Parsed) -> int:
 def rm(context: Context, parsed: Parsed) -> int:
     """Remove containers."""
 
-    def act(name: str) -> object:
-        try:
-            _void(context.node.remove(name, force=parsed["force"], volumes=parsed["volumes"]))
-        except NotFound as error:
-            if not parsed["force"]:
-                raise
-            from lading.cli.main import complain
+    def act(name: str) -> None:
+        context.node.remove(name, force=parsed["force"], volumes=parsed["volumes"])
 
-            complain(error)  # and no failure, as with docker: what should be gone is gone
-            return ""
-        return None
-
-    return _removals(parsed.args, act)
-
-
-def _removals(names: list[str], act: object) -> int:
-    """Like :func:`each`, but what was not there (with --force) is not printed."""
-    from lading.cli.main import complain
-    from lading.errors import LadingError
-
-    status = 0
-    for name in names:
-        try:
-            if act(name) is None:  # type: ignore[operator]
-                print(name, flush=True)
-        except LadingError as error:
-            complain(error)
-            status = 1
-    return status
+    return each(parsed.args, act, may_miss=parsed["force"])
 
 
 def wait(context: Context, parsed: Parsed) -> int:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import time
 
-from lading.cli.output import filters, labels_match, listing
+from lading.cli.output import filters, labels_match, listing, name_fits
 from lading.errors import InvalidInput, NotFound
 from lading.formats import duration
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from lading.cli.context import Context
     from lading.flags import Parsed
@@ -45,29 +45,41 @@ PS_FILTERS = (
 def ps(context: Context, parsed: Parsed) -> int:
     """List containers: running ones, or all."""
     wanted = filters(parsed["filter"], PS_FILTERS)
-    last = 1 if parsed["latest"] else -1 if parsed["last"] is None else parsed["last"]
-    everything = parsed["all"] or last >= 0 or "status" in wanted or "exited" in wanted
+    fits = _choice(context, wanted)
+    # As Docker's: 0 and -1 are no limit, and only what the filters leave is counted.
+    last = 1 if parsed["latest"] else max(parsed["last"], 0)
+    everything = parsed["all"] or last > 0 or "status" in wanted or "exited" in wanted
     records = context.node.list(all=everything)
-    if last >= 0:
-        records = [r for r in records if r.single][:last]
-    rows = []
+    shown = [
+        (record, container)
+        for record in records
+        for container in record.containers
+        if (everything or container.state in ("running", "paused", "restarting")) and fits(record, container)
+    ]
     now = time.time()
-    records = _matching(context, records, wanted)
-    for record in records:
-        for container in record.containers:
-            if not (everything or container.state in ("running", "paused", "restarting")):
-                continue
-            if _container_matches(container, wanted):
-                size = context.node.written(record, container) if parsed["size"] else None
-                rows.append(ps_row(record, container, now, full=parsed["no-trunc"], size=size))
-    columns = PS_COLUMNS + ((("SIZE", "size"),) if parsed["size"] else ())
+    sized = parsed["size"] or "{size" in parsed["format"]
+    names = {record.id: record.name for record in records}
+    rows = []
+    for record, container in shown[:last] if last else shown:
+        size = context.node.written(record, container) if sized else None
+        rows.append(ps_row(record, container, now, full=parsed["no-trunc"], size=size))
+        pod = record.pod.spec.extras.pod
+        if pod:
+            rows[-1]["pod"] = names.get(pod) or _name(context, pod)
+    columns: tuple[tuple[str, str], ...] = PS_COLUMNS
+    if parsed["size"]:
+        columns += (("SIZE", "size"),)
     if parsed["pod"]:
         columns += (("POD", "pod"),)
-        names = {r.id: r.name for r in context.node.list(all=True) if not r.single}
-        for row in rows:
-            row["pod"] = names.get(str(row["pod"]), row["pod"])
     listing(rows, columns, template=parsed["format"], quiet="id" if parsed["quiet"] else "")
     return 0
+
+
+def _name(context: Context, pod: str) -> str:
+    try:
+        return context.node.inspect(pod).name
+    except NotFound:
+        return pod  # it is being removed
 
 
 def container_name(record: PodRecord, container: ContainerRecord) -> str:
@@ -100,7 +112,7 @@ def ps_row(
         "ports": ports_text(record) if container.state in ("running", "paused") else "",
         "names": container_name(record, container),
         "name": container_name(record, container),
-        "pod": (record.pod.spec.extras.pod or "") if record.single else record.name,
+        "pod": "" if record.single else record.name,
         "labels": ",".join(f"{k}={v}" for k, v in labels.items()),
         "mounts": ",".join(mounts),
         "networks": ",".join(networks_of(record)),
@@ -169,110 +181,113 @@ def ports_text(record: PodRecord) -> str:
     return ", ".join(parts)
 
 
-def _matching(
-    context: Context, records: Sequence[PodRecord], wanted: dict[str, list[str]]
-) -> list[PodRecord]:
-    found = list(records)
-    for key, newer in (("before", False), ("since", True)):
-        for reference in wanted.get(key, ()):
-            mark = context.node.inspect(reference)
-            found = [r for r in found if r.id != mark.id and (r.created > mark.created) == newer]
-    if "id" in wanted:
-        found = [r for r in found if any(c.id.startswith(w) for c in r.containers for w in wanted["id"])]
-    if "name" in wanted:
-        found = [
-            r
-            for r in found
-            if any(
-                w.lstrip("^/").rstrip("$") in container_name(r, c)
-                for c in r.containers
-                for w in wanted["name"]
+def _choice(
+    context: Context, wanted: Mapping[str, Sequence[str]]
+) -> Callable[[PodRecord, ContainerRecord], bool]:
+    """Whether ``ps --filter`` shows a container. Raises :class:`InvalidInput`, and NotFound for ``before`` and ``since``."""
+    from lading.formats import ports
+
+    _check_values(wanted)
+    before = [context.node.inspect(reference) for reference in wanted.get("before", ())]
+    since = [context.node.inspect(reference) for reference in wanted.get("since", ())]
+    images = _images(context, wanted.get("ancestor", ()))
+    published = {port for text in wanted.get("publish", ()) for port in ports.exposed(text)}
+    exposed = {port for text in wanted.get("expose", ()) for port in ports.exposed(text)}
+
+    def fits(record: PodRecord, container: ContainerRecord) -> bool:
+        name = container_name(record, container)
+        return (
+            all(record.id != mark.id and record.created < mark.created for mark in before)
+            and all(record.id != mark.id and record.created > mark.created for mark in since)
+            and _fits_words(container, wanted)
+            and ("name" not in wanted or name_fits(wanted["name"], name, f"/{name}"))
+            and ("label" not in wanted or labels_match(wanted["label"], _labels(record, container)))
+            and ("network" not in wanted or not set(networks_of(record)).isdisjoint(wanted["network"]))
+            and ("volume" not in wanted or not _mounted(record, container).isdisjoint(wanted["volume"]))
+            and ("ancestor" not in wanted or not images.isdisjoint((container.image, container.image_id)))
+            and ("publish" not in wanted or not published.isdisjoint(_ports(record)))
+            and ("expose" not in wanted or not exposed.isdisjoint(_ports(record) | _declared(record)))
+        )
+
+    return fits
+
+
+_STATES = ("created", "running", "paused", "restarting", "exited", "removing", "dead")
+
+
+def _check_values(wanted: Mapping[str, Sequence[str]]) -> None:
+    for state in wanted.get("status", ()):
+        if state not in _STATES:
+            raise InvalidInput(
+                f"--filter status={state}: not a state", hint=f"the states are {', '.join(_STATES)}"
             )
-        ]
-    if "label" in wanted:
-        from lading.cli.inspect import definition_of, labels_of
-
-        found = [
-            r
-            for r in found
-            if any(labels_match(wanted["label"], labels_of(r, definition_of(r, c))) for c in r.containers)
-        ]
-    if "network" in wanted:
-        found = [r for r in found if set(networks_of(r)) & set(wanted["network"])]
-    if "volume" in wanted:
-        found = [r for r in found if _uses_volume(r, wanted["volume"])]
-    if "ancestor" in wanted:
-        found = [r for r in found if _made_of(context, r, wanted["ancestor"])]
-    for key in ("publish", "expose"):
-        if key in wanted:
-            found = [r for r in found if _has_port(r, wanted[key], published=key == "publish")]
-    return found
+    for code in wanted.get("exited", ()):
+        if not (code.isascii() and code.isdigit()):
+            raise InvalidInput(f"--filter exited={code}: not an exit code")
 
 
-def _uses_volume(record: PodRecord, names: Sequence[str]) -> bool:
-    used: set[str] = set()
-    for container in record.containers:
-        used.update(container.volumes.values())
-        used.update(container.volumes)
-    for definition in record.pod.spec.containers:
-        for mount in definition.extras.mounts:
-            used.update((mount.volume, mount.source, mount.target))
-    return bool(used & set(names))
+def _fits_words(container: ContainerRecord, wanted: Mapping[str, Sequence[str]]) -> bool:
+    return (
+        ("id" not in wanted or container.id.startswith(tuple(wanted["id"])))
+        and ("status" not in wanted or container.state in wanted["status"])
+        and ("health" not in wanted or (container.health or "none") in wanted["health"])
+        and (
+            "exited" not in wanted
+            or (container.state == "exited" and str(container.exit_code) in wanted["exited"])
+        )
+    )
 
 
-def _made_of(context: Context, record: PodRecord, references: Sequence[str]) -> bool:
+def _labels(record: PodRecord, container: ContainerRecord) -> Mapping[str, str]:
+    from lading.cli.inspect import definition_of, labels_of
+
+    return labels_of(record, definition_of(record, container))
+
+
+def _images(context: Context, references: Sequence[str]) -> set[str]:
+    """What a container of one of these images has as its image or the image's id."""
+    found = set(references)
     for reference in references:
         try:
             image = context.images.get(reference)
-            ids = {image.id, image.digest}
         except (NotFound, InvalidInput):
-            ids = set()
-        for container in record.containers:
-            if container.image == reference or container.image_id in ids:
-                return True
-    return False
+            continue
+        found |= {image.id, image.digest}
+    return found
 
 
-def _has_port(record: PodRecord, texts: Sequence[str], *, published: bool) -> bool:
-    from lading.formats import ports
+def _mounted(record: PodRecord, container: ContainerRecord) -> set[str]:
+    """The volumes a container mounts, by name, by what they are on this machine, and by where they are in the container."""
+    from lading.cli.inspect import definition_of
 
-    have = {(p.port, p.protocol) for p in record.ports}
-    if not published:
-        have |= {(p.container_port, p.protocol.lower()) for c in record.pod.spec.containers for p in c.ports}
-    return any(wanted in have for text in texts for wanted in ports.exposed(text))
+    used = {*container.volumes, *container.volumes.values()}
+    for mount in definition_of(record, container).extras.mounts:
+        used.update((mount.volume, mount.source, mount.target))
+    return used
 
 
-def _container_matches(container: ContainerRecord, wanted: dict[str, list[str]]) -> bool:
-    states = ("created", "running", "paused", "restarting", "exited", "removing", "dead")
-    for state in wanted.get("status", ()):
-        if state not in states:
-            raise InvalidInput(
-                f"--filter status={state}: not a state", hint=f"the states are {', '.join(states)}"
-            )
-    if "status" in wanted and container.state not in wanted["status"]:
-        return False
-    if "health" in wanted and (container.health or "none") not in wanted["health"]:
-        return False
-    if "exited" in wanted:
-        if not all(code.isdigit() for code in wanted["exited"]):
-            raise InvalidInput(f"--filter exited={wanted['exited'][0]}: not an exit code")
-        return container.state == "exited" and str(container.exit_code) in wanted["exited"]
-    return True
+def _ports(record: PodRecord) -> set[tuple[int, str]]:
+    return {(port.port, port.protocol) for port in record.ports}
+
+
+def _declared(record: PodRecord) -> set[tuple[int, str]]:
+    return {(p.container_port, p.protocol.lower()) for c in record.pod.spec.containers for p in c.ports}
 
 
 def port(context: Context, parsed: Parsed) -> int:
     """Print published ports: all, or where one of them is."""
     record = context.node.inspect(parsed.args[0])
     published = record.ports
+    asked: Sequence[tuple[int, str]] = ()
     if len(parsed.args) > 1:
         from lading.formats import ports
 
-        ((number, protocol),) = ports.exposed(parsed.args[1])
-        published = [p for p in published if p.port == number and p.protocol == protocol]
+        asked = ports.exposed(parsed.args[1])
+        published = [p for p in published if (p.port, p.protocol) in asked]
         if not published:
-            raise NotFound(f"{parsed.args[0]}: port {number}/{protocol} is not published")
+            raise NotFound(f"{parsed.args[0]}: port {parsed.args[1]} is not published")
     for one in published:
         address = f"[{one.host_ip}]" if ":" in one.host_ip else one.host_ip or "0.0.0.0"
         where = f"{address}:{one.host_port}"
-        print(where if len(parsed.args) > 1 else f"{one.port}/{one.protocol} -> {where}")
+        print(where if len(asked) == 1 else f"{one.port}/{one.protocol} -> {where}")
     return 0

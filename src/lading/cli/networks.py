@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from lading.cli.output import confirm, each, filters, labels_match, listing, objects
+from lading.cli.output import confirm, each, filters, inspected, labels_match, listing, name_fits, truth
 from lading.cli.volumes import pairs
-from lading.errors import Conflict, InvalidInput, NotFound
+from lading.errors import Conflict, InvalidInput
 from lading.formats import duration
 from lading.network import DEFAULT_NETWORK
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from lading.cli.context import Context
+    from lading.cli.pruning import Choice
     from lading.flags import Parsed
     from lading.network import Network
 
@@ -81,14 +80,11 @@ def _mtu(options: dict[str, str]) -> int:
 def ls(context: Context, parsed: Parsed) -> int:
     """List networks."""
     wanted = filters(parsed["filter"], ("name", "driver", "label", "id", "scope", "type", "dangling"))
-    dangling = wanted.pop("dangling", [])
-    for word in dangling:
-        if word not in ("true", "1", "false", "0"):
-            raise InvalidInput(f"--filter dangling={word}: neither true nor false")
+    dangling = truth(wanted, "dangling")
     for word in wanted.get("type", []):
         if word not in ("builtin", "custom"):
             raise InvalidInput(f"--filter type={word}: neither builtin nor custom")
-    used = _names_in_use(context) if dangling else set()
+    used = _names_in_use(context) if dangling is not None else set()
     context.networks.get(DEFAULT_NETWORK)
     rows: list[dict[str, object]] = []
     for network in context.networks.list():
@@ -110,7 +106,7 @@ def ls(context: Context, parsed: Parsed) -> int:
     kept = []
     for row in rows:
         labels: dict[str, str] = row.pop("_labels")  # type: ignore[assignment]
-        if "name" in wanted and not any(w in str(row["name"]) for w in wanted["name"]):
+        if "name" in wanted and not name_fits(wanted["name"], str(row["name"])):
             continue
         if "id" in wanted and not any(str(row["id"]).startswith(w) for w in wanted["id"]):
             continue
@@ -123,7 +119,7 @@ def ls(context: Context, parsed: Parsed) -> int:
         builtin = row["name"] in (*_BUILT_IN, "bridge")
         if "type" in wanted and ("builtin" if builtin else "custom") not in wanted["type"]:
             continue
-        if dangling and (builtin or row["name"] in used) == (dangling[-1] in ("true", "1")):
+        if dangling is not None and (builtin or row["name"] in used) == dangling:
             continue
         kept.append(row)
     listing(
@@ -193,10 +189,7 @@ def network_json(context: Context, name: str) -> dict[str, object]:
 
 def inspect(context: Context, parsed: Parsed) -> int:
     """Show networks in full."""
-    found: list[dict[str, object]] = []
-    status = each(parsed.args, lambda name: found.append(network_json(context, name)), say=False)
-    objects(found, parsed["format"])
-    return status
+    return inspected(parsed.args, lambda name: network_json(context, name), parsed["format"])
 
 
 def rm(context: Context, parsed: Parsed) -> int:
@@ -210,13 +203,9 @@ def rm(context: Context, parsed: Parsed) -> int:
             raise Conflict(
                 f"network {name} is used by {', '.join(users)}", hint="remove these first", reason="in-use"
             )
-        try:
-            context.networks.remove(name)
-        except NotFound:
-            if not parsed["force"]:
-                raise
+        context.networks.remove(name)
 
-    return each(parsed.args, act)
+    return each(parsed.args, act, may_miss=parsed["force"])
 
 
 def _users(context: Context, name: str) -> list[str]:
@@ -228,20 +217,20 @@ def _users(context: Context, name: str) -> list[str]:
 
 def prune(context: Context, parsed: Parsed) -> int:
     """Remove networks that no pod uses."""
+    from lading.cli.pruning import Choice
+
+    choice = Choice(parsed["filter"])
     if not confirm("This removes every network that no container uses. Go on?", parsed["force"]):
         return 1
-    removed = prune_unused(context, parsed["filter"])
+    removed = prune_unused(context, choice)
     if removed:
         print("Deleted Networks:")
         print("\n".join(removed))
     return 0
 
 
-def prune_unused(context: Context, texts: Sequence[str] = ()) -> list[str]:
+def prune_unused(context: Context, choice: Choice) -> list[str]:
     """Remove the networks that no pod, running or not, was made for and that ``--filter`` chooses; their names."""
-    from lading.cli.pruning import Choice
-
-    choice = Choice(texts)
     used = _names_in_use(context)
     used.update(n.name for n in context.networks.list() if not choice.takes(n.created, n.labels))
     return context.networks.prune(in_use=used)

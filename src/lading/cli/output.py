@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from lading.errors import InvalidInput
+from lading.errors import InvalidInput, NotFound
 from lading.formats import jsontext
 
 TYPE_CHECKING = False
@@ -17,12 +17,17 @@ class Fields(dict[str, object]):
     """A JSON object whose members are also attributes, so that ``{State.Pid}`` and ``{State[Pid]}`` both work."""
 
     def __getattr__(self, name: str) -> object:
-        if name in self:
-            return wrapped(self[name])
-        raise AttributeError(name)
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return self[name]
 
     def __getitem__(self, name: str) -> object:
         return wrapped(super().__getitem__(name))
+
+    def __missing__(self, name: str) -> object:
+        raise InvalidInput(
+            f"--format: unknown field {name!r}", hint=f"the fields are {', '.join(self)}" if self else ""
+        )
 
     def __format__(self, spec: str) -> str:
         return jsontext.dumps(dict(self))
@@ -53,7 +58,7 @@ def wrapped(value: object) -> object:
 
 def fill(template: str, row: Mapping[str, object]) -> str:
     """``template`` with Python's format fields filled from ``row``. Raises :class:`InvalidInput`."""
-    if "{{." in template or "{{ ." in template or "{{json" in template or "{{range" in template:
+    if _is_go(template):
         raise InvalidInput(
             f"--format {template!r}: Go templates are not supported",
             hint="write Python format fields such as {name}, or json",
@@ -61,12 +66,28 @@ def fill(template: str, row: Mapping[str, object]) -> str:
     text = template.replace("\\t", "\t").replace("\\n", "\n")
     try:
         return text.format_map(row if isinstance(row, Fields) else Fields(row))
-    except KeyError as error:
-        raise InvalidInput(
-            f"--format: unknown field {error.args[0]!r}", hint=f"the fields are {', '.join(map(str, row))}"
-        ) from None
     except (AttributeError, IndexError, ValueError, TypeError) as error:
         raise InvalidInput(f"--format {template!r}: {error}") from None
+    except (MemoryError, OverflowError):
+        raise InvalidInput(f"--format {template!r}: a field is wider than memory") from None
+
+
+#: What begins an action of Go's text/template, with Docker's own functions.
+_GO_WORDS = frozenset(
+    (
+        "and block break call define else end eq ge gt html if index js join json le len lower lt ne not or pad print "
+        "printf println range slice split table template title truncate upper urlquery with"
+    ).split()
+)
+
+
+def _is_go(template: str) -> bool:
+    """Whether doubled braces hold an action of a Go template; Python's are a brace that is printed."""
+    for part in template.split("{{")[1:]:
+        word = part.removeprefix("-").lstrip()
+        if word[:1] in (".", "$") or word.replace("}", " ").partition(" ")[0] in _GO_WORDS:
+            return True
+    return False
 
 
 def table(headings: Sequence[str], rows: Iterable[Sequence[str]], *, out: Any = None) -> None:
@@ -104,28 +125,36 @@ def listing(
     elif template == "json":
         sys.stdout.write("".join(jsontext.dumps(dict(row)) + "\n" for row in rows))
     elif template.startswith("table "):
-        body = template[6:].replace("\\t", "\t")
+        # Cell by cell: what fills one may hold a tab itself.
+        cells = template[6:].replace("\\t", "\t").split("\t")
         heads = {f: h for h, f in columns}
         names = rows[0] if rows else {f: "" for _, f in columns}
-        head = fill(body, {name: heads.get(name, name.upper().replace("_", " ")) for name in names})
-        table(head.split("\t"), [fill(body, row).split("\t") for row in rows])
+        head = {name: _Heading(heads.get(name, name.upper().replace("_", " "))) for name in names}
+        table([fill(cell, head) for cell in cells], [[fill(cell, row) for cell in cells] for row in rows])
     else:
         if not rows:
-            fill(template, _Anything(f for _, f in columns))
+            fill(template, _Anything())
         sys.stdout.write("".join(fill(template, row) + "\n" for row in rows))
 
 
 class _Anything(Fields):
-    """Stands for a row when there is none: a template is only checked for its syntax."""
-
-    def __init__(self, names: Iterable[str]) -> None:
-        super().__init__(dict.fromkeys(names, ""))
-
-    def __missing__(self, name: str) -> object:
-        return Fields()
+    """Stands for a row, and for whatever is in it, when there is none: a template is only checked for its syntax."""
 
     def __getitem__(self, name: str) -> object:
+        return self
+
+    def __format__(self, spec: str) -> str:
         return ""
+
+
+class _Heading(str):
+    """A column's heading, in a template that was written for what stands below it (``{pid:d}``)."""
+
+    def __format__(self, spec: str) -> str:
+        try:
+            return super().__format__(spec)
+        except ValueError:
+            return str(self)
 
 
 def objects(found: Sequence[Mapping[str, object]], template: str) -> None:
@@ -138,8 +167,21 @@ def objects(found: Sequence[Mapping[str, object]], template: str) -> None:
         sys.stdout.write("".join(fill(template, o) + "\n" for o in found))
 
 
-def each(names: Sequence[str], act: Callable[[str], object], *, say: bool = True) -> int:
-    """Do ``act`` for every name, print each that succeeded, report each that failed; 1 when one failed."""
+def inspected(names: Sequence[str], look: Callable[[str], dict[str, object]], template: str) -> int:
+    """Show in full whatever ``names`` name, report each that is not there; 1 when one was not."""
+    found: list[Mapping[str, object]] = []
+    status = each(names, lambda name: found.append(look(name)), say=False)
+    objects(found, template)
+    return status
+
+
+def each(
+    names: Sequence[str], act: Callable[[str], object], *, say: bool = True, may_miss: bool = False
+) -> int:
+    """Do ``act`` for every name, print each that succeeded, report each that failed; 1 when one failed.
+
+    With ``may_miss`` what does not exist is reported too, and no failure: as with Docker's ``rm --force``.
+    """
     from lading.cli.main import complain
     from lading.errors import LadingError
 
@@ -149,7 +191,8 @@ def each(names: Sequence[str], act: Callable[[str], object], *, say: bool = True
             result = act(name)
         except LadingError as error:
             complain(error)
-            status = 1
+            if not (may_miss and isinstance(error, NotFound)):
+                status = 1
             continue
         if say:
             print(name if result is None else result, flush=True)
@@ -170,6 +213,29 @@ def filters(texts: Sequence[str], known: Sequence[str]) -> dict[str, list[str]]:
             )
         made.setdefault(key, []).append(value)
     return made
+
+
+def truth(wanted: Mapping[str, Sequence[str]], key: str) -> bool | None:
+    """What ``--filter KEY=true`` or ``=false`` says, the last one; None without it. Raises :class:`InvalidInput`."""
+    said = None
+    for text in wanted.get(key, ()):
+        if text.lower() not in ("true", "1", "false", "0"):
+            raise InvalidInput(f"--filter {key}={text}: neither true nor false")
+        said = text.lower() in ("true", "1")
+    return said
+
+
+def name_fits(patterns: Sequence[str], *names: str) -> bool:
+    """Whether one of the regular expressions of ``--filter name=`` is found in one of ``names``, as Docker does it."""
+    import re
+
+    for pattern in patterns:
+        try:
+            if any(re.search(pattern, name) for name in names):
+                return True
+        except re.error as error:
+            raise InvalidInput(f"--filter name={pattern}: not a regular expression: {error}") from None
+    return False
 
 
 def labels_match(wanted: Sequence[str], labels: Mapping[str, str]) -> bool:

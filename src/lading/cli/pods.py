@@ -5,8 +5,8 @@ from __future__ import annotations
 import sys
 import time
 
-from lading.cli.output import each, filters, labels_match, listing, objects
-from lading.errors import InvalidInput, LadingError, NotFound, Unsupported
+from lading.cli.output import each, filters, inspected, labels_match, listing, name_fits
+from lading.errors import InvalidInput, NotFound, Unsupported
 from lading.formats import duration
 
 TYPE_CHECKING = False
@@ -136,9 +136,12 @@ def stop(context: Context, parsed: Parsed) -> int:
     if parsed["signal"]:
         raise Unsupported("--signal is not supported for pods: use lifecycle.stopSignal in the manifest")
 
+    from lading.cli.lifecycle import timeout
+
+    within = timeout(parsed)
+
     def act(name: str) -> None:
-        timeout = parsed["time"]
-        context.node.stop(_is_pod(context, name).id, timeout=None if timeout is None else float(timeout))
+        context.node.stop(_is_pod(context, name).id, timeout=within)
 
     return each(parsed.args, act)
 
@@ -153,24 +156,11 @@ def kill(context: Context, parsed: Parsed) -> int:
 
 def rm(context: Context, parsed: Parsed) -> int:
     """Remove pods."""
-    from lading.cli.main import complain
 
-    status = 0
-    for name in parsed.args:
-        try:
-            record = _is_pod(context, name)
-            context.node.remove(record.id, force=parsed["force"], volumes=parsed["volumes"])
-        except NotFound as error:
-            if not parsed["force"]:
-                complain(error)
-                status = 1
-            continue
-        except LadingError as error:
-            complain(error)
-            status = 1
-            continue
-        print(name, flush=True)
-    return status
+    def act(name: str) -> None:
+        context.node.remove(_is_pod(context, name).id, force=parsed["force"], volumes=parsed["volumes"])
+
+    return each(parsed.args, act, may_miss=parsed["force"])
 
 
 def wait(context: Context, parsed: Parsed) -> int:
@@ -204,7 +194,7 @@ def ps(context: Context, parsed: Parsed) -> int:
             continue
         if "id" in wanted and not any(record.id.startswith(w) for w in wanted["id"]):
             continue
-        if "name" in wanted and not any(w in record.name for w in wanted["name"]):
+        if "name" in wanted and not name_fits(wanted["name"], record.name):
             continue
         if "label" in wanted and not labels_match(wanted["label"], record.pod.metadata.labels):
             continue
@@ -335,7 +325,4 @@ def inspect(context: Context, parsed: Parsed) -> int:
     """Show pods in full, as Kubernetes shows them."""
     from lading.cli.inspect_pod import pod_json
 
-    found: list[dict[str, object]] = []
-    status = each(parsed.args, lambda name: found.append(pod_json(_is_pod(context, name))), say=False)
-    objects(found, parsed["format"])
-    return status
+    return inspected(parsed.args, lambda name: pod_json(_is_pod(context, name)), parsed["format"])

@@ -140,13 +140,16 @@ def _row(before: _Sample | None, now: _Sample, *, full: bool) -> dict[str, objec
             "net_io": "-- / --",
             "block_io": "-- / --",
             "pids": "--",
+            "memory_bytes": 0,
+            "memory_limit_bytes": 0,
+            "cpu_nanoseconds": 0,
         }
     percent = 0.0
     if before is not None and before.stats is not None and now.at > before.at:
         percent = (now.stats.cpu.total - before.stats.cpu.total) / 1e9 / (now.at - before.at) * 100
     memory = now.stats.memory
     used = memory.working_set
-    limit = memory.limit if memory.limit > 0 else _total_memory()
+    limit = memory.limit if memory.limit > 0 else total_memory()
     read = sum(e.value for e in now.stats.io_bytes if e.op == "Read")
     written = sum(e.value for e in now.stats.io_bytes if e.op == "Write")
     return {
@@ -164,7 +167,8 @@ def _row(before: _Sample | None, now: _Sample, *, full: bool) -> dict[str, objec
     }
 
 
-def _total_memory() -> int:
+def total_memory() -> int:
+    """Bytes of memory this machine has."""
     try:
         return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     except (ValueError, OSError):

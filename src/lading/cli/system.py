@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from lading.cli.context import Context
+    from lading.cli.pruning import Choice
     from lading.flags import Parsed
     from lading.images import Image
     from lading.node import Event
@@ -38,6 +39,8 @@ def events(context: Context, parsed: Parsed) -> int:
             "name": event.name,
             "attributes": event.attributes,
         }
+        if parsed["format"].startswith("table"):
+            raise InvalidInput(f"--format {parsed['format']!r}: events come one by one and make no table")
         if parsed["format"] == "json":
             print(jsontext.dumps(row), flush=True)
         elif parsed["format"]:
@@ -90,6 +93,7 @@ def version(context: Context, parsed: Parsed) -> int:
 def info(context: Context, parsed: Parsed) -> int:
     """Show this machine as Lading sees it."""
     from lading import __version__
+    from lading.cli.stats import total_memory
 
     roots = context.roots
     records = context.node.list(all=True)
@@ -109,7 +113,7 @@ def info(context: Context, parsed: Parsed) -> int:
         "operating_system": _os_name(),
         "architecture": os.uname().machine,
         "cpus": os.cpu_count() or 1,
-        "memory": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
+        "memory": total_memory(),
         "hostname": os.uname().nodename,
         "storage": _storage(context),
         "root": roots.data,
@@ -226,25 +230,21 @@ def _df_row(kind: str, total: int, active: int, size: int, free: int) -> dict[st
 
 def container_prune(context: Context, parsed: Parsed) -> int:
     """Remove stopped containers."""
+    from lading.cli.pruning import Choice
+
+    choice = Choice(parsed["filter"])
     if not confirm("This removes every container and pod that is not running. Go on?", parsed["force"]):
         return 1
-    _prune_containers(context, parsed["filter"])
+    print(f"Total reclaimed space: {sizes.decimal(_prune_containers(context, choice))}")
     return 0
 
 
-def _prune_containers(context: Context, texts: Sequence[str]) -> int:
-    from lading.cli.pruning import Choice
-
-    choice = Choice(texts)
+def _prune_containers(context: Context, choice: Choice) -> int:
+    """Remove what does not run, and say what that was; the bytes that became free."""
     before = {record.id: size for record, size in context.node.usage()}
     removed = context.node.prune(choice.takes_pod)
-    freed = sum(before.get(record.id, 0) for record in removed)
-    if removed:
-        print("Deleted Containers:")
-        for record in removed:
-            print(record.id)
-    print(f"Total reclaimed space: {sizes.decimal(freed)}")
-    return freed
+    _deleted("Containers", [record.id for record in removed])
+    return sum(before.get(record.id, 0) for record in removed)
 
 
 def prune(context: Context, parsed: Parsed) -> int:
@@ -264,11 +264,8 @@ def prune(context: Context, parsed: Parsed) -> int:
     what.append("every image that no container uses" if parsed["all"] else "every image without a name")
     if not confirm("This removes\n  - " + "\n  - ".join(what) + "\nGo on?", parsed["force"]):
         return 1
-    before = {record.id: size for record, size in context.node.usage()}
-    removed = context.node.prune(choice.takes_pod)
-    freed = sum(before.get(record.id, 0) for record in removed)
-    _deleted("Containers", [record.id for record in removed])
-    _deleted("Networks", prune_unused(context, parsed["filter"]))
+    freed = _prune_containers(context, choice)
+    _deleted("Networks", prune_unused(context, choice))
     if parsed["volumes"]:
         from lading.cli.volumes import users
 

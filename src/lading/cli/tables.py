@@ -6,7 +6,7 @@ from lading.flags import Flag
 
 FORMAT = Flag("format", "f", "str", "FORMAT", "json, or Python format fields such as '{name}'")
 LIST_FORMAT = Flag("format", "", "str", "FORMAT", "json, table, or Python format fields such as '{name}'")
-FORCE = Flag("force", "f", "bool", help="Do not ask, do not refuse")
+NO_QUESTION = Flag("force", "f", "bool", help="Do not ask")
 FILTER = Flag("filter", "f", "list", "KEY=VALUE", "Show only what matches")
 PRUNE_FILTER = Flag("filter", "", "list", "KEY=VALUE", "Remove only what matches: until, label, label!")
 QUIET = Flag("quiet", "q", "bool", help="Print only ids")
@@ -19,8 +19,19 @@ def format_only() -> list[Flag]:
     return [FORMAT]
 
 
-def force_only() -> list[Flag]:
-    return [FORCE]
+def network_rm() -> list[Flag]:
+    return [
+        Flag(
+            "force",
+            "f",
+            "bool",
+            help="Also where containers are made for it; one that does not exist is no failure",
+        )
+    ]
+
+
+def volume_rm() -> list[Flag]:
+    return [Flag("force", "f", "bool", help="One that does not exist is no failure")]
 
 
 def simple_list() -> list[Flag]:
@@ -43,7 +54,7 @@ def ps() -> list[Flag]:
         QUIET,
         FILTER,
         LIST_FORMAT,
-        Flag("last", "n", "int", "N", "Show the N newest, whatever their state", unset=True),
+        Flag("last", "n", "int", "N", "Show the N newest, whatever their state"),
         Flag("latest", "l", "bool", help="Show the newest, whatever its state"),
         NO_TRUNC,
         Flag("size", "s", "bool", help="Show how much each wrote"),
@@ -124,10 +135,16 @@ def kill() -> list[Flag]:
     return [Flag("signal", "s", "str", "SIGNAL", "Which signal", default="KILL")]
 
 
+def pod_rm() -> list[Flag]:
+    return [
+        Flag("force", "f", "bool", help="Kill it first; one that does not exist is no failure"),
+        Flag("volumes", "v", "bool", help="Remove its anonymous volumes too"),
+    ]
+
+
 def rm() -> list[Flag]:
     return [
-        Flag("force", "f", "bool", help="Kill it first; do not complain when it does not exist"),
-        Flag("volumes", "v", "bool", help="Remove its anonymous volumes too"),
+        *pod_rm(),
         Flag("link", "l", "bool", refuse="links are not supported"),
     ]
 
@@ -276,7 +293,7 @@ def push() -> list[Flag]:
 
 def rmi() -> list[Flag]:
     return [
-        Flag("force", "f", "bool", help="Remove every name; do not complain about names that do not exist"),
+        Flag("force", "f", "bool", help="Remove every name; one that does not exist is no failure"),
         Flag("no-prune", "", "bool", refuse="keeping untagged parents is not supported: none are kept"),
     ]
 
@@ -347,7 +364,7 @@ def login() -> list[Flag]:
 def image_prune() -> list[Flag]:
     return [
         Flag("all", "a", "bool", help="Remove every image that no container uses"),
-        Flag("force", "f", "bool", help="Do not ask"),
+        NO_QUESTION,
         PRUNE_FILTER,
     ]
 
@@ -396,7 +413,7 @@ def network_disconnect() -> list[Flag]:
 
 
 def prune() -> list[Flag]:
-    return [Flag("force", "f", "bool", help="Do not ask"), PRUNE_FILTER]
+    return [NO_QUESTION, PRUNE_FILTER]
 
 
 def volume_create() -> list[Flag]:
@@ -410,7 +427,7 @@ def volume_create() -> list[Flag]:
 def volume_prune() -> list[Flag]:
     return [
         Flag("all", "a", "bool", help="Named volumes too, not only anonymous ones"),
-        Flag("force", "f", "bool", help="Do not ask"),
+        NO_QUESTION,
         Flag("filter", "", "list", "KEY=VALUE", "Remove only what matches: label, label!"),
     ]
 
@@ -444,13 +461,6 @@ def pod_ps() -> list[Flag]:
     ]
 
 
-def pod_rm() -> list[Flag]:
-    return [
-        Flag("force", "f", "bool", help="Kill it first; do not complain when it does not exist"),
-        Flag("volumes", "v", "bool", help="Remove its anonymous volumes too"),
-    ]
-
-
 def df() -> list[Flag]:
     return [Flag("verbose", "v", "bool", help="Show every object"), LIST_FORMAT]
 
@@ -459,7 +469,7 @@ def system_prune() -> list[Flag]:
     return [
         Flag("all", "a", "bool", help="Remove every image that no container uses"),
         Flag("volumes", "", "bool", help="Remove unused anonymous volumes too"),
-        Flag("force", "f", "bool", help="Do not ask"),
+        NO_QUESTION,
         PRUNE_FILTER,
     ]
 

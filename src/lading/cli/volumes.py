@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from lading.cli.output import confirm, each, filters, labels_match, listing, objects
+from lading.cli.output import confirm, each, filters, inspected, labels_match, listing, name_fits, truth
 from lading.errors import InvalidInput
 from lading.formats import sizes
 
@@ -43,16 +43,17 @@ def create(context: Context, parsed: Parsed) -> int:
 def ls(context: Context, parsed: Parsed) -> int:
     """List volumes."""
     wanted = filters(parsed["filter"], ("name", "label", "driver", "dangling"))
-    used = context.node.volumes_in_use() if "dangling" in wanted else {}
+    dangling = truth(wanted, "dangling")
+    used = context.node.volumes_in_use() if dangling is not None else {}
     rows = []
     for volume in context.volumes.list():
-        if "name" in wanted and not any(w in volume.name for w in wanted["name"]):
+        if "name" in wanted and not name_fits(wanted["name"], volume.name):
             continue
         if "driver" in wanted and volume.driver not in wanted["driver"]:
             continue
         if "label" in wanted and not labels_match(wanted["label"], volume.labels):
             continue
-        if "dangling" in wanted and (volume.name not in used) != (wanted["dangling"][-1] in ("true", "1")):
+        if dangling is not None and (volume.name not in used) != dangling:
             continue
         rows.append(
             {
@@ -98,12 +99,9 @@ def volume_json(context: Context, volume: Volume) -> dict[str, object]:
 
 def inspect(context: Context, parsed: Parsed) -> int:
     """Show volumes in full."""
-    found: list[dict[str, object]] = []
-    status = each(
-        parsed.args, lambda name: found.append(volume_json(context, context.volumes.get(name))), say=False
+    return inspected(
+        parsed.args, lambda name: volume_json(context, context.volumes.get(name)), parsed["format"]
     )
-    objects(found, parsed["format"])
-    return status
 
 
 def users(context: Context) -> Callable[[str], list[str]]:
@@ -115,17 +113,19 @@ def users(context: Context) -> Callable[[str], list[str]]:
 def rm(context: Context, parsed: Parsed) -> int:
     """Remove volumes."""
     in_use = users(context)
-    return each(parsed.args, lambda name: context.volumes.remove(name, in_use=in_use, force=parsed["force"]))
+    return each(
+        parsed.args, lambda name: context.volumes.remove(name, in_use=in_use), may_miss=parsed["force"]
+    )
 
 
 def prune(context: Context, parsed: Parsed) -> int:
     """Remove unused volumes."""
-    which = "every volume" if parsed["all"] else "every anonymous volume"
-    if not confirm(f"This removes {which} that no container uses. Go on?", parsed["force"]):
-        return 1
     from lading.cli.pruning import Choice
 
     choice = Choice(parsed["filter"], ("label", "label!"))
+    which = "every volume" if parsed["all"] else "every anonymous volume"
+    if not confirm(f"This removes {which} that no container uses. Go on?", parsed["force"]):
+        return 1
     removed, freed = context.volumes.prune(
         users(context), all=parsed["all"], chosen=lambda volume: choice.takes(0.0, volume.labels)
     )
