@@ -60,6 +60,11 @@ def _side(text: str) -> tuple[str | None, str]:
     return name, path if path.startswith("/") else "/" + path
 
 
+def _means_contents(path: str) -> bool:
+    """Whether what a directory holds is meant, not the directory: as Docker has it, when the last part is a dot."""
+    return os.path.basename(path.rstrip("/")) == "."
+
+
 def _out(context: Context, name: str, path: str, target: str, *, archive: bool, follow: bool) -> None:
     """Container to machine, with Docker's rules of where the copy ends up."""
     info = context.node.path_stat(name, path, follow=follow)
@@ -67,7 +72,7 @@ def _out(context: Context, name: str, path: str, target: str, *, archive: bool, 
         raise NotFound(f"{name}:{path}: no such file or directory")
     directory = stat.S_ISDIR(int(str(info["mode"])))
     base = os.path.basename(path.rstrip("/")) or "/"
-    contents = path.endswith("/.")
+    contents = _means_contents(path)
     if os.path.isdir(target):
         parent, rename = target, (None if not contents else "")
     elif os.path.lexists(target):
@@ -189,7 +194,7 @@ def _safe(member: TarInfo, where: str, archive: bool) -> TarInfo:
 
 def _in(context: Context, source: str, name: str, path: str, parsed: Parsed) -> None:
     """Machine to container, with Docker's rules of where the copy ends up."""
-    contents = source.endswith("/.")
+    contents = _means_contents(source)
     if parsed["follow-link"]:
         source = os.path.realpath(source)
     try:

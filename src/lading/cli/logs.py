@@ -14,6 +14,16 @@ if TYPE_CHECKING:
     from lading.flags import Parsed
 
 
+def _lines(tail: str) -> int:
+    """The number that ``--tail`` says; -1 is all of them. Raises :class:`InvalidInput`."""
+    digits = tail.removeprefix("-")
+    if tail == "all" or (digits != tail and digits.isascii() and digits.isdigit()):
+        return -1
+    if not (tail.isascii() and tail.isdigit() and len(tail) < 19):
+        raise InvalidInput(f"--tail {tail[:60]!r} is not a number of lines or 'all'")
+    return int(tail)
+
+
 def logs(context: Context, parsed: Parsed) -> int:
     """Print what a container wrote, each stream on its own."""
     return show(context, parsed, parsed.args[0])
@@ -26,16 +36,13 @@ def show(
     now = time.time()
     since = duration.moment(parsed["since"], now) if parsed["since"] else 0.0
     until = duration.moment(parsed["until"], now) if parsed["until"] else 0.0
-    tail = parsed["tail"]
-    if tail != "all" and not (tail.lstrip("-").isascii() and tail.lstrip("-").isdigit()):
-        raise InvalidInput(f"--tail {tail!r} is not a number of lines or 'all'")
-    count = -1 if tail == "all" else int(tail)
+    count = _lines(parsed["tail"])
     stamps = parsed["timestamps"]
     sys.stdout.flush()
     outputs = {"stdout": sys.stdout.buffer, "stderr": sys.stderr.buffer}
     fresh = {"stdout": True, "stderr": True}
     lines = context.node.logs(
-        reference, follow=parsed["follow"], since=since, until=until, tail=max(count, -1), previous=previous
+        reference, follow=parsed["follow"], since=since, until=until, tail=count, previous=previous
     )
     for line in lines:
         out = outputs.get(line.stream, outputs["stdout"])

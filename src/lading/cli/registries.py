@@ -90,8 +90,11 @@ def _ask(parsed: Parsed, registry: str) -> tuple[str, str]:
             raise InvalidInput("there is no terminal to ask for a password", hint="use --password-stdin")
         import getpass
 
-        user = user or input(f"User name at {registry}: ")
-        password = getpass.getpass(f"Password of {user} at {registry}: ")
+        try:
+            user = user or input(f"User name at {registry}: ")
+            password = getpass.getpass(f"Password of {user} at {registry}: ")
+        except EOFError:
+            print()  # Ctrl-D: the cursor stands behind the question
     if not user or not password:
         raise Denied("a user name and a password are needed")
     return user, password

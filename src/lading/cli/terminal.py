@@ -45,6 +45,7 @@ def detach_keys(text: str) -> bytes:
         elif (
             word.lower().startswith("ctrl-")
             and len(word) == 6
+            and word.isascii()
             and (word[5].isalpha() or word[5] in "@[\\]^_")
         ):
             made.append(ord(word[5].upper()) & 0x1F)

@@ -222,15 +222,15 @@ def restart_policy(text: str) -> tuple[str, str]:
     """``(pod's restartPolicy, extras.restart)`` of Docker's ``--restart``. Raises :class:`InvalidInput`."""
     word, colon, count = text.partition(":")
     if word == "on-failure":
-        if colon and not (count.isascii() and count.isdigit()):
-            raise InvalidInput(f"--restart {text!r}: {count!r} is not a number of restarts")
+        if colon and not (count.isascii() and count.isdigit() and len(count) < 10):
+            raise InvalidInput(f"--restart {text[:60]!r}: {count[:40]!r} is not a number of restarts")
         return "OnFailure", text
     if not colon:
         if word in ("no", ""):
             return "Never", ""
         if word in ("always", "unless-stopped"):
             return "Always", word
-    raise InvalidInput(f"--restart {text!r} is not no, on-failure[:N], always or unless-stopped")
+    raise InvalidInput(f"--restart {text[:60]!r} is not no, on-failure[:N], always or unless-stopped")
 
 
 def _health(options: Mapping[str, Any], extras: ContainerExtras) -> None:

@@ -68,14 +68,14 @@ def limits(options: Mapping[str, Any], container: Container) -> None:
     extras.ulimits = [ulimit(text) for text in options["ulimit"]]
 
 
-def cpus(text: str, flag: str = "--cpus") -> str:
+def cpus(text: str) -> str:
     """A number of CPUs as a quantity: at least a hundredth. Raises :class:`InvalidInput`."""
     whole, _, fraction = text.partition(".")
     digits = whole + fraction
     if not (digits.isascii() and digits.isdigit()) or len(text) > 20 or len(fraction) > 9:
-        raise InvalidInput(f"{flag} {text!r} is not a number of CPUs", hint="write 1.5 or 2")
+        raise InvalidInput(f"--cpus {text[:40]!r} is not a number of CPUs", hint="write 1.5 or 2")
     if int(digits) * 100 < 10 ** len(fraction):
-        raise InvalidInput(f"{flag} {text} is less than 0.01")
+        raise InvalidInput(f"--cpus {text} is less than 0.01")
     return f"{whole or '0'}.{fraction}" if fraction else whole
 
 
@@ -112,16 +112,19 @@ def ulimit(text: str) -> Ulimit:
     soft, colon, hard = rest.partition(":")
     if not equals:
         raise InvalidInput(f"--ulimit {text!r} has no value", hint=f"write {name}=1024 or {name}=1024:2048")
-    try:
-        values = [-1 if v == "unlimited" else int(v) for v in ((soft, hard) if colon else (soft, soft))]
-    except ValueError:
-        raise InvalidInput(f"--ulimit {text!r}: a limit is a number, -1 or unlimited") from None
-    low, high = values
-    if min(values) < -1 or max(values) >= 2**63:
-        raise InvalidInput(f"--ulimit {text!r}: a limit is a number, -1 or unlimited")
+    low = _bound(soft, text)
+    high = _bound(hard, text) if colon else low
     if high != -1 and (low > high or low == -1):
         raise InvalidInput(f"--ulimit {text!r}: the soft limit is above the hard one")
     return Ulimit(name=name, soft=low, hard=high)
+
+
+def _bound(word: str, text: str) -> int:
+    if word in ("-1", "unlimited"):
+        return -1
+    if not (word.isascii() and word.isdigit() and len(word) < 20) or int(word) >= 2**63:
+        raise InvalidInput(f"--ulimit {text[:80]!r}: a limit is a number, -1 or unlimited")
+    return int(word)
 
 
 def _swap_covers(options: Mapping[str, Any], swap: int | None, memory: int | None) -> None:

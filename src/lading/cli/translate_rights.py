@@ -127,7 +127,7 @@ def _check_rule(rule: str) -> None:
         len(parts) != 3
         or parts[0] not in ("a", "b", "c")
         or len(numbers) != 2
-        or not all(n == "*" or n.isdigit() for n in numbers)
+        or not all(n == "*" or (n.isascii() and n.isdigit() and len(n) < 11) for n in numbers)
         or not set(parts[2]) <= set("rwm")
     ):
         raise InvalidInput(

@@ -6,6 +6,7 @@ import io
 import json
 import os
 import socket
+import subprocess
 import tarfile
 import time
 from pathlib import Path
@@ -76,6 +77,21 @@ def test_cp_follows_a_link_when_asked(busy, tmp_path: Path) -> None:  # type: ig
     done = busy("cp", "-L", "busy:/loop", str(tmp_path / "loop"))
     assert done.returncode == 1 and "too many symbolic links" in done.stderr
     assert busy("cp", "-L", "busy:/nothing", str(tmp_path)).returncode == 1
+
+
+@pytest.mark.parametrize("source", [".", "./", "/.", "./."])
+def test_cp_of_a_dot_copies_what_the_directory_holds(busy, tmp_path: Path, source: str) -> None:  # type: ignore[no-untyped-def]
+    (tmp_path / "note").write_text("here")
+    where = f"/dot{os.urandom(4).hex()}"
+    busy.out("exec", "busy", "mkdir", where)
+    done = subprocess.run(
+        busy.argv(["cp", f"{tmp_path}/." if source == "/." else source, f"busy:{where}"]),
+        env=busy.env,
+        cwd=tmp_path,
+        check=False,
+    )
+    assert done.returncode == 0
+    assert busy.out("exec", "busy", "ls", where) == "note"
 
 
 def test_cpus_and_memory_nodes_that_are_not_there_are_named(busy) -> None:  # type: ignore[no-untyped-def]

@@ -191,6 +191,16 @@ def test_a_hang_up_ends_lading_and_not_the_container(lading, screen) -> None:  #
     lading("rm", "-f", "hup", check=True)
 
 
+@pytest.mark.parametrize("words", [["login", "localhost:1"], ["login", "-u", "somebody", "localhost:1"]])
+def test_ctrl_d_at_a_question_of_login_is_no_answer(screen, words: list[str]) -> None:  # type: ignore[no-untyped-def]
+    one = screen(*words)
+    one.until(b"localhost:1: ")
+    one.type(b"\x04")
+    assert b"internal error" not in one.until(b"a user name and a password are needed")
+    assert one.end() == 1
+    assert one.restored()
+
+
 def test_a_terminal_is_asked_for_where_there_is_none(lading) -> None:  # type: ignore[no-untyped-def]
     done = lading("run", "-it", "--rm", "busybox", "true")
     assert done.returncode == 125

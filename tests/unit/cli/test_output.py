@@ -90,7 +90,7 @@ def test_a_name_is_filtered_by_a_regular_expression(pattern: str, fits: bool) ->
 
 
 def test_a_broken_regular_expression_is_told() -> None:
-    with pytest.raises(InvalidInput, match="name=.: not a regular expression"):
+    with pytest.raises(InvalidInput, match=r"name=\(: not a regular expression"):
         output.name_fits(["("], "web")
 
 
