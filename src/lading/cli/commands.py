@@ -187,6 +187,7 @@ def _images() -> dict[str, Command]:
         ),
         _command("tag", "Give an image another name", "IMAGE NAME", action="images:tag"),
         _command("rmi", "Remove images", "IMAGE...", action="images:rmi", table="tables:rmi"),
+        _command("prune", "Remove unused images", action="images:prune", table="tables:image_prune"),
         _command(
             "history", "Show how an image was made", "IMAGE", action="images:history", table="tables:history"
         ),
@@ -346,7 +347,6 @@ def _tree() -> list[Command]:
     container_prune = _command(
         "prune", "Remove stopped containers", action="system:container_prune", table="tables:prune"
     )
-    image_prune = _command("prune", "Remove unused images", action="images:prune", table="tables:image_prune")
     image_group = [c for n, c in images.items() if n not in ("images", "rmi", "login", "logout")]
     image_group += [
         _command(
@@ -368,7 +368,6 @@ def _tree() -> list[Command]:
         _command(
             "inspect", "Show images in full", "IMAGE...", action="images:inspect", table="tables:format_only"
         ),
-        image_prune,
     ]
     container_group = [
         *containers.values(),

@@ -126,7 +126,7 @@ def markdown() -> str:
         children = ", ".join(f"`{c.name}`" for c in known[name].commands)
         parts.append(f"`lading {name}`: the same commands by what they act on: {children}.\n\n")
     for name in ("container", "image"):
-        own = [c for c in known[name].commands if c.name in ("inspect", "prune")]
+        own = [c for c in known[name].commands if c.name in ("inspect", "prune") and c not in ROOT.commands]
         parts += [_section((ROOT, known[name], child)) for child in own]
     parts.append(TAIL)
     run = known["run"]
