@@ -79,18 +79,19 @@ def attach(context: Context, parsed: Parsed) -> int:
 
     keys = parsed["detach-keys"]
     terminal.detach_keys(keys)
-    record = context.node.inspect(parsed.args[0])
-    container = record.container
+    from lading.cli.inspect import definition_of
+    from lading.cli.listing import container_name
+
+    record, inner = context.node.find(parsed.args[0])
+    container = inner or record.container
+    name = container_name(record, container)
     if container.state == "paused":
-        raise Conflict(f"container {record.name} is paused", hint=f"lading unpause {record.name}")
+        raise Conflict(f"container {name} is paused", hint=f"lading unpause {name}")
     if container.state != "running":
         raise Conflict(
-            f"container {record.name} is not running",
-            hint=f"lading start {record.name}",
-            reason="not-running",
+            f"container {name} is not running", hint=f"lading start {record.name}", reason="not-running"
         )
-    definition = record.pod.spec.containers[0]
-    stdin = definition.stdin and not parsed["no-stdin"]
+    stdin = definition_of(record, container).stdin and not parsed["no-stdin"]
     session = context.node.attach(parsed.args[0], stdin=stdin)
     if session.tty and stdin:
         terminal.demand()

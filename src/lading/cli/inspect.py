@@ -94,23 +94,22 @@ def _show(context: Context, parsed: Parsed, kind: str) -> int:
 def find(context: Context, name: str, kind: str = "", *, size: bool = False) -> dict[str, object]:
     """The object called ``name``, of ``kind`` or of the first kind that has one. Raises :class:`NotFound`."""
 
+    from lading.cli.inspect_pod import pod_json
+
     def container() -> dict[str, object]:
         from lading.cli.inspect_container import container_json
 
-        record = context.node.inspect(name)
-        if not record.single and "/" not in name:
+        record, inner = context.node.find(name)
+        if not record.single and inner is None:
             if kind == "container":
                 raise NotFound(f"{name} is a pod, not a container", hint=f"its containers are {name}/NAME")
-            return pod()
-        return container_json(context, record, name, size=size)
+            return pod_json(record)
+        return container_json(context, record, inner or record.container, size=size)
 
     def pod() -> dict[str, object]:
-        from lading.cli.inspect_pod import pod_json
+        from lading.cli.pods import is_pod
 
-        record = context.node.inspect(name)
-        if record.single and kind == "pod":
-            raise NotFound(f"{name} is a container, not a pod")
-        return pod_json(record)
+        return pod_json(is_pod(context, name))
 
     def image() -> dict[str, object]:
         return image_json(context.images.get(name))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from lading.cli.inspect import definition_of, labels_of, when
+from lading.cli.listing import container_name
 from lading.cli.networks import outer_name
 from lading.cli.translate import plain
 from lading.errors import LadingError
@@ -17,13 +18,9 @@ if TYPE_CHECKING:
 
 
 def container_json(
-    context: Context, record: PodRecord, name: str, *, size: bool = False
+    context: Context, record: PodRecord, container: ContainerRecord, *, size: bool = False
 ) -> dict[str, object]:
-    """The container that ``name`` means within ``record``."""
-    container = record.container
-    if not record.single:
-        wanted = name.rpartition("/")[2]
-        container = next((c for c in record.containers if c.name == wanted), container)
+    """One container of ``record``."""
     definition = definition_of(record, container)
     image = _image_config(context, container)
     argv = _argv(definition, image)
@@ -34,7 +31,7 @@ def container_json(
         "Args": argv[1:],
         "State": _state(container),
         "Image": container.image_id,
-        "Name": "/" + record.name if record.single else f"/{record.name}/{container.name}",
+        "Name": "/" + container_name(record, container),
         "RestartCount": container.restarts,
         "Driver": "overlay",
         "Platform": definition.extras.platform or "linux",

@@ -103,7 +103,7 @@ def create(context: Context, parsed: Parsed) -> int:
     return 0
 
 
-def _is_pod(context: Context, name: str) -> PodRecord:
+def is_pod(context: Context, name: str) -> PodRecord:
     """The pod ``name``, which a manifest made. Raises :class:`NotFound`."""
     if "/" in name:
         raise InvalidInput(
@@ -126,7 +126,7 @@ def start(context: Context, parsed: Parsed) -> int:
     """Start stopped pods."""
 
     def act(name: str) -> None:
-        context.node.start(_is_pod(context, name).id)
+        context.node.start(is_pod(context, name).id)
 
     return each(parsed.args, act)
 
@@ -141,7 +141,7 @@ def stop(context: Context, parsed: Parsed) -> int:
     within = timeout(parsed)
 
     def act(name: str) -> None:
-        context.node.stop(_is_pod(context, name).id, timeout=within)
+        context.node.stop(is_pod(context, name).id, timeout=within)
 
     return each(parsed.args, act)
 
@@ -151,21 +151,21 @@ def kill(context: Context, parsed: Parsed) -> int:
     from lading.formats import signals
 
     number = signals.number(parsed["signal"])
-    return each(parsed.args, lambda name: context.node.kill(_is_pod(context, name).id, number))
+    return each(parsed.args, lambda name: context.node.kill(is_pod(context, name).id, number))
 
 
 def rm(context: Context, parsed: Parsed) -> int:
     """Remove pods."""
 
     def act(name: str) -> None:
-        context.node.remove(_is_pod(context, name).id, force=parsed["force"], volumes=parsed["volumes"])
+        context.node.remove(is_pod(context, name).id, force=parsed["force"], volumes=parsed["volumes"])
 
     return each(parsed.args, act, may_miss=parsed["force"])
 
 
 def wait(context: Context, parsed: Parsed) -> int:
     """Wait until pods end; print the exit code of each."""
-    return each(parsed.args, lambda name: str(context.node.wait(_is_pod(context, name).id)))
+    return each(parsed.args, lambda name: str(context.node.wait(is_pod(context, name).id)))
 
 
 POD_COLUMNS = (
@@ -272,7 +272,7 @@ def logs(context: Context, parsed: Parsed) -> int:
     """Print what a pod's containers wrote."""
     from lading.cli.logs import show
 
-    record = _is_pod(context, parsed.args[0])
+    record = is_pod(context, parsed.args[0])
     if parsed["all-containers"] and parsed["container"]:
         raise InvalidInput("--all-containers does not go with --container")
     reference = _container(record, parsed["container"]) if parsed["container"] else record.id
@@ -284,7 +284,7 @@ def exec_(context: Context, parsed: Parsed) -> int:
     """Run a command in a container of a pod."""
     from lading.cli.exec import execute
 
-    record = _is_pod(context, parsed.args[0])
+    record = is_pod(context, parsed.args[0])
     command: Sequence[str] = parsed.args[1:]
     name = parsed["container"]
     if command[0].startswith("-"):
@@ -325,4 +325,4 @@ def inspect(context: Context, parsed: Parsed) -> int:
     """Show pods in full, as Kubernetes shows them."""
     from lading.cli.inspect_pod import pod_json
 
-    return inspected(parsed.args, lambda name: pod_json(_is_pod(context, name)), parsed["format"])
+    return inspected(parsed.args, lambda name: pod_json(is_pod(context, name)), parsed["format"])

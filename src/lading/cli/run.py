@@ -6,7 +6,7 @@ import os
 import sys
 
 from lading.cli.translate import Surroundings, pod_from_run
-from lading.errors import Conflict, InvalidInput, LadingError
+from lading.errors import Conflict, InvalidInput, LadingError, Unsupported
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from lading.cli.context import Context
     from lading.flags import Parsed
     from lading.formats.pod import BindMount, Pod
-    from lading.node import PodRecord, Stdio
+    from lading.node import ContainerRecord, PodRecord, Stdio
 
 
 def run(context: Context, parsed: Parsed) -> int:
@@ -86,7 +86,8 @@ def _around(context: Context) -> Surroundings:
         return read(path, what=flag)
 
     def volumes_of(reference: str) -> Sequence[BindMount]:
-        return _volumes_of(context.node.inspect(reference))
+        record, inner = context.node.find(reference)
+        return _volumes_of(reference, record, inner or record.container)
 
     try:
         cwd = os.getcwd()
@@ -95,11 +96,18 @@ def _around(context: Context) -> Surroundings:
     return Surroundings(os.environ, cwd, read_file, volumes_of, _free_port)
 
 
-def _volumes_of(record: PodRecord) -> list[BindMount]:
+def _volumes_of(reference: str, record: PodRecord, container: ContainerRecord) -> list[BindMount]:
     """What ``--volumes-from`` takes over: binds as they are, and anonymous volumes by the names they got."""
+    from lading.cli.inspect import definition_of
+
+    definition = definition_of(record, container)
+    if definition.volume_mounts:
+        raise Unsupported(
+            f"--volumes-from {reference}: the volumes of a manifest are not supported",
+            hint="mount them by their names",
+        )
     found = []
-    container = record.container
-    for mount in record.pod.spec.containers[0].extras.mounts:
+    for mount in definition.extras.mounts:
         name = container.volumes.get(mount.target, "")
         found.append(mount.replace(volume=name) if name and not mount.source else mount)
     known = {mount.target for mount in found}

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from lading.cli.context import Context
     from lading.flags import Parsed
+    from lading.node import ContainerRecord, PodRecord
 
 
 _BSD = frozenset("aefjlruvwx")  # options of ps without a dash; every column has another letter
@@ -88,13 +89,15 @@ def _samples(context: Context, names: list[str], everything: bool) -> dict[str, 
     from lading.cli.listing import container_name
 
     made: dict[str, _Sample] = {}
-    records = [context.node.inspect(n) for n in names] if names else context.node.list(all=everything)
-    for record in records:
+    chosen: list[tuple[PodRecord, ContainerRecord | None]] = [context.node.find(name) for name in names]
+    if not names:
+        chosen = [(record, None) for record in context.node.list(all=everything)]
+    for record, inner in chosen:
         try:
             found = dict(context.node.stats(record.id))
         except (Conflict, NotFound):
             found = {}
-        for container in record.containers:
+        for container in [inner] if inner is not None else record.containers:
             got = found.get(container.name)
             if got is not None or everything or names:
                 shared = record.pod.spec.host_network or record.pod.spec.extras.network_mode == "host"

@@ -76,7 +76,7 @@ def whole(shop: Shop, reference: str, verb: str) -> PodRecord:
     record, container = shop.records.resolve(reference)
     if container is not None and not record.single:
         raise InvalidInput(
-            f"{reference} is a container of pod {record.name}", hint=f"lading pod {verb} {record.name}"
+            f"{reference} is a container of pod {record.name}", hint=f"lading {verb} {record.name}"
         )
     return record
 

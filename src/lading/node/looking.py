@@ -55,6 +55,12 @@ def inspect(shop: Shop, reference: str) -> PodRecord:
     return refresh(shop.records.resolve(reference)[0])
 
 
+def find(shop: Shop, reference: str) -> tuple[PodRecord, ContainerRecord | None]:
+    """One pod, as it is, and which of its several containers is meant."""
+    record, container = shop.records.resolve(reference)
+    return refresh(record), None if record.single else container
+
+
 def _targets(shop: Shop, reference: str) -> tuple[PodRecord, list[ContainerRecord]]:
     record, container = shop.records.resolve(reference)
     return record, [container] if container is not None else record.containers

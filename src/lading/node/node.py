@@ -263,6 +263,15 @@ class Node:
 
         return looking.inspect(self.shop, reference)
 
+    def find(self, reference: str) -> tuple[PodRecord, ContainerRecord | None]:
+        """The record as :meth:`inspect` gives it, and the container of a pod of several that ``reference`` means.
+
+        None where it names a pod, or a container that is alone in its own.
+        """
+        from lading.node import looking
+
+        return looking.find(self.shop, reference)
+
     def top(self, reference: str) -> Rows:
         """One row a process: keys UID PID PPID C STIME TTY TIME CMD (PIDs as the host sees them)."""
         from lading.node import looking

@@ -1,7 +1,8 @@
-"""Which containers ``ps`` shows and ``--filter`` chooses, one by one where a pod has several."""
+"""Which containers ``ps`` shows and ``--filter`` chooses, and which a name means, one by one where a pod has several."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 
 import pytest
@@ -114,3 +115,44 @@ def test_a_range_of_ports_is_looked_up_port_by_port(lading) -> None:  # type: ig
 def test_events_make_no_table(lading) -> None:  # type: ignore[no-untyped-def]
     done = lading("events", "--since", "10m", "--until", "0s", "--format", "table {id}")
     assert done.returncode == 1 and "no table" in done.stderr
+
+
+def test_an_id_of_ps_means_that_container_of_a_pod_and_not_its_pod(lading) -> None:  # type: ignore[no-untyped-def]
+    two = lading.out("ps", "--filter", "name=duo/two", "--format", "{id}")
+    for name in (two, "duo/two"):
+        shown = json.loads(lading.out("inspect", name))[0]
+        assert (shown["Name"], shown["State"]["Status"]) == ("/duo/two", "running")
+        assert lading.out("container", "inspect", "-f", "{Args[1]}", name).startswith("while read")
+        assert lading.out("stats", "--no-stream", "--format", "{name}", name) == "duo/two"
+    assert json.loads(lading.out("inspect", "duo"))[0]["kind"] == "Pod"
+    assert lading.out("stats", "--no-stream", "--format", "{name}", "duo").split() == ["duo/one", "duo/two"]
+    for kind, name in (("container", "duo"), ("pod", "web"), ("pod", "duo/two")):
+        assert lading("inspect", "--type", kind, name).returncode == 1
+
+
+def test_attach_means_the_container_that_is_named(lading) -> None:  # type: ignore[no-untyped-def]
+    talks = POD.replace("duo", "pair").replace(
+        "while read x; do echo got $x; done; sleep 1000", "read x; echo got $x; exit 4"
+    )
+    lading("pod", "run", "-", input=talks, check=True)
+    lading("wait", "pair/one", check=True)
+    wrong = lading("attach", "pair/one")
+    assert wrong.returncode == 1 and "container pair/one is not running" in wrong.stderr
+    done = lading("attach", "pair/two", input="hello\n")
+    assert (done.returncode, done.stdout) == (4, "got hello\n"), done.stderr
+    lading("pod", "rm", "-f", "pair", check=True)
+
+
+def test_volumes_from_means_the_container_that_is_named(lading) -> None:  # type: ignore[no-untyped-def]
+    mounts = POD.replace("duo", "mounting").replace("stdin: true", "volumeMounts: [{name: v, mountPath: /v}]")
+    lading("pod", "create", "-", input=f"{mounts}  volumes: [{{name: v, emptyDir: {{}}}}]\n", check=True)
+    lading("run", "--rm", "--volumes-from", "mounting/one", "busybox", "true", check=True)
+    done = lading("run", "--rm", "--volumes-from", "mounting/two", "busybox", "true")
+    assert done.returncode == 125 and "--volumes-from mounting/two" in done.stderr
+    lading("pod", "rm", "mounting", check=True)
+
+
+def test_a_part_of_a_pod_is_sent_to_a_command_that_exists(lading) -> None:  # type: ignore[no-untyped-def]
+    for verb in ("start", "stop", "restart"):
+        done = lading(verb, "duo/two")
+        assert done.returncode == 1 and done.stderr.endswith(f": lading {verb} duo\n")
