@@ -118,7 +118,7 @@ def store(registry: str, credentials: Credentials, environ: Mapping[str, str] | 
             entry["identitytoken"] = credentials.identity_token
             user = credentials.user or _TOKEN_USER
             entry["auth"] = base64.b64encode(f"{user}:".encode()).decode()
-        auths = config.setdefault("auths", {})
+        auths = config["auths"] = config.get("auths") or {}
         for old in [k for k in auths if _normal(k) == _normal(key)]:
             del auths[old]
         auths[key] = entry
@@ -201,7 +201,10 @@ def _in_file(
         found = _ask_helper(helper, _key(registry), environ)
         if found is not None:
             return found
-    auths = {_normal(k): v for k, v in (config.get("auths") or {}).items()}
+    # What has several spellings is what has credentials: helpers leave empty entries beside them.
+    auths: dict[str, object] = {}
+    for key, value in (config.get("auths") or {}).items():
+        auths[_normal(key)] = value or auths.get(_normal(key), value)
     # The most specific namespace first: host/a/b, host/a, host.
     name = f"{registry}/{repository}" if repository else registry
     while name:
@@ -239,12 +242,12 @@ def _entry(entry: object, path: str, name: str) -> Credentials | None:
 
 def _helper_of(config: dict[str, Any], registry: str, path: str) -> str:
     helpers = config.get("credHelpers") or {}
-    named = ""
-    if type(helpers) is dict:
-        for key, value in helpers.items():
-            if _normal(key) == _normal(_key(registry)):
-                named = value
-    helper = named or config.get("credsStore") or ""
+    if type(helpers) is not dict:
+        raise InvalidInput(f"{path}: credHelpers: expected an object")
+    helper = config.get("credsStore") or ""
+    for key, value in helpers.items():
+        if _normal(key) == _normal(_key(registry)):
+            helper = value or ""  # an empty name takes the registry out of credsStore
     if type(helper) is not str or "/" in helper or "\0" in helper:
         raise InvalidInput(f"{path}: {str(helper)[:80]!r} is not the name of a credential helper")
     return helper

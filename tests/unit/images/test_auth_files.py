@@ -104,6 +104,7 @@ def test_identity_and_registry_tokens_are_not_taken_for_passwords(home: dict[str
         ('{"auths": {"a.io": {"auth": 7}}}', "auths.a.io.auth"),
         ('{"auths": {"a.io": "x"}}', "auths.a.io"),
         ('{"credsStore": "../../bin/evil"}', "credential helper"),
+        ('{"credHelpers": ["a.io"]}', "credHelpers"),
     ],
 )
 def test_a_broken_file_is_an_error_that_names_the_place(home: dict[str, str], text: str, named: str) -> None:
@@ -132,6 +133,33 @@ def test_helpers_are_asked_stored_to_and_erased(home: dict[str, str]) -> None:
     assert auth.find("a.io", "", home).identity_token == "refresh"
     assert auth.erase("a.io", home) is True
     assert auth.erase("a.io", home) is False
+
+
+def test_a_registry_without_a_helper_of_its_own_is_kept_in_the_file(home: dict[str, str]) -> None:
+    """Docker: an empty name in credHelpers takes the registry out of credsStore."""
+    path = home["HOME"] + "/.docker/config.json"
+    _write(
+        path, {"credsStore": "absent", "credHelpers": {"a.io": ""}, "auths": {"a.io": _basic("alice", "1")}}
+    )
+    assert auth.find("a.io", "", home).user == "alice"
+    assert auth.store("a.io", Credentials("bob", "2"), home) == path
+    assert auth.find("a.io", "", home).user == "bob"
+
+
+@pytest.mark.parametrize("auths", [None, []])
+def test_a_file_without_entries_takes_the_first(home: dict[str, str], auths: object) -> None:
+    path = home["HOME"] + "/.docker/config.json"
+    _write(path, {"auths": auths})
+    assert auth.erase("a.io", home) is False
+    assert auth.store("a.io", Credentials("alice", "secret"), home) == path
+    assert auth.find("a.io", "", home).user == "alice"
+
+
+def test_an_empty_entry_beside_another_spelling_hides_nothing(home: dict[str, str]) -> None:
+    full, empty = {"https://index.docker.io/v1/": _basic("alice", "1")}, {"docker.io": {}}
+    for auths in ({**full, **empty}, {**empty, **full}):
+        _write(home["HOME"] + "/.docker/config.json", {"auths": auths})
+        assert auth.find("docker.io", "library/debian", home).user == "alice"
 
 
 def test_a_missing_or_failing_helper_is_said_by_name(home: dict[str, str]) -> None:
