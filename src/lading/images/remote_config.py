@@ -151,7 +151,10 @@ def _load(path: str) -> RegistriesFile:
 
 def _mirror(registry: str, mirror: MirrorConfig) -> Endpoint:
     text = mirror.url
-    parts = urlsplit(text if "://" in text else f"https://{text}")
+    try:
+        parts = urlsplit(text if "://" in text else f"https://{text}")
+    except ValueError:  # brackets without an address
+        parts = urlsplit("")
     host = parts.netloc
     if parts.scheme not in ("http", "https") or parts.query or parts.fragment or "@" in host or not host:
         raise InvalidInput(

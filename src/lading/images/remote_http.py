@@ -408,7 +408,8 @@ class HttpPool:
                 absolute, headers = f"http://{authority(scheme, host, port)}", proxy.headers
             if scheme == "https":
                 sock.settimeout(min(CONNECT_SECONDS, self._stall))
-                plain, sock = sock, self._context(f"{host}:{port}").wrap_socket(sock, server_hostname=host)
+                context = self._context(authority("", host, port))
+                plain, sock = sock, context.wrap_socket(sock, server_hostname=host)
                 self.cancel.forget(plain)
                 self.cancel.watch(sock)
         except BaseException as error:

@@ -43,22 +43,22 @@ def proxy_for(scheme: str, host: str, port: int, environ: Mapping[str, str] | No
     ):
         return None
     variable = name if source.get(name) else name.upper()
-    parts = urlsplit(text if "://" in text else f"http://{text}")
+    try:
+        parts = urlsplit(text if "://" in text else f"http://{text}")
+        named, proxy_port = bool(parts.hostname), parts.port or 80
+    except ValueError:  # brackets without an address, a port that is none
+        named = False
+    if not named:
+        raise InvalidInput(f"{variable} is not a proxy's URL", hint="for example http://proxy.example:3128")
     if parts.scheme != "http":
         raise Unsupported(
             f"{variable}: proxies of the kind {parts.scheme!r} are not supported", hint="use an http:// proxy"
         )
-    try:
-        proxy_port = parts.port or 80
-    except ValueError:
-        proxy_port = 0
-    if not parts.hostname or not proxy_port:
-        raise InvalidInput(f"{variable} is not a proxy's URL", hint="for example http://proxy.example:3128")
     headers = {}
     if parts.username is not None:
         pair = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
         headers["Proxy-Authorization"] = "Basic " + base64.b64encode(pair.encode()).decode()
-    return Proxy(parts.hostname, proxy_port, headers)
+    return Proxy(parts.hostname or "", proxy_port, headers)
 
 
 def is_loopback(host: str) -> bool:

@@ -64,6 +64,7 @@ def test_the_closest_entry_speaks_for_a_registry(tmp_path: Path) -> None:
         ({"registries": {"quay.io": {"mirrors": [{"url": "http://mirror.example"}]}}}, "plain HTTP"),
         ({"registries": {"quay.io": {"mirrors": [{"url": "https://u:p@mirror.example"}]}}}, "not a URL"),
         ({"registries": {"quay.io": {"mirrors": [{"url": "ftp://mirror.example"}]}}}, "not a URL"),
+        ({"registries": {"quay.io": {"mirrors": [{"url": "https://[mirror"}]}}}, "not a URL"),
     ],
 )
 def test_a_wrong_file_is_refused_and_the_culprit_named(tmp_path: Path, value: object, named: str) -> None:
@@ -106,6 +107,7 @@ def test_a_proxy_that_is_not_spoken_is_refused_by_the_name_of_its_variable() -> 
         ("socks5://proxy:1080", Unsupported),
         ("http://:80", InvalidInput),
         ("http://p:99999", InvalidInput),
+        ("http://[::1", InvalidInput),
     ):
         with pytest.raises(kind) as caught:
             proxy_for("https", "quay.io", 443, {"HTTPS_PROXY": value})

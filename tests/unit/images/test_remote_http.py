@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from lading.errors import LadingError
+from lading.errors import InvalidInput, LadingError
 from lading.images import remote_http
 from lading.images.remote_http import HttpPool
 
@@ -94,3 +94,17 @@ def test_trailers_that_trickle_are_a_stall(serve, pool, monkeypatch):
         list(response.pieces())
     go_on.set()
     assert caught.value.reason == "stalled"
+
+
+def test_certificates_for_an_ipv6_address_are_looked_for_as_the_address_is_written() -> None:
+    asked = []
+
+    def context(name: str) -> ssl.SSLContext:
+        asked.append(name)
+        raise InvalidInput("enough")
+
+    with socket.create_server(("::1", 0), family=socket.AF_INET6) as server:
+        where = f"[::1]:{server.getsockname()[1]}"
+        with pytest.raises(InvalidInput):
+            HttpPool(context, environ={}).request("GET", f"https://{where}/", {})
+    assert asked == [where]
