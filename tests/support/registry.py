@@ -37,7 +37,7 @@ def digest_of(data: bytes) -> str:
 @dataclass
 class Fault:
     """``kind``: status, truncate, reset, stall, slow, garbage, corrupt, length, type, ignore-range, wrong-range, redirect,
-    no-answer, headers (more of them).
+    no-answer, lost-answer (it is done, and nobody hears of it), headers (more of them).
 
     ``after``  body bytes that are sent first.  ``value``  status, length, content type or location, as the kind needs.
     """
@@ -255,6 +255,9 @@ class _Handler(BaseHTTPRequestHandler):
             headers.pop("Content-Range")
         if fault and fault.kind == "wrong-range" and status == 206:
             headers["Content-Range"] = fault.value
+        if fault and fault.kind == "lost-answer":
+            self.close_connection = True
+            return
         if fault and fault.kind == "headers":
             headers.update(fault.headers)
         self._send(status, data, headers, fault)

@@ -1,38 +1,32 @@
 """Pushing: blobs first, in parallel, then manifests from the leaves up, the tag last, so that nobody sees half an image.
 
-A blob the registry has is skipped, one that another repository of it has is mounted, the rest is uploaded in one request;
-after a broken connection the upload is asked how far it got and continued in chunks.
+A blob the registry has is skipped, one that another repository of it has is mounted, the rest is uploaded (upload.py).
 
 Source: distribution-spec, "Push".
 """
 
 from __future__ import annotations
 
-import os
-
-from lading.errors import Corrupt, InvalidInput, LadingError, NotFound, RemoteError, TimedOut, Unsupported
+from lading.errors import InvalidInput, NotFound, Unsupported
 from lading.formats import digest as digests
 from lading.formats import jsontext
 from lading.formats.oci_image import INDEXES, Descriptor, Manifest
 from lading.formats.reference import Reference
-from lading.images.auth_token import repository_scope
 from lading.images.oci import MAX_MANIFEST, decode_index, format_of
 from lading.images.pull import PullOptions, remotes
-from lading.images.remote import ATTEMPTS, Remote, backoff
-from lading.images.remote_http import BrokenConnection, Cancel
-from lading.images.transfer import DONE, EXISTS, MOUNTED, RETRYING, UPLOADING, WAITING, Progress, run_parallel
+from lading.images.remote import Remote
+from lading.images.remote_http import Cancel
+from lading.images.transfer import WAITING, Progress, run_parallel
+from lading.images.upload import Upload, check_digest
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Collection
 
     from lading.images import Image, Images
-    from lading.images.remote_http import Response
 
 PushOptions = PullOptions  # the same questions: where, as whom, how patiently, one platform or all
 
-CHUNK = 16 << 20
-_PIECE = 1 << 18
 _NESTED = 4
 
 
@@ -79,7 +73,8 @@ def push(
         lease.add(*(m.digest for m in tree.manifests), *tree.blobs)
         remote = remotes(where, options, cancel, actions="pull,push")[-1]
         try:
-            _Push(images, remote, where, _sources(image, where), options, progress, cancel).run(tree)
+            sources = _sources(images, image, where, tree.blobs)
+            _Push(images, remote, where, sources, options, progress, cancel).run(tree)
         except KeyboardInterrupt:
             cancel.pull()
             raise
@@ -100,14 +95,31 @@ def _target(images: Images, reference: str | Image, image: Image) -> Descriptor:
     return image.descriptor
 
 
-def _sources(image: Image, where: Reference) -> list[str]:
-    """Repositories of the same registry that are likely to have the image's blobs already: its other names."""
-    names = [Reference.parse(name) for name in image.names]
-    return list(
-        dict.fromkeys(
-            n.repository for n in names if n.registry == where.registry and n.repository != where.repository
-        )
-    )
+def _sources(images: Images, image: Image, where: Reference, blobs: Collection[str]) -> dict[str, list[str]]:
+    """For each blob, repositories of the same registry that are likely to have it: those of names whose images do.
+
+    The image's own other names come first.
+    """
+    found: dict[str, list[str]] = {digest: [] for digest in blobs}
+    known = [
+        (r.repository, n)
+        for r, n in images.names.list()
+        if r.registry == where.registry and r.repository != where.repository
+    ]
+    seen = set()
+    for repository, named in sorted(known, key=lambda k: k[1].image != image.digest):
+        if (repository, named.target.digest) in seen:
+            continue
+        seen.add((repository, named.target.digest))
+        try:
+            form = format_of(named.target.media_type)
+        except Unsupported:
+            continue
+        for descriptor in form.references(images.content, named.target):
+            sources = found.get(descriptor.digest)
+            if sources is not None and repository not in sources:
+                sources.append(repository)
+    return found
 
 
 class _Tree:
@@ -154,7 +166,7 @@ class _Push:
         images: Images,
         remote: Remote,
         where: Reference,
-        sources: list[str],
+        sources: dict[str, list[str]],
         options: PullOptions,
         progress: Progress,
         cancel: Cancel,
@@ -170,9 +182,10 @@ class _Push:
 
     def run(self, tree: _Tree) -> None:
         jobs: list[Callable[[], None]] = []
-        for descriptor in tree.blobs.values():
-            self._progress.layer(descriptor.digest, WAITING, 0, descriptor.size)
-            jobs.append(lambda d=descriptor: self._blob(d))  # type: ignore[misc]
+        for digest, descriptor in tree.blobs.items():
+            self._progress.layer(digest, WAITING, 0, descriptor.size)
+            upload = Upload(self._remote, self._content, digest, self._progress)
+            jobs.append(lambda u=upload, d=digest: u.run(self._sources[d]))  # type: ignore[misc]
         run_parallel(jobs, self._options.parallel, self._cancel)
         for descriptor in tree.manifests[:-1]:
             self._manifest(descriptor, descriptor.digest)
@@ -189,160 +202,7 @@ class _Push:
         with self._remote.request("PUT", path, headers, data, good=(200, 201, 202), what=what) as answer:
             claimed = answer.header("Docker-Content-Digest").strip()
             answer.drain()
-        self._check(claimed or self._remote.head_manifest(target), descriptor.digest, what)
-
-    def _check(self, claimed: str, digest: str, what: str) -> None:
-        if claimed and claimed != digest and claimed.partition(":")[0] == digest.partition(":")[0]:
-            raise Corrupt(
-                f"{what}: {self._remote.endpoint.host} stored {claimed[:150]!r} where {digest} was sent",
-                reason="digest-mismatch",
-            )
-
-    # --- blobs ------------------------------------------------------------------------------------------------------
-
-    def _blob(self, descriptor: Descriptor) -> None:
-        digest, size = descriptor.digest, self._content.size(descriptor.digest)
-        if self._remote.has_blob(digest):
-            self._progress.layer(digest, EXISTS, size, size)
-            return
-        location = self._mount(digest, size)
-        if location is None:
-            return
-        failures = 0
-        while True:
-            try:
-                self._upload(location, digest, size, resumed=failures > 0)
-                break
-            except (BrokenConnection, TimedOut, RemoteError) as error:
-                failures += 1
-                self._cancel.check()
-                if failures >= ATTEMPTS or error.reason not in (
-                    "connection",
-                    "stalled",
-                    "connect",
-                    "status",
-                    "range",
-                ):
-                    self._give_up(location)
-                    raise
-                self._progress.layer(digest, RETRYING, 0, size)
-                self._progress.say(f"{error.message}; trying again")
-                self._cancel.sleep(backoff(failures))
-                location = self._begin(digest) if error.reason == "status" else location
-            except BaseException:
-                self._give_up(location)
-                raise
-        self._progress.layer(digest, DONE, size, size)
-
-    def _mount(self, digest: str, size: int) -> str | None:
-        """Let the registry take the blob from another repository: None when it did, else where to upload it."""
-        for source in self._sources[:3]:
-            path = f"{self._base}/blobs/uploads/?mount={digest}&from={source}"
-            try:
-                scopes = [repository_scope(self._remote.endpoint.prefix + source, "pull")]
-                answer = self._remote.request(
-                    "POST", path, good=(201, 202), what=f"blob {digest}", scopes=scopes
-                )
-            except (LadingError, OSError):
-                self._cancel.check()  # no right to read the other repository, or no mounting here: upload
-                continue
-            with answer:
-                answer.drain()
-                if answer.status == 201:
-                    self._progress.layer(digest, MOUNTED, size, size)
-                    return None
-                return self._location(answer, digest)
-        return self._begin(digest)
-
-    def _begin(self, digest: str) -> str:
-        with self._remote.request(
-            "POST", f"{self._base}/blobs/uploads/", good=(202,), what=f"blob {digest}"
-        ) as answer:
-            answer.drain()
-            return self._location(answer, digest)
-
-    def _location(self, answer: Response, digest: str) -> str:
-        return self._remote.location(answer.url, answer.header("Location"), f"upload of {digest}")
-
-    def _upload(self, location: str, digest: str, size: int, *, resumed: bool) -> None:
-        offset = 0
-        if resumed:
-            location, offset = self._status(location, digest)
-        if offset:
-            while offset < size:
-                end = min(offset + CHUNK, size)
-                location, offset = self._patch(location, digest, offset, end, size)
-        body = self._pieces(digest, offset, size, size)
-        what = f"upload of {digest}"
-        target = location + ("&" if "?" in location else "?") + f"digest={digest}"
-        headers = {"Content-Type": "application/octet-stream"}
-        with self._remote.request(
-            "PUT", target, headers, body, length=size - offset, good=(201, 204), what=what, repeat=False
-        ) as answer:
-            claimed = answer.header("Docker-Content-Digest").strip()
-            answer.drain()
-        self._check(claimed, digest, what)
-
-    def _patch(self, location: str, digest: str, offset: int, end: int, size: int) -> tuple[str, int]:
-        headers = {"Content-Type": "application/octet-stream", "Content-Range": f"{offset}-{end - 1}"}
-        with self._remote.request(
-            "PATCH",
-            location,
-            headers,
-            self._pieces(digest, offset, end, size),
-            length=end - offset,
-            good=(202, 204),
-            what=f"upload of {digest}",
-            repeat=False,
-        ) as answer:
-            answer.drain()
-            return self._location(answer, digest), self._reached(answer, offset, size)
-
-    def _status(self, location: str, digest: str) -> tuple[str, int]:
-        """How much of an upload the registry has, and where to go on; a fresh upload when it has forgotten it."""
-        try:
-            with self._remote.request("GET", location, good=(204, 202), what=f"upload of {digest}") as answer:
-                answer.drain()
-                following = self._location(answer, digest) if answer.header("Location") else location
-                return following, self._reached(answer, 0, self._content.size(digest))
-        except (NotFound, RemoteError):
-            self._cancel.check()
-            return self._begin(digest), 0
-
-    @staticmethod
-    def _reached(answer: Response, least: int, size: int) -> int:
-        """The first byte the registry does not have, from ``Range: 0-N``. Raises :class:`RemoteError` for nonsense."""
-        header = answer.header("Range").strip().removeprefix("bytes=")
-        first, _, last = header.partition("-")
-        if not header or header == "0-0":  # registries say 0-0 for nothing and for one byte alike
-            return least
-        if first != "0" or not last.isascii() or not last.isdigit() or not least <= int(last) + 1 <= size:
-            raise RemoteError(f"{answer.url}: the registry says it has {header[:40]!r}", reason="range")
-        return int(last) + 1
-
-    def _pieces(self, digest: str, offset: int, end: int, size: int) -> Iterator[bytes]:
-        fd = self._content.open(digest)
-        try:
-            while offset < end:
-                self._cancel.check()
-                piece = os.pread(fd, min(_PIECE, end - offset), offset)
-                if not piece:
-                    raise Corrupt(f"content {digest} is shorter than it was")
-                self._progress.layer(digest, UPLOADING, offset, size)
-                offset += len(piece)
-                yield piece
-        finally:
-            os.close(fd)
-
-    def _give_up(self, location: str) -> None:
-        """Tell the registry that an upload will not be finished; best effort, and only when there is still a connection."""
-        if self._cancel.set:
-            return
-        try:
-            with self._remote.request("DELETE", location, good=(204, 202, 404), repeat=False) as answer:
-                answer.drain()
-        except LadingError:
-            pass
+        check_digest(self._remote, claimed or self._remote.head_manifest(target), descriptor.digest, what)
 
 
 __all__ = ["PushOptions", "push"]

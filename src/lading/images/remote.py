@@ -31,7 +31,7 @@ from lading.images.remote_http import STALL_SECONDS, BrokenConnection, Cancel, H
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from lading.images.remote_config import Endpoint, Registries
 
@@ -47,6 +47,16 @@ _REFUSED = {
     "application/vnd.docker.distribution.manifest.v1+prettyjws": "Docker's schema 1",
     "application/vnd.oci.artifact.manifest.v1+json": "the withdrawn OCI artifact manifest",
 }
+
+
+class Answered(RemoteError):
+    """A registry answered with a ``status`` that is not good, and that says no more about the cause."""
+
+    reason = "status"
+
+    def __init__(self, message: str, status: int) -> None:
+        super().__init__(message)
+        self.status = status
 
 
 class FetchedManifest:
@@ -133,7 +143,7 @@ class Remote:
         method: str,
         target: str,
         headers: Mapping[str, str] | None = None,
-        body: bytes | Iterable[bytes] | None = None,
+        body: bytes | Callable[[], Iterable[bytes]] | None = None,
         *,
         length: int = -1,
         good: tuple[int, ...] = (200,),
@@ -143,14 +153,14 @@ class Remote:
     ) -> Response:
         """Send a request to this endpoint (``target``: a path, or a whole URL from a Location header), return a good answer.
 
-        ``what`` names the object in errors. ``repeat``: it may be sent again after a failure that a server may recover
-        from. Raises :class:`Denied`, :class:`NotFound`, :class:`RemoteError`, :class:`TimedOut`.
+        ``what`` names the object in errors. ``body`` is all of it, or gives ``length`` bytes in pieces each time it is
+        called. ``repeat``: it may be sent again after a failure that a server may recover from. Raises :class:`Denied`,
+        :class:`NotFound`, :class:`RemoteError`, :class:`TimedOut`.
         """
         self.connect()
         what = what or f"{method} {target.partition('?')[0]}"
         url = urljoin(self.base, target)
         wanted = [*self.scopes, *scopes]
-        repeat = repeat and (body is None or isinstance(body, bytes))
         attempt = 0
         while True:
             attempt += 1
@@ -163,7 +173,9 @@ class Remote:
                 continue
             if answer.status in good:
                 return answer
-            if answer.status in _AGAIN and repeat and attempt < ATTEMPTS:
+            # Who wants fewer requests has not looked at this one.
+            again = answer.status == 429 or (repeat and answer.status in _AGAIN)
+            if again and attempt < ATTEMPTS:
                 wait = retry_after(answer.header("Retry-After"))
                 if wait <= LONGEST_WAIT:
                     answer.drain()
@@ -176,7 +188,7 @@ class Remote:
         method: str,
         url: str,
         headers: Mapping[str, str],
-        body: bytes | Iterable[bytes] | None,
+        body: bytes | Callable[[], Iterable[bytes]] | None,
         length: int,
         what: str,
         scopes: list[str],
@@ -192,7 +204,7 @@ class Remote:
                 return answer
             challenge = answer.header("WWW-Authenticate")
             answer.drain()
-            if refusals == 2 or not (body is None or isinstance(body, bytes)):
+            if refusals == 2:
                 break
             authorization = self._authorizer.refused(challenge, authorization, scopes, what)
         raise Denied(
@@ -204,12 +216,13 @@ class Remote:
         method: str,
         url: str,
         headers: dict[str, str],
-        body: bytes | Iterable[bytes] | None,
+        body: bytes | Callable[[], Iterable[bytes]] | None,
         length: int,
         what: str,
     ) -> Response:
         for _ in range(MAX_REDIRECTS + 1):
-            answer = self._pool.request(method, url, headers, body, length=length)
+            pieces = body() if callable(body) else body
+            answer = self._pool.request(method, url, headers, pieces, length=length)
             if answer.status not in (301, 302, 303, 307, 308) or method not in ("GET", "HEAD"):
                 return answer
             location = answer.header("Location")
@@ -260,7 +273,7 @@ class Remote:
             return RemoteError(
                 f"{what}: {host} wants fewer requests{more}", hint="try later", reason="rate-limited"
             )
-        return RemoteError(f"{what}: {host} answered {status}{more}", reason="status")
+        return Answered(f"{what}: {host} answered {status}{more}", status)
 
     # --- manifests --------------------------------------------------------------------------------------------------
 

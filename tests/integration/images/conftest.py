@@ -27,5 +27,5 @@ def images(tmp_path: Path) -> Images:
 @pytest.fixture
 def no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
     """Failed attempts are repeated at once."""
-    for module in ("remote", "transfer", "push"):
+    for module in ("remote", "transfer", "upload"):
         monkeypatch.setattr(f"lading.images.{module}.backoff", lambda attempt: 0.001)

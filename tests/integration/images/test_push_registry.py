@@ -118,6 +118,104 @@ def test_a_broken_upload_is_continued_where_the_registry_is(
         assert other.asked("GET /v2/copy/blobs/uploads/")
 
 
+def test_layers_of_a_base_image_are_mounted_from_where_it_came(
+    registry: object, images: Images, tmp_path: Path
+) -> None:
+    _pulled(registry, images, tmp_path)
+    (tmp_path / "upper").mkdir()
+    (tmp_path / "upper/new").write_bytes(b"new")
+    base = images.get(f"{registry.host}/app:1")
+    images.commit(base, str(tmp_path / "upper"), names=[f"{registry.host}/mine:1"])
+    heard = Heard()
+    images.push(f"{registry.host}/mine:1", options=_options(tmp_path), progress=heard)
+    assert heard.states.count("mounted") == 1  # and the new layer and the configuration were uploaded
+    assert heard.states.count("done") == 2
+
+
+def _sent(other: object, method: str) -> int:
+    return len(other.asked(f"{method} /v2/copy/blobs/uploads/"))
+
+
+def test_an_upload_that_breaks_often_goes_on_as_long_as_it_moves(
+    registry: object, images: Images, tmp_path: Path
+) -> None:
+    digest = _pulled(registry, images, tmp_path)
+    with support.Registry() as other:
+        for method in ("PUT", "PATCH"):
+            other.faults.append(Fault(f"{method} /v2/copy/blobs/", "reset", times=7, after=100_000))
+        options = _options(tmp_path, parallel=1)
+        assert images.push(f"{registry.host}/app:1", f"{other.host}/copy:1", options=options) == digest
+
+
+def test_a_registry_that_takes_no_chunk_is_not_sent_it_for_ever(
+    registry: object, images: Images, tmp_path: Path
+) -> None:
+    _pulled(registry, images, tmp_path)
+    with support.Registry() as other:
+        other.faults.append(Fault("PUT /v2/copy/blobs/", "reset", after=300_000, times=2))
+        same = {"Location": "?_state=abc%3D", "Range": "0-299999"}
+        other.faults.append(Fault("PATCH /v2/copy/blobs/", "status", times=200, value=202, headers=same))
+        with pytest.raises(RemoteError) as caught:
+            images.push(f"{registry.host}/app:1", f"{other.host}/copy:1", options=_options(tmp_path))
+        assert caught.value.reason == "range" and _sent(other, "PATCH") < 10
+
+
+def test_chunks_are_as_large_as_the_registry_wants(
+    registry: object, images: Images, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    digest = _pulled(registry, images, tmp_path)
+    monkeypatch.setattr("lading.images.upload.CHUNK", 10_000)
+    with support.Registry() as other:
+        least = {"OCI-Chunk-Min-Length": "400000"}
+        other.faults.append(Fault("POST /v2/copy/blobs/uploads/", "headers", times=9, headers=least))
+        other.faults.append(Fault("PUT /v2/copy/blobs/", "reset", after=100_000, times=2))
+        assert (
+            images.push(f"{registry.host}/app:1", f"{other.host}/copy:1", options=_options(tmp_path))
+            == digest
+        )
+        sizes = [int(s.headers["content-length"]) for s in other.asked("PATCH /v2/copy/blobs/uploads/")]
+        assert sizes and all(size >= 400_000 for size in sizes[:-1])
+
+
+def test_a_blob_whose_answer_was_lost_is_not_sent_again(
+    registry: object, images: Images, tmp_path: Path
+) -> None:
+    digest = _pulled(registry, images, tmp_path)
+    with support.Registry() as other:
+        other.faults.append(Fault("PUT /v2/copy/blobs/", "lost-answer", times=2))
+        assert (
+            images.push(f"{registry.host}/app:1", f"{other.host}/copy:1", options=_options(tmp_path))
+            == digest
+        )
+        assert _sent(other, "PUT") == 2 and other.uploads == {}
+
+
+def test_an_upload_that_the_registry_forgot_is_begun_anew(
+    registry: object, images: Images, tmp_path: Path
+) -> None:
+    digest = _pulled(registry, images, tmp_path)
+    with support.Registry() as other:
+        other.faults.append(Fault("PUT /v2/copy/blobs/", "status", value=404))
+        assert (
+            images.push(f"{registry.host}/app:1", f"{other.host}/copy:1", options=_options(tmp_path))
+            == digest
+        )
+
+
+def test_a_refused_blob_is_sent_once_and_a_busy_registry_waited_for(
+    registry: object, images: Images, tmp_path: Path
+) -> None:
+    digest = _pulled(registry, images, tmp_path)
+    options = _options(tmp_path, parallel=1)
+    with support.Registry() as other:
+        other.faults.append(Fault("PUT /v2/copy/blobs/", "status", times=99, value=413))
+        with pytest.raises(RemoteError):
+            images.push(f"{registry.host}/app:1", f"{other.host}/copy:1", options=options)
+        assert _sent(other, "PUT") == 1 and other.uploads == {}
+        other.faults[:] = [Fault("PUT /v2/copy/blobs/", "status", value=429, headers={"Retry-After": "0"})]
+        assert images.push(f"{registry.host}/app:1", f"{other.host}/copy:1", options=options) == digest
+
+
 def test_a_registry_that_stores_something_else_is_caught(
     registry: object, images: Images, tmp_path: Path
 ) -> None:
@@ -214,6 +312,18 @@ def test_a_token_that_expires_on_the_way_is_renewed(images: Images, tmp_path: Pa
         options = _options(tmp_path, credentials=Credentials("alice", "secret"))
         assert images.pull(f"{registry.host}/app:1", options=options)
         assert len(registry.asked("/token")) == 2
+
+
+def test_a_token_that_expires_before_an_upload_is_renewed(
+    registry: object, images: Images, tmp_path: Path
+) -> None:
+    digest = _pulled(registry, images, tmp_path)
+    with support.Registry(auth="token") as other:
+        other.faults.append(Fault("PUT /v2/copy/blobs/", "status", value=401, headers={
+            "WWW-Authenticate": f'Bearer realm="{other.url}/token",service="tests",error="invalid_token"'
+        }))  # fmt: skip
+        options = _options(tmp_path, credentials=Credentials("alice", "secret"))
+        assert images.push(f"{registry.host}/app:1", f"{other.host}/copy:1", options=options) == digest
 
 
 @pytest.mark.parametrize(
