@@ -17,6 +17,7 @@ pytestmark = pytest.mark.root
 
 TESTS = Path(__file__).parents[2]
 TRIALS = TESTS / "support/store_trials.py"
+PAIRS = TESTS / "support/store_pairs.py"
 
 
 def _support(name: str) -> ModuleType:
@@ -31,24 +32,31 @@ def _support(name: str) -> ModuleType:
 
 def _trial(kind: str, operation: str, base: Path, *, small_disk: bool = False) -> dict[str, int]:
     """Run one trial in its own process, with a registry beside it where the operation needs one."""
+    wrapper = []
+    if small_disk:
+        # In a mount namespace of its own: the machine sees no mount.
+        mount = f'mount -t tmpfs -o size=24m tmpfs {base / "store"} && exec "$@"'
+        wrapper = ["unshare", "--mount", "sh", "-c", mount, "sh"]
+    command = [sys.executable, str(TRIALS), kind, operation, str(base / "store")]
+    return _report([*wrapper, *command], base, {"app": ["1"]})
+
+
+def _report(command: list[str], base: Path, repositories: dict[str, list[str]]) -> dict[str, int]:
+    """Run ``command HOST:PORT`` with a registry that has one image under all the names; what it reports."""
     for name in ("store", "aside"):
         (base / name).mkdir()
     environment = {
         **os.environ,
-        "PYTHONPATH": str(TESTS.parent / "src"),
+        "PYTHONPATH": f"{TESTS.parent / 'src'}:{TESTS}",
         "TRIAL_ASIDE": str(base / "aside"),
         "LADING_UNPACK_RESERVE": "0",
     }
-    command = [sys.executable, str(TRIALS), kind, operation, str(base / "store")]
-    if small_disk:
-        # In a mount namespace of its own: the machine sees no mount.
-        mount = f'mount -t tmpfs -o size=24m tmpfs {base / "store"} && exec "$@"'
-        command = ["unshare", "--mount", "sh", "-c", mount, "sh", *command]
     registry = _support("registry")
     with registry.Registry() as served:
         dice = random.Random(7)
         layers = [registry.tar({f"file{n}": dice.randbytes(200_000)}) for n in range(3)]
-        served.image("app", "1", layers=layers)
+        for repository, tags in repositories.items():
+            served.image(repository, *tags, layers=layers)
         done = subprocess.run(
             [*command, served.host],
             env=environment,
@@ -71,3 +79,9 @@ def test_killed_at_any_instant_is_finished_by_repair(operation: str, tmp_path: P
 def test_a_disk_that_fills_is_said_and_left_clean(operation: str, tmp_path: Path) -> None:
     report = _trial("full", operation, tmp_path, small_disk=True)
     assert report["failures"] >= 2, report
+
+
+def test_two_processes_killed_at_once_lose_nothing_and_leave_nothing(tmp_path: Path) -> None:
+    command = [sys.executable, str(PAIRS), str(tmp_path / "store"), "1", "25"]
+    report = _report(command, tmp_path, {"w0": ["0", "1", "2"], "w1": ["0", "1", "2"]})
+    assert report["kills"] >= 10 and report["steps"] >= 100, report
