@@ -9,6 +9,7 @@ from lading.cli.outfile import writing
 from lading.cli.output import confirm, each, filters, inspected, labels_match, listing, truth
 from lading.errors import InvalidInput, Unsupported
 from lading.formats import duration, sizes
+from lading.formats.reference import Reference
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -210,9 +211,11 @@ def bootstrap(context: Context, parsed: Parsed) -> int:
     if quiet:
         print(image.id)
     else:
-        print(
-            f"{image.names[0] if image.names else image.id}: {image.short_id}, {sizes.decimal3(image.size)}"
-        )
+        asked = Reference.parse(
+            parsed.args[0], default_tag=""
+        ).familiar  # the same packages may have other names
+        name = next((name for name in image.names if name.startswith(asked)), image.id)
+        print(f"{name}: {image.short_id}, {sizes.decimal3(image.size)}")
     return 0
 
 

@@ -239,3 +239,9 @@ def test_forced_removal_of_what_is_not_there_says_so_and_succeeds(lading) -> Non
     assert (done.returncode, done.stdout) == (0, "")
     assert done.stderr.count("\n") == 1 and "no such container" in done.stderr and "absent" in done.stderr
     assert lading("rm", "absent").returncode == 1
+
+
+def test_bootstrap_says_the_name_that_was_asked_for(lading) -> None:  # type: ignore[no-untyped-def]
+    lading("tag", "busybox", "a/first:1", check=True)  # the same image, and earlier in any list
+    assert lading.out("bootstrap", "busybox").startswith("busybox:latest: ")
+    lading("rmi", "a/first:1", check=True)
