@@ -50,7 +50,7 @@ def test_a_member_shares_the_pods_namespaces_and_its_fate(lading) -> None:  # ty
     refused = lading("pod", "rm", "house")
     assert refused.returncode == 1 and _states(lading)["lodger"] == "running"
     own = lading("rm", "-f", "house/main")
-    assert own.returncode == 1 and "lading pod rm -f house" in own.stderr
+    assert own.returncode == 1 and "lading rm -f house" in own.stderr
     lading.out("pod", "rm", "-f", "house")
     assert _states(lading) == {}
 
