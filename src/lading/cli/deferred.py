@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import sys
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import TextIO
 
     from lading.cli.progress import Display
+    from lading.images.transfer import Progress
 
 
 class Deferred:
@@ -33,3 +36,8 @@ class Deferred:
 
             self._display = Display(self._out)
         return self._display
+
+
+def progress(quiet: bool) -> Progress | None:
+    """What a command tells its user of a pull: on standard error, or nothing when ``quiet``."""
+    return None if quiet else Deferred(sys.stderr)  # type: ignore[return-value]

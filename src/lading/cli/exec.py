@@ -63,13 +63,7 @@ def _environment(parsed: Parsed) -> list[str]:
         return []
     from lading.formats import env
 
-    values: dict[str, str] = {}
-    for path in parsed["env-file"]:
-        values.update(env.file_pairs(env.read_file(path, what="--env-file"), os.environ, where=path))
-    for text in parsed["env"]:
-        made = env.pair(text, os.environ)
-        if made is not None:
-            values[made[0]] = made[1]
+    values = env.variables(parsed["env-file"], parsed["env"], os.environ, env.read_file)
     return [f"{name}={value}" for name, value in values.items()]
 
 

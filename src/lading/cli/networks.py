@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from lading.cli.output import confirm, each, filters, inspected, labels_match, listing, name_fits, truth
-from lading.cli.volumes import pairs
 from lading.errors import Conflict, InvalidInput
 from lading.formats import duration
 from lading.network import DEFAULT_NETWORK
@@ -38,6 +37,8 @@ def outer_name(name: str) -> str:
 
 def create(context: Context, parsed: Parsed) -> int:
     """Create a network and print its name."""
+    from lading.cli.translate import pairs
+
     name = parsed.args[0]
     if name in _BUILT_IN or inner_name(name) == DEFAULT_NETWORK or name.startswith(("container:", "ns:")):
         raise Conflict(f"network {name} is built in", hint="choose another name", reason="name-taken")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import time
 
+from lading.cli.deferred import progress
 from lading.cli.output import each, filters, inspected, labels_match, listing, name_fits
 from lading.errors import InvalidInput, NotFound, Unsupported
 from lading.formats import duration
@@ -73,14 +74,6 @@ def _replace(context: Context, name: str) -> None:
         context.node.remove(record.id, force=True)
 
 
-def _progress(parsed: Parsed) -> object:
-    if parsed["quiet"]:
-        return None
-    from lading.cli.deferred import Deferred
-
-    return Deferred(sys.stderr)
-
-
 def run(context: Context, parsed: Parsed) -> int:
     """Create and start the pods of a manifest; print their ids, or stay until they end."""
     pods = _pods(context, parsed)
@@ -88,10 +81,10 @@ def run(context: Context, parsed: Parsed) -> int:
         if len(pods) > 1:
             raise InvalidInput(f"--rm and --attach take one pod, {parsed.args[0]} has {len(pods)}")
         pods[0].spec.extras.remove = parsed["rm"]
-        return context.node.run(pods[0], progress=_progress(parsed))
+        return context.node.run(pods[0], progress=progress(parsed["quiet"]))
     made: list[PodRecord] = []
     for pod in pods:
-        made.append(context.node.run_detached(pod, progress=_progress(parsed)))
+        made.append(context.node.run_detached(pod, progress=progress(parsed["quiet"])))
         print(made[-1].id, flush=True)
     return 0
 
@@ -99,7 +92,7 @@ def run(context: Context, parsed: Parsed) -> int:
 def create(context: Context, parsed: Parsed) -> int:
     """Create the pods of a manifest without starting them."""
     for pod in _pods(context, parsed):
-        print(context.node.create(pod, progress=_progress(parsed)).id, flush=True)
+        print(context.node.create(pod, progress=progress(parsed["quiet"])).id, flush=True)
     return 0
 
 

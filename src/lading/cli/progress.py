@@ -6,8 +6,6 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import TextIO
 
-    from lading.images.transfer import Progress
-
 _INTERVAL = 0.1  # seconds between two drawings
 _BAR = 24
 _SHORTEST = 4  # a bar of less says nothing
@@ -137,14 +135,3 @@ def _amounts(row: _Row) -> str:
             return sizes.decimal3(row.total)
         return f"{sizes.decimal3(row.done)}/{sizes.decimal3(row.total)}"
     return sizes.decimal3(row.done) if row.done > 0 else ""
-
-
-def display(quiet: bool) -> Progress | None:
-    """The progress to hand to the image store: on standard error, or nothing when ``quiet``."""
-    if quiet:
-        return None
-    import sys
-
-    from lading.cli.deferred import Deferred
-
-    return Deferred(sys.stderr)  # type: ignore[return-value]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from lading.cli.progress import display
+from lading.cli.deferred import progress
 from lading.errors import Denied, InvalidInput
 
 TYPE_CHECKING = False
@@ -38,7 +38,7 @@ def pull(context: Context, parsed: Parsed) -> int:
         parsed.args[0],
         platform=parsed["platform"],
         options=_options(context, parsed, all_platforms=parsed["all-platforms"]),
-        progress=display(parsed["quiet"]),
+        progress=progress(parsed["quiet"]),
     )
     print(image.id)
     return 0
@@ -48,7 +48,7 @@ def push(context: Context, parsed: Parsed) -> int:
     """Send an image and print its digest there."""
     destination = parsed.args[1] if len(parsed.args) > 1 else parsed.args[0]
     digest = context.images.push(
-        parsed.args[0], destination, options=_options(context, parsed), progress=display(parsed["quiet"])
+        parsed.args[0], destination, options=_options(context, parsed), progress=progress(parsed["quiet"])
     )
     print(digest)
     return 0

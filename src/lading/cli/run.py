@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-import sys
 
+from lading.cli.deferred import progress
 from lading.cli.translate import Surroundings, pod_from_run
 from lading.errors import Conflict, InvalidInput, LadingError, Unsupported
 
@@ -29,9 +29,8 @@ def run(context: Context, parsed: Parsed) -> int:
         detach_keys(parsed["detach-keys"])
     pod = _pod(context, parsed)
     note = _cidfile(parsed)
-    progress = _progress(parsed)
     if detach:
-        record = context.node.run_detached(pod, progress=progress, on_created=note)
+        record = context.node.run_detached(pod, progress=progress(parsed["quiet"]), on_created=note)
         print(record.id)
         return 0
     if tty or not parsed["sig-proxy"]:
@@ -41,7 +40,7 @@ def run(context: Context, parsed: Parsed) -> int:
             terminal.demand()
         rows, columns = terminal.size()
         _record, session = context.node.run_session(
-            pod, progress=progress, rows=rows, columns=columns, on_created=note
+            pod, progress=progress(parsed["quiet"]), rows=rows, columns=columns, on_created=note
         )
         return terminal.converse(
             session,
@@ -50,7 +49,7 @@ def run(context: Context, parsed: Parsed) -> int:
             tty=tty,
             forward=False,
         )
-    return context.node.run(pod, _stdio(parsed), progress=progress, on_created=note)
+    return context.node.run(pod, _stdio(parsed), progress=progress(parsed["quiet"]), on_created=note)
 
 
 def _stdio(parsed: Parsed) -> Stdio:
@@ -68,7 +67,7 @@ def create(context: Context, parsed: Parsed) -> int:
     """Create a container without starting it, and print its id."""
     pod = _pod(context, parsed)
     note = _cidfile(parsed)
-    record = context.node.create(pod, progress=_progress(parsed))
+    record = context.node.create(pod, progress=progress(parsed["quiet"]))
     if note is not None:
         note(record)
     print(record.id)
@@ -83,7 +82,7 @@ def _around(context: Context) -> Surroundings:
     def read_file(flag: str, path: str) -> bytes:
         from lading.formats.env import read_file as read
 
-        return read(path, what=flag)
+        return read(flag, path)
 
     def volumes_of(reference: str) -> Sequence[BindMount]:
         record, inner = context.node.find(reference)
@@ -155,12 +154,3 @@ def _cidfile(parsed: Parsed) -> Callable[[PodRecord], None] | None:
             stream.write(record.id)
 
     return note
-
-
-def _progress(parsed: Parsed) -> object:
-    """What a pull on the way tells the user: nothing when the image is here, made when the first word comes."""
-    if parsed["quiet"]:
-        return None
-    from lading.cli.deferred import Deferred
-
-    return Deferred(sys.stderr)

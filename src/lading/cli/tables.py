@@ -12,6 +12,11 @@ PRUNE_FILTER = Flag("filter", "", "list", "KEY=VALUE", "Remove only what matches
 QUIET = Flag("quiet", "q", "bool", help="Print only ids")
 NO_TRUNC = Flag("no-trunc", "", "bool", help="Do not shorten anything")
 PLATFORM = Flag("platform", "", "str", "OS/ARCH", "Which platform of an image for several")
+INSECURE = Flag("insecure", "", "bool", help="Accept plain HTTP and certificates that cannot be verified")
+CHANGE = Flag(
+    "change", "c", "list", "INSTRUCTION", "Apply CMD, ENTRYPOINT, ENV, EXPOSE, LABEL, USER, VOLUME, WORKDIR …"
+)
+MESSAGE = Flag("message", "m", "str", "TEXT", "What it is")
 DETACH_KEYS = Flag("detach-keys", "", "str", "KEYS", "Keys that leave it running (default ctrl-p,ctrl-q)")
 
 
@@ -187,14 +192,8 @@ def diff() -> list[Flag]:
 def commit() -> list[Flag]:
     return [
         Flag("author", "a", "str", "NAME", "Who made it"),
-        Flag(
-            "change",
-            "c",
-            "list",
-            "INSTRUCTION",
-            "Apply CMD, ENTRYPOINT, ENV, EXPOSE, LABEL, USER, VOLUME, WORKDIR …",
-        ),
-        Flag("message", "m", "str", "TEXT", "What it is"),
+        CHANGE,
+        MESSAGE,
         Flag("pause", "p", "bool", help="Freeze the container meanwhile", default=True),
     ]
 
@@ -203,23 +202,19 @@ def output() -> list[Flag]:
     return [Flag("output", "o", "str", "FILE", "Write to a file instead of standard output")]
 
 
+#: What ``run`` and ``update`` say alike.
+_UPDATED = (
+    "cpus cpu-shares cpu-period cpu-quota cpuset-cpus cpuset-mems memory memory-swap memory-reservation pids-limit blkio-weight "
+    "cpu-rt-period cpu-rt-runtime kernel-memory"
+).split()
+
+
 def update() -> list[Flag]:
+    from lading.cli.runflags import create
+
     return [
-        Flag("cpus", "", "str", "NUMBER", "How many CPUs it may use"),
-        Flag("cpu-shares", "c", "int", "N", "Weight against other containers", unset=True),
-        Flag("cpu-period", "", "int", "MICROSECONDS", "Length of a scheduling period", unset=True),
-        Flag("cpu-quota", "", "int", "MICROSECONDS", "CPU time in each period", unset=True),
-        Flag("cpuset-cpus", "", "str", "LIST", "Which CPUs it may use", unset=True),
-        Flag("cpuset-mems", "", "str", "LIST", "Which memory nodes it may use", unset=True),
-        Flag("memory", "m", "str", "SIZE", "Most memory it may use"),
-        Flag("memory-swap", "", "str", "SIZE", "Most memory plus swap; -1: no limit on swap"),
-        Flag("memory-reservation", "", "str", "SIZE", "Memory to leave it under pressure"),
-        Flag("pids-limit", "", "int", "N", "Most processes and threads; -1: no limit", unset=True),
-        Flag("blkio-weight", "", "int", "10-1000", "Weight of its block I/O", unset=True),
+        *(flag for flag in create() if flag.name in _UPDATED),
         Flag("restart", "", "str", "POLICY", "no, on-failure[:N], always or unless-stopped"),
-        Flag("cpu-rt-period", "", "int", refuse="not supported: real-time scheduling limits"),
-        Flag("cpu-rt-runtime", "", "int", refuse="not supported: real-time scheduling limits"),
-        Flag("kernel-memory", "", "str", refuse="not supported: the kernel no longer limits kernel memory"),
     ]
 
 
@@ -260,7 +255,7 @@ def images() -> list[Flag]:
 def _registry() -> list[Flag]:
     return [
         Flag("quiet", "q", "bool", help="Print only the result"),
-        Flag("insecure", "", "bool", help="Accept plain HTTP and certificates that cannot be verified"),
+        INSECURE,
         Flag("tls-verify", "", "bool", help="Verify the registry", default=True, hidden=True),
         Flag(
             "cert-dir", "", "str", refuse="not supported: put certificates below certs.d of the configuration"
@@ -333,14 +328,8 @@ def load() -> list[Flag]:
 
 def import_() -> list[Flag]:
     return [
-        Flag(
-            "change",
-            "c",
-            "list",
-            "INSTRUCTION",
-            "Apply CMD, ENTRYPOINT, ENV, EXPOSE, LABEL, USER, VOLUME, WORKDIR …",
-        ),
-        Flag("message", "m", "str", "TEXT", "What it is"),
+        CHANGE,
+        MESSAGE,
         PLATFORM,
     ]
 
@@ -357,7 +346,7 @@ def login() -> list[Flag]:
         Flag("username", "u", "str", "NAME", "User name"),
         Flag("password", "p", "str", "PASSWORD", "Password (others can see it: prefer --password-stdin)"),
         Flag("password-stdin", "", "bool", help="Read the password from standard input"),
-        Flag("insecure", "", "bool", help="Accept plain HTTP and certificates that cannot be verified"),
+        INSECURE,
     ]
 
 

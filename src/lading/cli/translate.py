@@ -80,7 +80,7 @@ def pod_from_run(options: Mapping[str, Any], args: Sequence[str], around: Surrou
     _command(options, args, container)
     _identity(options, container, around)
     if options["annotation"]:
-        pod.metadata.annotations = _pairs(options["annotation"], "--annotation")
+        pod.metadata.annotations = pairs(options["annotation"], "--annotation")
     _terminal(options, container)
     _life(options, spec, container)
     _files(options, container, around)
@@ -161,26 +161,24 @@ def _identity(options: Mapping[str, Any], container: Container, around: Surround
             raise InvalidInput(f"--hostname {hostname[:80]!r} is not up to 63 letters, digits, '.' and '-'")
         extras.hostname = hostname
     if options["env"] or options["env-file"]:
-        values: dict[str, str] = {}
         from lading.formats import env
 
-        for path in options["env-file"]:
-            values.update(env.file_pairs(around.read_file("--env-file", path), around.environ, where=path))
-        for text in options["env"]:
-            made = env.pair(text, around.environ)
-            if made is not None:
-                values[made[0]] = made[1]
+        values = env.variables(options["env-file"], options["env"], around.environ, around.read_file)
         container.env = [EnvVar(name=n, value=literal(v)) for n, v in values.items()]
     labels: dict[str, str] = {}
     for path in options["label-file"]:
-        text = around.read_file("--label-file", path).decode(errors="replace")
+        try:
+            text = around.read_file("--label-file", path).decode()
+        except UnicodeDecodeError:
+            raise InvalidInput(f"--label-file {path}: not UTF-8 text") from None
         lines = [line.strip() for line in text.splitlines()]
-        labels.update(_pairs([line for line in lines if line and line[0] != "#"], f"--label-file {path}"))
-    labels.update(_pairs(options["label"], "--label"))
+        labels.update(pairs([line for line in lines if line and line[0] != "#"], f"--label-file {path}"))
+    labels.update(pairs(options["label"], "--label"))
     extras.labels = labels
 
 
-def _pairs(texts: Sequence[str], flag: str) -> dict[str, str]:
+def pairs(texts: Sequence[str], flag: str) -> dict[str, str]:
+    """``NAME=VALUE`` rows of ``flag``; a name alone has an empty value. Raises :class:`InvalidInput`."""
     made: dict[str, str] = {}
     for text in texts:
         name, _, value = text.partition("=")

@@ -161,7 +161,7 @@ def changes_from_update(options: Mapping[str, Any]) -> Changes:
     changes.pids_limit = _within(options, "pids-limit", -1, 4194304)
     changes.blkio_weight = _within(options, "blkio-weight", 10, 1000)
     for flag in ("cpuset-cpus", "cpuset-mems"):
-        if options[flag] is not None:
+        if options[flag]:
             setattr(changes, flag.replace("-", "_"), _list_of_numbers(options, flag))
     if options["restart"]:
         from lading.cli.translate import restart_policy

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from lading.cli.output import confirm, each, filters, inspected, labels_match, listing, name_fits, truth
-from lading.errors import InvalidInput
 from lading.formats import sizes
 
 TYPE_CHECKING = False
@@ -15,19 +14,10 @@ if TYPE_CHECKING:
     from lading.volumes import Volume
 
 
-def pairs(texts: list[str], flag: str) -> dict[str, str]:
-    """``NAME=VALUE`` rows. Raises :class:`InvalidInput`."""
-    made: dict[str, str] = {}
-    for text in texts:
-        name, _, value = text.partition("=")
-        if not name:
-            raise InvalidInput(f"{flag} {text!r} is not NAME=VALUE")
-        made[name] = value
-    return made
-
-
 def create(context: Context, parsed: Parsed) -> int:
     """Create a volume and print its name."""
+    from lading.cli.translate import pairs
+
     volume = context.volumes.create(
         parsed.args[0] if parsed.args else "",
         parsed["driver"],

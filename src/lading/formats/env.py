@@ -11,7 +11,7 @@ from lading.errors import InvalidInput, LadingError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
 _LARGEST_FILE = 4 << 20
 
@@ -52,7 +52,27 @@ def file_pairs(data: bytes, environ: Mapping[str, str], *, where: str) -> list[t
     return pairs
 
 
-def read_file(path: str, *, what: str) -> bytes:
+def variables(
+    files: Sequence[str],
+    texts: Sequence[str],
+    environ: Mapping[str, str],
+    read: Callable[[str, str], bytes],
+) -> dict[str, str]:
+    """What ``--env-file`` and ``--env`` say together: a file's variables first, of one name the last.
+
+    ``read`` is :func:`read_file`, or what stands for it. Raises :class:`LadingError`.
+    """
+    values: dict[str, str] = {}
+    for path in files:
+        values.update(file_pairs(read("--env-file", path), environ, where=path))
+    for text in texts:
+        made = pair(text, environ)
+        if made is not None:
+            values[made[0]] = made[1]
+    return values
+
+
+def read_file(what: str, path: str) -> bytes:
     """The bytes of a small text file the user named with flag ``what``. Raises :class:`LadingError`."""
     try:
         with open(path, "rb") as stream:
