@@ -68,6 +68,13 @@ def _guarded(argv: list[str]) -> int:
     except KeyboardInterrupt:
         _failed("interrupted")
         return INTERRUPTED
+    except UnicodeEncodeError as error:
+        # Python hands on bytes that are no UTF-8 as surrogates: paths may hold them, but no record of ours.
+        odd = next(
+            (word for word in argv if not _is_text(word)), error.object[error.start : error.start + 20]
+        )
+        _failed(f"{odd[:80]!r} is not UTF-8 text")
+        return refused
     except RecursionError:
         _failed("the input is nested too deeply")
         return refused
@@ -79,6 +86,14 @@ def _guarded(argv: list[str]) -> int:
         what = " ".join(str(error).split()) or "no message"
         _failed(f"internal error: {type(error).__name__}: {what}: run it again with lading --debug")
         return refused
+
+
+def _is_text(word: str) -> bool:
+    try:
+        word.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _dispatch(parsed: Parsed) -> int:

@@ -75,6 +75,27 @@ def test_a_mistake_is_one_line_and_leaves_nothing(lading, before: str, line: str
         assert "Traceback" not in done.stderr
 
 
+@pytest.mark.parametrize(
+    ("words", "status"),
+    [
+        (["run", "--rm", "busybox", "echo", "\udcff"], 125),
+        (["run", "--rm", "-e", "A=\udcff", "busybox", "true"], 125),
+        (["create", "-l", "a=\udcff", "busybox"], 1),
+        (["logs", "\udcff"], 1),
+        (["volume", "create", "--label", "a=\udcff"], 1),
+        (["network", "create", "--label", "a=\udcff", "odd"], 1),
+    ],
+    ids=lambda v: v[0] if isinstance(v, list) else None,
+)
+def test_bytes_that_are_no_text_are_named_and_leave_nothing(
+    lading, before: str, words: list[str], status: int
+) -> None:  # type: ignore[no-untyped-def]
+    done = lading(*words)
+    assert done.returncode == status
+    assert done.stderr.count("\n") == 1 and "\\udcff' is not UTF-8 text" in done.stderr
+    assert _everything(lading) == before
+
+
 def test_nothing_is_left_after_all_of_them(lading, before: str) -> None:  # type: ignore[no-untyped-def]
     assert _everything(lading) == before
     assert not list((lading.base / "root" / "pods").glob("*"))
