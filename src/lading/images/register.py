@@ -122,7 +122,9 @@ def create(
     images.content.put(config_data, lease=lease)
     digest = images.content.put(manifest_data, lease=lease)
     target = Descriptor(media_type=OCI_MANIFEST, digest=digest, size=len(manifest_data))
-    text = platforms.text(Platform(os=config.os, architecture=config.architecture, variant=config.variant))
+    made_for = Platform(os=config.os, architecture=config.architecture, variant=config.variant)
+    # One that is for no machine in particular is for this one.
+    text = platforms.text(made_for) if made_for.os and made_for.architecture else ""
     return register(images, target, names, lease=lease, platform=text)
 
 

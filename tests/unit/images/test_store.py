@@ -513,3 +513,14 @@ def test_a_file_that_was_only_opened_for_writing_or_linked_to_is_no_change(image
         file.write(b"BBB")  # and its old time given back: only the bytes tell
     os.utime(rootfs.upper + "/b", ns=(0, 1001 * 10**9))
     assert [(c.kind, c.path) for c in images.changes(rootfs)] == [("C", "/b"), ("A", "/link")]
+
+
+def test_an_image_that_names_no_machine_is_committed_on_as_any_other(images, new_tar, tmp_path):
+    with images.lease() as lease:
+        with LayerWriter(images, lease=lease) as writer:
+            writer.write(new_tar().file("a").bytes())
+            descriptor, diff_id = writer.finish()
+        image = create(images, ImageConfig(), [descriptor], [diff_id], ["none:1"], lease=lease)
+    (tmp_path / "upper").mkdir()
+    made = images.commit(image, str(tmp_path / "upper"), names=["none:2"])
+    assert len(made.diff_ids) == 2 and made.platform.architecture == ""
