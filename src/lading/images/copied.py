@@ -51,7 +51,7 @@ def rootfs(image: Image, directory: str, *, volatile: bool) -> Rootfs:
         remove_tree(part)
         try:
             try:
-                _copy(image, part)
+                copy_root(image, part)
                 if not volatile:
                     fd = os.open(part, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
                     try:
@@ -76,7 +76,8 @@ def _mark(path: str) -> None:
     os.close(os.open(path, _CREATE, 0o600))
 
 
-def _copy(image: Image, target: str) -> None:
+def copy_root(image: Image, target: str) -> None:
+    """Copy the whole root of ``image`` to ``target``, which is made. Raises :class:`OSError`, and leaves what it made."""
     os.makedirs(target, mode=0o700)
     root = os.fsencode(target)
     copier = _Copier(root)

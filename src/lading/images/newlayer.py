@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from lading.images import Images
 
-    class _Compressor(Protocol):
+    class Compressor(Protocol):
         def compress(self, data: bytes, /) -> bytes: ...
         def flush(self) -> bytes: ...
 
@@ -88,7 +88,7 @@ class LayerWriter:
     def __init__(self, images: Images, *, lease: Lease) -> None:
         self._blob = BlobWriter(images, lease=lease)
         self._plain = digests.hasher("sha256")
-        self._gzip = _gzip()
+        self._gzip = gzip_compressor()
         self._pending = bytearray()
 
     def write(self, data: bytes) -> None:
@@ -119,7 +119,7 @@ class LayerWriter:
         self._blob.__exit__()
 
 
-def _gzip() -> _Compressor:
+def gzip_compressor() -> Compressor:
     """A gzip compressor without time or name in its header: the same tar gives the same blob."""
     try:
         from isal import isal_zlib

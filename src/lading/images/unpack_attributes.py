@@ -65,13 +65,10 @@ class Attributes:
 
     def xattrs(self, entry: Entry, target: int | bytes) -> None:
         """Extended attributes. Raises :class:`InvalidInput` (reason ``hostile-archive``) for overlayfs's own."""
+        refuse_xattrs(entry)
         for key, value in (entry.xattrs or {}).items():
-            if b"overlay." in key and key.startswith((b"trusted.overlay.", b"user.overlay.")):
-                raise hostile(f"{show(entry.name)}: the archive sets {show(key)}, which belongs to overlayfs")
             if key == OWNER_XATTR:
                 continue
-            if len(key) > 255 or len(value) > 65536 or b"\0" in key:
-                raise hostile(f"{show(entry.name)}: the extended attribute {show(key)} is too large")
             if key.startswith((b"security.selinux", b"security.ima", b"security.evm")):
                 self.note(f"{show(key)} belongs to the machine that made the archive and was left out")
                 continue
@@ -103,3 +100,12 @@ class Attributes:
         if key.startswith(b"user.") and entry.kind not in (REGULAR, DIRECTORY):
             return True
         return bool(self._uid) or not initial_user_namespace()
+
+
+def refuse_xattrs(entry: Entry) -> None:
+    """Raise :class:`InvalidInput` (reason ``hostile-archive``) for attributes that no archive may set or nothing can hold."""
+    for key, value in (entry.xattrs or {}).items():
+        if b"overlay." in key and key.startswith((b"trusted.overlay.", b"user.overlay.")):
+            raise hostile(f"{show(entry.name)}: the archive sets {show(key)}, which belongs to overlayfs")
+        if key != OWNER_XATTR and (len(key) > 255 or len(value) > 65536 or b"\0" in key):
+            raise hostile(f"{show(entry.name)}: the extended attribute {show(key)} is too large")
