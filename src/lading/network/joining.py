@@ -41,7 +41,7 @@ def adjust(networks: Networks, request: AttachRequest, held: Sequence[int]) -> A
     reservation = ports.Reservation()
     try:
         plan.record(wants, reservation, held)
-        plan.carry_out(indexes)
+        plan.carry_out(indexes, held)
     except BaseException:
         reservation.release()
         plan.undo()
@@ -131,14 +131,16 @@ class Plan:
         if self.joined and self.joined[0].driver == "cni":
             return list(self.before.ports)
         container = publishing.carriers(self.after, self.joined)
+        wanted = publishing.with_host_ip(self.request.ports, self.after, self.joined)
+        # On every IPv6 address of the host without having asked for it: not relayed when the container has none itself.
+        implied = 6 not in container and not any(w.host_ip == "::" for w in wanted)
         kept = [
             p.replace(container_ip=address)
             for p in self.before.ports
-            if (address := ports.target(container, p.host_ip))
+            if (address := ports.target(container, p.host_ip)) and not (implied and p.host_ip == "::")
         ]
         if self.networks.roots.uid and self.before.ports:
             return kept
-        wanted = publishing.with_host_ip(self.request.ports, self.after, self.joined)
         missing = ports.missing(wanted, container, kept)
         taken = publishing.taken_by(self.networks.store)
         fresh = ports.publish(missing, container, taken, reservation) if missing else []
@@ -147,7 +149,7 @@ class Plan:
 
     # -- making ------------------------------------------------------------------------------------------------------
 
-    def carry_out(self, indexes: dict[str, int]) -> None:
+    def carry_out(self, indexes: dict[str, int], held: Sequence[int]) -> None:
         """Interfaces in, ports over, interfaces out, default route, resolver."""
         networks, request, after = self.networks, self.request, self.after
         # A container that made its namespace itself, for loopback alone, did not.
@@ -172,6 +174,7 @@ class Plan:
         if resolv.needs_resolver(after, self.joined):
             from lading.network.names import ensure_resolver
 
+            ports.let_relay(held, after.ports)
             networks.in_place(lambda: ensure_resolver(networks.roots))
 
     def _by_others(self, interface: Interface) -> None:

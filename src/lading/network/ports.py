@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from _socket import (
     AF_INET,
     AF_INET6,
@@ -85,8 +86,8 @@ class Reservation:
 
     def leave(self, published: Sequence[PublishedPort]) -> None:
         """Let go of ports that another process of ours will listen on."""
-        wanted = {(p.host_ip, p.host_port) for p in published if p.relayed}
-        for held in [s for s in self._sockets if tuple(s.getsockname()[:2]) in wanted]:
+        wanted = {(p.protocol, p.host_ip, p.host_port) for p in published if p.relayed}
+        for held in [s for s in self._sockets if _bound(s) in wanted]:
             self._sockets.remove(held)
             held.close()
 
@@ -152,16 +153,34 @@ def target(container: dict[int, str], host_ip: str) -> str:
 
 def keep_only(held: Sequence[int], published: Sequence[PublishedPort]) -> list[int]:
     """Close the descriptors of :meth:`Reservation.detach` whose port is not ``published`` any more; the others."""
-    wanted = {(p.host_ip, p.host_port) for p in published}
+    wanted = {(p.protocol, p.host_ip, p.host_port) for p in published}
     kept = []
     for fd in held:
         probe = _RawSocket(fileno=fd)
-        address = probe.getsockname()
-        if (address[0], address[1]) in wanted:
+        if _bound(probe) in wanted:
             kept.append(probe.detach())
         else:
             probe.close()
     return kept
+
+
+def let_relay(held: Sequence[int], published: Sequence[PublishedPort]) -> None:
+    """Unbind ports that our relay will listen on from now. The descriptors stay open, for they are the caller's."""
+    wanted = {(p.protocol, p.host_ip, p.host_port) for p in published if p.relayed}
+    for fd in held if wanted else ():
+        probe = _RawSocket(fileno=fd)
+        if _bound(probe) in wanted:
+            unbound = _RawSocket(probe.family, probe.type)
+            os.dup2(unbound.fileno(), fd, inheritable=False)
+            unbound.close()
+        probe.detach()
+
+
+def _bound(held: _RawSocket) -> tuple[str, str, int]:
+    """Protocol, address and port that a socket is bound to."""
+    protocol = "udp" if held.type == SOCK_DGRAM else "sctp" if held.proto == _IPPROTO_SCTP else "tcp"
+    address = held.getsockname()
+    return protocol, address[0], address[1]
 
 
 def publish(
@@ -176,12 +195,15 @@ def publish(
     the records give a port to, or is empty. Raises :class:`Conflict` naming port and owner.
     """
     made: list[PublishedPort] = []
+    # The host addresses that each protocol and port is published on so far.
+    numbers: dict[tuple[str, int], list[str]] = {}
     for mapping in mappings:
         check_mapping(mapping)
         hosts = _host_addresses(mapping, container)
         for step in range(mapping.count):
             wanted = mapping.host_port + step if mapping.host_port else 0
-            port = _reserve(mapping, hosts, wanted, taken, reservation, made)
+            port = _reserve(mapping, hosts, wanted, taken, reservation, numbers)
+            numbers.setdefault((mapping.protocol, port), []).extend(hosts)
             made.extend(
                 PublishedPort(
                     protocol=mapping.protocol,
@@ -217,7 +239,7 @@ def _reserve(
     wanted: int,
     taken: Callable[[str, int, str], str],
     reservation: Reservation,
-    made: list[PublishedPort],
+    numbers: dict[tuple[str, int], list[str]],
 ) -> int:
     """Bind ``wanted`` on every host address, or find one number that is free on all of them."""
     for _ in range(1 if wanted else _TRIES):
@@ -225,7 +247,9 @@ def _reserve(
         try:
             port = wanted or trial.bind(mapping.protocol, hosts[0], 0)
             owner = next((o for h in hosts if (o := taken(mapping.protocol, port, h))), "")
-            if not owner and any(_same(p, mapping.protocol, port, h) for p in made for h in hosts):
+            if not owner and any(
+                _same(ours, h) for ours in numbers.get((mapping.protocol, port), ()) for h in hosts
+            ):
                 owner = "the same container"
             if owner:
                 raise Conflict(
@@ -247,7 +271,8 @@ def _reserve(
     raise Exhausted(f"no free host port found for container port {mapping.container_port}/{mapping.protocol}")
 
 
-def _same(port: PublishedPort, protocol: str, number: int, host_ip: str) -> bool:
-    if port.protocol != protocol or port.host_port != number or (":" in port.host_ip) != (":" in host_ip):
+def _same(one: str, other: str) -> bool:
+    """Whether two host addresses share a port: they are the same, or one of them is every address of the family."""
+    if (":" in one) != (":" in other):
         return False
-    return port.host_ip == host_ip or port.host_ip in ("0.0.0.0", "::") or host_ip in ("0.0.0.0", "::")
+    return one == other or one in ("0.0.0.0", "::") or other in ("0.0.0.0", "::")

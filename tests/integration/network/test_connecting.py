@@ -114,6 +114,36 @@ def test_published_ports_follow_the_pod(world):
     networks.detach("other")
 
 
+def test_a_port_of_no_address_is_not_published_on_ipv6_once_the_pod_has_none(world):
+    networks = world.networks()
+    networks.create("six", ipv6=True)
+    pod = world.attach(
+        networks, "pod", networks=ask("lading", "six"), ports=[PortMapping(container_port=80, host_port=8080)]
+    )
+    assert [p.host_ip for p in pod.ports] == ["0.0.0.0", "::"]
+    left = adjust(networks, pod, *ask("lading"), ports=[PortMapping(container_port=80, host_port=8080)])
+    assert [p.host_ip for p in left.ports] == ["0.0.0.0"]
+    world.serve(pod, "0.0.0.0", 80, "four")
+    assert world.fetch(None, "127.0.0.1", 8080).startswith("four")
+    back = adjust(
+        networks, pod, *ask("lading", "six"), ports=[PortMapping(container_port=80, host_port=8080)]
+    )
+    assert [p.host_ip for p in back.ports] == ["0.0.0.0", "::"]
+
+
+def test_a_port_of_every_ipv6_address_is_relayed_once_the_pod_has_none(world):
+    networks = world.networks()
+    networks.create("six", ipv6=True)
+    wanted = [PortMapping(container_port=80, host_port=8080, host_ip="::")]
+    pod = world.attach(networks, "pod", networks=ask("lading", "six"), ports=wanted)
+    world.serve(pod, "::", 80, "both")
+    assert world.fetch(None, "fd00:a::1", 8080).startswith("both")
+    adjust(networks, pod, *ask("lading"), ports=wanted)
+    assert world.fetch(None, "fd00:a::1", 8080).startswith("both")
+    adjust(networks, pod, *ask("lading", "six"), ports=wanted)
+    assert world.fetch(None, "fd00:a::1", 8080).startswith("both")
+
+
 def test_a_priority_decides_the_default_route(world):
     networks = world.networks()
     networks.create("aaa")

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import os
+
+import pytest
+
+from lading.errors import Conflict
 from lading.network.model import Interface, PortMapping, PublishedPort
-from lading.network.ports import missing, target
+from lading.network.ports import Reservation, keep_only, missing, publish, target
 from lading.network.routing import default_routes, ranked
 
 
@@ -57,3 +62,31 @@ def test_an_ipv6_address_of_the_host_leads_to_either_family_and_an_ipv4_one_to_i
         False,
     ]
     assert not published("::").replace(container_ip="fd00::2").relayed
+
+
+def test_a_container_that_publishes_a_port_twice_is_told_that_it_is_its_own() -> None:
+    held = Reservation()
+    try:
+        number = held.bind("tcp", "127.0.0.1", 0)
+        held.release()
+        wanted = [PortMapping(container_port=p, host_port=number, host_ip="127.0.0.1") for p in (80, 81)]
+        with pytest.raises(Conflict, match="published by the same container"):
+            publish(wanted, {4: "10.0.0.2"}, lambda *_: "", held)
+    finally:
+        held.release()
+
+
+def test_a_port_of_another_protocol_is_not_kept_for_its_number() -> None:
+    held = Reservation()
+    number = held.bind("udp", "127.0.0.1", 0)
+    held.bind("tcp", "127.0.0.1", number)
+    udp, tcp = held.detach()
+    ports = [
+        PublishedPort(
+            protocol="tcp", host_ip="127.0.0.1", host_port=number, container_ip="x", container_port=1
+        )
+    ]
+    assert keep_only([udp, tcp], ports) == [tcp]
+    os.close(tcp)
+    with pytest.raises(OSError):
+        os.close(udp)
