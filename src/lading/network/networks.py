@@ -232,7 +232,6 @@ class Networks:
             if not store.run("select 1 from networks where id=?", network.id):
                 raise NotFound(f"network {network.name} was removed meanwhile")
             for sentence in br.make_bridge(self.host, network):
-                store.set_meta("changed " + sentence.split(" ", 1)[0], sentence)
                 if not self.roots.uid:
                     self._untold(sentence)
             if store.meta("schema") == firewall.SCHEMA and table_exists(self.tag):
@@ -257,11 +256,6 @@ class Networks:
             raise Exhausted(
                 f"{self.roots.network}/{UNTOLD}: {error.strerror}", hint="free some space"
             ) from None
-
-    def host_changes(self) -> List[str]:
-        """What was changed about the host beyond our own interfaces and table (``ip_forward``), as sentences."""
-        rows = self.store.run("select value from meta where key like 'changed %' order by key")
-        return [str(row[0]) for row in rows]
 
     # -- pods --------------------------------------------------------------------------------------------------------
 

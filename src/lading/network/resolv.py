@@ -43,11 +43,12 @@ def upstream(path: str = _HOST, behind: str = _BEHIND_STUB) -> list[str]:
 def fill(attachment: Attachment, networks: Sequence[Network], upstreams: Sequence[str] = ()) -> None:
     """Set an attachment's name servers: our resolver on the gateways of a network with names, else the host's.
 
-    Where the host only has a loopback resolver, ours passes questions on to it. It asks ``upstreams`` for a pod that
-    names them, so that containers' names still resolve; not those on loopback, which is the pod's own.
+    A macvlan's gateway is somebody else's machine. Where the host only has a loopback resolver, ours passes questions on to
+    it. It asks ``upstreams`` for a pod that names them, so that containers' names still resolve; not those on loopback,
+    which is the pod's own.
     """
     _servers, attachment.searches, attachment.resolver_options = parse(_read(_HOST))
-    ours = [g for n in networks if n.names for g in n.gateways]
+    ours = [g for n in networks if n.names and n.driver == "bridge" for g in n.gateways]
     attachment.upstreams = list(upstreams) if ours and not any(map(loopback, upstreams)) else []
     if not ours and any(n.driver == "user" for n in networks):
         from lading.network.rootless import RESOLVER
@@ -62,5 +63,5 @@ def fill(attachment: Attachment, networks: Sequence[Network], upstreams: Sequenc
 
 def needs_resolver(attachment: Attachment, networks: Sequence[Network]) -> bool:
     """Whether one of the attachment's name servers is ours, or a port of it is relayed by the same process."""
-    served = any(g in attachment.nameservers for n in networks for g in n.gateways)
+    served = any(g in attachment.nameservers for n in networks if n.driver == "bridge" for g in n.gateways)
     return served or any(p.relayed for p in attachment.ports)
