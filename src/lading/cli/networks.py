@@ -139,8 +139,8 @@ def ls(context: Context, parsed: Parsed) -> int:
 
 
 def network_id(network: Network) -> str:
-    """A short id that stays: the record's number."""
-    return f"{network.id:012x}"
+    """A short id that stays: the record's number; CNI networks have one below zero."""
+    return f"{network.id & 0xFFFFFFFFFFFF:012x}"
 
 
 def network_json(context: Context, name: str) -> dict[str, object]:

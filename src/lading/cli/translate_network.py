@@ -73,15 +73,15 @@ def _networks(options: Mapping[str, Any]) -> tuple[str, list[NetworkRequest]]:
         if not requests:
             requests.append(NetworkRequest(name="bridge"))
         first = requests[0]
-        if options["network-alias"] and first.name in ("bridge", "default"):
-            raise InvalidInput(
-                "--network-alias needs a network of your own: names are not resolved on the default bridge"
-            )
         first.aliases = [*first.aliases, *options["network-alias"]]
         first.ipv4 = first.ipv4 or _address(options["ip"], "--ip", 4)
         first.ipv6 = first.ipv6 or _address(options["ip6"], "--ip6", 6)
         first.mac = first.mac or _mac(options["mac-address"])
     for request in requests:
+        if request.aliases and request.name in ("bridge", "default", "lading"):
+            raise InvalidInput(
+                "--network-alias needs a network of your own: names are not resolved on the default bridge"
+            )
         if request.name == "default":
             request.name = "bridge"
     if len(requests) == 1 and requests[0] == NetworkRequest(name="bridge"):

@@ -154,7 +154,7 @@ def _join(shop: Shop, extras: PodExtras, record: PodRecord, want: NetworkRequest
         raise Conflict(
             f"container {record.name} is connected to network {want.name} already", reason="connected"
         )
-    if want.aliases and not network.names:
+    if want.aliases and not network.names and network.driver != "cni":
         raise InvalidInput(f"network {want.name} resolves no names, so an alias there means nothing")
     for address, family in ((want.ipv4, "IPv4"), (want.ipv6, "IPv6")):
         if (

@@ -202,6 +202,7 @@ MISTAKES: list[tuple[list[str], str]] = [
     (["--network", "host", "-p", "80:80"], "the host's own"), (["--network", "none", "-P"], "nothing leads there"),
     (["--network-alias", "x"], "own"), (["--ip", "1.2.3"], "IPv4"), (["--ip6", "1.2.3.4"], "IPv6"),
     (["--mac-address", "zz"], "six bytes"), (["--mac-address", "01:00:00:00:00:00"], "multicast"),
+    (["--network", "name=bridge,alias=x"], "own"),
     (["--network", "name=a,foo=b"], "foo"), (["--network", "alias=a"], "name is missing"), (["-p", "x"], "port"),
     (["-p", "80:1", "-p", "80:2"], "already"), (["--network", "container:a", "-p", "80:80"], "--publish"),
     (["--expose", "0"], "port"), (["--dns", "nope"], "--dns"), (["--add-host", "x"], "--add-host"),
