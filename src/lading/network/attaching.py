@@ -113,11 +113,19 @@ def _made(
         _furnish(networks, attachment, request, joined, indexes)
     except BaseException:
         if joined:
-            detach(networks, request.id, attachment.namespace)
+            _take_back(networks, request.id, attachment.namespace)
         if request.namespace < 0 and attachment.namespace >= 0:
             os.close(attachment.namespace)
         raise
     return attachment
+
+
+def _take_back(networks: Networks, owner: str, namespace: int) -> None:
+    """Detach after a failure, which stays the one that is told: what cannot be detached is recorded for ``check``."""
+    try:
+        detach(networks, owner, namespace)
+    except LadingError:
+        pass
 
 
 def _namespace(request: AttachRequest) -> tuple[int, Netlink]:
@@ -334,14 +342,16 @@ def detach(networks: Networks, owner: str, namespace: int) -> None:
 
             publishing.unpublish(networks, published)
         br.unplug(networks.host, [name for name in rows if "/" not in name])
-    if any("/" in name for name in rows):
-        from lading.network.cninetworks import detach_cni
+    try:
+        if any("/" in name for name in rows):
+            from lading.network.cninetworks import detach_cni
 
-        detach_cni(networks, owner, namespace)
-    with store:
-        store.forget(owner)
-        leave_user_host(networks)
-    stop_relaying(networks, published)
+            detach_cni(networks, owner, namespace)
+    finally:  # what a plugin would not give back is in its own record
+        with store:
+            store.forget(owner)
+            leave_user_host(networks)
+        stop_relaying(networks, published)
 
 
 def stop_relaying(networks: Networks, published: Sequence[PublishedPort]) -> None:

@@ -5,7 +5,11 @@ plugins' ADD in order, each with the result of the one before; detaching runs DE
 from ADD, and carries on after a failure so that as much as possible is given back. What is about to be added is written
 down first, so that an attachment interrupted by a kill is deleted by ``check``.
 
-Source: the CNI specification 1.0.0 (github.com/containernetworking/cni, SPEC.md), sections 1 to 5, and CONVENTIONS.md
+The other commands are never given. CHECK: portmap as Debian 12 ships it calls a sound container with IPv4 alone broken.
+GC: every ADD gets its DEL by the record, while GC takes what another runtime has from the same list. STATUS: ADD says for
+itself what is not ready. VERSION: so does a plugin that does not speak the list's version.
+
+Source: the CNI specification 1.1.0 (github.com/containernetworking/cni, SPEC.md), sections 1 to 5, and CONVENTIONS.md
 (``capabilities``, ``CNI_ARGS``).
 """
 
@@ -28,6 +32,8 @@ if TYPE_CHECKING:
 PLUGIN_DIRECTORIES = ("/opt/cni/bin", "/usr/lib/cni", "/usr/libexec/cni")
 #: Versions of the protocol that we speak; a list without one is 0.1.0, which we refuse with all below 0.3.
 VERSIONS = ("0.3.0", "0.3.1", "0.4.0", "1.0.0", "1.1.0")
+#: Those whose DEL takes no result.
+_ADD_ALONE = ("0.3.0", "0.3.1")
 #: A plugin that takes longer (DHCP is the slowest) is killed.
 TIMEOUT = 60.0
 _OUTPUT_LIMIT = 1 << 20
@@ -46,8 +52,6 @@ class ConfigList(Record):
     name: str
     cni_version: str = "0.1.0"
     cni_versions: list[str] = []
-    disable_check: bool = False
-    disable_gc: bool = False
     load_only_inlined: bool = False
     plugins: list[dict[str, object]] = []
 
@@ -92,8 +96,7 @@ class CniResult(Record):
     dns: CniDns = CniDns()
 
 
-def load(path: str) -> ConfigList:
-    """Read a ``.conflist`` or a single plugin's ``.conf``/``.json``. Raises InvalidInput, NotFound, Unsupported."""
+def _text(path: str) -> bytes:
     try:
         with open(path, "rb") as file:
             text = file.read(_CONFIG_LIMIT + 1)
@@ -101,7 +104,12 @@ def load(path: str) -> ConfigList:
         raise NotFound(f"CNI configuration {path} does not exist") from None
     if len(text) > _CONFIG_LIMIT:
         raise InvalidInput(f"CNI configuration {path} is larger than {_CONFIG_LIMIT} bytes")
-    value = loads(text, what=path)
+    return text
+
+
+def load(path: str) -> ConfigList:
+    """Read a ``.conflist`` or a single plugin's ``.conf``/``.json``. Raises InvalidInput, NotFound, Unsupported."""
+    value = loads(_text(path), what=path)
     if isinstance(value, dict) and "plugins" not in value and "type" in value:
         single = {k: v for k, v in value.items() if k not in ("name", "cniVersion")}
         value = {
@@ -110,6 +118,10 @@ def load(path: str) -> ConfigList:
             "plugins": [single],
         }
     config = ConfigList.decode(value, where=path, strict=False)
+    if config.load_only_inlined and not config.plugins:
+        raise InvalidInput(f"{path}: loadOnlyInlinedPlugins is true, and there are no plugins in the list")
+    if path.endswith(".conflist") and not config.load_only_inlined:
+        config.plugins += _beside(path, config.name)
     if config.cni_versions:  # takes the place of cniVersion: the highest that both sides know
         known = [v for v in VERSIONS if v in (*config.cni_versions, config.cni_version)]
         config.cni_version = known[-1] if known else config.cni_versions[-1]
@@ -117,8 +129,31 @@ def load(path: str) -> ConfigList:
     return config
 
 
+def _beside(path: str, name: str) -> list[dict[str, object]]:
+    """Plugins that stand alone: the ``.conf`` files of the folder beside the list that is called like the network."""
+    if not _is_name(name):
+        return []
+    folder = f"{os.path.dirname(path)}/{name}"
+    try:
+        entries = sorted(os.listdir(folder))
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    found = []
+    for entry in entries:
+        if entry.endswith(".conf"):
+            value = loads(_text(f"{folder}/{entry}"), what=f"{folder}/{entry}")
+            if not isinstance(value, dict):
+                raise InvalidInput(f"{folder}/{entry}: a plugin's configuration must be an object")
+            found.append(value)
+    return found
+
+
+def _is_name(name: str) -> bool:
+    return bool(name) and name[0].isalnum() and _NAME.issuperset(name)
+
+
 def _check_config(config: ConfigList, path: str) -> None:
-    if not config.name or not _NAME.issuperset(config.name) or not config.name[0].isalnum():
+    if not _is_name(config.name):
         raise InvalidInput(
             f"{path}: network name {config.name!r} is not valid", hint="use letters, digits, '_', '.', '-'"
         )
@@ -170,16 +205,19 @@ class CniNetwork:
         ports: Sequence[PortMapping] = (),
         args: dict[str, str] | None = None,
         capabilities: dict[str, object] | None = None,
+        optional: dict[str, object] | None = None,
     ) -> CniResult:
-        """Attach: every plugin's ADD. A failure deletes what the plugins before it did, then raises.
+        """Attach: every plugin's ADD. A failure deletes what the plugins did, then raises.
 
         ``netns`` is a path that stays valid meanwhile (``/proc/PID/fd/N`` will do). ``ports`` need a plugin with the
-        ``portMappings`` capability: without one they are refused. Raises RemoteError with the plugin's own words.
+        ``portMappings`` capability: without one they are refused, as are all ``capabilities``; ``optional`` ones go to whoever
+        claims them. Raises RemoteError with the plugin's own words.
         """
         wanted = dict(capabilities or {})
         if ports:
             wanted["portMappings"] = [_port(port) for port in ports]
         self._refuse_unclaimed(wanted)
+        wanted.update((key, value) for key, value in (optional or {}).items() if value)
         binaries = [self._binary(plugin) for plugin in self.config.plugins]
         self._clear(container_id, interface)
         record: dict[str, Any] = {
@@ -193,13 +231,16 @@ class CniNetwork:
         }
         self._remember(record)
         previous: object = None
+        added = 0
         try:
             for plugin, binary in zip(self.config.plugins, binaries, strict=True):
                 previous = self._run("ADD", binary, plugin, record, previous)
+                added += 1
         except LadingError:
             record["result"] = previous
-            self._delete_all(record, [])
-            self._forget(container_id, interface)
+            # Whoever repairs tries again what was given and not taken back; one that never gave may not even be able to.
+            if not any(index < added for index, _ in self._delete_all(record)):
+                self._forget(container_id, interface)
             raise
         record["result"] = previous
         self._remember(record)
@@ -224,35 +265,11 @@ class CniNetwork:
         if record is None:
             return
         record["netns"] = netns
-        failures: list[str] = []
-        self._delete_all(record, failures)
+        failures = self._delete_all(record)
         if failures:
-            raise RemoteError(f"CNI network {self.config.name}: {'; '.join(failures)}", reason="cni-del")
+            words = "; ".join(words for _, words in failures)
+            raise RemoteError(f"CNI network {self.config.name}: {words}", reason="cni-del")
         self._forget(container_id, interface)
-
-    def check(self, container_id: str, netns: str, interface: str = "eth0") -> None:
-        """CHECK that an attachment is as ADD left it. Raises RemoteError with the plugin's words, NotFound."""
-        if self.config.disable_check or self.config.cni_version in VERSIONS[:2]:
-            return  # the specification has no CHECK before 0.4.0
-        record = self._recall(container_id, interface)
-        if record is None:
-            raise NotFound(f"container {container_id[:12]} is not attached to CNI network {self.config.name}")
-        record["netns"] = netns
-        for plugin in self.config.plugins:
-            self._run("CHECK", self._binary(plugin), plugin, record, record["result"])
-
-    def attached(self) -> list[tuple[str, str]]:
-        """(container id, interface) of every attachment that is recorded, finished or not."""
-        found = []
-        try:
-            names = sorted(os.listdir(self.cache))
-        except FileNotFoundError:
-            return []
-        for name in names:
-            if name.startswith(f"{self.config.name}!") and name.endswith(".json"):
-                _, container_id, interface = name[:-5].split("!", 2)
-                found.append((container_id, interface))
-        return found
 
     def _refuse_unclaimed(self, wanted: dict[str, object]) -> None:
         for capability in wanted:
@@ -270,15 +287,18 @@ class CniNetwork:
                 return path
         raise NotFound(
             f"CNI plugin {kind!r} is in none of {', '.join(self.plugin_path)}",
-            hint="install it or name its directory",
+            hint=f"install it, or put it into {self.plugin_path[0]}",
         )
 
-    def _delete_all(self, record: dict[str, Any], failures: list[str]) -> None:
-        for plugin in reversed(self.config.plugins):
+    def _delete_all(self, record: dict[str, Any]) -> list[tuple[int, str]]:
+        """DEL by every plugin, the last first; the position and the words of each that failed."""
+        failures = []
+        for index, plugin in reversed(list(enumerate(self.config.plugins))):
             try:
                 self._run("DEL", self._binary(plugin), plugin, record, record["result"])
             except LadingError as error:
-                failures.append(f"{plugin['type']}: {error.message}")
+                failures.append((index, error.message))
+        return failures
 
     def _run(
         self, command: str, binary: str, plugin: dict[str, object], record: dict[str, Any], previous: object
@@ -291,7 +311,7 @@ class CniNetwork:
         runtime = {k: v for k, v in record["capabilities"].items() if _claims(plugin, k)}
         if runtime:
             request["runtimeConfig"] = runtime
-        if previous is not None:
+        if previous is not None and (command == "ADD" or self.config.cni_version not in _ADD_ALONE):
             request["prevResult"] = previous
         environment = {
             "PATH": os.environ.get("PATH", "/usr/sbin:/usr/bin:/sbin:/bin"),

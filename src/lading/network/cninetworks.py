@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 import zlib
 
-from lading.errors import InvalidInput, LadingError, NotFound
+from lading.errors import InvalidInput, LadingError, NotFound, Unsupported
 from lading.formats.jsontext import loads
+from lading.network import addresses as ad
 from lading.network import cni
-from lading.network.model import Attachment, AttachRequest, Network, PortMapping, PublishedPort
+from lading.network.model import Attachment, AttachRequest, Interface, Network, PortMapping, PublishedPort
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -55,6 +56,11 @@ def _network(name: str, path: str) -> Network:
     return Network(name=name, id=number, driver="cni", names=False, options={"path": path})
 
 
+def _plugins(networks: Networks) -> list[str]:
+    """Where plugins are looked for before the usual places."""
+    return [*networks.cni_path, networks.roots.config + "/cni/bin"]
+
+
 def _cache(networks: Networks) -> str:
     return networks.roots.network + "/cni"
 
@@ -67,14 +73,14 @@ def attach_cni(
     interface = attachment.interfaces[position]
     want = request.networks[position]
     args = {"IgnoreUnknown": "1", "K8S_POD_NAME": request.name or request.id[:12]}
-    capabilities: dict[str, object] = {}
     static = [a for a in (want.ipv4, want.ipv6) if a]
     if static:
         args["IP"] = ",".join(static)
     if want.mac:
         args["MAC"] = want.mac
+    capabilities: dict[str, object] = {"aliases": list(want.aliases)} if want.aliases else {}
     mappings = _spelt_out(request.ports) if position == 0 else []
-    runner = cni.CniNetwork(config, networks.cni_path, _cache(networks))
+    runner = cni.CniNetwork(config, _plugins(networks), _cache(networks))
     result = runner.add(
         request.id,
         f"/proc/{os.getpid()}/fd/{attachment.namespace}",
@@ -82,14 +88,14 @@ def attach_cni(
         ports=mappings,
         args=args,
         capabilities=capabilities,
+        optional={"ips": static, "mac": want.mac},
     )
-    interface.addresses = [ip.address for ip in result.ips]
-    interface.gateways = [ip.gateway for ip in result.ips if ip.gateway]
-    for made in result.interfaces:
-        if made.sandbox and made.name == interface.name:
-            interface.mac, interface.mtu = made.mac, made.mtu
-    attachment.nameservers = result.dns.nameservers or attachment.nameservers
-    attachment.searches = result.dns.search or attachment.searches
+    _adopt(result, interface)
+    _refuse_others(network.name, interface, static, want.mac)
+    dns = result.dns
+    attachment.nameservers = dns.nameservers or attachment.nameservers
+    attachment.searches = dns.search or ([dns.domain] if dns.domain else attachment.searches)
+    attachment.resolver_options = dns.options or attachment.resolver_options
     for mapping in mappings:
         address = next((a.partition("/")[0] for a in interface.addresses), "")
         attachment.ports.append(
@@ -100,6 +106,32 @@ def attach_cni(
                 container_ip=address,
                 container_port=mapping.container_port,
             )
+        )
+
+
+def _adopt(result: cni.CniResult, interface: Interface) -> None:
+    """What the result says of ``interface``; it may tell of the host's interfaces and of others in the container too."""
+    ours = [n for n, made in enumerate(result.interfaces) if made.sandbox and made.name == interface.name]
+    ips = [ip for ip in result.ips if ip.interface is None or ip.interface in ours]
+    interface.addresses = [ip.address for ip in ips]
+    interface.gateways = [ip.gateway for ip in ips if ip.gateway]
+    for made in (result.interfaces[n] for n in ours):
+        interface.mac, interface.mtu = made.mac, made.mtu
+
+
+def _refuse_others(network: str, interface: Interface, static: Sequence[str], mac: str) -> None:
+    """Refuse what a plugin made that does not look at what was asked for: an address of its own choice."""
+    given = {ad.pack(address.partition("/")[0]) for address in interface.addresses}
+    for address in static:
+        if ad.pack(address) not in given:
+            raise Unsupported(
+                f"CNI network {network} gave {', '.join(interface.addresses) or 'no address'} where {address} was asked for",
+                hint="its address plugin takes no requests (host-local and static do)",
+            )
+    if mac and interface.mac and ad.parse_mac(mac) != ad.parse_mac(interface.mac):
+        raise Unsupported(
+            f"CNI network {network} gave the MAC address {interface.mac} where {mac} was asked for",
+            hint="add a plugin that sets it (bridge, macvlan, tuning) to its list",
         )
 
 
@@ -143,17 +175,23 @@ def unattached(networks: Networks) -> list[str]:
     return [owner for owner in owners if owner not in known]
 
 
+def _runner(networks: Networks, name: str) -> cni.CniNetwork | None:
+    """What carries out the configuration of the record called ``name``; None when the record is gone."""
+    try:
+        with open(f"{_cache(networks)}/{name}", "rb") as file:
+            record = loads(file.read(), what=name)
+    except FileNotFoundError:
+        return None  # another process was faster
+    config = cni.ConfigList.decode(record["config"], where=name, strict=False)
+    return cni.CniNetwork(config, _plugins(networks), _cache(networks))
+
+
 def detach_cni(networks: Networks, owner: str, namespace: int, interface: str = "") -> None:
     """DEL for every recorded CNI interface of ``owner``, or one of them, with the configuration that ADD used."""
-    cache = _cache(networks)
     path = f"/proc/{os.getpid()}/fd/{namespace}" if namespace >= 0 else ""
     for name, whose, which in _recorded(networks):
         if whose != owner or (interface and which != interface):
             continue
-        try:
-            with open(f"{cache}/{name}", "rb") as file:
-                record = loads(file.read(), what=name)
-        except FileNotFoundError:
-            continue  # another process was faster
-        config = cni.ConfigList.decode(record["config"], where=name, strict=False)
-        cni.CniNetwork(config, networks.cni_path, cache).delete(owner, path, which)
+        runner = _runner(networks, name)
+        if runner is not None:
+            runner.delete(owner, path, which)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from lading.errors import LadingError
+from lading.errors import LadingError, RemoteError
 from lading.kernel import netlink_route as rt
 from lading.kernel.nftables import table_exists
 from lading.network import bridge as br
@@ -31,7 +31,10 @@ def check(networks: Networks, *, repair: bool, alive: Callable[[], Collection[st
         message = f"network attachment of {id[:12]}, which does not exist"
         found.append(Finding(kind="lease", object=id, message=message, repaired=repair))
         if repair:
-            networks.detach(id)
+            try:
+                networks.detach(id)
+            except RemoteError:
+                pass  # a plugin's: told by the next line
     found.extend(_plugins(networks, repair))
     found.extend(networks.in_place(lambda: _kernel(networks, repair), make=False) or [])
     return found

@@ -7,7 +7,7 @@ import os
 
 import pytest
 
-from lading.errors import Conflict, InvalidInput, RemoteError
+from lading.errors import Conflict, InvalidInput, RemoteError, Unsupported
 from lading.network import AttachRequest, NetworkRequest, PortMapping
 
 pytestmark = [
@@ -161,3 +161,102 @@ def test_after_a_restart_of_the_machine_check_gives_back_what_plugins_kept(world
     assert (found.kind, found.object, found.repaired) == ("lease", "c" * 64, True)
     assert leases(networks) == []
     assert networks.check(alive=list) == []
+
+
+OBSTINATE = """#!/usr/bin/env python3
+import json, os, sys
+command, request = os.environ["CNI_COMMAND"], json.load(sys.stdin)
+if command in open({orders!r}).read().split() + request.get("refuses", []):
+    print(json.dumps({{"cniVersion": "1.0.0", "code": 100, "msg": f"no {{command}} today"}}))
+    sys.exit(1)
+if command == "ADD":
+    own = {{"cniVersion": "1.0.0", "ips": [{{"address": "10.250.0.5/24"}}]}}
+    print(json.dumps(request.get("prevResult", own)))
+"""
+
+
+@pytest.fixture
+def obstinate(world):
+    """Networks whose list ends with a plugin that refuses what it is told to, and a function that tells it."""
+    networks = world.networks()
+    describe(networks)
+    folder, plugin = f"{networks.roots.config}/cni/net.d/lan", f"{networks.roots.config}/cni/bin/obstinate"
+    os.makedirs(folder)
+    os.makedirs(os.path.dirname(plugin))
+    orders = f"{networks.roots.config}/orders"
+    with open(plugin, "w") as file:
+        file.write(OBSTINATE.format(orders=orders))
+    os.chmod(plugin, 0o755)
+    with open(folder + "/99-more.conf", "w") as file:
+        json.dump({"type": "obstinate"}, file)
+
+    def tell(*commands):
+        with open(orders, "w") as file:
+            file.write(" ".join(commands))
+
+    tell()
+    return networks, tell
+
+
+def test_a_plugin_that_gives_nothing_back_is_told_of_and_stops_no_repair(world, obstinate):
+    networks, tell = obstinate
+    world.attach(networks, "dead", networks=on_lan())
+    bridged = world.attach(networks, "zombie")
+    tell("DEL")
+    found = networks.check(repair=True, alive=lambda: set())
+    found = [f for f in found if f.kind == "lease"]
+    assert [(f.object, f.repaired) for f in found] == [("dead", True), ("zombie", True), ("dead", False)]
+    assert "no DEL today" in found[-1].message
+    assert networks.attachment("dead") is networks.attachment(bridged.id) is None
+    with pytest.raises(RemoteError, match="no DEL today"):
+        networks.attach(AttachRequest(id="dead", networks=on_lan()))
+    tell()
+    (found,) = networks.check(repair=True, alive=lambda: set())
+    assert found.repaired
+    assert networks.check(alive=lambda: set()) == []
+    assert leases(networks) == []
+
+
+def test_a_failure_to_add_leaves_no_record_and_no_descriptor(world, obstinate):
+    networks, tell = obstinate
+    world.attach(networks, "first", networks=on_lan())
+    networks.detach("first")
+    tell("ADD", "DEL")
+    before = len(os.listdir("/proc/self/fd"))
+    with pytest.raises(RemoteError, match="no ADD today"):
+        networks.attach(AttachRequest(id="p", networks=on_lan()))
+    assert len(os.listdir("/proc/self/fd")) == before
+    assert networks.attachment("p") is None
+    assert os.listdir(networks.roots.network + "/cni") == []
+
+
+def test_what_a_failed_attachment_cannot_give_back_is_found_by_check(obstinate):
+    networks, _tell = obstinate
+    plugins = [{"type": "obstinate", "refuses": ["DEL"]}, {"type": "obstinate", "refuses": ["ADD"]}]
+    with open(networks.roots.config + "/cni/net.d/20-own.conflist", "w") as file:
+        json.dump({"cniVersion": "1.0.0", "name": "own", "plugins": plugins}, file)
+    with pytest.raises(RemoteError, match="no ADD today"):
+        networks.attach(AttachRequest(id="p", networks=[NetworkRequest(name="own")]))
+    assert networks.attachment("p") is None
+    (found,) = networks.check(repair=True, alive=lambda: set())
+    assert (found.object, found.repaired) == ("p", False)
+    assert "no DEL today" in found.message
+
+
+def test_an_address_that_the_plugins_do_not_give_is_refused(obstinate):
+    networks, _tell = obstinate
+    with open(networks.roots.config + "/cni/net.d/20-own.conf", "w") as file:
+        json.dump({"cniVersion": "1.0.0", "name": "own", "type": "obstinate"}, file)
+    wanted = [NetworkRequest(name="own", ipv4="10.250.0.9")]
+    with pytest.raises(Unsupported, match=r"gave 10\.250\.0\.5/24 where 10\.250\.0\.9 was asked for"):
+        networks.attach(AttachRequest(id="p", networks=wanted))
+    assert networks.attachment("p") is None
+    assert os.listdir(networks.roots.network + "/cni") == []
+
+
+def test_an_alias_needs_a_plugin_that_takes_it(world):
+    networks = world.networks()
+    describe(networks)
+    with pytest.raises(Unsupported, match="no plugin with the capability aliases"):
+        networks.attach(AttachRequest(id="p", networks=on_lan(aliases=["db"])))
+    assert networks.attachment("p") is None

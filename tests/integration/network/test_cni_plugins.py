@@ -65,7 +65,6 @@ def test_bridge_and_loopback_give_addresses_and_take_them_back(tmp_path, holder)
             check=True,
         ).stdout
         assert json.loads(shown)[0]["addr_info"][0]["local"] + "/24" == address.address
-        network.check("c1", holder)
         network.delete("c1", holder)
         gone = subprocess.run(
             ["nsenter", f"--net={holder}", "ip", "link", "show", "eth0"], capture_output=True

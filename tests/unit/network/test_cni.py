@@ -8,8 +8,8 @@ import os
 import pytest
 
 from lading.errors import InvalidInput, NotFound, RemoteError, Unsupported
-from lading.network import cni
-from lading.network.model import PortMapping
+from lading.network import cni, cninetworks
+from lading.network.model import Interface, PortMapping
 
 PLUGIN = """#!/usr/bin/env python3
 import json, os, sys
@@ -81,7 +81,83 @@ def test_a_failing_add_undoes_what_came_before_and_says_the_plugins_words(site):
     with pytest.raises(RemoteError, match="second ADD: no luck: today"):
         network.add("c1", "/proc/self/ns/net")
     assert [(c[0], c[1]) for c in site.calls()][2:] == [("second", "DEL"), ("first", "DEL")]
-    assert network.attached() == []
+    assert os.listdir(site.cache) == []
+
+
+def test_what_a_failing_add_was_given_and_cannot_give_back_stays_on_record(site):
+    site.plugin("first", fail=["DEL"])
+    site.plugin("second", fail=["ADD"])
+    network = site.network([{"type": "first"}, {"type": "second"}])
+    with pytest.raises(RemoteError, match="second ADD: no luck"):
+        network.add("c1", "/proc/self/ns/net")
+    assert os.listdir(site.cache) == ["net!c1!eth0.json"]
+    site.plugin("first")
+    network.delete("c1")
+    assert os.listdir(site.cache) == []
+
+
+def test_who_gave_nothing_owes_nothing(site):
+    site.plugin("second", fail=["ADD", "DEL"])
+    network = site.network([{"type": "first"}, {"type": "second"}])
+    with pytest.raises(RemoteError, match="second ADD: no luck"):
+        network.add("c1", "/proc/self/ns/net")
+    assert os.listdir(site.cache) == []
+
+
+def test_del_gets_no_result_before_the_specification_says_so(site):
+    network = site.network([{"type": "first"}], cniVersion="0.3.1")
+    network.add("c1", "/proc/self/ns/net")
+    network.delete("c1")
+    _add, delete = site.calls()
+    assert (delete[1], "prevResult" in delete[4]) == ("DEL", False)
+
+
+def test_plugins_in_the_folder_called_like_the_network_join_its_list(site, tmp_path):
+    (tmp_path / "net").mkdir()
+    (tmp_path / "net/20-b.conf").write_text(json.dumps({"type": "second", "n": 2}))
+    (tmp_path / "net/10-a.conf").write_text(json.dumps({"type": "second", "n": 1}))
+    (tmp_path / "net/readme").write_text("no plugin")
+    assert [p.get("n") for p in site.network([{"type": "first"}]).config.plugins] == [None, 1, 2]
+    alone = site.network([{"type": "first"}], loadOnlyInlinedPlugins=True)
+    assert alone.config.plugins == [{"type": "first"}]
+    with pytest.raises(InvalidInput, match="loadOnlyInlinedPlugins"):
+        site.network([], loadOnlyInlinedPlugins=True)
+    (tmp_path / "net/30-c.conf").write_text(json.dumps({"no": "type"}))
+    with pytest.raises(InvalidInput, match=r"plugins\[3\].type"):
+        site.network([{"type": "first"}])
+
+
+def test_what_plugins_may_or_may_not_take_goes_to_those_that_do(site):
+    network = site.network(
+        [{"type": "first"}, {"type": "second", "capabilities": {"ips": True, "mac": True}}]
+    )
+    network.add("c1", "/proc/self/ns/net", optional={"ips": ["10.9.0.7"], "mac": ""})
+    first, second = (c[4] for c in site.calls())
+    assert "runtimeConfig" not in first
+    assert second["runtimeConfig"] == {"ips": ["10.9.0.7"]}
+
+
+def test_of_a_result_the_containers_own_interface_counts_alone():
+    result = cni.CniResult.decode(
+        {
+            "cniVersion": "1.0.0",
+            "interfaces": [
+                {"name": "cni0", "mac": "0a:00:00:00:00:01"},
+                {"name": "eth1", "mac": "0a:00:00:00:00:02", "sandbox": "/x"},
+                {"name": "net9", "mac": "0a:00:00:00:00:03", "sandbox": "/x"},
+            ],
+            "ips": [
+                {"address": "10.0.0.1/24", "interface": 0},
+                {"address": "10.0.0.2/24", "interface": 1, "gateway": "10.0.0.1"},
+                {"address": "10.0.9.2/24", "interface": 2, "gateway": "10.0.9.1"},
+            ],
+        },
+        strict=False,
+    )
+    interface = Interface(name="eth1", network="n")
+    cninetworks._adopt(result, interface)
+    assert (interface.addresses, interface.gateways) == (["10.0.0.2/24"], ["10.0.0.1"])
+    assert interface.mac == "0a:00:00:00:00:02"
 
 
 def test_a_failing_del_does_not_stop_the_others_and_can_be_tried_again(site):
@@ -91,11 +167,11 @@ def test_a_failing_del_does_not_stop_the_others_and_can_be_tried_again(site):
     with pytest.raises(RemoteError, match="no luck"):
         network.delete("c1")
     assert [(c[0], c[1]) for c in site.calls()][-1] == ("first", "DEL")
-    assert network.attached() == [("c1", "eth0")]
+    assert os.listdir(site.cache) == ["net!c1!eth0.json"]
     site.plugin("second")
     network.delete("c1")
     network.delete("c1")
-    assert network.attached() == []
+    assert os.listdir(site.cache) == []
 
 
 def test_ports_reach_only_plugins_that_claim_the_capability(site):
