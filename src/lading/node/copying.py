@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import stat as modes
 
-from lading.errors import Exhausted, InvalidInput, KernelError, LadingError, NotFound
+from lading.errors import Exhausted, InvalidInput, KernelError, LadingError, NotFound, Unsupported
 from lading.kernel import overlay
 from lading.kernel.paths import make_directory_inside, open_inside
 from lading.node.engine import engine_of
@@ -394,7 +394,12 @@ def commit(
         from lading.node.freezing import Freezing, let_run
 
         with Freezing(shop, record, made):
-            engine_of(shop, record).get(made.id).pause()
+            try:
+                engine_of(shop, record).get(made.id).pause()
+            except Unsupported as error:
+                if error.reason == "no-cgroup":
+                    error.hint = "commit without it: --pause=false"
+                raise
             try:
                 committed = make()
             finally:

@@ -199,7 +199,7 @@ def surroundings(
     if not pod.spec.extras.container:
         around.oom_score_adj = _oom_score_adj(shop, pod, container)
     # A user who may make no group can ask for no share, and a pod that asks for none shall not fail for want of it.
-    around.weighed = not shop.roots.uid
+    around.ordinary = bool(shop.roots.uid)
     around.swap_accounting = container.resources is not None and os.path.exists(
         "/sys/fs/cgroup/memory/memory.memsw.limit_in_bytes"
     )

@@ -64,12 +64,12 @@ class Surroundings:
         "mounts",
         "oom_score_adj",
         "opened",
+        "ordinary",
         "profile",
         "seccomp",
         "shared",
         "shm_source",
         "swap_accounting",
-        "weighed",
     )
 
     def __init__(self, identity: Identity, hostname: str, cgroup: str, directory: str = "") -> None:
@@ -89,7 +89,7 @@ class Surroundings:
         self.profile = ""
         self.shm_source = ""
         self.swap_accounting = False
-        self.weighed = True  # whether shares of the CPU can be set
+        self.ordinary = False  # whether it is an ordinary user's, below a user namespace of his own
         self.init = ""
 
     def close(self) -> None:
@@ -210,7 +210,8 @@ def _mounts(container: Container, around: Surroundings, privileged: bool, read_o
     base = spec_mounts.defaults(
         container,
         privileged=privileged,
-        host_ipc="ipc" in around.shared,
+        shared=around.shared,
+        ordinary=around.ordinary,
         shm_source=around.shm_source,
     )
     own = list(around.mounts)
@@ -229,7 +230,7 @@ def _linux(pod: Pod, container: Container, around: Surroundings, privileged: boo
     resources = spec_resources.resources(
         container,
         swap_accounting=around.swap_accounting,
-        weighed=around.weighed and not pod.spec.extras.container,
+        weighed=not around.ordinary and not pod.spec.extras.container,
     )
     resources.devices = spec_resources.device_rules(privileged=privileged)
     for rule in container.extras.device_cgroup_rules:

@@ -11,7 +11,7 @@ from lading.kernel import userns
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
 
     from lading.formats.pod import Container
 
@@ -42,17 +42,30 @@ def _tty_group() -> list[str]:
     return ["gid=5"] if userns.has_range() else []
 
 
+def _of_the_host(path: str, access: str) -> Mount:
+    options = ["rbind", "rprivate", "nosuid", "noexec", "nodev", "rro" if access == "ro" else "rw"]
+    return Mount(destination=path, type="bind", source=path, options=options)
+
+
 def defaults(
     container: Container,
     *,
     privileged: bool,
-    host_ipc: bool,
+    shared: Collection[str],
+    ordinary: bool,
     shm_source: str,
 ) -> list[Mount]:
-    """The file systems of every container. ``shm_source``: the pod's shared ``/dev/shm`` on the host, or empty."""
+    """The file systems of every container. ``shm_source``: the pod's shared ``/dev/shm`` on the host, or empty.
+
+    ``shared`` are the namespaces it has in common with the host. What shows one of them may be mounted by the user namespace
+    that owns it alone: an ``ordinary`` user's container gets the host's own mount instead.
+    """
     access = "rw" if privileged else "ro"
+    borrowed = shared if ordinary else ()
     mounts = [
-        Mount(destination="/proc", type="proc", source="proc", options=["nosuid", "noexec", "nodev"]),
+        _of_the_host("/proc", "rw")
+        if "pid" in borrowed
+        else Mount(destination="/proc", type="proc", source="proc", options=["nosuid", "noexec", "nodev"]),
         Mount(
             destination="/dev",
             type="tmpfs",
@@ -65,7 +78,9 @@ def defaults(
             source="devpts",
             options=["nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", *_tty_group()],
         ),
-        Mount(
+        _of_the_host("/sys", access)
+        if "network" in borrowed
+        else Mount(
             destination="/sys", type="sysfs", source="sysfs", options=["nosuid", "noexec", "nodev", access]
         ),
         Mount(
@@ -76,12 +91,17 @@ def defaults(
         ),
     ]
     # A fresh mqueue mount shows the IPC namespace it is made in, also when that is the host's, which may mount none.
-    mounts.append(
-        Mount(
-            destination="/dev/mqueue", type="mqueue", source="mqueue", options=["nosuid", "noexec", "nodev"]
+    # Queues are opened without it.
+    if "ipc" not in borrowed:
+        mounts.append(
+            Mount(
+                destination="/dev/mqueue",
+                type="mqueue",
+                source="mqueue",
+                options=["nosuid", "noexec", "nodev"],
+            )
         )
-    )
-    if host_ipc:
+    if "ipc" in shared:
         mounts.append(
             Mount(
                 destination="/dev/shm",

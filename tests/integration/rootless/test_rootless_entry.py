@@ -156,6 +156,38 @@ def test_a_pod_has_its_volumes_and_its_class_of_service(lading_as: Run, user: tu
     assert done.stdout.split() == ["/m:", "f", "/v/a:", "f", "1000"]
 
 
+@pytest.mark.parametrize(
+    ("flag", "shown"),
+    [
+        ("--network", "/sys/class/net"),
+        ("--pid", "/proc"),
+        ("--ipc", "/dev/shm"),
+        ("--uts", "/proc/sys/kernel/hostname"),
+    ],
+)
+def test_what_belongs_to_the_hosts_namespaces_is_the_hosts_own(lading_as: Run, flag: str, shown: str) -> None:
+    """Its file systems may be mounted by root alone: the container gets the mounts that are there."""
+    kind = {"--network": "net"}.get(flag, flag[2:])
+    words = [flag, "host", *([] if flag == "--network" else ["--network", "none"])]
+    script = f"ls -d {shown}; readlink /proc/self/ns/{kind}"
+    done = lading_as("run", "--rm", *words, "busybox", "sh", "-c", script)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.split() == [shown, os.readlink(f"/proc/self/ns/{kind}")]
+    mounts = lading_as("run", "--rm", *words, "busybox", "cat", "/proc/self/mounts").stdout.splitlines()
+    options = [line.split()[3].split(",")[0] for line in mounts if line.split()[1].startswith("/sys")]
+    assert options and set(options) == {"ro"}
+
+
+def test_a_commit_that_cannot_freeze_says_how_it_can_do_without(lading_as: Run) -> None:
+    lading_as("run", "-d", "--network", "none", "--name", "busy", "busybox", "sleep", "60")
+    try:
+        done = lading_as("commit", "busy", "made:2")
+        assert done.returncode == 1 and done.stderr.endswith("--pause=false\n")
+        assert lading_as("commit", "--pause=false", "busy", "made:2").returncode == 0
+    finally:
+        assert lading_as("rm", "-f", "busy").returncode == 0
+
+
 def test_a_limit_that_cannot_be_set_is_said(lading_as: Run) -> None:
     done = lading_as("run", "--rm", "--network", "none", "--memory", "64m", "busybox", "true")
     assert done.returncode == 125
