@@ -66,6 +66,8 @@ def _guarded(argv: list[str]) -> int:
         _drop_stdout()
         return BROKEN_PIPE
     except KeyboardInterrupt:
+        if os.isatty(2):
+            os.write(2, b"\n")  # the terminal has shown ^C on the line
         _failed("interrupted")
         return INTERRUPTED
     except UnicodeEncodeError as error:

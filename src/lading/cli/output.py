@@ -253,4 +253,7 @@ def confirm(question: str, force: bool) -> bool:
         return True
     sys.stdout.write(f"{question} [y/N] ")
     sys.stdout.flush()
-    return sys.stdin.readline().strip().lower() in ("y", "yes")
+    answer = sys.stdin.readline()
+    if not answer.endswith("\n"):
+        print()  # the end of the input: the cursor stands behind the question
+    return answer.strip().lower() in ("y", "yes")
