@@ -46,6 +46,7 @@ _BY_COMMAND = {
 _ON_DEMAND = {
     "lading.network": "network",
     "lading.formats.oci_limits": "limits",
+    "lading.runtime.limiting": "limits",
     "lading.runtime.limits": "limits",
     "lading.network.publishing": "ports",
     "lading.network.ports": "ports",

@@ -58,7 +58,7 @@ _GROUPS = {
     # what only some ask for: limits, published ports
     "limits": """
         lading.formats: oci_limits
-        lading.runtime: limits
+        lading.runtime: limiting limits
     """,
     "ports": """
         lading.network: flows ports publishing
@@ -73,7 +73,7 @@ _GROUPS = {
         {_KERNEL} {_RUNTIME} {_COMMAND} {_NODE}
         lading.cli: exec tables terminal
         lading.node: executing session
-        lading.runtime: console execute
+        lading.runtime: console execute helper
     """,
     # lading ps, logs
     "look": f"""

@@ -134,3 +134,12 @@ def user_namespace(kernel: Kernel, uids: Map, gids: Map) -> int:
             os.waitpid(child, 0)
         except OSError:
             pass
+
+
+def may_set_groups(kernel: Kernel, pid: int) -> bool:
+    """Whether setgroups(2) is possible in the user namespace of ``pid`` (user_namespaces(7))."""
+    fd = kernel.open(f"/proc/{pid}/setgroups", os.O_RDONLY)
+    try:
+        return kernel.read(fd, 16).strip() != b"deny"
+    finally:
+        kernel.close(fd)

@@ -1,8 +1,8 @@
 """The creator's side: give birth to the first process, do for it what only the outside can do, and let it go on.
 
 With one thread and nothing unusual to join it is a single clone(2) with all namespaces at once, done here or by a
-:mod:`~lading.runtime.nursery`. Otherwise a helper (see ``join``) clones with CLONE_PARENT: the container's process is the
-caller's child in every case, so the caller alone reaps it.
+:mod:`~lading.runtime.nursery`. Otherwise a :mod:`~lading.runtime.helper` clones with CLONE_PARENT: the container's process
+is the caller's child in every case, so the caller alone reaps it.
 """
 
 from __future__ import annotations
@@ -11,14 +11,14 @@ import gc
 import os
 
 from lading.errors import KernelError, LadingError
-from lading.kernel.namespaces import CLONE_NEWTIME, CLONE_PARENT
-from lading.kernel.process import PR_SET_DUMPABLE
-from lading.runtime import channel, command, gate, join
+from lading.runtime import channel, command, gate
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import NoReturn
 
+    from lading.formats.oci_runtime import Spec, State
     from lading.kernel import Kernel
     from lading.runtime.job import Job
     from lading.runtime.nursery import Nursery
@@ -73,7 +73,9 @@ def _by_ourselves(
 ) -> int:
     plan = job.plan
     if plan.needs_helper or not _single_threaded():
-        return through_helper(kernel, lambda write_fd: _help(kernel, job, up, main, write_fd))
+        from lading.runtime import helper
+
+        return helper.bear(kernel, plan, lambda: _child(kernel, job, up, main))
     pid = kernel.clone(plan.clone_flags)
     if pid == 0:
         _child(kernel, job, up, main)
@@ -85,74 +87,13 @@ def _single_threaded() -> bool:
     return len(os.listdir("/proc/self/task")) == 1
 
 
-def _child(kernel: Kernel, job: Job, up: channel.Channel, main: Callable[[Kernel, Job], object]) -> None:
+def _child(kernel: Kernel, job: Job, up: channel.Channel, main: Callable[[Kernel, Job], object]) -> NoReturn:
     gc.disable()  # a collection would touch, and so copy, every page that it shares with the creator
     try:
         up.close()
         main(kernel, job)
     finally:
         os._exit(1)
-
-
-def through_helper(kernel: Kernel, work: Callable[[int], None]) -> int:
-    """The pid of our new child, which ``work`` makes in a short-lived process and writes to the descriptor it is given.
-
-    Raises the error that ``work`` raised there.
-    """
-    read_fd, write_fd = os.pipe()
-    try:
-        helper = kernel.fork()
-        if helper == 0:
-            try:
-                os.close(read_fd)
-                work(write_fd)
-            except BaseException as error:
-                os.write(write_fd, channel.encode_error(error))
-            finally:
-                os._exit(0)
-        os.close(write_fd)
-        write_fd = -1
-        answer = os.read(read_fd, 4096)
-        os.waitpid(helper, 0)
-    finally:
-        os.close(read_fd)
-        if write_fd >= 0:  # there was no process to be had
-            os.close(write_fd)
-    if not answer.isdigit():
-        raise channel.decode_error(answer)
-    return int(answer)
-
-
-def _help(
-    kernel: Kernel, job: Job, up: channel.Channel, main: Callable[[Kernel, Job], object], write_fd: int
-) -> None:
-    plan = job.plan
-    if plan.needs_helper:
-        if plan.joins:
-            kernel.prctl(PR_SET_DUMPABLE, 0)
-        if plan.offsets or "time" in plan.new:
-            kernel.unshare(CLONE_NEWTIME)
-            if plan.offsets:
-                _write_offsets(kernel, plan.offsets)
-        if any(name == "mount" for name, _, _ in plan.joins):
-            command.forbid_imports()
-        join.enter(kernel, plan.joins)
-    pid = kernel.clone(plan.clone_flags | CLONE_PARENT)
-    if pid == 0:
-        os.close(write_fd)
-        if "user" in plan.new:
-            kernel.prctl(PR_SET_DUMPABLE, 1)  # until our id maps are written: they are files of /proc/PID
-        _child(kernel, job, up, main)
-    os.write(write_fd, str(pid).encode())
-
-
-def _write_offsets(kernel: Kernel, text: str) -> None:
-    try:
-        fd = kernel.open("/proc/self/timens_offsets", os.O_WRONLY)
-        kernel.write(fd, text.encode())
-        kernel.close(fd)
-    except KernelError as error:
-        raise KernelError(f"linux.timeOffsets: {error.call}", error.errno) from None
 
 
 def from_outside(kernel: Kernel, job: Job, born: Born) -> bytes:
@@ -172,23 +113,17 @@ def from_outside(kernel: Kernel, job: Job, born: Born) -> bytes:
             [(m.container_id, m.host_id, m.size) for m in linux.gid_mappings],
         ):
             permission = channel.GO_WITHOUT_GROUPS
-    elif job.cgroup.rootless and not may_set_groups(kernel, born.pid):
-        permission = channel.GO_WITHOUT_GROUPS  # a user namespace around all of us
+    elif job.cgroup.rootless:
+        from lading.kernel import idmap
+
+        if not idmap.may_set_groups(kernel, born.pid):
+            permission = channel.GO_WITHOUT_GROUPS  # a user namespace around all of us
     if not job.joins_cgroup_itself:
         job.cgroup.add(born.pid)
     process = job.spec.process
     if process is not None and process.oom_score_adj is not None:
         set_oom_score(kernel, born.pid, process.oom_score_adj)
     return permission
-
-
-def may_set_groups(kernel: Kernel, pid: int) -> bool:
-    """Whether setgroups(2) is possible in the user namespace of ``pid`` (user_namespaces(7))."""
-    fd = kernel.open(f"/proc/{pid}/setgroups", os.O_RDONLY)
-    try:
-        return kernel.read(fd, 16).strip() != b"deny"
-    finally:
-        kernel.close(fd)
 
 
 def set_oom_score(kernel: Kernel, pid: int, value: int) -> None:
@@ -241,6 +176,13 @@ def converse(
             raise channel.decode_error(message)
         born.questions -= 1
         permit(kernel, born, channel.GO)
+
+
+def hand_over_listener(kernel: Kernel, pid: int, fd: int, spec: Spec, state: State) -> None:
+    """Answer a process that made a seccomp listener, see :mod:`lading.runtime.listener`."""
+    from lading.runtime.listener import hand_over
+
+    hand_over(kernel, pid, fd, spec, state)
 
 
 def wait_until_ready(born: Born) -> None:

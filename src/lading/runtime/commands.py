@@ -251,7 +251,9 @@ def delete(parsed: Parsed, log: Log) -> int:
     except LadingError as error:
         if not force or error.reason in ("id", "denied"):
             raise
-        machine.forget(id)
+        from lading.runtime import ending
+
+        ending.forget(machine, id)
         return 0
     container.delete(force=force)
     return 0
@@ -272,10 +274,12 @@ def execute(parsed: Parsed, log: Log) -> int:
     preserve = parsed["preserve-fds"]
     _check_descriptors(preserve)
     from lading.runtime import foreground
+    from lading.runtime.execute import enter
 
     if process.terminal and not detach and not parsed["console-socket"]:
         foreground.adopt_size(process)
-    running = container.exec(
+    running = enter(
+        container,
         process,
         stdio=Stdio(0, 1, 2),
         console_socket=parsed["console-socket"],

@@ -18,6 +18,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from lading.formats.oci_runtime import Box
     from lading.kernel import Kernel
+    from lading.runtime.execute import ExecJob
+    from lading.runtime.job import Job
 
 DEVPTS_SUPER_MAGIC = 0x1CD1
 _NO_LINKS = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS | RESOLVE_NO_SYMLINKS
@@ -27,6 +29,18 @@ _TIOCSWINSZ = 0x5414
 _TIOCSCTTY = 0x540E
 _TCGETS, _TCSETS = 0x5401, 0x5402
 _ONLCR = 0x04
+
+
+def way_out(job: Job | ExecJob, path: str) -> int:
+    """Give the job a socket to send its terminal's master through; our end of it, -1 when it goes to ``path``."""
+    if path:
+        job.console_fd = connect(path)
+        return -1
+    import _socket
+
+    ours, theirs = _socket.socketpair(_socket.AF_UNIX, _socket.SOCK_STREAM | _socket.SOCK_CLOEXEC)
+    job.console_fd = theirs.detach()
+    return ours.detach()
 
 
 def open_pty(kernel: Kernel, root_fd: int, size: Box | None, *, plain_lines: bool = False) -> tuple[int, int]:

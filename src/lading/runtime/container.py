@@ -5,27 +5,24 @@ from __future__ import annotations
 
 import os
 
-from lading.errors import Conflict, Corrupt, InvalidInput, KernelError, LadingError, NotFound, TimedOut
-from lading.formats.oci_runtime import Linux, Spec, State
+from lading.errors import Conflict, Corrupt, NotFound
+from lading.formats.oci_runtime import Spec, State
 from lading.kernel import Kernel
-from lading.runtime import channel, create, gate, resources
-from lading.runtime.create import OCI_VERSION, RESULT, START
+from lading.runtime import create, resources
+from lading.runtime.create import OCI_VERSION
 from lading.runtime.job import Stdio
 from lading.runtime.request import RunRequest
-from lading.runtime.store import StateRecord, Store, alive, status
+from lading.runtime.store import START, StateRecord, Store, alive, status
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
 
-    from lading.formats.oci_runtime import Hook, Process, Resources
+    from lading.formats.oci_runtime import Process, Resources
     from lading.kernel.cgroups.stats import Stats
     from lading.runtime.execute import Exec
     from lading.runtime.nursery import Nursery
     from lading.runtime.resources import CgroupHandle
-
-_SIGKILL = 9
-_ENDS_WITHIN = 10_000  # milliseconds
 
 
 class Runtime:
@@ -84,22 +81,6 @@ class Runtime:
             except NotFound:
                 continue  # being made or removed at this moment
         return found
-
-    def forget(self, id: str) -> None:
-        """Clear what an interrupted making left, or a container whose record cannot be read.
-
-        Of the latter, what runs is found through the control group that its configuration leads to.
-        """
-        if self.store.complete(id):
-            try:
-                spec = Spec.decode(self.store.read_config(id), where=f"{id}: config", strict=False)
-            except (NotFound, Corrupt, InvalidInput):
-                spec = Spec()
-            group = resources.load(self.group_of(spec, id, resources.is_rootless()))
-            group.kill()
-            group.wait_empty()
-            group.delete()
-        self.store.remove(id)
 
     def group_of(self, spec: Spec, id: str, rootless: bool) -> dict[str, object]:
         """Where the group will be, for the record that is written before it is made."""
@@ -183,34 +164,11 @@ class Container:
 
         Raises :class:`Conflict` in any other state, and what execve says.
         """
-        with self.runtime.store.lock(self.id):
-            self._refresh()
-            now = self.status()
-            if now != "created":
-                raise Conflict(
-                    f"container {self.id} is {now}, only a created one can be started", reason="state"
-                )
-            if self.spec.process is None:
-                raise InvalidInput(f"container {self.id} has no process to start")
-            self._release()
-        hooks = self.spec.hooks
-        if hooks is not None and hooks.poststart:
-            from lading.runtime.hooks import run_all
+        from lading.runtime import starting
 
-            try:
-                run_all(
-                    self.runtime.kernel,
-                    "poststart",
-                    hooks.poststart,
-                    self.state(),
-                    directory=self.record.bundle,
-                )
-            except LadingError:
-                # runtime-spec 1.3, Lifecycle 9: the error stops the container.
-                _signal(self.runtime.kernel, self.pid, _SIGKILL, self.record.start_time)
-                raise
+        starting.start(self)
 
-    def _refresh(self) -> None:
+    def refresh(self) -> None:
         """Under the lock, look again: it may have got its first process since it was read, or be gone and another
         container have its id, whose processes are none of ours to kill."""
         try:
@@ -221,41 +179,6 @@ class Container:
             raise NotFound(f"container {self.id} does not exist any more, another one has its id")
         if record.pid != self.pid:
             self.record, self.pid, self._group = record, record.pid, None
-
-    def _release(self) -> None:
-        kernel = self.runtime.kernel
-        directory = self.runtime.store.path(self.id)
-        ended = Conflict(f"container {self.id} ended before it was started", reason="state")
-        try:
-            gated = gate.seize(kernel, self.pid)
-        except KernelError as error:
-            if error.errno == 3:
-                raise ended from None
-            raise
-        result = os.open(f"{directory}/{RESULT}", os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-        start = -1
-        try:
-            # Not blocking: it may be killed at this moment, and a pipe that nobody reads would be waited for for ever,
-            # with the lock in our hands.
-            try:
-                start = os.open(f"{directory}/{START}", os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-                os.write(start, channel.GO)
-            except OSError as error:
-                if error.errno not in (6, 32):  # ENXIO, EPIPE
-                    raise
-                raise ended from None
-            os.set_blocking(result, True)
-            os.unlink(f"{directory}/{START}")
-            if gated and gate.watch(kernel, self.pid) is None:
-                return
-            # It ended with an error; or there is no gate, and the pipe closes with its execve.
-            message = os.read(result, 65536)
-            if message or gated:
-                raise channel.decode_error(message)
-        finally:
-            if start >= 0:
-                os.close(start)
-            os.close(result)
 
     def wait(self) -> int:
         """Wait for the first process and reap it: its exit status, 128 + n for signal n.
@@ -274,29 +197,9 @@ class Container:
 
         Raises :class:`Conflict` when it is stopped.
         """
-        kernel = self.runtime.kernel
-        if all:
-            if signal == _SIGKILL:
-                self.group.kill()
-                return
-            for pid in self.group.pids():
-                _signal(kernel, pid, signal)
-            return
-        if signal == _SIGKILL and not self._owns_pids() and self.group.pids():
-            # The end of its first process would end nobody else there, and may be long past.
-            self.group.thaw()
-            self.group.kill()
-            return
-        now = self.status()
-        if now not in ("created", "running", "paused"):
-            raise Conflict(f"container {self.id} is {now}: container not running", reason="state")
-        _signal(kernel, self.pid, signal, self.record.start_time)
-        if signal == _SIGKILL and now == "paused":
-            self.group.thaw()  # v1: a frozen process dies only when it moves again
+        from lading.runtime import ending
 
-    def _owns_pids(self) -> bool:
-        linux = self.spec.linux
-        return linux is not None and any(n.type == "pid" and not n.path for n in linux.namespaces)
+        ending.kill(self, signal, all)
 
     def delete(self, force: bool = False) -> None:
         """Forget a stopped (or merely created) container and run its poststop hooks.
@@ -304,7 +207,7 @@ class Container:
         ``force`` kills a running one first. Raises :class:`Conflict` otherwise.
         """
         with self.runtime.store.lock(self.id):
-            self._refresh()
+            self.refresh()
             now = self.status()
             if now in ("running", "paused", "creating") and not force:
                 raise Conflict(
@@ -320,7 +223,9 @@ class Container:
             self.group.delete()
             self.runtime.store.remove(self.id)
         if hooks is not None and hooks.poststop:
-            self._poststop(hooks.poststop)
+            from lading.runtime import ending
+
+            ending.poststop(self.runtime, self.id, self.record.bundle, self.spec, hooks.poststop)
 
     def _end(self, now: str) -> None:
         """Make sure that nothing of it runs; with a pid namespace the first process takes all others
@@ -328,65 +233,19 @@ class Container:
         if now == "paused":
             self.group.thaw()
         if alive(self.record):
-            pidfd = self.runtime.kernel.pidfd_open(self.pid)
-            try:
-                if alive(self.record):
-                    self.runtime.kernel.pidfd_send_signal(pidfd, _SIGKILL)
-                _wait_gone(pidfd, self.pid)
-            finally:
-                os.close(pidfd)
+            from lading.runtime import ending
+
+            ending.kill_first(self.runtime.kernel, self.record)
         self.group.kill()
 
-    def _poststop(self, hooks: list[Hook]) -> None:
-        from lading.runtime.hooks import run_poststop
-
-        state = State(
-            oci_version=OCI_VERSION,
-            id=self.id,
-            status="stopped",
-            bundle=self.record.bundle,
-            annotations=self.spec.annotations,
-        )
-        run_poststop(self.runtime.kernel, hooks, state, self.record.bundle, self.runtime.warn)
-
-    def exec(
-        self,
-        process: Process,
-        *,
-        stdio: Stdio | None = None,
-        console_socket: str = "",
-        preserve_fds: int = 0,
-        pid_file: str = "",
-        no_new_keyring: bool = False,
-        cgroup: Sequence[str] = (),
-        ignore_paused: bool = False,
-        plain_lines: bool = False,
-    ) -> Exec:
+    def exec(self, process: Process, *, stdio: Stdio | None = None) -> Exec:
         """Run another process inside; the caller reaps it (``Exec.wait``, ``Exec.pidfd``).
 
-        ``process.capabilities`` of None means those of the container. With ``process.terminal`` the master is
-        ``Exec.console``, or goes to ``console_socket``. ``cgroup`` names existing groups below the container's
-        own, for some controllers (``cpu,memory:sub``) or all; with ``ignore_paused`` the process of a paused
-        container is made and waits. Raises :class:`Conflict` unless the container is running (or created), and
-        as :meth:`Runtime.run`.
+        What else can be asked for, and the errors, see :func:`lading.runtime.execute.enter`.
         """
         from lading.runtime import execute
 
-        now = self.status()
-        if now not in ("running", "created") and not (now == "paused" and ignore_paused):
-            what = "cannot exec in a paused container" if now == "paused" else "nothing can be executed in it"
-            raise Conflict(f"container {self.id} is {now}: {what}", reason="state")
-        if process.capabilities is None and self.spec.process is not None:
-            process = process.replace(capabilities=self.spec.process.capabilities)
-        linux = self.spec.linux or Linux()
-        group = self.group.below(cgroup) if cgroup else self.group
-        job = execute.ExecJob(process, linux, self.state(), self.record, group)
-        job.stdio = stdio or Stdio()
-        job.preserve_fds, job.no_new_keyring = preserve_fds, no_new_keyring
-        job.plain_lines = plain_lines
-        return execute.run(
-            self.runtime.kernel, job, self.spec, self.runtime.filter_cache, console_socket, pid_file
-        )
+        return execute.enter(self, process, stdio=stdio)
 
     def pids(self) -> list[int]:
         """Every process of the container, as this process sees them."""
@@ -412,47 +271,6 @@ class Container:
     def stats(self) -> Stats:
         """What it uses."""
         return self.group.stats()
-
-
-def _signal(kernel: Kernel, pid: int, signal: int, started: int = 0) -> None:
-    """Signal by descriptor, so that a number the kernel gave to somebody else is never hit."""
-    from lading.runtime.store import start_time
-
-    try:
-        pidfd = kernel.pidfd_open(pid)
-    except KernelError as error:
-        if error.errno == 3:
-            return
-        raise
-    try:
-        if started and start_time(pid) != started:
-            return
-        kernel.pidfd_send_signal(pidfd, signal)
-    except KernelError as error:
-        if error.errno != 3:
-            raise
-    finally:
-        os.close(pidfd)
-
-
-def _wait_gone(pidfd: int, pid: int) -> None:
-    """Wait until the process has ended, and reap it when it is our child.
-
-    Raises :class:`TimedOut` for one that does not: without a control group its record is all that leads to it.
-    """
-    import select
-
-    poll = select.poll()
-    poll.register(pidfd, select.POLLIN)
-    if not poll.poll(_ENDS_WITHIN):
-        raise TimedOut(
-            f"process {pid} was killed and does not end: it is stuck in the kernel",
-            hint="delete it again later",
-        )
-    try:
-        os.waitid(os.P_PIDFD, pidfd, os.WEXITED | os.WNOHANG)
-    except ChildProcessError:
-        pass
 
 
 __all__ = ["Container", "RunRequest", "Runtime", "Stdio"]

@@ -8,7 +8,7 @@ import time
 from lading.errors import InvalidInput, LadingError, Unsupported
 from lading.formats.oci_runtime import Linux, State
 from lading.kernel.seccomp_flags import FLAG_NEW_LISTENER
-from lading.runtime import birth, channel, filters, init, join, resources
+from lading.runtime import birth, filters, init, join, resources
 from lading.runtime.config import text_of
 from lading.runtime.job import Job
 from lading.runtime.store import StateRecord, start_time
@@ -16,15 +16,12 @@ from lading.runtime.sysctls import check_sysctl
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from lading.formats.oci_runtime import Spec
     from lading.kernel import Kernel
     from lading.runtime.container import Runtime
-    from lading.runtime.execute import ExecJob
     from lading.runtime.request import RunRequest
     from lading.runtime.resources import CgroupHandle
 
 OCI_VERSION = "1.2.0"
-START, RESULT = "start.fifo", "result.fifo"
 
 
 class Made:
@@ -97,16 +94,9 @@ def _stopped(runtime: Runtime, request: RunRequest) -> None:
     """An error on the way leads to the end of the life cycle, and there are the poststop hooks (runtime.md, Lifecycle)."""
     hooks = request.spec.hooks
     if hooks is not None and hooks.poststop:
-        from lading.runtime.hooks import run_poststop
+        from lading.runtime.ending import poststop
 
-        state = State(
-            oci_version=OCI_VERSION,
-            id=request.id,
-            status="stopped",
-            bundle=request.bundle,
-            annotations=request.spec.annotations,
-        )
-        run_poststop(runtime.kernel, hooks.poststop, state, request.bundle, runtime.warn)
+        poststop(runtime, request.id, request.bundle, request.spec, hooks.poststop)
 
 
 def _recorded(runtime: Runtime, request: RunRequest, plan: join.Plan, anchor: str) -> Made:
@@ -175,9 +165,13 @@ def _born(
 
             prepare(kernel, job)
         if spec.process is not None and spec.process.terminal:
-            console_end = open_console_socket(job, request.console_socket)
+            from lading.runtime.console import way_out
+
+            console_end = way_out(job, request.console_socket)
         if request.hold:
-            job.start = _hold_channel(anchor)
+            from lading.runtime.starting import hold
+
+            job.start = hold(anchor)
         born = birth.give_birth(kernel, job, init.become, runtime.nursery)
         state.pid = record.pid = born.pid
         permission = birth.from_outside(kernel, job, born)
@@ -202,7 +196,7 @@ def _born(
             kernel,
             born,
             lambda: _outer_hooks(kernel, job),
-            lambda fd: hand_over_listener(kernel, pid, fd, spec, state),
+            lambda fd: birth.hand_over_listener(kernel, pid, fd, spec, state),
         )
         if request.hold:
             birth.wait_until_ready(born)
@@ -250,32 +244,6 @@ def _needs_power(job: Job) -> bool:
     )
 
 
-def open_console_socket(job: Job | ExecJob, path: str) -> int:
-    """Give the job a socket to send its terminal's master through; our end of it, -1 when it goes to ``path``."""
-    from lading.runtime.console import connect
-
-    if path:
-        job.console_fd = connect(path)
-        return -1
-    import _socket
-
-    ours, theirs = _socket.socketpair(_socket.AF_UNIX, _socket.SOCK_STREAM | _socket.SOCK_CLOEXEC)
-    job.console_fd = theirs.detach()
-    return ours.detach()
-
-
-def _hold_channel(directory: str) -> channel.Channel:
-    """The two pipes in the state directory through which ``start`` speaks to a created container.
-
-    Both are opened for reading and writing: an open never blocks, and no end closes while nobody is there.
-    """
-    ends = []
-    for name in (START, RESULT):
-        os.mkfifo(f"{directory}/{name}", 0o600)
-        ends.append(os.open(f"{directory}/{name}", os.O_RDWR | os.O_CLOEXEC))
-    return channel.Channel(ends[0], ends[1])
-
-
 def _outer_hooks(kernel: Kernel, job: Job) -> None:
     from lading.runtime.hooks import run_all
 
@@ -292,29 +260,3 @@ def _poststart(kernel: Kernel, job: Job) -> None:
 
         running = job.state.replace(status="running")
         run_all(kernel, "poststart", hooks.poststart, running, directory=job.bundle)
-
-
-def hand_over_listener(kernel: Kernel, pid: int, fd: int, spec: Spec, state: State) -> None:
-    """Fetch the seccomp listener ``fd`` of ``pid`` and send it to ``linux.seccomp.listenerPath``."""
-    from lading.formats.jsontext import dumps
-
-    linux = spec.linux
-    assert linux is not None and linux.seccomp is not None
-    pidfd = kernel.pidfd_open(pid)
-    try:
-        listener = kernel.pidfd_getfd(pidfd, fd)
-    finally:
-        os.close(pidfd)
-    try:
-        text = dumps(
-            {
-                "ociVersion": OCI_VERSION,
-                "fds": ["seccompFd"],
-                "pid": pid,
-                "metadata": linux.seccomp.listener_metadata,
-                "state": state.encode(),
-            }
-        )
-        filters.send_listener(linux.seccomp.listener_path, listener, text.encode())
-    finally:
-        os.close(listener)

@@ -11,21 +11,23 @@ from __future__ import annotations
 import os
 
 from lading.errors import Conflict, Denied, KernelError
+from lading.formats.oci_runtime import Linux
 from lading.kernel.files import O_PATH
 from lading.kernel.namespaces import CLONE_PARENT, FLAGS
 from lading.kernel.process import PR_SET_DUMPABLE
 from lading.kernel.seccomp_flags import FLAG_NEW_LISTENER
-from lading.runtime import birth, channel, command, console, create, filters, masks, security
+from lading.runtime import birth, channel, command, console, filters, helper, masks, security
 from lading.runtime.job import Stdio
 from lading.runtime.join import KINDS
 from lading.runtime.store import alive
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
-    from lading.formats.oci_runtime import Linux, Process, Spec, State
+    from lading.formats.oci_runtime import Process, Spec, State
     from lading.kernel import Kernel
+    from lading.runtime.container import Container
     from lading.runtime.resources import CgroupHandle
     from lading.runtime.store import StateRecord
 
@@ -151,6 +153,46 @@ class Entrant:
         console.take_terminal(kernel, slave)
 
 
+def enter(
+    container: Container,
+    process: Process,
+    *,
+    stdio: Stdio | None = None,
+    console_socket: str = "",
+    preserve_fds: int = 0,
+    pid_file: str = "",
+    no_new_keyring: bool = False,
+    cgroup: Sequence[str] = (),
+    ignore_paused: bool = False,
+    plain_lines: bool = False,
+) -> Exec:
+    """Run another process inside ``container``; the caller reaps it (``Exec.wait``, ``Exec.pidfd``).
+
+    ``process.capabilities`` of None means those of the container. With ``process.terminal`` the master is
+    ``Exec.console``, or goes to ``console_socket``. ``cgroup`` names existing groups below the container's
+    own, for some controllers (``cpu,memory:sub``) or all; with ``ignore_paused`` the process of a paused
+    container is made and waits. Raises :class:`Conflict` unless the container is running (or created), and
+    as :meth:`Runtime.run`.
+    """
+    now = container.status()
+    if now not in ("running", "created") and not (now == "paused" and ignore_paused):
+        what = "cannot exec in a paused container" if now == "paused" else "nothing can be executed in it"
+        raise Conflict(f"container {container.id} is {now}: {what}", reason="state")
+    spec, runtime = container.spec, container.runtime
+    if process.capabilities is None and spec.process is not None:
+        process = process.replace(capabilities=spec.process.capabilities)
+    group = container.group
+    if cgroup:
+        from lading.runtime.subgroups import below
+
+        group = below(group, cgroup)
+    job = ExecJob(process, spec.linux or Linux(), container.state(), container.record, group)
+    job.stdio = stdio or Stdio()
+    job.preserve_fds, job.no_new_keyring = preserve_fds, no_new_keyring
+    job.plain_lines = plain_lines
+    return run(runtime.kernel, job, spec, runtime.filter_cache, console_socket, pid_file)
+
+
 def run(kernel: Kernel, job: ExecJob, spec: Spec, cache: str, console_socket: str, pid_file: str) -> Exec:
     """Prepare the filter and the terminal's way out, then :func:`start`."""
     end = -1
@@ -159,9 +201,9 @@ def run(kernel: Kernel, job: ExecJob, spec: Spec, cache: str, console_socket: st
             made_filter = filters.prepare(job.linux.seccomp, cache)
             job.filter, job.filter_flags = made_filter.program, made_filter.flags
         if job.process.terminal:
-            end = create.open_console_socket(job, console_socket)
+            end = console.way_out(job, console_socket)
         made = start(
-            kernel, job, pid_file, lambda pid, fd: create.hand_over_listener(kernel, pid, fd, spec, job.state)
+            kernel, job, pid_file, lambda pid, fd: birth.hand_over_listener(kernel, pid, fd, spec, job.state)
         )
         if end >= 0:
             made.console = console.receive_master(end)
@@ -188,7 +230,7 @@ def start(kernel: Kernel, job: ExecJob, pid_file: str, on_listener: Callable[[in
         _help(kernel, job, target_fd, write_fd)
 
     try:
-        born = birth.Born(birth.through_helper(kernel, work), up)
+        born = birth.Born(helper.through_helper(kernel, work), up)
     except BaseException:
         up.close()
         raise
@@ -239,7 +281,11 @@ def _help(kernel: Kernel, job: ExecJob, target_fd: int, write_fd: int) -> None:
     proc_fd = masks.open_proc(kernel)
     kinds = {namespace.type for namespace in job.linux.namespaces}
     plain = "user" not in kinds and not job.cgroup.rootless
-    setgroups = plain or birth.may_set_groups(kernel, job.target)
+    setgroups = plain
+    if not plain:
+        from lading.kernel import idmap
+
+        setgroups = idmap.may_set_groups(kernel, job.target)
     root_fd = -1 if "mount" in kinds else kernel.open(f"/proc/{job.target}/root", O_PATH | os.O_DIRECTORY)
     job.cgroup.join()
     kernel.prctl(PR_SET_DUMPABLE, 0)

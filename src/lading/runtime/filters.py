@@ -133,19 +133,3 @@ def _compile(profile: Seccomp, cache: str, path: str) -> bytes:
     except OSError:
         pass  # a cache that cannot be written costs time, nothing else
     return program
-
-
-def send_listener(path: str, listener: int, text: bytes) -> None:
-    """Hand a listener to the agent at ``path`` together with the container process state (config-linux.md, Seccomp)."""
-    import _socket
-
-    sock = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM | _socket.SOCK_CLOEXEC)
-    try:
-        sock.connect(path)
-        sock.sendmsg([text], [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, listener.to_bytes(4, "little"))])
-    except OSError as error:
-        raise InvalidInput(
-            f"linux.seccomp.listenerPath {path}: failed to connect with seccomp agent: {error.strerror}"
-        ) from None
-    finally:
-        sock.close()

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import os
 
-from lading.errors import Conflict, Denied, InvalidInput, LadingError, NotFound, Unsupported
+from lading.errors import Denied, InvalidInput, LadingError, Unsupported
 from lading.formats.oci_runtime import Resources
 from lading.kernel import userns
 from lading.kernel.cgroups import Layout, Manager, detect, manager
@@ -23,13 +23,12 @@ from lading.runtime import deviceaccess
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
     from typing import Any
 
     from lading.formats.oci_runtime import Spec
     from lading.kernel.cgroups.oom import OomWatch
     from lading.kernel.cgroups.stats import Stats
-    from lading.runtime.limits import Has
+    from lading.runtime.scopes import Scope
 
 
 class CgroupHandle:
@@ -39,9 +38,11 @@ class CgroupHandle:
                  limits).
     ``unit``     the systemd scope, empty with cgroupfs.
     ``manager``  the kernel's side, ``None`` when there is no group.
+    ``inner``    groups below it that the process goes into instead.
+    ``scope``    what waits for the first process, with systemd.
     """
 
-    __slots__ = ("_inner", "_pending", "controllers", "manager", "path", "rootless", "unit")
+    __slots__ = ("controllers", "inner", "manager", "path", "rootless", "scope", "unit")
 
     def __init__(
         self,
@@ -57,9 +58,8 @@ class CgroupHandle:
         self.unit = unit
         self.rootless = rootless
         self.controllers = controllers
-        self._inner: list[Manager] = []
-        # systemd makes the group only around a process: what has to be set waits for it.
-        self._pending: tuple[Resources | None, dict[str, str], str] | None = None
+        self.inner: list[Manager] = []
+        self.scope: Scope | None = None
 
     def saved(self) -> dict[str, object]:
         """What :func:`load` needs to find the group again; JSON-ready."""
@@ -84,13 +84,10 @@ class CgroupHandle:
         if group is None:
             return
         resources = spec.linux.resources if spec.linux is not None else None
-        if self._pending is not None:
-            if resources is not None:  # contradictions are found before anything is made
-                from lading.runtime import limits
+        if self.scope is not None:
+            from lading.runtime import scopes
 
-                limits.settings(resources, group.version, lambda controller, file: True)
-            if group.exists() and group.pids():
-                raise Conflict(f"systemd scope {self.unit} runs already", reason="cgroup-in-use")
+            scopes.check(self)
             return
         try:
             group.create()
@@ -109,41 +106,10 @@ class CgroupHandle:
                 _discard(group)
             raise
         try:
-            _limit(group, resources, rootless=self.rootless)
+            limit(group, resources, rootless=self.rootless)
         except LadingError:
             _discard(group)
             raise
-
-    def below(self, names: Sequence[str]) -> CgroupHandle:
-        """Existing groups below this one (``exec --cgroup``), each for some controllers (``cpu,memory:sub``) or for all.
-
-        Raises :class:`NotFound` and :class:`InvalidInput`.
-        """
-        group = self._need("a group of its own")
-        made = CgroupHandle(group, path=self.path, rootless=self.rootless, controllers=self.controllers)
-        for name in names:
-            kinds, colon, path = name.rpartition(":")
-            if colon and group.version == 2 and kinds:
-                raise InvalidInput(
-                    f"--cgroup {name}: controllers have one tree on cgroup v2, name the path alone"
-                )
-            if ".." in path.split("/"):
-                raise InvalidInput(f"--cgroup: {path} is not a sub cgroup path")
-            known = group.directories()
-            wanted = tuple(kinds.split(",")) if kinds else self.controllers
-            unknown = [kind for kind in kinds.split(",") if kind and kind not in known]
-            if unknown:
-                raise InvalidInput(f"--cgroup {name}: unknown controller {unknown[0]}")
-            tail = os.path.normpath("/" + path.lstrip("/"))
-            inner = manager(self.path + tail.rstrip("/"), group.layout, wanted)
-            missing = [d for d in inner.directories().values() if not os.path.isdir(d)]
-            # On v1 a path alone may exist in some trees only; the others then keep the container's own group.
-            if missing and (kinds or not inner.exists()):
-                raise NotFound(
-                    f"--cgroup: adding pid {os.getpid()} to {missing[0]}/cgroup.procs: no such file or directory"
-                )
-            made._inner.append(inner)
-        return made
 
     # -- processes -------------------------------------------------------------------------------------
 
@@ -155,50 +121,21 @@ class CgroupHandle:
         """
         if self.manager is None:
             return
-        if self._pending is not None:
-            self._start_scope(os.getpid())
-            return
-        if self.manager.version == 1 or not self._inner:
+        if self.manager.version == 1 or not self.inner:
             self.manager.join()  # on v1 a group below may exist in some trees only
-        for inner in self._inner:
+        for inner in self.inner:
             inner.join()
-
-    def entrances(self) -> list[int]:
-        """Descriptors for a process to come, which calls :func:`enter` with them; the caller closes its own
-        copies.
-
-        The way in for a process that is born in new namespaces (clone with flags). Empty when there is no
-        group, and with systemd, which must be given the pid: then the creator calls :meth:`add`.
-        :attr:`needs_pid` tells.
-        """
-        if self.manager is None or self._pending is not None:
-            return []
-        return self.manager.entrances()
-
-    @property
-    def needs_pid(self) -> bool:
-        """Whether the first process can only be put in by its pid, with :meth:`add` (systemd)."""
-        return self._pending is not None
 
     def add(self, pid: int) -> None:
         """Move ``pid`` (as this process sees it) into the group. On v1 this is slower than :meth:`join`."""
         if self.manager is None:
             return
-        if self._pending is not None:
-            self._start_scope(pid)
+        if self.scope is not None:
+            from lading.runtime import scopes
+
+            scopes.start(self, pid)
             return
         self.manager.add(pid)
-
-    def _start_scope(self, pid: int) -> None:
-        from lading.runtime import systemd
-
-        assert self._pending is not None and self.manager is not None
-        resources, annotations, slice_ = self._pending
-        systemd.start_scope(self.unit, slice_, pid, annotations, user=self.rootless)
-        self._pending = None
-        self.manager.create(fresh=False)
-        self.manager.add(pid)
-        _limit(self.manager, resources, rootless=self.rootless)
 
     def pids(self) -> list[int]:
         """Every process in the group and below. Empty when there is no group."""
@@ -206,11 +143,11 @@ class CgroupHandle:
 
     def freeze(self) -> None:
         """Pause. Raises :class:`Unsupported` when there is no group to freeze."""
-        self._need("pausing").freeze()
+        self.need("pausing").freeze()
 
     def thaw(self) -> None:
         """Resume."""
-        self._need("resuming").thaw()
+        self.need("resuming").thaw()
 
     def frozen(self) -> bool:
         """Whether the group is frozen; False when there is none."""
@@ -229,45 +166,14 @@ class CgroupHandle:
     # -- limits and numbers ----------------------------------------------------------------------------
 
     def update(self, resources: Resources) -> None:
-        """Change limits of the running container: what ``resources`` does not name stays as it is.
+        """Change limits of the running container, see :func:`lading.runtime.limiting.update`."""
+        from lading.runtime import limiting
 
-        With ``memory.checkBeforeUpdate`` a limit below present use is refused (:class:`Conflict`) instead of
-        killing processes.
-        """
-        group = self._need("changing limits")
-        memory = resources.memory
-        if memory is not None and memory.check_before_update:
-            use = group.stats().memory
-            if memory.limit and 0 < memory.limit < use.usage:
-                raise Conflict(
-                    f"memory limit {memory.limit} is below present use {use.usage}",
-                    hint="free memory in the container, or clear checkBeforeUpdate",
-                    reason="memory-in-use",
-                )
-            if memory.swap and 0 < memory.swap < use.swap_usage:
-                raise Conflict(
-                    f"memory+swap limit {memory.swap} is below present use {use.swap_usage}",
-                    reason="memory-in-use",
-                )
-        if memory is not None and memory.swap and memory.swap > 0 and not memory.limit:
-            # Swap is named together with memory: the limit that is to stay is the one it is added to.
-            present = group.stats().memory.limit
-            if present > 0:
-                resources = resources.replace(memory=memory.replace(limit=present))
-        cpu = resources.cpu
-        if cpu is not None and group.version == 2 and bool(cpu.quota) != bool(cpu.period):
-            # One file holds both: the one that is not named stays as it is, or a new period would lift the limit.
-            quota, period = _cpu_max(group)
-            resources = resources.replace(
-                cpu=cpu.replace(quota=cpu.quota or quota, period=cpu.period or period)
-            )
-        _apply(group, resources)
-        if resources.devices:
-            group.allow_devices(deviceaccess.device_rules(resources))
+        limiting.update(self.need("changing limits"), resources)
 
     def stats(self) -> Stats:
         """What the container uses. Raises :class:`Unsupported` when there is no group."""
-        return self._need("statistics").stats()
+        return self.need("statistics").stats()
 
     def oom_kills(self) -> int:
         """Processes killed for lack of memory so far."""
@@ -275,9 +181,10 @@ class CgroupHandle:
 
     def oom_watch(self) -> OomWatch:
         """Notifications of memory running out."""
-        return self._need("OOM events").oom_watch()
+        return self.need("OOM events").oom_watch()
 
-    def _need(self, what: str) -> Manager:
+    def need(self, what: str) -> Manager:
+        """The kernel's side. Raises :class:`Unsupported` when there is no group; ``what`` is wanted of it."""
         if self.manager is None:
             raise Unsupported(
                 f"{what} needs a control group, and this user may make none",
@@ -295,34 +202,6 @@ class CgroupHandle:
             systemd.stop_scope(self.unit, user=self.rootless)
         if self.manager is not None:
             self.manager.delete()
-
-
-def enter(entrances: list[int]) -> None:
-    """Move the calling process, which has one thread, into the group whose :meth:`CgroupHandle.entrances`
-    these are."""
-    for fd in entrances:
-        os.write(fd, b"0")
-
-
-def group_has(group: Manager) -> Has:
-    """Whether a file exists in ``group``, for :func:`lading.runtime.limits.settings`."""
-
-    def has(controller: str, file: str) -> bool:
-        try:
-            return os.path.exists(group.file(controller, file))
-        except Unsupported:
-            return False
-
-    return has
-
-
-def _cpu_max(group: Manager) -> tuple[int, int]:
-    """Quota (-1: none) and period of a v2 group; zeros when it has no cpu controller, which writing will tell."""
-    try:
-        quota, period = group.read("cpu", "cpu.max").split()
-    except (NotFound, ValueError):
-        return 0, 0
-    return -1 if quota == "max" else int(quota), int(period)
 
 
 def is_rootless() -> bool:
@@ -389,14 +268,9 @@ def plan(
         needed = limits.controllers_for(resources) | {"devices", *controllers}
         controllers = tuple(sorted(needed))
     if cgroup_manager == "systemd":
-        from lading.runtime import systemd
+        from lading.runtime import scopes
 
-        slice_, unit = systemd.unit_of(wanted, id, rootless=rootless)
-        systemd.require(rootless=rootless)
-        path = systemd.group_of(slice_, unit, layout, rootless=rootless)
-        handle = CgroupHandle(manager(path, layout), path=path, unit=unit, rootless=rootless)
-        handle._pending = (resources, spec.annotations, slice_)
-        return handle
+        return scopes.plan(spec, wanted, id, layout, rootless=rootless)
     if cgroup_manager == "disabled":
         from lading.runtime import limits
 
@@ -417,7 +291,8 @@ def _no_limits(error: Denied) -> Denied:
     return Denied(f"linux.resources: {error.message}", hint=error.hint, reason="limits-denied")
 
 
-def _limit(group: Manager, resources: Resources | None, *, rootless: bool) -> None:
+def limit(group: Manager, resources: Resources | None, *, rootless: bool) -> None:
+    """Set the device rules and the limits of a group that was just made."""
     try:
         group.allow_devices(deviceaccess.device_rules(resources))
     except (Denied, Unsupported) as error:
@@ -432,9 +307,9 @@ def _limit(group: Manager, resources: Resources | None, *, rootless: bool) -> No
 def _apply(group: Manager, resources: Resources) -> None:
     if resources == Resources(devices=resources.devices):
         return  # most containers: what knows all limits is not loaded
-    from lading.runtime import limits
+    from lading.runtime import limiting
 
-    group.apply(limits.settings(resources, group.version, group_has(group)))
+    limiting.apply(group, resources)
 
 
 def _discard(group: Manager) -> None:
@@ -459,4 +334,4 @@ def load(saved: dict[str, Any], layout: Layout | None = None) -> CgroupHandle:
     )
 
 
-__all__ = ["CgroupHandle", "enter", "group_path", "is_rootless", "load", "plan", "setup"]
+__all__ = ["CgroupHandle", "group_path", "is_rootless", "load", "plan", "setup"]

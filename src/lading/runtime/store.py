@@ -22,6 +22,9 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from types import TracebackType
 
+START, RESULT = "start.fifo", "result.fifo"
+"""The pipes in a created container's directory, by :mod:`lading.runtime.starting`: the first goes away with its start."""
+
 _LETTERS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_+-.")
 
 

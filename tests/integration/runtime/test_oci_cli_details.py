@@ -20,6 +20,7 @@ from lading.formats.oci_runtime import ExecCPUAffinity, Hook, Hooks, Mount, Proc
 from lading.kernel.cgroups import detect
 from lading.runtime import RunRequest, Stdio
 from lading.runtime.cli import main
+from lading.runtime.execute import enter
 
 pytestmark = pytest.mark.root
 
@@ -174,11 +175,11 @@ def test_an_exec_joins_groups_below_by_controller(box: Any, reason: Any) -> None
     else:
         os.mkdir(group.directories()["memory"] + "/below")
         names, shown = ["memory:below"], [":memory:"]
-        assert reason(lambda: running.exec(process, cgroup=["whaaat:/"])) == "invalid"
-    assert reason(lambda: running.exec(process, cgroup=[".."])) == "invalid"
-    assert reason(lambda: running.exec(process, cgroup=["missing"])) == "not-found"
+        assert reason(lambda: enter(running, process, cgroup=["whaaat:/"])) == "invalid"
+    assert reason(lambda: enter(running, process, cgroup=[".."])) == "invalid"
+    assert reason(lambda: enter(running, process, cgroup=["missing"])) == "not-found"
     out = os.memfd_create("out")
-    assert running.exec(process, stdio=Stdio(-1, out, 2), cgroup=names).wait() == 0
+    assert enter(running, process, stdio=Stdio(-1, out, 2), cgroup=names).wait() == 0
     rows = os.pread(out, 4096, 0).decode().splitlines()
     os.close(out)
     assert any(shown[0] in row and row.endswith(f"{running.id}/below") for row in rows)

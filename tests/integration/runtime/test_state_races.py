@@ -12,7 +12,7 @@ import pytest
 from lading.errors import Conflict, KernelError, NotFound, TimedOut
 from lading.formats.oci_runtime import Hook, Hooks
 from lading.kernel import Kernel, idmap
-from lading.runtime import RunRequest, birth, cli, container
+from lading.runtime import RunRequest, birth, cli, ending
 from lading.runtime.container import Container
 from lading.runtime.store import start_time
 
@@ -193,7 +193,7 @@ def test_a_container_whose_record_cannot_be_read_is_ended_by_its_group(box: Any,
 def test_a_record_is_kept_while_its_process_does_not_end(box: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     made = box.start("sleep", "60")
     monkeypatch.setattr(Kernel, "pidfd_send_signal", lambda *_: None)  # as if it were stuck in the kernel
-    monkeypatch.setattr(container, "_ENDS_WITHIN", 1)
+    monkeypatch.setattr(ending, "_ENDS_WITHIN", 1)
     with pytest.raises(TimedOut, match=f"process {made.pid} "):
         made.delete(force=True)
     assert box.runtime.get(made.id).status() == "running"

@@ -15,9 +15,25 @@ SOURCE = Path(__file__).resolve().parents[3] / "src"
 
 BEFORE = {
     ("lading.kernel.cgroups", "manager"): "the creator's",
+    ("lading.runtime.birth", "from_outside"): "the creator's",
+    ("lading.runtime.birth", "hand_over_listener"): "the creator's",
+    ("lading.runtime.container", "delete"): "not the first process's",
+    ("lading.runtime.container", "kill"): "not the first process's",
+    ("lading.runtime.container", "start"): "not the first process's",
+    ("lading.runtime.container", "_end"): "not the first process's",
     ("lading.runtime.create", "_born"): "the creator's",
-    ("lading.runtime.filters", "_compiled"): "the creator's",
+    ("lading.runtime.create", "_stopped"): "the creator's",
     ("lading.runtime.deviceaccess", "device_rules"): "the creator's",
+    ("lading.runtime.execute", "_help"): "the helper's, before it enters the container",
+    ("lading.runtime.execute", "enter"): "the creator's",
+    ("lading.runtime.filters", "_compile"): "the creator's",
+    ("lading.runtime.filters", "_compiled"): "the creator's",
+    ("lading.runtime.resources", "_apply"): "the creator's",
+    ("lading.runtime.resources", "add"): "the creator's",
+    ("lading.runtime.resources", "delete"): "the creator's",
+    ("lading.runtime.resources", "make"): "the creator's",
+    ("lading.runtime.resources", "plan"): "the creator's",
+    ("lading.runtime.resources", "update"): "not the first process's",
     ("lading.runtime.mounts", "_copy_up"): "in the container's namespaces, before its root is changed",
 }
 
@@ -31,6 +47,7 @@ process = Process(args=["true"])
 process.terminal = True
 command.preload(process, True)
 found = []
+root = pathlib.Path(lading.__path__[0]).parent
 for name, module in sorted(sys.modules.items()):
     if not name.startswith(("lading.runtime", "lading.kernel")) or not str(module.__file__).endswith(".py"):
         continue
@@ -39,7 +56,9 @@ for name, module in sorted(sys.modules.items()):
             continue
         for node in ast.walk(function):
             names = [a.name for a in node.names] if isinstance(node, ast.Import) else []
-            names += [node.module] if isinstance(node, ast.ImportFrom) else []
+            if isinstance(node, ast.ImportFrom):
+                inner = [f"{node.module}.{a.name}" for a in node.names]
+                names += [node.module, *(name for name in inner if (root / (name.replace('.', '/') + '.py')).exists())]
             found += [
                 (name, function.name, wanted, wanted in sys.builtin_module_names)
                 for wanted in names

@@ -61,15 +61,6 @@ class Manager:
         """
         raise NotImplementedError
 
-    def entrances(self) -> list[int]:
-        """Descriptors by which a process that can no longer see these directories joins: it writes ``0`` to
-        each.
-
-        The kernel judges by who opened them, so that process may already be in a user namespace. The caller
-        closes them. As fast as :meth:`join`, for the same reason.
-        """
-        raise NotImplementedError
-
     def add(self, pid: int) -> None:
         """Move the process ``pid`` into the group. Slow (see :meth:`join`)."""
         raise NotImplementedError

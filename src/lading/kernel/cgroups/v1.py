@@ -88,9 +88,6 @@ class ManagerV1(Manager):
                     raise
                 # A group that the container made may exist in some trees only.
 
-    def entrances(self) -> list[int]:
-        return [files.open_to_write(directory + "/tasks") for directory in self._entered()]
-
     def _entered(self) -> list[str]:
         """The directories to enter: a group that the container made may exist in some trees only."""
         return [directory for directory in self._unique() if os.path.isdir(directory)]

@@ -107,9 +107,6 @@ class ManagerV2(Manager):
     def join(self) -> None:
         self.add(0)
 
-    def entrances(self) -> list[int]:
-        return [files.open_to_write(self.directory + "/cgroup.procs")]
-
     def add(self, pid: int) -> None:
         path = self.directory + "/cgroup.procs"
         try:

@@ -1,0 +1,59 @@
+"""A container's control group that systemd makes, around its first process: a scope (``--systemd-cgroup``)."""
+
+from __future__ import annotations
+
+from lading.errors import Conflict
+from lading.kernel.cgroups import Layout, manager
+from lading.runtime import systemd
+from lading.runtime.resources import CgroupHandle, limit
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from lading.formats.oci_runtime import Resources, Spec
+
+
+class Scope:
+    """What has to be done once there is a process: systemd makes no group without one."""
+
+    __slots__ = ("annotations", "resources", "slice")
+
+    def __init__(self, resources: Resources | None, annotations: dict[str, str], slice_: str) -> None:
+        self.resources = resources
+        self.annotations = annotations
+        self.slice = slice_
+
+
+def plan(spec: Spec, wanted: str, id: str, layout: Layout, *, rootless: bool) -> CgroupHandle:
+    """The handle of a scope that is still to be made. ``wanted`` is ``linux.cgroupsPath``.
+
+    Raises :class:`InvalidInput`, and :class:`Unsupported` where systemd is not to be had.
+    """
+    slice_, unit = systemd.unit_of(wanted, id, rootless=rootless)
+    systemd.require(rootless=rootless)
+    path = systemd.group_of(slice_, unit, layout, rootless=rootless)
+    handle = CgroupHandle(manager(path, layout), path=path, unit=unit, rootless=rootless)
+    handle.scope = Scope(spec.linux.resources if spec.linux is not None else None, spec.annotations, slice_)
+    return handle
+
+
+def check(handle: CgroupHandle) -> None:
+    """Find contradictions among the limits, and a scope of the name that runs, before anything is made."""
+    assert handle.scope is not None and handle.manager is not None
+    group = handle.manager
+    if handle.scope.resources is not None:
+        from lading.runtime import limits
+
+        limits.settings(handle.scope.resources, group.version, lambda controller, file: True)
+    if group.exists() and group.pids():
+        raise Conflict(f"systemd scope {handle.unit} runs already", reason="cgroup-in-use")
+
+
+def start(handle: CgroupHandle, pid: int) -> None:
+    """Have the scope made around ``pid``, and set its limits."""
+    assert handle.scope is not None and handle.manager is not None
+    scope, group = handle.scope, handle.manager
+    systemd.start_scope(handle.unit, scope.slice, pid, scope.annotations, user=handle.rootless)
+    handle.scope = None
+    group.create(fresh=False)
+    group.add(pid)
+    limit(group, scope.resources, rootless=handle.rootless)
