@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from lading.errors import Conflict, LadingError, NotFound
 from lading.kernel import tree
-from lading.node import ending, freezing, memory, remove, wire
+from lading.node import ending, freezing, lookup, memory, remove, wire
 from lading.node.detached import is_running
 from lading.node.looking import refresh
 from lading.node.model import Finding
@@ -86,7 +86,7 @@ class _Checker:
             record = self.shop.records.get(listed.id)
             if record is None or alive(record.keeper_pid, record.keeper_start):
                 continue
-            if self.shop.records.staged(record.id).get(record.id) == REMOVING:
+            if lookup.staged(self.shop.records.database, record.id).get(record.id) == REMOVING:
                 self._half_removed(record)
             else:
                 self._unkept(record)
@@ -173,8 +173,8 @@ class _Checker:
         seen = [(kind, _names(kind.directory)) for kind in self._kinds()]
         sockets = _names(roots.keepers)
         groups = self._groups()
-        stages = self.shop.records.staged()
-        containers = self.shop.records.container_ids()
+        stages = lookup.staged(self.shop.records.database)
+        containers = lookup.container_ids(self.shop.records.database)
         for kind, names in seen:
             recorded = stages if kind.of_pods else containers
             for name in names:
@@ -303,7 +303,7 @@ class _Checker:
         for volume in shop.volumes.check(self.repair):
             self.findings.append(_adopted(volume))
         anonymous = [v.name for v in shop.volumes.list() if v.anonymous]
-        used = shop.records.names_using_volume() if anonymous else {}
+        used = lookup.names_using_volume(shop.records.database) if anonymous else {}
         for name in anonymous:
             if name not in used:
                 self._found(

@@ -13,7 +13,7 @@ import time
 
 from lading.errors import Conflict, InvalidInput, LadingError, NotFound
 from lading.formats.pod import NetworkRequest
-from lading.node import podnetwork, sandbox, wire
+from lading.node import amending, podnetwork, sandbox, wire
 from lading.node.shop import alive
 
 TYPE_CHECKING = False
@@ -77,7 +77,7 @@ def _stopped(shop: Shop, record: PodRecord, request: dict[str, object]) -> bool:
                 reason="keeper-lost",
             )
         edit(shop, found.pod.spec.extras, found, request)
-        shop.records.set_pod(found, str(request["op"]))
+        amending.set_pod(shop.records, found, str(request["op"]))
         if not running:
             names = {_inner(n.name) for n in _wanted(found.pod.spec.extras)}
             found.networks = [n for n in found.networks if _inner(n.name) in names]
@@ -193,14 +193,14 @@ def in_keeper(runner: PodRunner, request: dict[str, object]) -> None:
             raise NotFound(f"no such container or pod: {record.name}")
         before = found.pod.spec.extras.replace()
         edit(shop, found.pod.spec.extras, found, request)
-        shop.records.set_pod(found, str(request["op"]))
+        amending.set_pod(shop.records, found, str(request["op"]))
     try:
         _take(runner, found.pod.spec.extras)
         follow(runner)
     except LadingError:
         _take(runner, before)
         found.pod.spec.extras = before
-        shop.records.set_pod(found, f"{request['op']}-failed")
+        amending.set_pod(shop.records, found, f"{request['op']}-failed")
         with contextlib.suppress(LadingError):
             follow(runner)  # usually nothing is left to do; what cannot be done now is repair's
         raise

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from lading.errors import Conflict, InvalidInput, NotFound
+from lading.node import amending
 from lading.node.engine import engine_of
 from lading.node.freezing import Freezing, let_run
 from lading.node.model import PAUSED, RUNNING
@@ -34,7 +35,7 @@ def pause(shop: Shop, reference: str) -> None:
         with Freezing(shop, record, container):
             engine_of(shop, record).get(container.id).pause()
             container.state = PAUSED
-            shop.records.set_state(record, container, "pause")
+            amending.set_state(shop.records, record, container, "pause")
 
 
 def unpause(shop: Shop, reference: str) -> None:
@@ -49,7 +50,7 @@ def thaw(shop: Shop, record: PodRecord, container: ContainerRecord) -> None:
     with Freezing(shop, record, container):
         let_run(shop, record, container)
         container.state = RUNNING
-        shop.records.set_state(record, container, "unpause")
+        amending.set_state(shop.records, record, container, "unpause")
 
 
 def rename(shop: Shop, reference: str, name: str) -> None:
@@ -62,7 +63,7 @@ def rename(shop: Shop, reference: str, name: str) -> None:
         raise InvalidInput(
             f"name {name[:80]!r}: letters, digits, '_', '.' and '-' only, the first a letter or digit"
         )
-    shop.records.rename(record, name)
+    amending.rename(shop.records, record, name)
 
 
 def update(shop: Shop, reference: str, changes: Changes) -> None:
@@ -113,7 +114,7 @@ def update(shop: Shop, reference: str, changes: Changes) -> None:
         value = getattr(changes, name)
         if value is not None:
             setattr(extras, name, value)
-    shop.records.set_pod(record, "update")
+    amending.set_pod(shop.records, record, "update")
     if changes.restart is not None and alive(record.keeper_pid, record.keeper_start):
         from lading.node import wire
 

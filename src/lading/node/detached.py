@@ -12,7 +12,7 @@ import time
 from lading.errors import Conflict, InvalidInput, LadingError, NotFound
 from lading.formats import jsontext
 from lading.kernel.process import entitle
-from lading.node import dozing, lifecycle, wire
+from lading.node import dozing, lifecycle, lookup, wire
 from lading.node.loop import Loop
 from lading.node.model import CREATED, PAUSED, RESTARTING, RUNNING
 from lading.node.records import REMOVING
@@ -127,7 +127,7 @@ def take_over(shop: Shop, record: PodRecord, socket: str = "", *, heir_of: int =
                 raise NotFound(f"no such container or pod: {record.name}")
             if is_running(found):
                 raise Conflict(f"container {found.name} is running already", reason="running")
-            if shop.records.staged(found.id) == {found.id: REMOVING}:
+            if lookup.staged(shop.records.database, found.id) == {found.id: REMOVING}:
                 raise Conflict(f"container {found.name} is being removed", reason="removing")
             kept = alive(found.keeper_pid, found.keeper_start)
             kept = kept and found.keeper_pid not in (os.getpid(), heir_of)

@@ -6,8 +6,8 @@ import os
 import time
 
 from lading.errors import Conflict, InvalidInput, LadingError, NotFound
+from lading.node import lookup, wire
 from lading.node import remove as removal
-from lading.node import wire
 from lading.node.detached import is_running, whole
 from lading.node.freezing import let_run
 from lading.node.looking import refresh
@@ -254,7 +254,7 @@ def _exited_since(now: ContainerRecord, before: tuple[int, float, float]) -> boo
 def _last_code(shop: Shop, record: PodRecord, name: str, known: int) -> int:
     """The exit code of a container whose record went with it (``--rm``): its last ``die`` event says."""
     wanted = record.id if record.single else next(c.id for c in record.containers if c.name == name)
-    for event in reversed(shop.records.events(since=record.created - 1.0)):
+    for event in reversed(lookup.events(shop.records.database, since=record.created - 1.0)):
         if event.action == "die" and event.id == wanted:
             return int(event.attributes.get("exitCode", known))
     return known

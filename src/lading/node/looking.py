@@ -6,6 +6,7 @@ import os
 import time
 
 from lading.errors import Conflict
+from lading.node import lookup
 from lading.node.engine import engine_of
 from lading.node.model import EXITED, PAUSED, RESTARTING, RUNNING
 from lading.node.records import LIVE
@@ -273,7 +274,7 @@ def events(shop: Shop, *, since: float, until: float, follow: bool) -> Iterator[
         now = records.database.version()
         if now != version:
             version = now
-            for event in records.events(last, since):
+            for event in lookup.events(records.database, last, since):
                 last = event.number
                 if until and event.time > until:
                     return

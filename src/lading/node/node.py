@@ -349,11 +349,15 @@ class Node:
 
     def images_in_use(self) -> set[str]:
         """Digests of the images that some container was made of."""
-        return self.shop.records.image_ids()
+        from lading.node import lookup
+
+        return lookup.image_ids(self.shop.records.database)
 
     def volumes_in_use(self) -> dict[str, Names]:
         """Volume name → names of the containers that mount it."""
-        return self.shop.records.names_using_volume()
+        from lading.node import lookup
+
+        return lookup.names_using_volume(self.shop.records.database)
 
     def usage(self) -> Usage:
         """Every pod with the bytes that its containers have in their writable layers."""

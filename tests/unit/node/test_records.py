@@ -11,6 +11,7 @@ import pytest
 
 from lading.errors import Conflict, Corrupt, InvalidInput, NotFound
 from lading.formats.pod import Container, Pod, PodExtras, PodSpec
+from lading.node import amending, lookup
 from lading.node.database import Database
 from lading.node.model import ContainerRecord, PodRecord
 from lading.node.records import Records, new_id
@@ -48,15 +49,19 @@ def test_what_is_written_is_read_back_whole(records: Records) -> None:
     record.containers[0].state, record.containers[0].pid = "running", 42
     records.save(record, record.containers[0], "start", {"k": "v"})
     assert records.get(record.id) == record
-    assert [e.action for e in records.events()] == ["create", "start"]
-    assert records.names_using_volume() == {"vol": ["web/b"]}
+    assert [e.action for e in lookup.events(records.database)] == ["create", "start"]
+    assert lookup.names_using_volume(records.database) == {"vol": ["web/b"]}
 
 
 def test_second_pod_of_a_name_is_a_conflict_and_leaves_no_trace(records: Records) -> None:
     records.insert(_record("web"))
     with pytest.raises(Conflict) as caught:
         records.insert(_record("web"))
-    assert caught.value.reason == "name-taken" and len(records.list()) == 1 and len(records.events()) == 1
+    assert (
+        caught.value.reason == "name-taken"
+        and len(records.list()) == 1
+        and len(lookup.events(records.database)) == 1
+    )
 
 
 def test_references_are_names_ids_prefixes_and_paths(records: Records) -> None:
@@ -142,7 +147,7 @@ def test_a_keeper_that_writes_leaves_a_pause_written(records: Records) -> None:
     records.save(record, made, "start")
     paused = records.resolve("web")[0]
     paused.container.state = "paused"
-    records.set_state(paused, paused.container, "pause")
+    amending.set_state(records, paused, paused.container, "pause")
     made.health = "healthy"
     records.save(record, made)  # to its keeper it runs
     found = records.resolve("web")[0].container
