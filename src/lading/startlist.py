@@ -72,7 +72,7 @@ _GROUPS = {
     "exec": f"""
         {_KERNEL} {_RUNTIME} {_COMMAND} {_NODE}
         lading.cli: exec tables terminal
-        lading.node: executing lookup session
+        lading.node: executing lookup managing session
         lading.runtime: console execute helper
     """,
     # lading ps, logs
@@ -81,7 +81,7 @@ _GROUPS = {
         lading: errors formats
         lading.cli: inspect listing logs output tables translate translate_limits translate_network translate_rights
         lading.formats: duration jsontext schema sizes
-        lading.node: logfile looking lookup
+        lading.node: logfile looking lookup managing
     """,
     # what lading inspect and images take besides
     "inspect": """
