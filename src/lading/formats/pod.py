@@ -198,7 +198,7 @@ class Healthcheck(Record):
 class ContainerExtras(Record):
     """What Docker's and Rocket's users can ask of a container and a Kubernetes Pod has no field for."""
 
-    user: str = ""  # "name[:group]", "uid[:gid]"; overrides the image's
+    user: str = ""  # "name[:group]", "uid[:gid]"; a /path in either place is its owner; overrides the image's
     group_add: list[str] = []
     hostname: str = ""
     mounts: list[BindMount] = []

@@ -279,6 +279,10 @@ def _identity(pod: Pod, container: Container, config: RunConfig, layers: list[st
             hint="set runAsUser",
             reason="runs-as-root",
         )
+    if "/" in named:
+        from lading.node import owners
+
+        named = owners.numbered(named, layers)
     identity = users.resolve(
         named,
         lambda path: layered.read(layers, path),

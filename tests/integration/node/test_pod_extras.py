@@ -1,0 +1,65 @@
+"""What a pod can ask for beyond Kubernetes, on the real kernel."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+import pytest
+
+from lading.errors import InvalidInput
+from lading.formats.pod import Pod
+from lading.node import Node
+
+pytestmark = pytest.mark.root
+Extras = dict[str, object]
+
+
+def _until(check: Callable[[], bool]) -> None:
+    end = time.monotonic() + 60
+    while not check():
+        assert time.monotonic() < end, "it never became true"
+        time.sleep(0.02)
+
+
+def _sh(name: str, script: str, extras: Extras | None = None, **fields: object) -> dict[str, object]:
+    made = {"name": name, "image": "busybox", "command": ["sh", "-c", script], **fields}
+    return {**made, "x-lading": extras} if extras else made
+
+
+def _pod(name: str, *containers: dict[str, object], **spec: object) -> Pod:
+    return Pod.decode(
+        {
+            "metadata": {"name": name},
+            "spec": {
+                "restartPolicy": "Never",
+                "terminationGracePeriodSeconds": 30,
+                "containers": list(containers),
+                **spec,
+            },
+        }
+    )
+
+
+def _run(node: Node, pod: Pod) -> tuple[int, list[str]]:
+    """Run a pod to its end: its exit code and what it wrote."""
+    name = pod.metadata.name
+    node.run_detached(pod)
+    code = node.wait(name)
+    _until(lambda: node.inspect(name).keeper_pid == 0)
+    return code, [line.text.decode() for line in node.logs(name)]
+
+
+def test_a_path_in_the_place_of_a_user_is_its_owner(node: Node) -> None:
+    _run(
+        node,
+        _pod(
+            "owner", _sh("main", "mkdir /srv; touch /srv/f /srv/g; chown 1234:99 /srv/f; chown 7:4321 /srv/g")
+        ),
+    )
+    node.commit("owner/main", "owned")
+    for user, said in (("/srv/f:/srv/g", "1234 4321"), ("7:/srv/f", "7 99"), ("/srv/f", "1234 0")):
+        own = _sh("main", "echo $(id -u) $(id -g)", {"user": user}, image="owned")
+        assert _run(node, _pod(f"as-{len(user)}", own)) == (0, [said])
+    with pytest.raises(InvalidInput, match="/srv/none"):
+        node.run_detached(_pod("as-nobody", _sh("main", "id", {"user": "/srv/none"}, image="owned")))
