@@ -20,14 +20,21 @@ class ResourceFieldSelector(Record):
 
 
 class EmptyDirVolumeSource(Record):
+    """``uid`` and ``gid``, the owner of the new directory, are Lading's own."""
+
     medium: str = ""
     size_limit: str | int | float | None = None
     mode: int | None = None
+    uid: int | None = None
+    gid: int | None = None
 
 
 class HostPathVolumeSource(Record):
+    """``no_follow``: no part of the path may be a symbolic link. Lading's own."""
+
     path: str
     type: str = ""
+    no_follow: bool = False
 
 
 class ClaimVolumeSource(Record):

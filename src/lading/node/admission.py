@@ -337,6 +337,11 @@ def _sources(pod: Pod, volume: Volume, path: str, report: Report) -> None:
         else:
             report.one_of(f"{path}.emptyDir.medium", medium, ("", "Memory"))
         report.within(f"{path}.emptyDir.mode", volume.empty_dir.mode, 0, 0o1777)
+        report.within(f"{path}.emptyDir.uid", volume.empty_dir.uid, 0)
+        report.within(f"{path}.emptyDir.gid", volume.empty_dir.gid, 0)
+        context = pod.spec.security_context
+        if volume.empty_dir.gid is not None and context is not None and context.fs_group is not None:
+            report.bad(f"{path}.emptyDir.gid", "does not go with securityContext.fsGroup")
         if volume.empty_dir.size_limit is not None:
             _size(volume.empty_dir.size_limit, f"{path}.emptyDir.sizeLimit", report)
             if not medium:
@@ -348,6 +353,8 @@ def _sources(pod: Pod, volume: Volume, path: str, report: Report) -> None:
                 f"{volume.host_path.path[:80]!r} is not an absolute path without '..'",
             )
         report.one_of(f"{path}.hostPath.type", volume.host_path.type, _HOST_PATH_TYPES)
+        if volume.host_path.no_follow and volume.host_path.type.endswith("OrCreate"):
+            report.bad(f"{path}.hostPath.noFollow", f"does not go with type {volume.host_path.type}")
     claim = volume.persistent_volume_claim
     if claim is not None and not is_subdomain(claim.claim_name):
         report.bad(

@@ -27,6 +27,10 @@ def options(wanted: EmptyDirVolumeSource, fs_group: int | None) -> str:
     """How the tmpfs of an ``emptyDir`` in memory is mounted. A limit of 0 means the kernel's, half of the memory."""
     mode = 0o777 if wanted.mode is None else wanted.mode
     made = f"mode={mode:o}" if fs_group is None else f"mode={mode | 0o2770:o},gid={fs_group}"
+    if wanted.uid is not None:
+        made += f",uid={wanted.uid}"
+    if wanted.gid is not None:
+        made += f",gid={wanted.gid}"
     if wanted.size_limit is None:
         return made
     from lading.formats import quantity

@@ -19,17 +19,9 @@ if TYPE_CHECKING:
     from lading.formats.pod import BindMount, Container, PodSecurityContext
     from lading.formats.podvolumes import Volume, VolumeMount
     from lading.formats.rootfs import Rootfs
-    from lading.node import environment, spec
+    from lading.node import spec
     from lading.node.model import ContainerRecord, PodRecord
     from lading.node.shop import Shop
-
-_HOST_PATH_CHECKS = {
-    "Directory": stat.S_ISDIR,
-    "File": stat.S_ISREG,
-    "Socket": stat.S_ISSOCK,
-    "CharDevice": stat.S_ISCHR,
-    "BlockDevice": stat.S_ISBLK,
-}
 
 
 def mounts(
@@ -67,7 +59,7 @@ def _mount(
     wanted: VolumeMount,
     around: spec.Surroundings,
 ) -> Mount:
-    source = volume_source(shop, record, volume, around.facts)
+    source = volume_source(shop, record, volume, around)
     sub = _sub_path_of(record, container, wanted, around)
     if sub:
         if source.kind != "bind":
@@ -179,7 +171,7 @@ def named_volume(
 
 
 def volume_source(
-    shop: Shop, record: PodRecord, volume: Volume, facts: environment.Facts
+    shop: Shop, record: PodRecord, volume: Volume, around: spec.Surroundings
 ) -> spec_mounts.Source:
     """Where a Pod's volume lies on this machine, made if it has to be."""
     context = record.pod.spec.security_context
@@ -194,22 +186,39 @@ def volume_source(
             part = f"{directory}/.{volume.name}"
             os.makedirs(part, exist_ok=True)
             mode = volume.empty_dir.mode
+            _give(part, volume)
             os.chmod(part, 0o777 if mode is None else mode)
             if fs_group is not None:
                 own(part, fs_group)
             os.rename(part, path)
         return spec_mounts.Source("bind", path)
     if volume.host_path is not None:
-        return spec_mounts.Source("bind", _host_path(volume))
+        from lading.node import hostpaths
+
+        return spec_mounts.Source("bind", hostpaths.source(shop.kernel, volume, around.opened))
     if volume.persistent_volume_claim is not None:
         return named_volume(shop, volume.persistent_volume_claim.claim_name)
     from lading.node import atomicdir, sources
 
     if sources.is_written(volume):
         path = f"{shop.pod_directory(record.id)}/volumes/{volume.name}"
-        atomicdir.write(path, sources.files(volume, record.pod, facts), group=fs_group)
+        atomicdir.write(path, sources.files(volume, record.pod, around.facts), group=fs_group)
         return spec_mounts.Source("bind", path)
     raise Unsupported(f"volume {volume.name}: its source is not supported")
+
+
+def _give(path: str, volume: Volume) -> None:
+    """``emptyDir.uid`` and ``.gid``."""
+    wanted = volume.empty_dir
+    if wanted is None or (wanted.uid is None and wanted.gid is None):
+        return
+    uid, gid = (-1 if number is None else number for number in (wanted.uid, wanted.gid))
+    try:
+        os.chown(path, uid, gid)
+    except OSError as error:
+        raise InvalidInput(
+            f"volume {volume.name}: emptyDir cannot belong to {uid}:{gid}: {error.strerror}"
+        ) from None
 
 
 def own_claims(shop: Shop, record: PodRecord) -> None:
@@ -272,37 +281,6 @@ def _everything(path: str) -> Iterator[tuple[str, int]]:
         yield ".", root
     finally:
         os.close(root)
-
-
-def _host_path(volume: Volume) -> str:
-    wanted = volume.host_path
-    assert wanted is not None
-    path, kind = wanted.path, wanted.type
-    try:
-        if kind.endswith("OrCreate") and not os.path.lexists(path):
-            _make_host_path(path, directory=kind == "DirectoryOrCreate")
-        info = os.stat(path)
-    except OSError as error:
-        raise InvalidInput(f"volume {volume.name}: hostPath {path}: {error.strerror}") from None
-    expected = kind.removesuffix("OrCreate")
-    check = _HOST_PATH_CHECKS.get(expected)
-    if check is not None and not check(info.st_mode):
-        raise InvalidInput(f"volume {volume.name}: hostPath {path} is not of type {kind}")
-    return path
-
-
-def _make_host_path(path: str, *, directory: bool) -> None:
-    """An empty file or directory with the modes that the API promises, whatever the umask; another pod may be faster."""
-    mode = 0o755 if directory else 0o644
-    try:
-        if directory:
-            os.makedirs(os.path.dirname(path.rstrip("/")), exist_ok=True)
-            os.mkdir(path, mode)
-        else:
-            os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode))
-    except FileExistsError:
-        return
-    os.chmod(path, mode)
 
 
 def sub_path(shop: Shop, volume: str, sub: str, *, make: bool = True) -> int:

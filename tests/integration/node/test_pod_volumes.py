@@ -124,6 +124,46 @@ def test_empty_directories_have_their_mode_and_mounts_their_options(node: Node) 
     assert {"noexec", "nosuid"} <= set(said[3].split()[3].split(","))
 
 
+def test_empty_directories_belong_to_who_is_named(node: Node) -> None:
+    _, said = _run(
+        node,
+        "owned",
+        _sh(
+            "main",
+            "stat -c '%u %g %a' /d /m",
+            {"name": "d", "mountPath": "/d"},
+            {"name": "m", "mountPath": "/m"},
+        ),
+        volumes=[
+            {"name": "d", "emptyDir": {"uid": 1234, "gid": 4321, "mode": 0o1750}},
+            {"name": "m", "emptyDir": {"medium": "Memory", "uid": 1234}},
+        ],
+    )
+    assert said == ["1234 4321 1750", "1234 0 777"]
+
+
+def test_a_path_of_the_host_may_be_forbidden_to_lead_through_links(node: Node, tmp_path: Path) -> None:
+    (tmp_path / "real/in").mkdir(parents=True)
+    (tmp_path / "real/in/f").write_text("seen")
+    (tmp_path / "link").symlink_to(tmp_path / "real")
+    mount = {"name": "v", "mountPath": "/v"}
+
+    def run(name: str, path: str, follow: bool, **more: str) -> list[str]:
+        volume = {"name": "v", "hostPath": {"path": f"{tmp_path}/{path}", "noFollow": not follow, **more}}
+        return _run(node, name, _sh("main", "cat /v/f", mount), volumes=[volume])[1]
+
+    assert run("straight", "real/in", False, type="Directory") == ["seen"]
+    assert run("through", "link/in", True) == ["seen"]
+    for name, path in (("middle", "link/in"), ("end", "link")):
+        with pytest.raises(InvalidInput, match="symbolic link") as caught:
+            run(name, path, False)
+        assert caught.value.reason == "link" and "volume v" in str(caught.value)
+    with pytest.raises(InvalidInput, match="No such file"):
+        run("missing", "none", False)
+    with pytest.raises(InvalidInput, match="noFollow: does not go with type DirectoryOrCreate"):
+        run("made", "new", False, type="DirectoryOrCreate")
+
+
 def test_groups_of_the_image_are_left_out_when_the_policy_is_strict(node: Node) -> None:
     seen = {}
     for policy in ("Merge", "Strict"):

@@ -99,6 +99,7 @@ INVALID: list[tuple[str, object, str]] = [
     ("spec/volumes/1/name", "scratch", "spec.volumes[1].name"),
     ("spec/volumes/0", {"name": "scratch"}, "spec.volumes[0]"),
     ("spec/volumes/0/hostPath", {"path": "/x"}, "spec.volumes[0]"),
+    ("spec/volumes/0/emptyDir/uid", -1, "spec.volumes[0].emptyDir.uid"),
     ("spec/volumes/0/emptyDir/medium", "Disk", "spec.volumes[0].emptyDir.medium"),
     ("spec/volumes/0/emptyDir/sizeLimit", "1 GB", "spec.volumes[0].emptyDir.sizeLimit"),
     ("spec/volumes/1/hostPath/path", "/a/../b", "spec.volumes[1].hostPath.path"),

@@ -194,7 +194,8 @@ TABLE: dict[str, tuple[dict[str, Any], dict[str, dict[str, Any]]]] = {
         },
     ),
     f"{V}.emptyDir": (
-        {"medium": "Memory"}, {WORKS: {"medium": "Memory", "sizeLimit": "1Mi", "mode": 0o1777}}
+        {"medium": "Memory"},
+        {WORKS: {"medium": "Memory", "sizeLimit": "1Mi", "mode": 0o1777, "uid": 1, "gid": 1}},
     ),
     f"{V}.configMap": (
         {"name": "cm"},
