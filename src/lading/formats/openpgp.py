@@ -13,7 +13,7 @@ from lading.errors import Denied, InvalidInput
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Sequence
 
 PUBLIC_KEY, SIGNATURE = "PUBLIC KEY BLOCK", "SIGNATURE"
 LARGEST = 4 << 20
@@ -184,6 +184,24 @@ def _decoded(text: str, what: str) -> bytes:
 
 def _armor(what: str, why: str) -> InvalidInput:
     return InvalidInput(f"{what}: {why}", reason="armor")
+
+
+def armor(packets: bytes, kind: str, comments: Sequence[str] = ()) -> bytes:
+    """An armored block of ``kind``. ``comments`` are lines for people, which no program reads: printable, and short."""
+    text = binascii.b2a_base64(packets, newline=False).decode()
+    lines = [text[at : at + 64] for at in range(0, len(text), 64)]
+    heads = [f"Comment: {comment}" for comment in comments]
+    checksum = binascii.b2a_base64(crc24(packets).to_bytes(3, "big"), newline=False).decode()
+    block = [
+        f"-----BEGIN PGP {kind}-----",
+        *heads,
+        "",
+        *lines,
+        f"={checksum}",
+        f"-----END PGP {kind}-----",
+        "",
+    ]
+    return "\n".join(block).encode()
 
 
 def crc24(data: bytes) -> int:
