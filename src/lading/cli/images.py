@@ -145,7 +145,7 @@ def rmi(context: Context, parsed: Parsed) -> int:
     """Remove names of images, and images without names."""
 
     def act(reference: str) -> str:
-        report = context.images.remove(reference, force=parsed["force"], in_use=context.node.images_in_use())
+        report = context.images.remove(reference, force=parsed["force"], in_use=context.node.images_in_use)
         return "\n".join(_removed(report))
 
     return each(parsed.args, act, may_miss=parsed["force"])
@@ -235,11 +235,12 @@ def prune(context: Context, parsed: Parsed) -> int:
 def prune_unnamed(context: Context, choice: Choice, *, all: bool) -> Any:
     """Remove the images without a name (with ``all``: every one) that no container uses and that ``choice`` takes."""
     now = time.time()
-    used = set(context.node.images_in_use())
-    for image in context.images.list():
-        if not choice.takes(_moment(image.created, now) or 0.0, _labels(image)):
-            used.add(image.digest)
-    return context.images.prune(in_use=used, all=all)
+    spared = {
+        image.digest
+        for image in context.images.list()
+        if not choice.takes(_moment(image.created, now) or 0.0, _labels(image))
+    }
+    return context.images.prune(in_use=lambda: context.node.images_in_use() | spared, all=all)
 
 
 def save(context: Context, parsed: Parsed) -> int:

@@ -12,7 +12,7 @@ from lading.errors import InvalidInput, NotFound
 from lading.formats.digest import is_digest
 from lading.formats.reference import Reference
 from lading.formats.rootfs import Rootfs
-from lading.images.image import Image, ResolvedStore
+from lading.images.image import MARK, Image, ResolvedStore
 from lading.images.names import Names
 from lading.kernel import userns
 
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from lading.images.leases import Lease
     from lading.images.maintenance import Finding, Usage
     from lading.images.pull import PullOptions
-    from lading.images.remove import RemoveReport
+    from lading.images.remove import InUse, RemoveReport
     from lading.images.storage import Choice
     from lading.images.transfer import Progress
     from lading.kernel import Kernel
@@ -229,6 +229,15 @@ class Images:
             volatile=volatile,
         )
 
+    def confirm(self, digest: str) -> None:
+        """After what uses an image was recorded: it is here, and stays. Raises :class:`NotFound` if it was removed meanwhile."""
+        if os.path.exists(f"{self.root}/{MARK}"):
+            from lading.images.files import Lock
+
+            Lock(self.root + "/lock", exclusive=False).wait()
+        if not os.path.exists(self.resolved.path(digest)):
+            raise NotFound(f"image {digest} was removed meanwhile", hint="pull or load it again")
+
     def storage(self, *, userxattr: bool | None = None) -> Choice:
         """How the roots of new containers are made: ``overlay`` or ``copy``, and why.
 
@@ -268,10 +277,11 @@ class Images:
 
         tag(self, image, name)
 
-    def remove(self, reference: str, *, force: bool = False, in_use: Collection[str] = ()) -> RemoveReport:
+    def remove(self, reference: str, *, force: bool = False, in_use: InUse = ()) -> RemoveReport:
         """Untag, and remove what nothing refers to any more.
 
-        ``in_use``: ids or digests of images that containers use. Raises :class:`NotFound`, :class:`Conflict`.
+        ``in_use``: ids or digests of images that containers use; where containers can be made meanwhile, a function that
+        says so when it is asked. Raises :class:`NotFound`, :class:`Conflict`.
         """
         from lading.images.remove import remove
 
@@ -294,7 +304,7 @@ class Images:
 
         return history(self, image)
 
-    def prune(self, *, in_use: Collection[str] = (), all: bool = False) -> RemoveReport:
+    def prune(self, *, in_use: InUse = (), all: bool = False) -> RemoveReport:
         """Remove images without a name (with ``all``: every image) that ``in_use`` does not speak of, and all leftovers."""
         from lading.images.maintenance import prune
 

@@ -136,6 +136,11 @@ class Lock:
         os.close(self._fd)
         self._fd = -1
 
+    def wait(self) -> None:
+        """Until those have let go who hold it now and would have to."""
+        with self:
+            pass
+
 
 def try_lock(fd: int) -> bool:
     """Take an exclusive lock on an open file without waiting; False when somebody alive holds one."""

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 
+MARK = "removing"  # a file of the store that says that images are being removed at this moment (remove.py)
+
+
 class Image:
     """A local image.
 

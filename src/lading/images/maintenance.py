@@ -10,7 +10,7 @@ from lading.images.collect import collect, remove_layer
 from lading.images.files import Lock, is_temporary, remove_tree, try_lock, walk_files
 from lading.images.names import Named
 from lading.images.oci import format_of
-from lading.images.remove import RemoveReport, used
+from lading.images.remove import RemoveReport, Removing, used, users
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from lading.formats.oci_image import Descriptor
     from lading.images import Images
+    from lading.images.remove import InUse
 
 
 class Usage:
@@ -46,11 +47,12 @@ class Finding:
         return f"Finding({self.object}: {self.problem}{', repaired' if self.repaired else ''})"
 
 
-def prune(images: Images, *, in_use: Collection[str], all: bool) -> RemoveReport:
+def prune(images: Images, *, in_use: InUse, all: bool) -> RemoveReport:
     """See :meth:`Images.prune`."""
     report = RemoveReport()
     images.lease().close()
-    with Lock(images.root + "/lock", exclusive=True):
+    with Removing(images.root):
+        now = users(in_use)
         names: dict[str, list[str]] = {}
         for reference, named in images.names.list():
             names.setdefault(named.image, []).append(reference.canonical)
@@ -58,7 +60,7 @@ def prune(images: Images, *, in_use: Collection[str], all: bool) -> RemoveReport
         for alias in aliases:
             names.setdefault(alias.target.digest, []).append(alias.text)
         for image in images.list():
-            if used(image, in_use) or (names.get(image.digest) and not all):
+            if used(image, now) or (names.get(image.digest) and not all):
                 continue
             for reference, named in list(images.names.list()):
                 if named.image == image.digest:

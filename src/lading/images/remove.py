@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import os
+
 from lading.errors import Conflict, InvalidInput
 from lading.formats.digest import is_digest
 from lading.formats.reference import Reference
 from lading.images.collect import collect
 from lading.images.files import Lock
-from lading.images.image import Image
+from lading.images.image import MARK, Image
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Callable, Collection
 
     from lading.images import Images
     from lading.images.aliases import Alias
+
+    InUse = Collection[str] | Callable[[], Collection[str]]
 
 
 class RemoveReport:
@@ -30,16 +34,44 @@ class RemoveReport:
         self.freed = 0
 
 
+class Removing:
+    """The right to remove images, for the time of a ``with`` block.
+
+    Containers are recorded without a lock of the store's. So whoever removes says so first (:data:`MARK`), and then asks
+    who is using images; whoever records a container does it first, and then looks for the mark
+    (:meth:`Images.confirm`). One of the two sees the other. A mark that a killed process left costs its readers a lock.
+    """
+
+    def __init__(self, root: str) -> None:
+        self._lock = Lock(root + "/lock", exclusive=True)
+        self._mark = f"{root}/{MARK}"
+
+    def __enter__(self) -> None:
+        self._lock.__enter__()
+        os.close(os.open(self._mark, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o644))
+
+    def __exit__(self, *_: object) -> None:
+        try:
+            os.unlink(self._mark)
+        finally:
+            self._lock.__exit__()
+
+
+def users(in_use: InUse) -> Collection[str]:
+    """Ids or digests of images that are used now; to be called inside of :class:`Removing`."""
+    return in_use() if callable(in_use) else in_use
+
+
 def used(image: Image, in_use: Collection[str]) -> bool:
     """Whether ``in_use`` (ids or manifest digests) speaks of ``image``."""
     return image.id in in_use or image.digest in in_use
 
 
-def remove(images: Images, reference: str, *, force: bool, in_use: Collection[str]) -> RemoveReport:
+def remove(images: Images, reference: str, *, force: bool, in_use: InUse) -> RemoveReport:
     """See :meth:`Images.remove`. With ``force`` an image that containers use loses its names and stays as a dangling one."""
     report = RemoveReport()
     images.lease().close()  # makes the store if there is none
-    with Lock(images.root + "/lock", exclusive=True):
+    with Removing(images.root):
         image = images.get(reference)
         names = [r for r, named in images.names.list() if named.image == image.digest]
         aliases = [alias for alias in images.aliases.list() if alias.target.digest == image.digest]
@@ -63,7 +95,7 @@ def remove(images: Images, reference: str, *, force: bool, in_use: Collection[st
         elif other:
             going, also = [], other
         last = len(going) == len(names) and len(also) == len(aliases)
-        in_use_now = used(image, in_use)
+        in_use_now = used(image, users(in_use))
         if last and in_use_now and not force:
             raise Conflict(
                 f"image {reference} is used by a container",

@@ -266,7 +266,7 @@ class Caller:
         record = prepare.record_of(desk.shop, pod, None)
         lifecycle.claim(desk.shop, record)
         record.keeper_socket = desk.socket
-        desk.shop.records.insert(record)
+        lifecycle.insert(desk.shop, record)
         self._begin(PodRunner(desk.shop, desk.loop, record, on_first=None), request)
 
     def _do_start(self, request: dict[str, Any], fds: list[int]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 
+from lading.errors import NotFound
 from lading.node import prepare, wire
 from lading.node.loop import Loop
 from lading.node.runner import PodRunner
@@ -37,8 +38,19 @@ def create(shop: Shop, pod: Pod, progress: object = None, *, claimed: bool = Fal
     record = prepare.record_of(shop, admitted(pod), progress)
     if claimed:
         claim(shop, record)
-    shop.records.insert(record)
+    insert(shop, record)
     return record
+
+
+def insert(shop: Shop, record: PodRecord) -> None:
+    """Record a new pod, and see that its images have not been removed meanwhile: there is no record then."""
+    shop.records.insert(record)
+    try:
+        for made in record.containers:
+            shop.images.confirm(made.image_id)
+    except NotFound:
+        shop.records.delete(record)
+        raise
 
 
 def claim(shop: Shop, record: PodRecord) -> None:
@@ -73,7 +85,7 @@ def run(
         runner
     )  # before there is a record: from here on Ctrl-C ends what it says, not just us
     try:
-        shop.records.insert(record)
+        insert(shop, record)
         if on_created is not None:
             on_created(record)
         listener = serve(shop, loop, runner)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import signal
 import threading
@@ -13,6 +14,8 @@ import pytest
 from lading.errors import CommandNotExecutable, CommandNotFound, Conflict, InvalidInput, NotFound
 from lading.formats.pod import BindMount, Container, EnvVar, Pod
 from lading.node import Changes, ExecRequest, Node, Stdio
+from lading.node.model import PodRecord
+from lading.node.records import Records
 from lading.node.session import pump
 from lading.roots import Roots
 
@@ -267,3 +270,38 @@ def test_many_starts_at_once_all_succeed(roots: Roots, node: Node, one: Make) ->
         assert process.stderr is not None
         process.stderr.close()
     assert failures == [] and node.list(all=True) == []
+
+
+def test_an_image_is_removed_or_a_container_made_of_it_and_never_both(
+    node: Node, one: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    insert = Records.insert
+    empty = io.BytesIO(bytes(10240))  # a tar archive of nothing
+    node.images.import_(empty, names=["victim:1"])
+    pod = one("true", name="early")
+    pod.spec.containers[0].image = "victim:1"
+
+    def before(records: Records, record: PodRecord) -> None:
+        insert(records, record)
+        with pytest.raises(Conflict):
+            node.images.remove("victim:1", in_use=node.images_in_use)
+
+    monkeypatch.setattr(Records, "insert", before)
+    made = node.create(pod)
+    monkeypatch.setattr(Records, "insert", insert)
+    node.remove(made.id)
+
+    def after(records: Records, record: PodRecord) -> None:
+        node.images.remove("victim:1", in_use=node.images_in_use)
+        insert(records, record)
+
+    monkeypatch.setattr(Records, "insert", after)
+    for act in (node.create, lambda late: node.run(late, Stdio(stdin=-1, stdout=-1, stderr=-1))):
+        if not any("victim:1" in image.names for image in node.images.list()):
+            node.images.import_(io.BytesIO(bytes(10240)), names=["victim:1"])
+        late = one("true", name="late")
+        late.spec.containers[0].image = "victim:1"
+        with pytest.raises(NotFound) as caught:
+            act(late)
+        assert "removed meanwhile" in str(caught.value)
+        assert "late" not in [record.name for record in node.list(all=True)]

@@ -524,3 +524,38 @@ def test_an_image_that_names_no_machine_is_committed_on_as_any_other(images, new
     (tmp_path / "upper").mkdir()
     made = images.commit(image, str(tmp_path / "upper"), names=["none:2"])
     assert len(made.diff_ids) == 2 and made.platform.architecture == ""
+
+
+def test_users_are_asked_when_whoever_records_one_sees_that_images_go(images, image):
+    asked = []
+
+    def in_use() -> list[str]:
+        asked.append(os.path.exists(images.root + "/removing"))
+        return [image.id]
+
+    with pytest.raises(Conflict):
+        images.remove("test:1", in_use=in_use)
+    assert images.prune(in_use=in_use, all=True).removed == []
+    assert asked == [True, True] and not os.path.exists(images.root + "/removing")
+    images.confirm(image.digest)
+
+
+def test_a_new_user_waits_for_a_removal_and_hears_of_it(images, image):
+    heard = []
+    threads = []
+
+    def confirm() -> None:
+        try:
+            images.confirm(image.digest)
+        except NotFound as error:
+            heard.append(error)
+
+    def in_use() -> list[str]:
+        threads.append(threading.Thread(target=confirm))
+        threads[0].start()
+        threads[0].join(0.2)
+        return []
+
+    assert images.remove("test:1", in_use=in_use).removed == [image.id]
+    threads[0].join(60)
+    assert len(heard) == 1
