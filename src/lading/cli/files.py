@@ -6,7 +6,7 @@ import os
 import stat
 import sys
 
-from lading.cli.output import listing
+from lading.cli.output import listing, show
 from lading.errors import InvalidInput, LadingError, NotFound, Unsupported
 
 TYPE_CHECKING = False
@@ -264,8 +264,7 @@ def diff(context: Context, parsed: Parsed) -> int:
     if parsed["format"]:
         listing(rows, (("KIND", "kind"), ("PATH", "path")), template=parsed["format"])
         return 0
-    for row in rows:
-        print(f"{row['kind']} {row['path']}")
+    show("".join(f"{row['kind']} {row['path']}\n" for row in rows))
     return 0
 
 

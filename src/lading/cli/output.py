@@ -107,6 +107,22 @@ def _clean(text: str) -> str:
     return text if text.isprintable() else "".join(c if c.isprintable() else "?" for c in text)
 
 
+def show(text: str) -> None:
+    """Write lines to standard output. What a terminal would obey is shown escaped there: labels, names of files and the
+    like are as a container or an image wrote them."""
+    if not text.isprintable() and sys.stdout.isatty():
+        text = "".join(c if c.isprintable() or c in "\n\t" else repr(c)[1:-1] for c in text)
+    sys.stdout.write(text)
+
+
+_OBEYED = {code: f"\\u{code:04x}" for code in range(0x7F, 0xA0)}
+
+
+def _json(value: object, indent: int = 0) -> str:
+    """JSON text in which the control characters are escaped, too, that JSON leaves as they are."""
+    return jsontext.dumps(value, indent=indent).translate(_OBEYED)
+
+
 def listing(
     rows: Sequence[Mapping[str, object]],
     columns: Sequence[tuple[str, str]],
@@ -119,11 +135,11 @@ def listing(
     ``--format json`` prints one object a line; ``table {a}\\t{b}`` a table with headings of its own.
     """
     if quiet:
-        sys.stdout.write("".join(f"{row[quiet]}\n" for row in rows))
+        show("".join(f"{row[quiet]}\n" for row in rows))
     elif not template or template == "table":
         table([h for h, _ in columns], [[str(row[f]) for _, f in columns] for row in rows])
     elif template == "json":
-        sys.stdout.write("".join(jsontext.dumps(dict(row)) + "\n" for row in rows))
+        show("".join(_json(dict(row)) + "\n" for row in rows))
     elif template.startswith("table "):
         # Cell by cell: what fills one may hold a tab itself.
         cells = template[6:].replace("\\t", "\t").split("\t")
@@ -134,7 +150,7 @@ def listing(
     else:
         if not rows:
             fill(template, _Anything())
-        sys.stdout.write("".join(fill(template, row) + "\n" for row in rows))
+        show("".join(fill(template, row) + "\n" for row in rows))
 
 
 class _Anything(Fields):
@@ -160,11 +176,11 @@ class _Heading(str):
 def objects(found: Sequence[Mapping[str, object]], template: str) -> None:
     """Print objects in full: an indented JSON list, one line each for ``json``, or a format string each."""
     if not template:
-        print(jsontext.dumps([dict(o) for o in found], indent=4))
+        show(_json([dict(o) for o in found], indent=4) + "\n")
     elif template == "json":
-        sys.stdout.write("".join(jsontext.dumps(dict(o)) + "\n" for o in found))
+        show("".join(_json(dict(o)) + "\n" for o in found))
     else:
-        sys.stdout.write("".join(fill(template, o) + "\n" for o in found))
+        show("".join(fill(template, o) + "\n" for o in found))
 
 
 def inspected(names: Sequence[str], look: Callable[[str], dict[str, object]], template: str) -> int:

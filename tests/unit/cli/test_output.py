@@ -6,6 +6,7 @@ import pytest
 
 from lading.cli import output
 from lading.errors import Conflict, InvalidInput, NotFound
+from lading.formats import jsontext
 
 ROW = {"id": "abc", "pid": 7, "State": {"Pid": 7, "Labels": {"a.b": "c"}}, "Env": ["A=1"], "off": False}
 
@@ -115,3 +116,30 @@ def test_what_is_not_there_is_told_and_no_failure_only_where_it_may_miss(
     assert shown.out == "a\nb\n" and "gone is not there" in shown.err
     assert output.each(["a", "gone"], act) == 1
     assert output.each(["a", "used"], act, may_miss=True) == 1
+
+
+HOSTILE = {"name": "x\x1b[31m\x07\x9b1m", "tab": "a\tb"}
+
+
+@pytest.mark.parametrize("terminal", [False, True])
+def test_a_terminal_is_shown_what_it_would_obey(
+    terminal: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Labels, names of files and the like come from images and containers. A pipe gets a template's text as it is."""
+    monkeypatch.setattr("sys.stdout.isatty", lambda: terminal, raising=False)
+    escaped, raw = r"x\x1b[31m\x07\x9b1m", HOSTILE["name"]
+    output.listing([HOSTILE], (("NAME", "name"),), template="{name} {tab}")
+    output.objects([HOSTILE], "{name}")
+    output.show(f"A /{HOSTILE['name']}\n")
+    shown = escaped if terminal else raw
+    assert capsys.readouterr().out == f"{shown} a\tb\n{shown}\nA /{shown}\n"
+
+
+def test_json_and_tables_hold_no_control_character_at_all(capsys: pytest.CaptureFixture[str]) -> None:
+    output.objects([HOSTILE], "")
+    output.objects([HOSTILE], "json")
+    output.listing([HOSTILE], (("NAME", "name"),), template="json")
+    output.listing([HOSTILE], (("NAME", "name"),))
+    text = capsys.readouterr().out
+    assert text.replace("\n", "").isprintable()
+    assert jsontext.loads(text.splitlines()[-3]) == HOSTILE
