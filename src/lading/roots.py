@@ -18,6 +18,22 @@ from __future__ import annotations
 import os
 
 
+def keep_private(path: str) -> None:
+    """Make ``path`` a directory that its owner alone can enter, and one again that is there already. Raises OSError.
+
+    Below are files with the modes that containers gave them: set-user-ID programs of root, volumes that everybody may write,
+    secrets that everybody may read. Who can reach such a file by its path on the host may do what the mode says
+    (CVE-2021-41091).
+    """
+    try:
+        found = os.stat(path)
+    except FileNotFoundError:
+        os.makedirs(path, 0o700, exist_ok=True)
+        return
+    if found.st_mode & 0o077 and found.st_uid == os.geteuid():
+        os.chmod(path, 0o700)
+
+
 class Roots:
     """The three directories, and the paths each package owns below them. Creates nothing by itself."""
 

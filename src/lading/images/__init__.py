@@ -15,6 +15,7 @@ from lading.formats.rootfs import Rootfs
 from lading.images.image import MARK, Image, ResolvedStore
 from lading.images.names import Names
 from lading.kernel import userns
+from lading.roots import keep_private
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -85,7 +86,7 @@ class Images:
         from lading.images.leases import Lease
 
         try:
-            os.makedirs(self.root, mode=0o711, exist_ok=True)
+            keep_private(self.root)
         except OSError as error:
             from lading.images.files import disk_error
 

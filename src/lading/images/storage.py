@@ -14,6 +14,7 @@ import os
 
 from lading.errors import InvalidInput, Unsupported
 from lading.images.files import disk_error, read, write_atomically
+from lading.roots import keep_private
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -80,7 +81,7 @@ def _here(root: str, userxattr: bool) -> str:
         try:
             device = os.stat(root).st_dev
         except FileNotFoundError:
-            os.makedirs(root, mode=0o711, exist_ok=True)
+            keep_private(root)
             device = os.stat(root).st_dev
     except OSError as error:
         raise disk_error(error, f"cannot make the image store {root}") from None

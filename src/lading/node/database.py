@@ -128,7 +128,7 @@ class Database:
     def _make(self, module: Any) -> None:
         # Made beside and linked into place, so that nobody ever sees a file that is not in WAL mode yet: changing the
         # mode needs an exclusive lock that ignores the busy timeout.
-        os.makedirs(os.path.dirname(self.path), 0o711, exist_ok=True)
+        os.makedirs(os.path.dirname(self.path), 0o700, exist_ok=True)
         beside = f"{self.path}.new-{os.getpid()}"
         connection = module.connect(beside, isolation_level=None)
         try:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 
 from lading.errors import Conflict, InvalidInput, KernelError
+from lading.roots import keep_private
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -42,6 +43,7 @@ def options(wanted: EmptyDirVolumeSource, fs_group: int | None) -> str:
 def mount(shop: Shop, pod_id: str, name: str, options: str) -> str:
     """Mount a tmpfs for ``name``, unless it is there already: its path."""
     path = f"{shop.memory_directory(pod_id)}/{name}"
+    keep_private(os.path.dirname(shop.memory_directory(pod_id)))
     os.makedirs(path, 0o711, exist_ok=True)
     if not os.path.ismount(path):
         shop.kernel.mount("tmpfs", path, "tmpfs", _NOSUID | _NODEV, options)

@@ -18,6 +18,7 @@ from lading.node.restart import parse_policy, pod_policy
 from lading.node.running import Running, stop_signal
 from lading.node.sequence import Sequence, Unit
 from lading.node.streams import Streams
+from lading.roots import keep_private
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -192,6 +193,7 @@ class PodRunner:
         """The container's streams, also before its first start (to attach early)."""
         if running.streams is None:
             directory = self.shop.container_directory(self.record, running.record)
+            keep_private(self.shop.roots.pods)
             os.makedirs(directory, 0o711, exist_ok=True)
             running.streams = self._streams(running)
         return running.streams

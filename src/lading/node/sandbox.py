@@ -9,6 +9,7 @@ import os
 
 from lading.errors import InvalidInput
 from lading.node import etcfiles, memory, podnetwork, prepare
+from lading.roots import keep_private
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ def open_pod(runner: PodRunner) -> None:
     """Make the pod's directory, take its network, write its files and mount its memory volumes."""
     record, shop = runner.record, runner.shop
     directory = shop.pod_directory(record.id)
+    keep_private(shop.roots.pods)
     os.makedirs(directory, 0o711, exist_ok=True)
     if not podnetwork.alone(record):
         podnetwork.take(runner)

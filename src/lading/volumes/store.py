@@ -16,6 +16,7 @@ import time
 from lading.errors import Conflict, Exhausted, InvalidInput, KernelError, NotFound, Unsupported
 from lading.formats.jsontext import dumps, loads
 from lading.formats.schema import Record
+from lading.roots import keep_private
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -101,6 +102,7 @@ class Volumes:
         _check_driver(volume)
         staging = self._aside("new", name)
         try:
+            keep_private(self.root)
             os.makedirs(f"{staging}/_data", 0o755)
             _write_record(staging, volume)
             try:
