@@ -15,14 +15,15 @@ from lading.errors import (
     Unsupported,
 )
 from lading.kernel.seccomp_flags import FLAG_NEW_LISTENER
-from lading.runtime import channel, security
+from lading.runtime import channel, devices, security
+from lading.runtime.job import Stdio
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from lading.formats.oci_runtime import Linux, Process
     from lading.kernel import Kernel
     from lading.runtime.execute import ExecJob
-    from lading.runtime.job import Job, Stdio
+    from lading.runtime.job import Job
 
 _DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _SIG_DFL = 0
@@ -73,15 +74,47 @@ def join_keyring(kernel: Kernel, id: str) -> None:
             raise
 
 
-def place_streams(kernel: Kernel, stdio: Stdio) -> None:
-    """Make the given descriptors 0, 1 and 2, whatever numbers they have now."""
+def with_null(kernel: Kernel, stdio: Stdio) -> Stdio:
+    """``stdio`` with a null device in place of what is missing, and of the null devices of the host.
+
+    Whoever holds a descriptor may change the mode and the owner of what it leads to, and the host's node is everybody's: this
+    one is reached by a read-only mount. To be called while the host's own ``/dev`` is in sight: in the container's the name
+    may lead anywhere, and through a descriptor that is still open even to the host.
+    """
     wanted = [stdio.stdin, stdio.stdout, stdio.stderr]
     null = -1
     for index, fd in enumerate(wanted):
-        if fd < 0:
+        if fd < 0 or _is_null(kernel, fd):
             if null < 0:
-                null = kernel.open("/dev/null", os.O_RDWR)
+                null = _open_null(kernel)
             wanted[index] = null
+    return Stdio(*wanted)
+
+
+def _is_null(kernel: Kernel, fd: int) -> bool:
+    try:
+        found = kernel.fstat(fd)
+    except KernelError:
+        return False  # closed: whoever uses it will say so
+    return found.st_mode & 0o170000 == 0o020000 and found.st_rdev == devices.NULL
+
+
+def _open_null(kernel: Kernel) -> int:
+    try:
+        mount = devices.host_device(kernel, "/dev/null", 0o020000, devices.NULL)
+    except KernelError as error:
+        if error.errno not in (1, 38):
+            raise
+        return kernel.open("/dev/null", os.O_RDWR)  # who may not mount does not own the node either
+    try:
+        return kernel.open(f"/proc/self/fd/{mount}", os.O_RDWR)
+    finally:
+        kernel.close(mount)
+
+
+def place_streams(kernel: Kernel, stdio: Stdio) -> None:
+    """Make the given descriptors 0, 1 and 2, whatever numbers they have now."""
+    wanted = [stdio.stdin, stdio.stdout, stdio.stderr]
     # Move those that another copy would overwrite out of the way first.
     for index, fd in enumerate(wanted):
         if fd < 3 and fd != index:
@@ -129,10 +162,9 @@ def become_user(kernel: Kernel, process: Process, setgroups: bool) -> None:
 
 def _give_stream(kernel: Kernel, fd: int, uid: int) -> None:
     """Give one standard stream to ``uid``, unless it is a null device: that is everybody's, and may be the host's own."""
+    if _is_null(kernel, fd):
+        return
     try:
-        found = kernel.fstat(fd)
-        if found.st_mode & 0o170000 == 0o020000 and found.st_rdev == os.makedev(1, 3):
-            return
         kernel.fchown(fd, uid, -1)
     except KernelError as error:
         if error.errno not in (1, 22, 30, 9):  # not ours, not mapped, read-only, closed
@@ -199,24 +231,21 @@ def _inside_root(kernel: Kernel) -> bool:
 
 
 def close_descriptors(kernel: Kernel, job: Job | ExecJob) -> None:
-    """Whatever the creator had open stays here: all but the standard streams and those asked for are
-    close-on-exec.
+    """Whatever the creator had open stays here: all but the standard streams, those asked for and our channels.
 
-    A created container may wait for days and must not hold its creator's pipes, locks and directories
-    meanwhile: there they are really closed, but for our two channels. All this comes before the filter, because
-    profiles written before Linux 5.9 answer EPERM to close_range; what is opened behind it is close-on-exec from the
-    start.
+    Really closed, before a name is looked up in the container: close-on-exec comes after execve(2) has looked up its file,
+    and ``/proc/self/fd/8/../bin/sh`` would be one of the host's (CVE-2024-21626). A created container may wait for days and must
+    not hold its creator's pipes, locks and directories. All this comes before the filter, because profiles written before
+    Linux 5.9 answer EPERM to close_range; what is opened behind it is close-on-exec from the start.
     """
     first = 3 + job.preserve_fds
-    if job.start is not None:
-        channels = (job.channel, job.start)
-        for fd in sorted(fd for one in channels for fd in (one.read_fd, one.write_fd)):
-            if fd > first:
-                kernel.close_range(first, fd - 1, 0)
-            first = max(first, fd + 1)
-        kernel.close_range(first, flags=0)
-        first = 3 + job.preserve_fds
-    kernel.close_range(first)
+    channels = [one for one in (job.channel, job.start) if one is not None]
+    for fd in sorted(fd for one in channels for fd in (one.read_fd, one.write_fd)):
+        if fd > first:
+            kernel.close_range(first, fd - 1, 0)
+        first = max(first, fd + 1)
+    kernel.close_range(first, flags=0)
+    kernel.close_range(3 + job.preserve_fds)
 
 
 def end_on_signals() -> None:
@@ -238,7 +267,6 @@ def load_filter(kernel: Kernel, job: Job | ExecJob) -> None:
     """Load the compiled seccomp filter; a listener is handed to the creator before anything else happens."""
     if not job.filter:
         return
-    close_descriptors(kernel, job)
     listener = kernel.seccomp_load(job.filter, job.filter_flags)
     if job.filter_flags & FLAG_NEW_LISTENER:
         job.channel.send(channel.LISTENER + str(listener).encode())

@@ -53,7 +53,7 @@ def open_pty(kernel: Kernel, root_fd: int, size: Box | None, *, plain_lines: boo
     except KernelError as error:
         if error.errno != 2:
             raise
-        master = kernel.open("/dev/ptmx", os.O_RDWR | os.O_NOCTTY)
+        master = kernel.openat2(root_fd, "/dev/ptmx", os.O_RDWR | os.O_NOCTTY, RESOLVE_NO_MAGICLINKS)
     found = kernel.fstat(master)
     if not stat.S_ISCHR(found.st_mode) or found.st_rdev != os.makedev(5, 2):
         raise InvalidInput("/dev/pts/ptmx in the container is not the terminal multiplexer")

@@ -8,9 +8,9 @@ import time
 from lading.errors import InvalidInput, LadingError, Unsupported
 from lading.formats.oci_runtime import Linux, State
 from lading.kernel.seccomp_flags import FLAG_NEW_LISTENER
-from lading.runtime import birth, filters, init, join, resources
+from lading.runtime import birth, command, filters, init, join, resources
 from lading.runtime.config import text_of
-from lading.runtime.job import Job
+from lading.runtime.job import Job, Stdio
 from lading.runtime.store import StateRecord, start_time
 from lading.runtime.sysctls import check_sysctl
 
@@ -172,6 +172,8 @@ def _born(
             from lading.runtime.starting import hold
 
             job.start = hold(anchor)
+        if plan.joins_mount and not (spec.process and spec.process.terminal):
+            job.stdio = command.with_null(kernel, job.stdio)
         born = birth.give_birth(kernel, job, init.become, runtime.nursery)
         state.pid = record.pid = born.pid
         permission = birth.from_outside(kernel, job, born)
@@ -219,10 +221,16 @@ def _born(
         raise
     finally:
         job.close()
+        for fd in _streams(job.stdio) - _streams(request.stdio):
+            os.close(fd)
         if console_end >= 0:
             os.close(console_end)
         if born is not None:
             born.up.close()
+
+
+def _streams(stdio: Stdio) -> set[int]:
+    return {stdio.stdin, stdio.stdout, stdio.stderr}
 
 
 def _write_first_process(runtime: Runtime, record: StateRecord) -> None:

@@ -7,7 +7,7 @@ import stat
 
 from lading.errors import InvalidInput, KernelError
 from lading.kernel.files import O_PATH
-from lading.kernel.mounts import OPEN_TREE_CLONE
+from lading.kernel.mounts import MOUNT_ATTR_RDONLY, OPEN_TREE_CLONE
 from lading.kernel.paths import make_directory_inside, make_file_inside, open_inside, parent_inside
 
 TYPE_CHECKING = False
@@ -30,6 +30,7 @@ LINKS = {
     "stdout": "/proc/self/fd/1",
     "stderr": "/proc/self/fd/2",
 }
+NULL = os.makedev(1, 3)
 _EPERM, _EEXIST = 1, 17
 _KINDS = {"c": stat.S_IFCHR, "u": stat.S_IFCHR, "b": stat.S_IFBLK, "p": stat.S_IFIFO}
 
@@ -101,12 +102,16 @@ def _bind(kernel: Kernel, root_fd: int, path: str, kind: int, device: int) -> No
 
 
 def host_device(kernel: Kernel, path: str, kind: int, device: int) -> int:
-    """A detached mount of the host's node at ``path``, checked to be that very device."""
+    """A detached mount of the host's node at ``path``, checked to be that very device.
+
+    Read-only: it can be written to all the same, but nobody changes the mode, the owner or the times of the host's node.
+    """
     mount = kernel.open_tree(path, OPEN_TREE_CLONE)
     found = kernel.fstat(mount)
     if stat.S_IFMT(found.st_mode) != kind or found.st_rdev != device:
         kernel.close(mount)
         raise InvalidInput(f"{path} on the host is not the device {os.major(device)}:{os.minor(device)}")
+    kernel.mount_setattr(mount, set_=MOUNT_ATTR_RDONLY)
     return mount
 
 

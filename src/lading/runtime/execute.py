@@ -128,6 +128,7 @@ class Entrant:
             command.use_all_processors(kernel)
         command.limit_process(kernel, process, job.linux)
         security.set_label(kernel, self.proc_fd, process)
+        command.close_descriptors(kernel, job)
         if not process.no_new_privileges:
             command.load_filter(kernel, job)
         cwd = process.cwd or "/"
@@ -138,8 +139,6 @@ class Entrant:
             security.no_new_privileges(kernel)
             command.load_filter(kernel, job)
         path = command.find_command(process)
-        if not job.filter:
-            command.close_descriptors(kernel, job)
         command.execute(kernel, path, process)
 
     def _terminal(self) -> None:
@@ -287,6 +286,8 @@ def _help(kernel: Kernel, job: ExecJob, target_fd: int, write_fd: int) -> None:
 
         setgroups = idmap.may_set_groups(kernel, job.target)
     root_fd = -1 if "mount" in kinds else kernel.open(f"/proc/{job.target}/root", O_PATH | os.O_DIRECTORY)
+    if not job.process.terminal:
+        job.stdio = command.with_null(kernel, job.stdio)
     job.cgroup.join()
     kernel.prctl(PR_SET_DUMPABLE, 0)
     command.forbid_imports()

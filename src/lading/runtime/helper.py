@@ -63,7 +63,7 @@ def _clone(kernel: Kernel, plan: join.Plan, child: Callable[[], NoReturn], write
             kernel.unshare(CLONE_NEWTIME)
             if plan.offsets:
                 _write_offsets(kernel, plan.offsets)
-        if any(name == "mount" for name, _, _ in plan.joins):
+        if plan.joins_mount:
             command.forbid_imports()
         join.enter(kernel, plan.joins)
     pid = kernel.clone(plan.clone_flags | CLONE_PARENT)

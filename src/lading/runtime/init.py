@@ -75,9 +75,10 @@ class Init:
             steps += [self.open_proc, self.hooks_before_pivot, self.forbid_imports, self.change_root_shared]
         steps += [self.name_host, self.set_sysctls, self.take_terminal]
         if self.process is not None:
+            steps += [self.limit, self.label]
+        steps.append(self.close_descriptors)
+        if self.process is not None:
             steps += [
-                self.limit,
-                self.label,
                 self.filter_early,
                 self.enter_directory,
                 self.become_user,
@@ -85,13 +86,7 @@ class Init:
                 self.filter_late,
                 self.find_command,
             ]
-        return [
-            *steps,
-            self.close_descriptors,
-            self.wait_for_creator,
-            self.wait_for_start,
-            self.start_container_hooks,
-        ]
+        return [*steps, self.wait_for_creator, self.wait_for_start, self.start_container_hooks]
 
     def run(self) -> None:
         """Take all steps, then execute the command. Returns never; raises what went wrong."""
@@ -129,7 +124,7 @@ class Init:
         cgroup."""
         plan = self.job.plan
         if not plan.needs_helper:
-            if any(name == "mount" for name, _, _ in plan.joins):
+            if plan.joins_mount:
                 command.forbid_imports()
             join.enter(self.kernel, plan.joins)
         if "cgroup" in plan.new:
@@ -144,7 +139,10 @@ class Init:
     def standard_streams(self) -> None:
         """Descriptors 0, 1 and 2."""
         if self.process is None or not self.process.terminal:
-            command.place_streams(self.kernel, self.job.stdio)
+            stdio = self.job.stdio
+            if not self.job.plan.joins_mount:  # else our creator has seen to it: here /dev is the container's
+                stdio = command.with_null(self.kernel, stdio)
+            command.place_streams(self.kernel, stdio)
 
     def loopback(self) -> None:
         """A new network namespace has its loopback interface down. Who furnishes it meanwhile sets that up, too: two at once
@@ -370,8 +368,7 @@ class Init:
 
     def close_descriptors(self) -> None:
         """Whatever the creator had open stays here: all but the standard streams and those asked for."""
-        if not self.job.filter:  # else it was done before the filter
-            command.close_descriptors(self.kernel, self.job)
+        command.close_descriptors(self.kernel, self.job)
 
     def wait_for_creator(self) -> None:
         """What the creator does meanwhile (the network) is there from the command's first instruction on, and from the

@@ -53,6 +53,11 @@ class Plan:
         return flags & ~(CLONE_NEWCGROUP | CLONE_NEWTIME)
 
     @property
+    def joins_mount(self) -> bool:
+        """Whether the mount namespace is somebody else's, and every name in it in his hands."""
+        return any(name == "mount" for name, _, _ in self.joins)
+
+    @property
     def needs_helper(self) -> bool:
         """Whether a process between the caller and the container's first one has to do the joining."""
         joined = {name for name, _, _ in self.joins}

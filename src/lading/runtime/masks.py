@@ -19,6 +19,7 @@ from lading.kernel.files import (
 )
 from lading.kernel.mounts import AT_RECURSIVE, MOUNT_ATTR_RDONLY, OPEN_TREE_CLONE, PROC_SUPER_MAGIC
 from lading.kernel.paths import open_inside
+from lading.runtime import devices
 from lading.runtime.sysctls import sysctl_path
 
 TYPE_CHECKING = False
@@ -124,11 +125,12 @@ class Guard:
     def _null_device(self) -> int:
         kernel = self.kernel
         if self._null < 0:
-            self._null = kernel.open("/dev/null", O_PATH)
-            found = kernel.fstat(self._null)
-            if not stat.S_ISCHR(found.st_mode) or found.st_rdev != os.makedev(1, 3):
-                raise InvalidInput("/dev/null on the host is not the null device")
-        return kernel.open_tree("", OPEN_TREE_CLONE, dirfd=self._null)
+            made = devices.host_device(kernel, "/dev/null", stat.S_IFCHR, devices.NULL)
+            self._null = kernel.dup_above(made, 3)
+            return made
+        return kernel.open_tree(
+            "", OPEN_TREE_CLONE, dirfd=self._null
+        )  # attached by now, and so it can be copied
 
     def _empty_directory(self) -> int:
         kernel = self.kernel
@@ -137,5 +139,4 @@ class Guard:
             made = kernel.new_filesystem("tmpfs", "tmpfs", options, MOUNT_ATTR_RDONLY)
             self._empty = kernel.dup_above(made, 3)
             return made
-        # By now it is attached, and what is attached can be copied.
         return kernel.open_tree("", OPEN_TREE_CLONE, dirfd=self._empty)

@@ -20,7 +20,7 @@ from lading.runtime import Container, RunRequest, Runtime, Stdio
 ALL = list(NAMES)
 APPLETS = (
     "sh cat echo true false ls id mount mkdir sleep grep hostname ln rm cp mv kill ps stty tty stat readlink touch chmod "
-    "mkfifo test wc head env seq nice"
+    "mkfifo test umount wc head env seq nice"
 )
 DEV = [
     Mount(destination="/proc", type="proc", source="proc"),

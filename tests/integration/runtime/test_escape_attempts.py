@@ -6,13 +6,15 @@ import os
 import shutil
 import sys
 import threading
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from lading.errors import InvalidInput, KernelError, LadingError
-from lading.formats.oci_runtime import Hook, Hooks, Mount, Process, User
+from lading.formats.oci_runtime import Hook, Hooks, Mount, Namespace, Process, Seccomp, User
 from lading.kernel import Kernel
 from lading.runtime import RunRequest, Stdio, gate, masks, mounts, procmounts
 
@@ -267,6 +269,150 @@ def test_cve_2024_21626_a_leaked_descriptor_is_no_way_out(own_box: Any, spec: An
         assert len(out.split()) == 4  # ls has the directory open
     finally:
         os.close(leaked)
+
+
+@pytest.mark.parametrize("how", ["direct", "link", "script", "up"])
+@pytest.mark.parametrize("by", ["run", "create", "exec"])
+def test_cve_2024_21626_no_command_is_found_through_a_leaked_descriptor(
+    own_box: Any, spec: Any, how: str, by: str, tmp_path: Path
+) -> None:
+    """close-on-exec comes too late: execve(2) looks up its file first. What ran would be the host's, and then written to."""
+    rootfs = Path(own_box.bundle, "rootfs")
+    shutil.copy("/bin/busybox", tmp_path / "busybox")
+    (tmp_path / "below").mkdir()
+    leaked = os.open(tmp_path / ("below" if how == "up" else ""), os.O_RDONLY | os.O_DIRECTORY)
+    os.set_inheritable(leaked, True)
+    path = f"/proc/self/fd/{leaked}/" + ("../busybox" if how == "up" else "busybox")
+    os.symlink(path, rootfs / "link")
+    (rootfs / "script").write_text(f"#!{path} sh\n")
+    (rootfs / "script").chmod(0o755)
+    args = [{"link": "/link", "script": "/script"}.get(how, path), "true"]
+    try:
+        with pytest.raises(LadingError) as caught:
+            if by == "run":
+                own_box.run(spec(*args))
+            elif by == "create":
+                own_box.runtime.create(RunRequest(own_box.id(), spec(*args), own_box.bundle)).start()
+            else:
+                process = Process(args=args, cwd="/", user=User(), env=["PATH=/bin"])
+                own_box.start("sleep", "60").exec(process, stdio=Stdio(-1, -1, -1)).wait()
+    finally:
+        os.close(leaked)
+    assert caught.value.reason == "command-not-found"
+
+
+@pytest.mark.parametrize("filtered", [False, True], ids=["", "seccomp"])
+def test_exec_leaves_no_descriptor_of_its_own_to_be_looked_up(own_box: Any, filtered: bool) -> None:
+    """An exec holds the host's /proc for a while, and ``..`` of that is the host's root."""
+    filter = Seccomp(default_action="SCMP_ACT_ALLOW") if filtered else None
+    rootfs = Path(own_box.bundle, "rootfs")
+    running = own_box.start("sleep", "60", seccomp=filter)
+    for number in range(3, 120):
+        (rootfs / "a").unlink(missing_ok=True)
+        os.symlink(f"/proc/self/fd/{number}/../bin/busybox", rootfs / "a")
+        with pytest.raises(LadingError) as caught:
+            running.exec(Process(args=["/a", "true"], cwd="/", user=User()), stdio=Stdio(0, 1, 2)).wait()
+        assert caught.value.reason == "command-not-found", number
+
+
+@pytest.mark.parametrize("terminal", [False, True])
+def test_exec_opens_no_device_by_a_name_of_the_container(
+    own_box: Any, tmp_path: Path, terminal: bool
+) -> None:
+    """With a link in its place the exec's input was any file of the host, open for writing."""
+    trap = tmp_path / "trap"
+    trap.write_text("untouched")
+    leaked = os.open(tmp_path, os.O_RDONLY | os.O_DIRECTORY)
+    script = f"cd /dev; umount pts; for f in null ptmx; do rm -f $f; ln -s /proc/self/fd/{leaked}/trap $f; done; sleep 60"
+    running = own_box.start("sh", "-c", script)
+    out = os.memfd_create("out")
+    command = ["sh", "-c", "stat -Lc %t:%T /proc/self/fd/0; echo owned >&0"]
+    process = Process(args=command, cwd="/", user=User(), env=["PATH=/bin"], terminal=terminal)
+    try:
+        wait_for(lambda: os.path.islink(f"/proc/{running.pid}/root/dev/ptmx"))
+        if terminal:
+            with pytest.raises(KernelError, match="ptmx"):
+                running.exec(process)
+        else:
+            running.exec(process, stdio=Stdio(-1, out, -1)).wait()
+            assert os.pread(out, 100, 0) == b"1:3\n"
+    finally:
+        os.close(leaked)
+        os.close(out)
+    assert trap.read_text() == "untouched"
+
+
+def test_a_joined_mount_namespace_gives_no_device_by_its_name(
+    own_box: Any, spec: Any, tmp_path: Path
+) -> None:
+    trap = tmp_path / "trap"
+    trap.write_text("untouched")
+    leaked = os.open(tmp_path, os.O_RDONLY | os.O_DIRECTORY)
+    script = f"cd /dev; rm null; ln -s /proc/self/fd/{leaked}/trap null; sleep 60"
+    running = own_box.start("sh", "-c", script)
+    wait_for(lambda: os.path.islink(f"/proc/{running.pid}/root/dev/null"))
+    before = len(os.listdir("/proc/self/fd"))
+    config = spec("sh", "-c", "echo owned >&0", new="uts")
+    config.mounts = []
+    config.linux.namespaces.append(Namespace(type="mount", path=f"/proc/{running.pid}/ns/mnt"))
+    out = os.memfd_create("out")
+    try:
+        made = own_box.runtime.run(RunRequest(own_box.id(), config, own_box.bundle, stdio=Stdio(-1, -1, out)))
+        assert made.wait() == 0
+        made.delete()
+        assert os.pread(out, 100, 0) == b""
+    finally:
+        os.close(leaked)
+        os.close(out)
+    assert trap.read_text() == "untouched"
+    assert len(os.listdir("/proc/self/fd")) == before - 1  # without the leaked one
+
+
+@pytest.mark.parametrize("stdin", ["none", "the host's"])
+@pytest.mark.parametrize("by", ["run", "exec"])
+def test_the_hosts_null_device_is_not_the_containers_to_change(
+    own_box: Any, spec: Any, by: str, stdin: str
+) -> None:
+    """Root in the container may chmod(2) whatever it holds, or finds mounted: every process of the host uses that node."""
+    mine = os.open("/dev/null", os.O_RDWR)
+    given = mine if stdin == "the host's" else -1
+    out = os.memfd_create("out")
+    before = os.stat("/dev/null")
+    script = (
+        "for f in /proc/self/fd/0 /proc/keys /proc/version; do test -c $f || echo MISSING $f; cat $f; echo x >$f; "
+        "chmod 600 $f 2>/dev/null && echo CHMOD $f; touch -d @1 $f 2>/dev/null && echo TOUCH $f; done; echo looked"
+    )
+    masked = ["/proc/keys", "/proc/version"]
+    try:
+        if by == "run":
+            config = spec("sh", "-c", script, masked_paths=masked)
+            made = own_box.runtime.run(
+                RunRequest(own_box.id(), config, own_box.bundle, stdio=Stdio(given, out, out))
+            )
+            made.wait()
+            made.delete()
+        else:
+            process = Process(args=["sh", "-c", script], cwd="/", user=User(), env=["PATH=/bin"])
+            running = own_box.start("sleep", "60", masked_paths=masked)
+            running.exec(process, stdio=Stdio(given, out, out)).wait()
+        after = os.stat("/dev/null")
+        assert os.pread(out, 4096, 0) == b"looked\n"
+        assert (after.st_mode, after.st_uid, after.st_mtime) == (
+            before.st_mode,
+            before.st_uid,
+            before.st_mtime,
+        )
+    finally:
+        os.chmod("/dev/null", 0o666)
+        os.close(mine)
+        os.close(out)
+
+
+def wait_for(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
 
 
 def test_cve_2025_31133_a_replaced_null_device_is_not_what_masks(own_box: Any) -> None:

@@ -93,9 +93,10 @@ def test_killing_a_container_in_a_shared_pid_namespace_ends_all_of_it(box: Any) 
 
 
 def _open_files(pid: int) -> set[str]:
-    directory = f"/proc/{pid}/fd"
+    paths = [f"/proc/{pid}/fd/{name}" for name in os.listdir(f"/proc/{pid}/fd")]
+    null = os.stat("/dev/null").st_rdev
     try:
-        return {os.path.basename(os.readlink(f"{directory}/{name}")) for name in os.listdir(directory)}
+        return {"null" if os.stat(p).st_rdev == null else os.path.basename(os.readlink(p)) for p in paths}
     except FileNotFoundError:  # closed while we looked
         return set()
 
