@@ -139,7 +139,7 @@ def _listed(directory: str) -> list[str]:
 
 def find(images: Images, text: str) -> Image | None:
     """The image that ``text`` names in the words of a format that has images here; None when none understands it."""
-    from lading.images.oci import other_format
+    from lading.images.others import other_format
 
     for kind in images.aliases.kinds():
         form = other_format(kind)

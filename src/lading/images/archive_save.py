@@ -97,13 +97,24 @@ def _plan(
 
 def _named(images: Images, text: str, image: Image) -> tuple[Reference | None, Descriptor]:
     try:
-        reference = Reference.parse(text)
+        reference: Reference | None = Reference.parse(text)
     except InvalidInput:
-        return None, image.descriptor
-    named = images.names.get(reference)
+        reference = None
+    named = images.names.get(reference) if reference is not None else None
     if named is None:
-        return None, image.descriptor
+        return _tag_of_alias(images, text, image), image.descriptor
     return reference, named.target
+
+
+def _tag_of_alias(images: Images, text: str, image: Image) -> Reference | None:
+    """What others may call an image that was named in another format's words: its name and version, where those are a tag."""
+    for alias in images.aliases.list():
+        if alias.target.digest == image.digest and text.partition(",")[0].partition(":")[0] == alias.name:
+            try:
+                return Reference.parse(alias.text.partition(",")[0])
+            except InvalidInput:
+                return None
+    return None
 
 
 def _complete(images: Images, target: Descriptor) -> bool:

@@ -7,8 +7,6 @@ Source: OCI image-spec 1.1; Docker's "Image Manifest Version 2, Schema 2".
 
 from __future__ import annotations
 
-import importlib
-
 from lading.errors import Corrupt, InvalidInput, LadingError, NotFound, Unsupported
 from lading.formats import digest as digests
 from lading.formats import jsontext, platform
@@ -28,6 +26,7 @@ from lading.formats.oci_image import (
     Platform,
     RootFS,
 )
+from lading.images.others import other_format
 from lading.images.source import Source
 
 TYPE_CHECKING = False
@@ -97,18 +96,6 @@ def format_of(media_type: str) -> ImageFormat:
         if found is not None:
             return found
     raise Unsupported(f"images of type {media_type[:100]!r} are not supported", reason="media-type")
-
-
-def other_format(name: str) -> ImageFormat | None:
-    """The format of the module ``lading.images.NAME``; None when there is no such module, or no format in it."""
-    if not name.isidentifier():
-        return None
-    try:
-        module = importlib.import_module(f"lading.images.{name}")
-    except ModuleNotFoundError:
-        return None
-    found: ImageFormat | None = getattr(module, "FORMAT", None)
-    return found
 
 
 class OCI:

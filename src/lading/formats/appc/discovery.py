@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from lading.formats.appc.image import ImageManifest
-    from lading.formats.appc.strings import Wanted
+    from lading.formats.appc.wanted import Wanted
 
 LATEST = "latest"
 _URL = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._~:/?#[]@!$&'()*+,;=%")

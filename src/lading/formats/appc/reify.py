@@ -11,7 +11,7 @@ from lading.formats.appc.app import LARGEST_PORT, App
 from lading.formats.appc.errors import bad, shown
 from lading.formats.appc.labels import mapping, match
 from lading.formats.appc.pod import EMPTY, ExposedPort, Mount, PodManifest, RuntimeApp, Volume
-from lading.formats.appc.strings import Wanted
+from lading.formats.appc.wanted import Wanted
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

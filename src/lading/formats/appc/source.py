@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from lading.errors import InvalidInput, Unsupported
 from lading.formats.appc.errors import shown
-from lading.formats.appc.strings import Wanted, wanted
 from lading.formats.appc.values import id_prefix
+from lading.formats.appc.wanted import Wanted, wanted
 
 ID, NAME, FILE, URL, REGISTRY = "id", "name", "file", "url", "registry"
 

@@ -1,6 +1,6 @@
-"""What people type: ``NAME,key=value,…`` for volumes, mount points and ports, and ``NAME:VERSION,label=value`` for images.
+"""What people type for volumes, mount points and ports: ``NAME,key=value,…``.
 
-Source: spec/discovery.md for names and labels; the forms with keys are those that the reference implementation and Rocket's
+Source: the forms are those that the reference implementation and Rocket's
 command line take. Every form is printed again by its counterpart, and reading what was printed gives the same.
 """
 
@@ -9,8 +9,6 @@ from __future__ import annotations
 from lading.errors import InvalidInput
 from lading.formats.appc.app import LARGEST_PORT, MountPoint, Port
 from lading.formats.appc.errors import shown
-from lading.formats.appc.labels import check_labels, labels_of
-from lading.formats.appc.names import check_identifier
 from lading.formats.appc.pod import Volume
 
 TYPE_CHECKING = False
@@ -22,66 +20,6 @@ _FALSE = ("0", "f", "F", "false", "FALSE", "False")
 _HINT_VOLUME = "for example data,kind=host,source=/srv/data,readOnly=true"
 _HINT_MOUNT_POINT = "for example data,path=/var/lib/data,readOnly=true"
 _HINT_PORT = "for example http,protocol=tcp,port=8080"
-
-
-class Wanted:
-    """An image that somebody asks for by name: ``labels`` are those that were given, and no others."""
-
-    __slots__ = ("labels", "name")
-
-    def __init__(self, name: str, labels: Mapping[str, str] | None = None) -> None:
-        """Raises :class:`InvalidInput` for a name or a label that cannot be."""
-        self.name = check_identifier(name, "image name")
-        self.labels = dict(labels or {})
-        check_labels(labels_of(self.labels), "labels")
-
-    def with_defaults(self, defaults: Mapping[str, str]) -> Wanted:
-        """The same with labels added that were not given, as a client adds its own ``os`` and ``arch``."""
-        return Wanted(self.name, {**defaults, **self.labels})
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Wanted) and (self.name, self.labels) == (other.name, other.labels)
-
-    def __hash__(self) -> int:
-        return hash((self.name, tuple(sorted(self.labels.items()))))
-
-    def __repr__(self) -> str:
-        return f"Wanted({self.name!r}, {self.labels!r})"
-
-    def __str__(self) -> str:
-        """As it is typed. A value that the form has no way to say is shown as it is."""
-        version = self.labels.get("version")
-        text = self.name if version is None else f"{self.name}:{version}"
-        return text + "".join(f",{n}={self.labels[n]}" for n in sorted(self.labels) if n != "version")
-
-
-def wanted(text: str) -> Wanted:
-    """``example.com/app:1.0,os=linux,channel=beta``. A colon and a comma cannot be in a value.
-
-    Raises :class:`InvalidInput`.
-    """
-    name, *parts = text.split(",")
-    if ":" in "".join(parts):
-        raise _bad("image", text, "a colon may stand right after the name only")
-    name, colon, version = name.partition(":")
-    if ":" in version:
-        raise _bad("image", text, "there is more than one colon")
-    if "=" in name:
-        raise _bad("image", text, "the name of the image comes first")
-    labels = {"version": version} if colon else {}
-    for part in parts:
-        label, equals, value = part.partition("=")
-        if not equals:
-            raise _bad("image", text, f"the label {shown(label)} has no value")
-        if label == "name":
-            raise _bad("image", text, "a label cannot be called 'name'")
-        if label in labels:
-            raise _bad("image", text, f"the label {shown(label)} is given twice")
-        labels[label] = value
-    try:
-        return Wanted(name, labels)
-    except InvalidInput as error:
-        raise _bad("image", text, error.message, hint=error.hint) from None
 
 
 # -- volumes, mount points, ports ----------------------------------------------------------------------------------

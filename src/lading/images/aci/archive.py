@@ -56,14 +56,18 @@ class Examined:
 
 def pieces_of(path: str) -> Iterator[bytes]:
     """The bytes of a file; of standard input for ``-``."""
-    fd = os.dup(0) if path == "-" else os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    fd = -1
     try:
+        fd = os.dup(0) if path == "-" else os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         while piece := os.read(fd, _CHUNK):
             yield piece
     except IsADirectoryError:
-        raise InvalidInput(f"{path}: is a directory, not an image archive") from None
+        raise InvalidInput(f"{path} is a directory, not a file") from None
+    except OSError as error:
+        raise disk_error(error, f"cannot read {path}") from None
     finally:
-        os.close(fd)
+        if fd >= 0:
+            os.close(fd)
 
 
 def examine(pieces: Iterable[bytes], *, what: str = "the archive", limits: Limits | None = None) -> Examined:

@@ -20,7 +20,6 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from lading.images.content import ContentStore
 
-KIND = "aci"
 ENVELOPE = "application/vnd.lading.image.aci.v1+json"
 ARCHIVE = "application/vnd.lading.image.aci.archive.v1"
 MANIFEST = "application/vnd.lading.image.aci.manifest.v1+json"

@@ -10,11 +10,13 @@ import time
 from lading.errors import InvalidInput, NotFound, Unsupported
 from lading.formats.appc.image import Dependency, ImageManifest
 from lading.formats.appc.labels import mapping, match
-from lading.formats.appc.strings import Wanted
 from lading.formats.appc.values import image_id_of
+from lading.formats.appc.wanted import Wanted
 from lading.formats.oci_image import Descriptor
-from lading.images.aci.envelope import ARCHIVE, KIND, MANIFEST, Envelope, Pin, described
-from lading.images.aci.format import ACI, candidates, layers_of
+from lading.images.aci.envelope import ARCHIVE, MANIFEST, Envelope, Pin, described
+from lading.images.aci.finding import KIND, candidates
+from lading.images.aci.format import ACI
+from lading.images.aci.rendered import layers_of
 from lading.images.aliases import Alias
 from lading.images.compression import sniff
 from lading.images.layers import LayerUnpacker

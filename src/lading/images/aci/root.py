@@ -6,7 +6,8 @@ import os
 
 from lading.errors import InvalidInput
 from lading.images.aci.archive import Making
-from lading.images.aci.envelope import KIND, Envelope
+from lading.images.aci.envelope import Envelope
+from lading.images.aci.finding import KIND
 from lading.images.copied import copy_root
 from lading.images.files import disk_error
 

@@ -13,7 +13,7 @@ from lading.formats.appc import discovery, metatags
 from lading.formats.appc.discovery import Endpoint
 from lading.formats.appc.image import ImageManifest
 from lading.formats.appc.labels import Label
-from lading.formats.appc.strings import wanted
+from lading.formats.appc.wanted import wanted
 
 FUZZ = settings(max_examples=5_000 if os.environ.get("LADING_FUZZ") else 100, deadline=None)
 

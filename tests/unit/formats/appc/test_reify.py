@@ -10,7 +10,7 @@ from lading.formats.appc.app import App, EnvironmentVariable, MountPoint, Port
 from lading.formats.appc.image import ImageManifest
 from lading.formats.appc.labels import Label
 from lading.formats.appc.pod import ExposedPort, Mount, PodManifest, RuntimeApp, RuntimeImage, Volume
-from lading.formats.appc.strings import Wanted
+from lading.formats.appc.wanted import Wanted
 
 ID, OTHER = "sha512-" + "aa" * 64, "sha512-" + "bb" * 64
 

@@ -12,7 +12,7 @@ from lading.errors import InvalidInput, Unsupported
 from lading.formats.appc import source, strings
 from lading.formats.appc.app import MountPoint, Port
 from lading.formats.appc.pod import Volume
-from lading.formats.appc.strings import Wanted
+from lading.formats.appc.wanted import Wanted, wanted
 
 FUZZ = settings(max_examples=5_000 if os.environ.get("LADING_FUZZ") else 100, deadline=None)
 
@@ -34,7 +34,7 @@ WORDS = st.text(st.characters(exclude_characters="\0,", exclude_categories=["Cs"
     ],
 )  # fmt: skip
 def test_an_image_is_asked_for_by_name_and_labels(text: str, name: str, labels: dict[str, str]) -> None:
-    assert strings.wanted(text) == Wanted(name, labels)
+    assert wanted(text) == Wanted(name, labels)
 
 
 @pytest.mark.parametrize(
@@ -53,7 +53,7 @@ def test_an_image_is_asked_for_by_name_and_labels(text: str, name: str, labels: 
 )  # fmt: skip
 def test_another_text_asks_for_nothing(text: str, why: str) -> None:
     with pytest.raises(InvalidInput, match=why):
-        strings.wanted(text)
+        wanted(text)
 
 
 @pytest.mark.fuzz
@@ -69,11 +69,11 @@ def test_another_text_asks_for_nothing(text: str, why: str) -> None:
 )
 def test_what_was_asked_for_is_printed_as_it_is_typed(name: str, labels: dict[str, str]) -> None:
     made = Wanted(name, labels)
-    assert strings.wanted(str(made)) == made
+    assert wanted(str(made)) == made
 
 
 def test_a_clients_own_labels_do_not_replace_given_ones() -> None:
-    made = strings.wanted("a,arch=i386").with_defaults({"os": "linux", "arch": "amd64"})
+    made = wanted("a,arch=i386").with_defaults({"os": "linux", "arch": "amd64"})
     assert made.labels == {"os": "linux", "arch": "i386"}
 
 

@@ -14,7 +14,7 @@ from tests.unit.images.aci.conftest import archive, labels, manifest, on, put, t
 from tests.unit.images.conftest import Tar
 
 from lading.errors import Conflict, Exhausted, InvalidInput, LadingError, NotFound
-from lading.formats.appc.strings import wanted
+from lading.formats.appc.wanted import wanted
 from lading.images import union
 from lading.images.aci.envelope import Envelope
 from lading.images.aci.root import render
@@ -78,7 +78,7 @@ def test_of_images_for_several_machines_this_ones_comes_first(images):
 def test_an_id_that_two_images_begin_with_is_ambiguous(images, monkeypatch):
     put(images, archive("a"))
     put(images, archive("b"))
-    monkeypatch.setattr("lading.images.aci.format.id_prefix", lambda text: "")
+    monkeypatch.setattr("lading.images.aci.finding.id_prefix", lambda text: "")
     with pytest.raises(InvalidInput) as caught:
         images.get("sha512-00")
     assert caught.value.reason == "ambiguous"
@@ -281,19 +281,20 @@ def test_it_is_saved_as_an_oci_image_that_loads_and_shows_the_same(images, tmp_p
     out = io.BytesIO()
     images.save(["top"], out)
     again = io.BytesIO()
-    images.save([image.id], again)
+    images.save(["top", image.id], again)
     again.seek(0)
     from lading.images import Images
 
     other = Images(str(tmp_path / "other"))
     (loaded,) = other.load(io.BytesIO(out.getvalue()))
     assert loaded.kind == "oci" and loaded.config.config == image.config.config
+    assert loaded.names == ["top:latest"]
     assert shown(loaded) == shown(image) == {
         "gone": None, "gone/y": b"y", "lib": None, "lib/z": b"z", "usr": None, "usr/x": b"x"
     }  # fmt: skip
     assert loaded.owner == image.owner
     with tarfile.open(fileobj=io.BytesIO(out.getvalue())) as one, tarfile.open(fileobj=again) as two:
-        assert sorted(one.getnames()) == sorted(two.getnames())
+        assert sorted(one.getnames()) == sorted(two.getnames())  # the same blobs
     assert [i.kind for i in images.list()] == ["aci", "aci"]
 
 
