@@ -10,15 +10,18 @@ from lading.flags import Command, Flag
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from typing import Any
 
 
-def _flags(module: str, name: str) -> Callable[[], Sequence[Flag]]:
-    def load() -> Sequence[Flag]:
+def _late(module: str, name: str) -> Callable[[], Sequence[Any]]:
+    """Flags or subcommands that another module declares; it is imported when they are asked for."""
+
+    def load() -> Sequence[Any]:
         import sys
 
-        full = f"lading.cli.{module}"
+        full = f"lading.{module}"
         __import__(full)
-        rows: Sequence[Flag] = getattr(sys.modules[full], name)()
+        rows: Sequence[Any] = getattr(sys.modules[full], name)()
         return rows
 
     return load
@@ -40,7 +43,7 @@ def _command(
         name,
         summary,
         arguments,
-        flags=_flags(module, rows) if table else (),
+        flags=_late(f"cli.{module}", rows) if table else (),
         action=f"lading.cli.{action}",
         description=description,
         interspersed=interspersed,
@@ -388,6 +391,7 @@ def _tree() -> list[Command]:
         Command("container", "Manage containers", commands=container_group),
         Command("image", "Manage images", commands=image_group),
         Command("pod", "Manage pods (Kubernetes Pod manifests)", commands=_pod),
+        Command("aci", "Image archives of App Container", commands=_late("rocket.table", "aci")),
         Command("network", "Manage networks", commands=_network),
         Command("volume", "Manage volumes", commands=_volume),
         Command(
