@@ -239,7 +239,7 @@ def _network() -> list[Command]:
             "Show networks in full",
             "NETWORK...",
             action="networks:inspect",
-            table="tables:format_only",
+            table="tables:network_inspect",
         ),
         _command(
             "rm",
@@ -289,6 +289,7 @@ def _volume() -> list[Command]:
             aliases=("remove",),
         ),
         _command("prune", "Remove unused volumes", action="volumes:prune", table="tables:volume_prune"),
+        Command("update", refuse="swarm volumes are not supported"),
     ]
 
 
@@ -369,8 +370,13 @@ def _tree() -> list[Command]:
             aliases=("remove",),
         ),
         _command(
-            "inspect", "Show images in full", "IMAGE...", action="images:inspect", table="tables:format_only"
+            "inspect",
+            "Show images in full",
+            "IMAGE...",
+            action="images:inspect",
+            table="tables:image_inspect",
         ),
+        Command("build", refuse=_NO_BUILD),
     ]
     container_group = [
         *containers.values(),
@@ -419,9 +425,12 @@ def _tree() -> list[Command]:
     ]
 
 
+_NO_BUILD = "building images is not supported: use buildah or docker build, then lading load"
+
+
 def _refused() -> list[Command]:
     reasons = {
-        "build": "building images is not supported: use buildah or docker build, then lading load",
+        "build": _NO_BUILD,
         "builder": "building images is not supported",
         "buildx": "building images is not supported",
         "compose": "Compose files are not supported: write a pod manifest for lading pod run",

@@ -118,12 +118,12 @@ def markdown() -> str:
         for name in names:
             command = known[name]
             if command.commands:
-                parts += [_section((ROOT, command, child)) for child in command.commands]
+                parts += [_section((ROOT, command, child)) for child in command.commands if not child.hidden]
             else:
                 parts.append(_section((ROOT, command)))
     parts.append("## Groups\n\n")
     for name in ("container", "image"):
-        children = ", ".join(f"`{c.name}`" for c in known[name].commands)
+        children = ", ".join(f"`{c.name}`" for c in known[name].commands if not c.hidden)
         parts.append(f"`lading {name}`: the same commands by what they act on: {children}.\n\n")
     for name in ("container", "image"):
         own = [c for c in known[name].commands if c.name in ("inspect", "prune") and c not in ROOT.commands]

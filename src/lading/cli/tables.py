@@ -11,6 +11,12 @@ FILTER = Flag("filter", "f", "list", "KEY=VALUE", "Show only what matches")
 PRUNE_FILTER = Flag("filter", "", "list", "KEY=VALUE", "Remove only what matches: until, label, label!")
 QUIET = Flag("quiet", "q", "bool", help="Print only ids")
 NO_TRUNC = Flag("no-trunc", "", "bool", help="Do not shorten anything")
+ONE_PLATFORM = Flag(
+    "platform",
+    "",
+    "str",
+    refuse="not supported: an image for several is one image here; pull or save one of them",
+)
 PLATFORM = Flag("platform", "", "str", "OS/ARCH", "Which platform of an image for several")
 INSECURE = Flag("insecure", "", "bool", help="Accept plain HTTP and certificates that cannot be verified")
 CHANGE = Flag(
@@ -22,6 +28,14 @@ DETACH_KEYS = Flag("detach-keys", "", "str", "KEYS", "Keys that leave it running
 
 def format_only() -> list[Flag]:
     return [FORMAT]
+
+
+def image_inspect() -> list[Flag]:
+    return [FORMAT, ONE_PLATFORM]
+
+
+def network_inspect() -> list[Flag]:
+    return [FORMAT, Flag("verbose", "v", "bool", refuse="not supported: for swarm networks only")]
 
 
 def network_rm() -> list[Flag]:
@@ -50,6 +64,7 @@ def start() -> list[Flag]:
         Flag("sig-proxy", "", "bool", help="Forward signals to the container", default=True),
         DETACH_KEYS,
         Flag("checkpoint", "", "str", "NAME", refuse="checkpoints are not supported"),
+        Flag("checkpoint-dir", "", "str", "DIR", refuse="checkpoints are not supported"),
     ]
 
 
@@ -283,6 +298,7 @@ def push() -> list[Flag]:
         *_registry(),
         Flag("all-tags", "a", "bool", refuse="sending every tag is not supported: name each"),
         NO_CONTENT_TRUST,
+        ONE_PLATFORM,
     ]
 
 
@@ -290,6 +306,7 @@ def rmi() -> list[Flag]:
     return [
         Flag("force", "f", "bool", help="Remove every name; one that does not exist is no failure"),
         Flag("no-prune", "", "bool", refuse="keeping untagged parents is not supported: none are kept"),
+        ONE_PLATFORM,
     ]
 
 
@@ -299,6 +316,7 @@ def history() -> list[Flag]:
         Flag("human", "H", "bool", help="Sizes and times for people", default=True),
         NO_TRUNC,
         Flag("quiet", "q", "bool", help="Print only ids"),
+        ONE_PLATFORM,
     ]
 
 
@@ -367,6 +385,7 @@ def network_create() -> list[Flag]:
         Flag("subnet", "", "list", "CIDR", "Addresses, for example 10.5.0.0/16"),
         Flag("gateway", "", "list", "ADDRESS", "The host's address in a subnet"),
         Flag("ip-range", "", "list", "CIDR", "Give containers addresses out of this part"),
+        Flag("ipv4", "", "bool", default=True, refuse="networks without IPv4 are not supported"),
         Flag("ipv6", "", "bool", help="Give it IPv6 addresses too"),
         Flag("internal", "", "bool", help="No way to the outside"),
         Flag("label", "", "list", "NAME=VALUE", "Attach a label"),
@@ -410,6 +429,12 @@ def volume_create() -> list[Flag]:
         Flag("driver", "d", "str", "DRIVER", "local or tmpfs", default="local"),
         Flag("label", "", "list", "NAME=VALUE", "Attach a label"),
         Flag("opt", "o", "list", "NAME=VALUE", "Option of the driver"),
+        *(
+            Flag(name, "", "list", refuse="not supported: for swarm volumes only")
+            for name in (
+                "availability group limit-bytes required-bytes scope secret sharing topology-preferred topology-required type"
+            ).split()
+        ),
     ]
 
 

@@ -90,3 +90,17 @@ def test_help_says_each_choice_once_and_no_default_that_is_no_number_of_anything
     assert "(stdin, stdout, stderr)" in shown and "STDIN" not in shown
     main(["ps", "--help"])
     assert "-1" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "words",
+    ["image build .", "volume update x", "start --checkpoint-dir x c", "push --platform a/b i", "rmi --platform a/b i",
+     "history --platform a/b i", "image inspect --platform a/b i", "network create --ipv4=false n", "network inspect -v n",
+     "volume create --group x v", "pull --disable-content-trust=false i"],
+)  # fmt: skip
+def test_what_docker_has_and_lading_has_not_is_refused_by_its_name(
+    words: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert main(words.split()) == 125
+    shown = capfd.readouterr().err
+    assert "not supported" in shown and shown.count("\n") == 1
