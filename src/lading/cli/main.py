@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 BROKEN_PIPE = 141  # what a shell says of a program that SIGPIPE ended
 INTERRUPTED = 130
 FAILED = 1
+_LONGEST_LINE = 2000  # an argument may be 128 KiB, and every error quotes what it is about
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -147,8 +148,10 @@ def _failed(text: str) -> None:
 
 
 def _print_error(text: str) -> None:
-    """One line on standard error, whatever the text holds: control characters are shown escaped."""
+    """One line on standard error, whatever the text holds: control characters are shown escaped, the middle is left out."""
     line = "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+    if len(line) > _LONGEST_LINE:
+        line = f"{line[: _LONGEST_LINE // 2]} … {line[-_LONGEST_LINE // 2 :]}"
     try:
         sys.stdout.flush()
     except (OSError, ValueError):

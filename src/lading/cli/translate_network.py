@@ -73,7 +73,7 @@ def _networks(options: Mapping[str, Any]) -> tuple[str, list[NetworkRequest]]:
         if not requests:
             requests.append(NetworkRequest(name="bridge"))
         first = requests[0]
-        first.aliases = [*first.aliases, *options["network-alias"]]
+        first.aliases = [*first.aliases, *(_word(a, "--network-alias") for a in options["network-alias"])]
         first.ipv4 = first.ipv4 or _address(options["ip"], "--ip", 4)
         first.ipv6 = first.ipv6 or _address(options["ip6"], "--ip6", 6)
         first.mac = first.mac or _mac(options["mac-address"])
@@ -98,7 +98,7 @@ def connection(name: str, options: Mapping[str, Any]) -> NetworkRequest:
     """The request of ``network connect``."""
     return NetworkRequest(
         name=name,
-        aliases=options["alias"],
+        aliases=[_word(alias, "--alias") for alias in options["alias"]],
         ipv4=_address(options["ip"], "--ip", 4),
         ipv6=_address(options["ip6"], "--ip6", 6),
         mac=_mac(options["mac-address"]),
@@ -127,7 +127,7 @@ def _request(text: str) -> NetworkRequest:
         if key == "name":
             request.name = value
         elif key == "alias":
-            request.aliases = [*request.aliases, value]
+            request.aliases = [*request.aliases, _word(value, "--network alias")]
         elif key == "ip":
             request.ipv4 = _address(value, "--network ip", 4)
         elif key == "ip6":
@@ -143,6 +143,13 @@ def _request(text: str) -> NetworkRequest:
     if not request.name:
         raise InvalidInput(f"--network {text!r}: name is missing")
     return request
+
+
+def _word(text: str, flag: str) -> str:
+    """``text``, which becomes a word of ``/etc/hosts`` or ``/etc/resolv.conf``. Raises :class:`InvalidInput`."""
+    if not text.isprintable() or len(text.split()) != 1 or " " in text:
+        raise InvalidInput(f"{flag} {text[:80]!r} is not one word")
+    return text
 
 
 def _address(text: str, flag: str, family: int) -> str:
@@ -213,6 +220,7 @@ def _names(options: Mapping[str, Any], spec: PodSpec, mode: str) -> None:
         address = address[1:-1] if address.startswith("[") and address.endswith("]") else address
         if not name or not address:
             raise InvalidInput(f"--add-host {text!r} is not NAME:ADDRESS")
+        _word(name, "--add-host")
         if address != "host-gateway":
             _address(address, f"--add-host {name}", 6 if ":" in address else 4)
         spec.host_aliases.append(HostAlias(ip=address, hostnames=[name]))
@@ -220,9 +228,11 @@ def _names(options: Mapping[str, Any], spec: PodSpec, mode: str) -> None:
         if mode.startswith("container:"):
             raise InvalidInput(f"--dns does not go with --network {mode}")
         for server in options["dns"]:
-            _address(server, "--dns", 6 if ":" in server else 4)
+            _address(_word(server, "--dns"), "--dns", 6 if ":" in server else 4)
+        for domain in options["dns-search"]:
+            _word(domain, "--dns-search")
         made = []
         for option in options["dns-option"]:
-            name, mark, value = option.partition(":")
+            name, mark, value = _word(option, "--dns-option").partition(":")
             made.append(DNSOption(name=name, value=value if mark else None))
         spec.dns_config = DNSConfig(nameservers=options["dns"], searches=options["dns-search"], options=made)

@@ -36,3 +36,11 @@ def test_a_debug_flag_before_the_command_shows_where_an_error_comes_from(
 def test_version_is_answered_whatever_follows(words: list[str], capfd: pytest.CaptureFixture[str]) -> None:
     assert main(words) == 0
     assert capfd.readouterr().out.startswith("lading version ")
+
+
+@pytest.mark.parametrize("words", [["x" * 130000], ["ps", "x" * 130000], ["ps", "--" + "x" * 130000]])
+def test_a_very_long_argument_is_not_said_whole(words: list[str], capfd: pytest.CaptureFixture[str]) -> None:
+    assert main(words) == 125
+    shown = capfd.readouterr().err
+    assert len(shown) < 2100 and shown.count("\n") == 1
+    assert (shown.startswith("lading") and "--help'" in shown) or "usage: lading ps" in shown
