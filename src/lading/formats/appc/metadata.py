@@ -8,7 +8,6 @@ what another one signed.
 
 from __future__ import annotations
 
-import base64
 import binascii
 import hmac
 
@@ -105,13 +104,14 @@ class Service:
             return Answer(400, error.message.encode("ascii", "backslashreplace") + b"\n")
 
     def _sign(self, fields: Mapping[str, bytes]) -> Answer:
-        return Answer(200, base64.b64encode(signature(self._key, self._uuid, _field(fields, "content"))))
+        signed = signature(self._key, self._uuid, _field(fields, "content"))
+        return Answer(200, binascii.b2a_base64(signed, newline=False))
 
     def _verify(self, fields: Mapping[str, bytes]) -> Answer:
         content = _field(fields, "content")
         signer = uuid_bytes(_field(fields, "uuid").decode("ascii", "replace"))
         try:
-            given = base64.b64decode(_field(fields, "signature"), validate=True)
+            given = binascii.a2b_base64(_field(fields, "signature"), strict_mode=True)
         except (binascii.Error, ValueError):
             given = b""
         if not hmac.compare_digest(given, signature(self._key, signer, content)):
