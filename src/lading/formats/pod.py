@@ -22,6 +22,7 @@ if TYPE_CHECKING:
         KeySelector,
         NameReference,
     )
+    from lading.formats.podextras import SystemCalls
     from lading.formats.podlife import (
         ExecAction,
         ExitCodes,
@@ -56,6 +57,7 @@ else:
         __name__,
         {
             "lading.formats.podenv": "KeySelector EnvVarSource NameReference EnvFromSource",
+            "lading.formats.podextras": "SystemCalls",
             "lading.formats.podlife": "ExitCodes RestartRule ExecAction HTTPHeader HTTPGetAction TCPSocketAction "
             "GRPCAction SleepAction Probe LifecycleHandler Lifecycle ",
             "lading.formats.podsecurity": "CapabilityChange SeccompProfile AppArmorProfile SELinuxOptions SecurityContext "
@@ -89,6 +91,7 @@ __all__ = [
     "SecurityContext",
     "SleepAction",
     "Sysctl",
+    "SystemCalls",
     "TCPSocketAction",
     "Volume",
     "VolumeDevice",
@@ -230,6 +233,7 @@ class ContainerExtras(Record):
     apparmor: str = ""
     selinux: list[str] = []
     seccomp: str = ""  # "", "unconfined", or a profile's path
+    system_calls: SystemCalls | None = None
     no_new_privileges: bool = False
     unmask: list[str] = []
     cgroup_parent: str = ""

@@ -67,6 +67,7 @@ ARCHITECTURES = {
     "SCMP_ARCH_SHEB": "sheb",
 }
 _EPERM, _ENOSYS, _EEXIST = 1, 38, 17
+_NONE = -1  # __NR_SCMP_ERROR
 _ATTR_NNP = 3
 _ATTR_OPTIMIZE, _BINARY_TREE = 8, 2
 _X32_BIT = 0x40000000
@@ -170,6 +171,12 @@ def compile_filter(
     return _enosys_for_newer(lib, tokens, rules) + program
 
 
+def unknown(names: list[str]) -> list[str]:
+    """Those that this libseccomp knows as system calls of no architecture. Raises :class:`Unsupported` without one."""
+    lib = _library()
+    return [name for name in names if lib.seccomp_syscall_resolve_name(name.encode()) == _NONE]
+
+
 def _check(result: int, what: str) -> None:
     if result < 0:
         raise LadingError(f"seccomp: {what}: {os.strerror(-result)}", reason="seccomp")
@@ -216,7 +223,7 @@ def _add_rule(lib: Functions, context: int, base: int, rule: Rule, what: str) ->
     groups = [[c] for c in conditions] if len(set(indexes)) != len(indexes) else [conditions]
     for name in rule.names:
         number = lib.seccomp_syscall_resolve_name(name.encode())
-        if number == -1:
+        if number == _NONE:
             continue
         for group in groups:
             array = buffer(b"".join(group)) if group else None

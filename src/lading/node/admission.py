@@ -90,12 +90,14 @@ def admit(pod: Pod) -> list[str]:
     if pod.spec.extras.container:
         return []
     from lading.node.admission_containers import containers
+    from lading.node.admission_extras import check as extras
 
     report = Report()
     _metadata(pod, report)
     _spec(pod.spec, report)
     _volumes(pod, report)
     containers(pod, report)
+    extras(pod, report)
     if report.problems:
         raise Refused(report.problems)
     return report.notes

@@ -317,6 +317,10 @@ def _seccomp(pod: Pod, container: Container) -> tuple[str, Seccomp | None]:
         return "", None
     if path:
         return "", _seccomp_file(path)
+    if container.extras.system_calls is not None:
+        from lading.node import systemcalls
+
+        return "", systemcalls.profile(container.extras.system_calls, spec.capabilities(own, False))
     from lading.node.seccomp_profile import shared_profile
 
     return shared_profile(spec.capabilities(own, False))

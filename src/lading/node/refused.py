@@ -9,7 +9,7 @@ from lading.errors import InvalidInput, Unsupported
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from lading.formats.pod import Pod
+    from lading.formats.pod import ContainerExtras, Pod
 
 
 def cpus(nanos: int) -> None:
@@ -71,3 +71,12 @@ def check(pod: Pod) -> None:
             raise Unsupported(f"container {container.name}: SELinux labels are not supported")
         if extras.userns not in ("", "host"):
             raise Unsupported(f"container {container.name}: userns {extras.userns} is not supported")
+        if _beyond(extras):
+            from lading.node import admission_extras
+
+            admission_extras.demand(pod)
+
+
+def _beyond(extras: ContainerExtras) -> bool:
+    """Whether a field is set that says more than a flag of Docker's, and has rules of its own."""
+    return extras.system_calls is not None

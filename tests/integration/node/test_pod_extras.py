@@ -63,3 +63,22 @@ def test_a_path_in_the_place_of_a_user_is_its_owner(node: Node) -> None:
         assert _run(node, _pod(f"as-{len(user)}", own)) == (0, [said])
     with pytest.raises(InvalidInput, match="/srv/none"):
         node.run_detached(_pod("as-nobody", _sh("main", "id", {"user": "/srv/none"}, image="owned")))
+
+
+def test_a_container_chooses_its_system_calls(node: Node) -> None:
+    removed = {"mode": "remove", "names": ["mkdir", "mkdirat"], "errno": "EROFS"}
+    pod = _pod("removes", _sh("main", "mkdir /d; touch /f; ls -d /d /f", {"systemCalls": removed}))
+    code, said = _run(node, pod)
+    assert code == 1 and said[0].endswith("Read-only file system") and "/f" in said
+    fatal = {"systemCalls": {"mode": "remove", "names": ["mkdir", "mkdirat"]}}
+    assert _run(node, _pod("kills", _sh("main", "exec mkdir /d", fatal))) == (128 + 31, [])
+
+
+@pytest.mark.parametrize("privileges", [True, False])
+def test_what_is_not_retained_cannot_be_called(node: Node, privileges: bool) -> None:
+    names = "arch_prctl exit_group fork clone vfork geteuid getuid getppid rt_sigsuspend wait4 set_tid_address sigaltstack"
+    calls = {"mode": "retain", "names": names.split(), "errno": "EACCES"}
+    context = {"allowPrivilegeEscalation": privileges, "runAsUser": 7}
+    main = _sh("main", "mkdir /tmp/d; echo $?", {"systemCalls": calls}, securityContext=context)
+    code, said = _run(node, _pod(f"retains-{privileges}".lower(), main))
+    assert code == 0 and said[0].endswith("Permission denied") and said[1] == "1"

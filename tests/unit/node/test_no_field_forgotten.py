@@ -64,6 +64,7 @@ READ_BY = {
     "healthcheck": "births.py",
     "restart": "runner.py",
     "seccomp": "prepare.py",
+    "system_calls": "prepare.py",
     "cgroup_parent": "shop.py",
     "platform": "prepare.py",
     "open_stdin": "runner.py",

@@ -1,0 +1,61 @@
+"""Admission of what goes beyond Kubernetes: the fields of ``x-lading`` that say more than a flag of Docker's.
+
+Every face's pods are checked here, whoever filled the fields.
+"""
+
+from __future__ import annotations
+
+from lading.node.admission_report import Refused, Report
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from lading.formats.pod import Container, Pod
+
+
+def demand(pod: Pod) -> None:
+    """Raise :class:`Refused` when something is wrong with the extras of ``pod``."""
+    report = Report()
+    check(pod, report)
+    if report.problems:
+        raise Refused(report.problems)
+
+
+def check(pod: Pod, report: Report) -> None:
+    """The extras of the pod and of its containers."""
+    spec = pod.spec
+    for field, listed in (("initContainers", spec.init_containers), ("containers", spec.containers)):
+        for index, container in enumerate(listed):
+            _container(pod, container, f"spec.{field}[{index}].x-lading", report)
+
+
+def _container(pod: Pod, container: Container, path: str, report: Report) -> None:
+    extras = container.extras
+    if extras.system_calls is not None:
+        _system_calls(pod, container, f"{path}.systemCalls", report)
+
+
+def _system_calls(pod: Pod, container: Container, path: str, report: Report) -> None:
+    from lading.node import systemcalls
+
+    wanted = container.extras.system_calls
+    assert wanted is not None
+    known = report.one_of(f"{path}.mode", wanted.mode, (systemcalls.RETAIN, systemcalls.REMOVE))
+    if wanted.errno and systemcalls.errno_of(wanted.errno) is None:
+        report.bad(f"{path}.errno", f"{wanted.errno[:80]!r} is not the name of an error, as EPERM is")
+    if container.extras.seccomp:
+        report.bad(path, "does not go with x-lading.seccomp")
+    own, shared = container.security_context, pod.spec.security_context
+    if own is not None and own.privileged:
+        report.bad(path, "does not go with securityContext.privileged, which has no filter")
+    if any(context is not None and context.seccomp_profile is not None for context in (own, shared)):
+        report.bad(path, "does not go with securityContext.seccompProfile")
+    missing = set(systemcalls.unknown(name for name in wanted.names if name.isascii()))
+    for index, name in enumerate(wanted.names):
+        if not name or not name.isascii():
+            report.bad(f"{path}.names[{index}]", f"{name[:80]!r} is not the name of a system call")
+        elif name in missing:
+            report.no_effect(f"{path}.names[{index}]", f"this machine knows no system call {name[:80]!r}")
+        elif known and wanted.mode == systemcalls.REMOVE and name in systemcalls.SETUP:
+            report.unsupported(
+                f"{path}.names[{index}]", f"without {name} no container's command can be started"
+            )

@@ -1,0 +1,53 @@
+"""Fields beyond Kubernetes that say something wrong: each is named, whatever face filled it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from lading.errors import LadingError
+from lading.formats.pod import Pod, PodExtras
+from lading.node import refused
+from lading.node.admission import Refused, admit
+
+CALLS = {"mode": "retain", "names": ["mkdir"]}
+
+
+def _pod(extras: dict[str, Any], container: dict[str, Any] | None = None, **spec: Any) -> Pod:
+    made = {"name": "c", "image": "i", "x-lading": extras, **(container or {})}
+    return Pod.decode({"metadata": {"name": "p"}, "spec": {"containers": [made], **spec}})
+
+
+PROBLEMS: list[tuple[dict[str, Any], dict[str, Any], str]] = [
+    ({"systemCalls": {"mode": "only"}}, {}, "systemCalls.mode"),
+    ({"systemCalls": {**CALLS, "errno": "EVIL"}}, {}, "systemCalls.errno"),
+    ({"systemCalls": {**CALLS, "names": ["ü"]}}, {}, "systemCalls.names[0]"),
+    ({"systemCalls": {"mode": "remove", "names": ["mkdir", "execve"]}}, {}, "systemCalls.names[1]"),
+    ({"systemCalls": CALLS, "seccomp": "unconfined"}, {}, "systemCalls"),
+    ({"systemCalls": CALLS}, {"securityContext": {"privileged": True}}, "systemCalls"),
+    (
+        {"systemCalls": CALLS},
+        {"securityContext": {"seccompProfile": {"type": "RuntimeDefault"}}},
+        "systemCalls",
+    ),
+]
+
+
+@pytest.mark.parametrize(("extras", "container", "field"), PROBLEMS)
+def test_the_field_is_named(extras: dict[str, Any], container: dict[str, Any], field: str) -> None:
+    pod = _pod(extras, container)
+    path = f"spec.containers[0].x-lading.{field}"
+    with pytest.raises(Refused) as caught:
+        admit(pod)
+    assert [problem.path for problem in caught.value.problems] == [path]
+    pod.spec.extras = PodExtras(container=True)
+    with pytest.raises(LadingError, match="x-lading"):
+        refused.check(pod)
+
+
+def test_a_name_that_is_no_system_call_here_is_told() -> None:
+    notes = admit(_pod({"systemCalls": {**CALLS, "names": ["mkdir", "no_such_call"]}}))
+    assert notes == [
+        "spec.containers[0].x-lading.systemCalls.names[1] has no effect: this machine knows no system call 'no_such_call'"
+    ]

@@ -1,0 +1,57 @@
+"""A container's own choice of system calls, as a profile."""
+
+from __future__ import annotations
+
+import pytest
+
+from lading.formats.pod import SystemCalls
+from lading.node import systemcalls
+from lading.node.seccomp_profile import default_profile
+
+KILL = "SCMP_ACT_KILL_PROCESS"
+
+
+def _made(mode: str, names: str, errno: str = "") -> dict[str, tuple[str, int | None]]:
+    """Name → (action, errno) of the last rule about it that has no condition; "" is what all others get."""
+    wanted = SystemCalls(mode=mode, names=names.split(), errno=errno)
+    made = systemcalls.profile(wanted, ["CAP_CHOWN"], "x86_64")
+    found = {name: (r.action, r.errno_ret) for r in made.syscalls if not r.args for name in r.names}
+    return {**found, "": (made.default_action, made.default_errno_ret)}
+
+
+def test_what_is_retained_and_what_a_start_takes_is_all_there_is() -> None:
+    made = _made("retain", "mkdir keyctl", "EACCES")
+    allowed = {name for name, (action, _) in made.items() if action == "SCMP_ACT_ALLOW"}
+    assert allowed == {"mkdir", "keyctl"} | systemcalls.SETUP
+    assert made[""] == made["ptrace"] == made["clone3"] == ("SCMP_ACT_ERRNO", 13)
+    assert _made("retain", "mkdir")[""] == (KILL, None)
+
+
+def test_what_is_removed_is_taken_from_the_default_profile_and_nothing_is_given() -> None:
+    default = default_profile(["CAP_CHOWN"], "x86_64")
+    made = _made("remove", "mkdir personality socket keyctl", "EACCES")
+    for name in ("mkdir", "personality", "socket", "keyctl"):
+        assert made[name] == ("SCMP_ACT_ERRNO", 13)
+    allowed = {name for name, (action, _) in made.items() if action == "SCMP_ACT_ALLOW"}
+    assert allowed == {n for r in default.syscalls if not r.args for n in r.names} - {"mkdir", "clone3"}
+    assert made[""] == (default.default_action, default.default_errno_ret)
+    assert _made("remove", "mkdir")["mkdir"] == (KILL, None)
+
+
+def test_conditions_of_a_removed_call_go_with_it() -> None:
+    wanted = SystemCalls(mode="remove", names=["personality", "clone"], errno="EPERM")
+    made = systemcalls.profile(wanted, [], "x86_64")
+    assert not [r for r in made.syscalls if r.args and {"personality", "clone"} & set(r.names)]
+
+
+@pytest.mark.parametrize(
+    ("name", "number"), [("EPERM", 1), ("ENOSYS", 38), ("eperm", None), ("EVERY", None), ("errorcode", None)]
+)
+def test_errors_are_known_by_their_names(name: str, number: int | None) -> None:
+    assert systemcalls.errno_of(name) == number
+
+
+def test_names_that_mean_nothing_are_found() -> None:
+    assert systemcalls.unknown(["mkdir", "no_such_call", "socketcall", "arm_sync_file_range"]) == [
+        "no_such_call"
+    ]
