@@ -333,6 +333,7 @@ class PodExtras(Record):
     container: bool = False  # a pod of one made by `run`: shown by `ps` under the container's name
     runtime: str = ""  # path of a foreign OCI runtime
     sources: list[ConfigSource] = []
+    fail_together: bool = False  # the pod ends when the first of its main containers has failed for good
     pod: str = ""  # run --pod: the pod whose namespaces it joins, by id once it is recorded
 
 

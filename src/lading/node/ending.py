@@ -231,7 +231,7 @@ def wait(shop: Shop, reference: str, condition: str) -> int:
             if condition != "next-exit" and found.single is False and container is None:
                 unended = (*_LIVE, CREATED) if _pending(found) else _LIVE
                 over = not any(c.kind == MAIN and c.state in unended for c in found.containers)
-                code = next((c.exit_code for c in found.containers if c.kind == MAIN and c.exit_code), 0)
+                code = found.first_failure
             if over:
                 return code
         if alive(now.pid, now.pid_start):

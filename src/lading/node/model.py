@@ -133,6 +133,17 @@ class PodRecord(Record):
         return self.containers[0]
 
     @property
+    def first_failure(self) -> int:
+        """The exit code of the first main container that failed; 0 when none did.
+
+        The first in the manifest's order, and where containers fail together the first in time: that ended the others.
+        """
+        failed = [c for c in self.containers if c.kind == MAIN and c.exit_code]
+        if self.pod.spec.extras.fail_together:
+            failed.sort(key=lambda c: c.finished)
+        return failed[0].exit_code if failed else 0
+
+    @property
     def state(self) -> str:
         """The pod in a container's words: what its first main container is, or ``running`` while any runs."""
         if self.single:

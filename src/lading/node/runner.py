@@ -98,7 +98,8 @@ class PodRunner:
         deadline = None
         if pod.active_deadline_seconds is not None:
             deadline = now + pod.active_deadline_seconds
-        self.sequence = Sequence(units, grace=grace, deadline=deadline)
+        together = pod.extras.fail_together
+        self.sequence = Sequence(units, grace=grace, deadline=deadline, fail_together=together)
 
     # -- the way in ------------------------------------------------------------------------------------------------
 
@@ -280,9 +281,8 @@ class PodRunner:
     @property
     def exit_code(self) -> int:
         """The first failure among the main containers, or 0."""
-        for running in self.running.values():
-            if running.unit.kind == MAIN and running.unit.exit_code:
-                return running.unit.exit_code
+        if code := self.record.first_failure:
+            return code
         if self.interrupted and not self.sequence.initialized:
             return 128 + self.interrupted
         return 1 if self.sequence.failed and not self.record.single else 0

@@ -107,7 +107,9 @@ class Sequence:
         *,
         grace: float = 30.0,
         deadline: float | None = None,
+        fail_together: bool = False,
     ) -> None:
+        self.fail_together = fail_together
         self.units = list(units)
         self.grace = grace
         self.deadline = deadline
@@ -254,7 +256,10 @@ class Sequence:
                 self._start(unit, now, out)
             elif unit.probes is not None:
                 self._probe(unit, now, out)
-        if all(unit.over for unit in mains):
+        if self.fail_together and any(unit.over and unit.exit_code for unit in mains):
+            self.failed = True
+            self.stop(now, reason="ContainerFailed")
+        elif all(unit.over for unit in mains):
             self.failed = self.failed or any(unit.exit_code for unit in mains)
             self.stop(now)
 

@@ -82,3 +82,12 @@ def test_what_is_not_retained_cannot_be_called(node: Node, privileges: bool) -> 
     main = _sh("main", "mkdir /tmp/d; echo $?", {"systemCalls": calls}, securityContext=context)
     code, said = _run(node, _pod(f"retains-{privileges}".lower(), main))
     assert code == 0 and said[0].endswith("Permission denied") and said[1] == "1"
+
+
+def test_containers_fail_together(node: Node) -> None:
+    first = _sh("first", "trap 'exit 5' TERM; while :; do sleep 0.05; done")
+    second = _sh("second", "sleep 0.5; exit 3")
+    assert _run(node, _pod("together", first, second, **{"x-lading": {"failTogether": True}}))[0] == 3
+    record = node.inspect("together")
+    assert (record.phase, record.reason) == ("Failed", "ContainerFailed")
+    assert [c.exit_code for c in record.containers] == [5, 3]

@@ -92,6 +92,7 @@ POD_READ_BY = {
     "runtime": "engine.py",
     "sources": "sources.py",
     "pod": "membership.py",
+    "fail_together": "runner.py",
 }
 
 

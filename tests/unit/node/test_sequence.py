@@ -21,8 +21,10 @@ def _unit(name: str, kind: str = MAIN, policy: str = "Never", **fields: object) 
 class Tape:
     """Drives a sequence and writes down what it says."""
 
-    def __init__(self, *units: Unit, grace: float = 30.0, deadline: float | None = None) -> None:
-        self.sequence = Sequence(units, grace=grace, deadline=deadline)
+    def __init__(
+        self, *units: Unit, grace: float = 30.0, deadline: float | None = None, together: bool = False
+    ) -> None:
+        self.sequence = Sequence(units, grace=grace, deadline=deadline, fail_together=together)
         self.lines: list[str] = []
 
     def at(self, now: float, *happened: str) -> Tape:
@@ -60,6 +62,21 @@ def test_init_containers_run_one_after_the_other_before_the_main_ones() -> None:
         "9: -",
         "10: - [Succeeded]",
     ]
+
+
+def test_containers_that_fail_together_end_when_the_first_has_failed_for_good() -> None:
+    tape = Tape(_unit("x"), _unit("y"), _unit("z"), together=True)
+    tape.at(0).at(0, "up x", "up y", "up z").at(1, "exit z 0").at(2, "exit y 3").at(3, "exit x 143")
+    assert tape.lines == [
+        "0: start x, start y, start z",
+        "0: -",
+        "1: -",
+        "2: terminate x",
+        "3: - [Failed]",
+    ]
+    again = Tape(_unit("x", MAIN, "OnFailure"), _unit("y"), together=True)
+    again.at(0).at(0, "up x", "up y").at(2, "exit x 3")
+    assert again.lines[-1] == "2: start x", "one that starts again has not failed"
 
 
 def test_failed_init_container_ends_a_pod_that_never_restarts() -> None:
