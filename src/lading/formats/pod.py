@@ -22,7 +22,7 @@ if TYPE_CHECKING:
         KeySelector,
         NameReference,
     )
-    from lading.formats.podextras import SystemCalls
+    from lading.formats.podextras import BlockLimit, SystemCalls
     from lading.formats.podlife import (
         ExecAction,
         ExitCodes,
@@ -57,7 +57,7 @@ else:
         __name__,
         {
             "lading.formats.podenv": "KeySelector EnvVarSource NameReference EnvFromSource",
-            "lading.formats.podextras": "SystemCalls",
+            "lading.formats.podextras": "BlockLimit SystemCalls",
             "lading.formats.podlife": "ExitCodes RestartRule ExecAction HTTPHeader HTTPGetAction TCPSocketAction "
             "GRPCAction SleepAction Probe LifecycleHandler Lifecycle ",
             "lading.formats.podsecurity": "CapabilityChange SeccompProfile AppArmorProfile SELinuxOptions SecurityContext "
@@ -69,6 +69,7 @@ else:
 #: What most pods do without, and other modules declare.
 __all__ = [
     "AppArmorProfile",
+    "BlockLimit",
     "CapabilityChange",
     "EnvFromSource",
     "EnvVarSource",
@@ -221,6 +222,8 @@ class ContainerExtras(Record):
     cpuset_cpus: str = ""
     cpuset_mems: str = ""
     blkio_weight: int | None = None
+    block_bandwidth: list[BlockLimit] = []  # bytes a second
+    block_operations: list[BlockLimit] = []  # a second
     oom_score_adj: int | None = None
     oom_kill_disable: bool = False
     init: bool = False

@@ -15,3 +15,14 @@ class SystemCalls(Record):
     mode: str
     names: list[str] = []
     errno: str = ""
+
+
+class BlockLimit(Record):
+    """How much a container may read from and write to block devices in a second: bytes, or operations.
+
+    ``device``: a block device's path; empty: every disk of the machine.
+    """
+
+    device: str = ""
+    read: int | None = None
+    write: int | None = None

@@ -10,6 +10,11 @@ from lading.node.admission_report import Refused, Report
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from lading.formats.pod import Container, Pod
+    from lading.formats.podextras import BlockLimit
+
+
+#: The kernel keeps operations in 32 bits, and of a larger number only the lower ones.
+_BYTES_MAX, _OPERATIONS_MAX = 2**63 - 1, 2**32 - 1
 
 
 def demand(pod: Pod) -> None:
@@ -32,6 +37,23 @@ def _container(pod: Pod, container: Container, path: str, report: Report) -> Non
     extras = container.extras
     if extras.system_calls is not None:
         _system_calls(pod, container, f"{path}.systemCalls", report)
+    _block_limits(extras.block_bandwidth, f"{path}.blockBandwidth", _BYTES_MAX, report)
+    _block_limits(extras.block_operations, f"{path}.blockOperations", _OPERATIONS_MAX, report)
+
+
+def _block_limits(limits: list[BlockLimit], path: str, most: int, report: Report) -> None:
+    devices: set[str] = set()
+    for index, limit in enumerate(limits):
+        here = f"{path}[{index}]"
+        if limit.device and (not limit.device.startswith("/") or ".." in limit.device.split("/")):
+            report.bad(f"{here}.device", f"{limit.device[:80]!r} is not an absolute path without '..'")
+        if limit.device in devices:
+            report.bad(f"{here}.device", f"{limit.device[:80]!r} is given twice")
+        devices.add(limit.device)
+        if limit.read is None and limit.write is None:
+            report.bad(here, "neither read nor write is given")
+        report.within(f"{here}.read", limit.read, 1, most)
+        report.within(f"{here}.write", limit.write, 1, most)
 
 
 def _system_calls(pod: Pod, container: Container, path: str, report: Report) -> None:

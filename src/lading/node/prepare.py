@@ -192,6 +192,10 @@ def surroundings(
         from lading.node import hostdevices
 
         around.devices = hostdevices.collect(container, privileged=spec.is_privileged(container))
+    if container.extras.block_bandwidth or container.extras.block_operations:
+        from lading.node import blocklimits
+
+        around.block_io = blocklimits.collect(container)
     if container.volume_mounts or container.extras.mounts:
         from lading.node import podvolumes
 

@@ -27,6 +27,7 @@ from lading.node import environment, spec_mounts, spec_resources
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from lading.formats.oci_image import RunConfig
+    from lading.formats.oci_limits import BlockIO
     from lading.formats.pod import Container, Pod, SecurityContext
     from lading.node.users import Identity
 
@@ -52,6 +53,7 @@ class Surroundings:
     """
 
     __slots__ = (
+        "block_io",
         "cgroup",
         "devices",
         "directory",
@@ -86,6 +88,7 @@ class Surroundings:
         self.devices: list[Device] = []
         self.facts = environment.Facts([])
         self.seccomp: Seccomp | None = None
+        self.block_io: BlockIO | None = None  # limits of block devices, in the place of what extras say
         self.profile = ""
         self.shm_source = ""
         self.swap_accounting = False
@@ -232,6 +235,8 @@ def _linux(pod: Pod, container: Container, around: Surroundings, privileged: boo
         swap_accounting=around.swap_accounting,
         weighed=not around.ordinary and not pod.spec.extras.container,
     )
+    if around.block_io is not None:
+        resources.block_io = around.block_io
     resources.devices = spec_resources.device_rules(privileged=privileged)
     for rule in container.extras.device_cgroup_rules:
         resources.devices.append(spec_resources.parse_device_rule(rule))

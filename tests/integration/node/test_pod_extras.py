@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
 from lading.errors import InvalidInput
 from lading.formats.pod import Pod
-from lading.node import Node
+from lading.node import Node, blocklimits
 
 pytestmark = pytest.mark.root
 Extras = dict[str, object]
@@ -91,3 +92,19 @@ def test_containers_fail_together(node: Node) -> None:
     record = node.inspect("together")
     assert (record.phase, record.reason) == ("Failed", "ContainerFailed")
     assert [c.exit_code for c in record.containers] == [5, 3]
+
+
+def test_limits_of_disks_are_those_of_the_group(node: Node) -> None:
+    extras = {"blockBandwidth": [{"read": 12345678}], "blockOperations": [{"write": 4321}]}
+    record = node.run_detached(_pod("throttled", _sh("main", "exec sleep 1000", extras)))
+    group = node.shop.cgroup(record, record.containers[0])
+    v1 = Path("/sys/fs/cgroup/blkio")
+    names = (
+        ("blkio.throttle.read_bps_device", "blkio.throttle.write_iops_device") if v1.exists() else ("io.max",)
+    )
+    root = v1 if v1.exists() else Path("/sys/fs/cgroup")
+    said = "".join((root / group.lstrip("/") / name).read_text() for name in names)
+    for major, minor in blocklimits.disks():
+        assert f"{major}:{minor} " in said
+    assert "12345678" in said and "4321" in said
+    node.remove("throttled", force=True)

@@ -26,6 +26,11 @@ PROBLEMS: list[tuple[dict[str, Any], dict[str, Any], str]] = [
     ({"systemCalls": {"mode": "remove", "names": ["mkdir", "execve"]}}, {}, "systemCalls.names[1]"),
     ({"systemCalls": CALLS, "seccomp": "unconfined"}, {}, "systemCalls"),
     ({"systemCalls": CALLS}, {"securityContext": {"privileged": True}}, "systemCalls"),
+    ({"blockBandwidth": [{"device": "vda", "read": 1}]}, {}, "blockBandwidth[0].device"),
+    ({"blockBandwidth": [{"read": 1}, {"write": 1}]}, {}, "blockBandwidth[1].device"),
+    ({"blockBandwidth": [{}]}, {}, "blockBandwidth[0]"),
+    ({"blockOperations": [{"read": 0}]}, {}, "blockOperations[0].read"),
+    ({"blockOperations": [{"write": 1 << 32}]}, {}, "blockOperations[0].write"),
     (
         {"systemCalls": CALLS},
         {"securityContext": {"seccompProfile": {"type": "RuntimeDefault"}}},

@@ -65,6 +65,8 @@ READ_BY = {
     "restart": "runner.py",
     "seccomp": "prepare.py",
     "system_calls": "prepare.py",
+    "block_bandwidth": "blocklimits.py",
+    "block_operations": "blocklimits.py",
     "cgroup_parent": "shop.py",
     "platform": "prepare.py",
     "open_stdin": "runner.py",
