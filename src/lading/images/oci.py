@@ -152,8 +152,10 @@ class OCI:
             data = content.read(target.digest, limit=MAX_MANIFEST, verify=False)
             if target.media_type in INDEXES:
                 return decode_index(data, target.digest).manifests
-            manifest = decode_manifest(data, target.digest)
-            return [manifest.config, *manifest.layers]
+            # Not only an image's: attestations stand beside images in an index, and stay and go with it.
+            what = f"manifest {target.digest}"
+            manifest = Manifest.decode(jsontext.loads(data, what=what), where=what, strict=False)
+            return [d for d in (manifest.config, *manifest.layers) if digests.is_digest(d.digest)]
         except LadingError:
             return []
 

@@ -13,7 +13,7 @@ import threading
 import pytest
 
 from lading.errors import Conflict, Corrupt, InvalidInput, LadingError, NotFound
-from lading.formats.oci_image import Descriptor, ImageConfig, RunConfig
+from lading.formats.oci_image import OCI_INDEX, OCI_MANIFEST, Descriptor, ImageConfig, RunConfig
 from lading.images import Images, union
 from lading.images.files import try_lock
 from lading.images.newlayer import LayerWriter
@@ -559,3 +559,31 @@ def test_a_new_user_waits_for_a_removal_and_hears_of_it(images, image):
     assert images.remove("test:1", in_use=in_use).removed == [image.id]
     threads[0].join(60)
     assert len(heard) == 1
+
+
+def test_an_attestation_beside_an_image_is_kept_and_saved_with_it(images, image, tmp_path):
+    with images.lease() as lease:
+
+        def put(value: object) -> dict[str, object]:
+            data = json.dumps(value).encode()
+            return {"digest": images.content.put(data, lease=lease), "size": len(data)}
+
+        config = {**put({}), "mediaType": "application/vnd.oci.image.config.v1+json"}
+        statement = {**put({"predicateType": "x"}), "mediaType": "application/vnd.in-toto+json"}
+        manifest = {"schemaVersion": 2, "mediaType": OCI_MANIFEST, "config": config, "layers": [statement]}
+        unknown = {"architecture": "unknown", "os": "unknown"}
+        attestation = {**put(manifest), "mediaType": OCI_MANIFEST, "platform": unknown}
+        own = {**image.descriptor.encode(), "platform": {"architecture": "amd64", "os": "linux"}}
+        index = put({"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": [own, attestation]})
+        target = Descriptor(media_type=OCI_INDEX, digest=index["digest"], size=index["size"])
+        images.register(target, ["both:1"], lease=lease)
+    images.prune()
+    for kept in (config, statement, attestation, index):
+        assert images.content.has(str(kept["digest"]))
+    with (tmp_path / "a.tar").open("wb") as out:
+        images.save(["both:1"], out, format="oci-archive")
+    with tarfile.open(tmp_path / "a.tar") as tar:
+        assert "blobs/" + str(statement["digest"]).replace(":", "/") in tar.getnames()
+    images.remove("both:1")
+    images.prune()
+    assert not images.content.has(str(statement["digest"]))
