@@ -14,7 +14,7 @@ from lading.errors import InvalidInput
 from lading.formats import jsontext
 from lading.formats.oci_image import OCI_INDEX, Descriptor, Index
 from lading.formats.reference import Reference
-from lading.images.files import disk_error, write_atomically
+from lading.images.files import disk_error, remove_tree, sync_file_system, write_atomically
 from lading.images.oci import Resolved, format_of
 from lading.images.tarentry import DIRECTORY, Entry
 from lading.images.tarwrite import TarWriter
@@ -153,7 +153,7 @@ def _write_archive(images: Images, out: BinaryIO, blobs: list[str], small: dict[
             tar.add(Entry(name.encode(), DIRECTORY, mode=0o755))
         for digest in blobs:
             tar.add(Entry(_path(digest).encode(), mode=0o444, size=images.content.size(digest)))
-            for piece in images.content.chunks(digest):
+            for piece in images.content.verified(digest):
                 tar.data(piece)
         for name, data in sorted(small.items()):
             tar.add(Entry(name.encode(), size=len(data)))
@@ -165,6 +165,8 @@ def _write_archive(images: Images, out: BinaryIO, blobs: list[str], small: dict[
 
 
 def _write_directory(images: Images, path: str, blobs: list[str], small: dict[str, bytes]) -> None:
+    path = os.path.abspath(path)
+    fresh = not os.path.lexists(path)
     try:
         os.makedirs(path, exist_ok=True)
         if os.path.exists(path + "/index.json"):
@@ -173,9 +175,19 @@ def _write_directory(images: Images, path: str, blobs: list[str], small: dict[st
             target = f"{path}/{_path(digest)}"
             os.makedirs(os.path.dirname(target), exist_ok=True)
             with open(target, "wb") as file:
-                for piece in images.content.chunks(digest):
+                for piece in images.content.verified(digest):
                     file.write(piece)
-    except OSError as error:
-        raise disk_error(error, f"cannot write {path}") from None
-    for name, data in sorted(small.items(), reverse=True):
-        write_atomically(f"{path}/{name}", data)
+        # What the index names has to be on the disk before it: one sync for all blobs.
+        fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            sync_file_system(fd)
+        finally:
+            os.close(fd)
+        for name, data in sorted(small.items(), reverse=True):
+            write_atomically(f"{path}/{name}", data)
+    except BaseException as error:
+        if fresh:
+            remove_tree(path)
+        if isinstance(error, OSError):
+            raise disk_error(error, f"cannot write {path}") from None
+        raise

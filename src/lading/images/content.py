@@ -72,10 +72,7 @@ class ContentStore:
         if data is None:
             raise _missing(digest)
         if verify and digests.of(data, digest.partition(":")[0]) != digest:
-            raise Corrupt(
-                f"content {digest} does not match its digest",
-                hint="run `lading check --repair` and pull again",
-            )
+            raise _broken(digest)
         return data
 
     def chunks(self, digest: str, size: int = _CHUNK) -> Iterator[bytes]:
@@ -86,6 +83,15 @@ class ContentStore:
                 yield piece
         finally:
             os.close(fd)
+
+    def verified(self, digest: str) -> Iterator[bytes]:
+        """The blob in pieces. Raises :class:`NotFound`, and :class:`Corrupt` after the last piece of what is something else."""
+        made = digests.hasher(digest.partition(":")[0])
+        for piece in self.chunks(digest):
+            made.update(piece)
+            yield piece
+        if made.hexdigest() != digest.partition(":")[2]:
+            raise _broken(digest)
 
     def ingest(self, digest: str, size: int = -1, *, lease: Lease) -> Ingest:
         """Begin or resume writing the blob ``digest`` of ``size`` bytes (-1: unknown).
@@ -302,6 +308,12 @@ def _same(fd: int, name: str) -> bool:
         return False
     here = os.fstat(fd)
     return (here.st_ino, here.st_dev) == (there.st_ino, there.st_dev)
+
+
+def _broken(digest: str) -> Corrupt:
+    return Corrupt(
+        f"content {digest} does not match its digest", hint="run `lading check --repair` and pull again"
+    )
 
 
 def _missing(digest: str) -> NotFound:

@@ -7,7 +7,7 @@ import os
 from lading.errors import Corrupt
 from lading.formats import digest as digests
 from lading.formats.oci_image import OCI_LAYER_GZIP, Descriptor
-from lading.images.files import OwnFile, disk_error, sync_directory
+from lading.images.files import OwnFile, disk_error, make_directories, sync_directory
 from lading.images.leases import Lease
 
 TYPE_CHECKING = False
@@ -64,7 +64,7 @@ class BlobWriter:
         try:
             os.fchmod(self._file.fd, 0o444)
             os.fsync(self._file.fd)
-            os.makedirs(os.path.dirname(final), exist_ok=True)
+            make_directories(os.path.dirname(final))
             os.rename(self._file.path, final)
         except OSError as error:
             raise disk_error(error, f"cannot store {digest}") from None
