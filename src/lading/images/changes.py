@@ -6,6 +6,7 @@ import os
 import stat
 
 from lading.images import union
+from lading.kernel.paths import open_plain
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -168,8 +169,7 @@ def same_file(known: union.Node, path: bytes, there: os.stat_result, *, since: i
 
 
 def _same_bytes(one: bytes, other: bytes) -> bool:
-    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-    with open(os.open(one, flags), "rb") as first, open(os.open(other, flags), "rb") as second:
+    with open(open_plain(one), "rb") as first, open(open_plain(other), "rb") as second:
         while True:
             piece = first.read(_CHUNK)
             if piece != second.read(_CHUNK):

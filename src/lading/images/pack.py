@@ -26,6 +26,7 @@ from lading.images.tarentry import (
 )
 from lading.images.tarwrite import TarWriter
 from lading.images.unpacked import OWNER_XATTR
+from lading.kernel.paths import open_plain
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -136,11 +137,14 @@ class Packer:
             pass
 
     def _file(self, entry: Entry, path: bytes) -> None:
-        fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
+        try:
+            fd = open_plain(path)
+        except OSError as error:
+            if error.errno in (errno.ENXIO, errno.ELOOP):
+                raise LadingError(f"{show(entry.name)} changed while it was read", reason="changed") from None
+            raise
         try:
             there = os.fstat(fd)
-            if not stat.S_ISREG(there.st_mode):
-                raise LadingError(f"{show(entry.name)} changed while it was read", reason="changed")
             entry.size = entry.stored = there.st_size
             if there.st_blocks * 512 < there.st_size:
                 entry.sparse = holes(fd, there.st_size)

@@ -13,13 +13,42 @@ from lading.errors import InvalidInput, KernelError
 from lading.kernel.files import O_PATH, RESOLVE_IN_ROOT, RESOLVE_NO_MAGICLINKS, Files
 
 _INSIDE = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS
-_ENOENT, _EEXIST = 2, 17
+_ENOENT, _ENXIO, _EEXIST, _ELOOP = 2, 6, 17, 40
 _LINKS = 40
 
 
 def open_inside(kernel: Files, root_fd: int, path: str, flags: int = O_PATH, mode: int = 0) -> int:
     """Open ``path`` (absolute or relative, both below ``root_fd``); links are resolved inside the root."""
     return kernel.openat2(root_fd, path.lstrip("/") or ".", flags, _INSIDE, mode)
+
+
+def open_plain(path: str | bytes, *, dir_fd: int | None = None) -> int:
+    """A regular file, for reading; what is another kind is not opened. Raises OSError, for that one ENXIO, for a link ELOOP.
+
+    Somebody hostile may have put a device there, and to open one is an act: a tape rewinds, a watchdog starts.
+    """
+    found = os.open(path, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=dir_fd)
+    try:
+        return _reopened(found)
+    finally:
+        os.close(found)
+
+
+def open_plain_inside(kernel: Files, root_fd: int, path: str) -> int:
+    """The same below a root, links resolved inside it. Raises KernelError and OSError."""
+    found = open_inside(kernel, root_fd, path)
+    try:
+        return _reopened(found)
+    finally:
+        kernel.close(found)
+
+
+def _reopened(fd: int) -> int:
+    mode = os.fstat(fd).st_mode
+    if not stat.S_ISREG(mode):
+        error = _ELOOP if stat.S_ISLNK(mode) else _ENXIO
+        raise OSError(error, os.strerror(error))
+    return os.open(f"/proc/self/fd/{fd}", os.O_RDONLY | os.O_CLOEXEC)
 
 
 def make_directory_inside(kernel: Files, root_fd: int, path: str, mode: int = 0o755) -> int:

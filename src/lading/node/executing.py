@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import stat
 
 from lading.errors import CommandNotExecutable, Conflict, InvalidInput
 from lading.formats.oci_runtime import Box, Capabilities, Process, User
@@ -107,19 +106,19 @@ def process_for(
 def _read_inside(shop: Shop, pid: int, path: str) -> bytes:
     """A small file of the running container, through its root and never out of it; nothing when it is no regular file."""
     from lading.errors import KernelError
-    from lading.kernel.paths import open_inside
+    from lading.kernel.paths import open_plain_inside
 
     try:
         root = os.open(f"/proc/{pid}/root", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     except OSError:
         return b""
     try:
-        fd = open_inside(shop.kernel, root, path, os.O_RDONLY | os.O_NONBLOCK)
-    except KernelError:
+        fd = open_plain_inside(shop.kernel, root, path)
+    except (KernelError, OSError):
         return b""
     finally:
         os.close(root)
     try:
-        return os.read(fd, 4 << 20) if stat.S_ISREG(os.fstat(fd).st_mode) else b""
+        return os.read(fd, 4 << 20)
     finally:
         os.close(fd)
