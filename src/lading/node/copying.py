@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import os
 import stat as modes
+from contextlib import contextmanager
 
 from lading.errors import Exhausted, InvalidInput, KernelError, LadingError, NotFound, Unsupported
 from lading.kernel import overlay
-from lading.kernel.paths import make_directory_inside, open_inside
+from lading.kernel.mounts import MOUNT_ATTR_NOSYMFOLLOW, OPEN_TREE_CLONE
+from lading.kernel.paths import make_directory_inside, open_inside, open_plain
 from lading.node.engine import engine_of
 from lading.node.model import RUNNING
 from lading.node.shop import alive
@@ -32,7 +34,7 @@ _CHUNK = 1 << 20
 _O_PATH = os.O_PATH | os.O_CLOEXEC
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 _MOST_LINKS = 40  # as the kernel
-_ENOENT, _ENOTDIR, _ENOSPC, _EDQUOT = 2, 20, 28, 122
+_ENXIO, _ENOENT, _ENOTDIR, _ENOSPC, _ELOOP, _EDQUOT = 6, 2, 20, 28, 40, 122
 
 
 def _target(shop: Shop, reference: str) -> tuple[PodRecord, ContainerRecord]:
@@ -186,7 +188,12 @@ def _add(
     if info.st_nlink > 1 and key in links:
         entry.type, entry.linkname, entry.size = tarfile.LNKTYPE, links[key], 0
     elif modes.S_ISREG(info.st_mode):
-        fd = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=parent)
+        try:
+            fd = open_plain(name, dir_fd=parent)
+        except OSError as error:
+            if error.errno in (_ENXIO, _ELOOP):
+                return  # replaced while we looked
+            raise
         with open(fd, "rb") as content:
             entry.size = os.fstat(fd).st_size
             links[key] = shown
@@ -342,16 +349,43 @@ def _link(root: _Root, target: int, parent: int, name: str, to: str) -> None:
 # -- as an image ---------------------------------------------------------------------------------------------------
 
 
+@contextmanager
+def _without_links(shop: Shop, reference: str, rootfs: Rootfs) -> Iterator[Rootfs]:
+    """``rootfs`` with a writable directory in which the kernel follows no link.
+
+    It is read by paths, and a container that runs turns directories into links meanwhile: they would lead to the host.
+    """
+    directory, name = os.path.split(rootfs.upper)
+    fd = os.open(directory, _O_PATH | os.O_DIRECTORY)
+    try:
+        mount = shop.kernel.open_tree("", OPEN_TREE_CLONE, dirfd=fd)
+    finally:
+        os.close(fd)
+    try:
+        shop.kernel.mount_setattr(mount, set_=MOUNT_ATTR_NOSYMFOLLOW)
+        yield rootfs.replace(upper=f"/proc/self/fd/{mount}/{name}")
+    except OSError as error:
+        if error.errno not in (_ENOENT, _ENOTDIR, _ELOOP):
+            raise
+        raise LadingError(
+            f"{reference}: its files changed while they were read", hint="pause it first", reason="changed"
+        ) from None
+    finally:
+        os.close(mount)
+
+
 def changes(shop: Shop, reference: str) -> Iterator[object]:
-    """Added, changed and deleted paths."""
+    """Added, changed and deleted paths. Raises LadingError (``changed``) where directories go while they are read."""
     record, made = _target(shop, reference)
-    return shop.images.changes(_rootfs(shop, record, made)[1])
+    with _without_links(shop, reference, _rootfs(shop, record, made)[1]) as rootfs:
+        yield from shop.images.changes(rootfs)
 
 
 def export(shop: Shop, reference: str, stream: BinaryIO) -> None:
-    """The whole root as one tar."""
+    """The whole root as one tar. Raises LadingError as :func:`changes` does."""
     record, made = _target(shop, reference)
-    shop.images.export(_rootfs(shop, record, made)[1], stream)
+    with _without_links(shop, reference, _rootfs(shop, record, made)[1]) as rootfs:
+        shop.images.export(rootfs, stream)
 
 
 def _command(record: PodRecord, made: ContainerRecord, image: Image) -> str:
@@ -378,17 +412,18 @@ def commit(
     image, rootfs = _rootfs(shop, record, made)
 
     def make() -> Image:
-        return shop.images.commit(
-            image,
-            rootfs.upper,
-            changes=changes,
-            author=author,
-            message=message,
-            names=[name] if name else [],
-            lower=rootfs.lower,
-            base=rootfs.base,
-            created_by=_command(record, made, image),
-        )
+        with _without_links(shop, reference, rootfs) as still:
+            return shop.images.commit(
+                image,
+                still.upper,
+                changes=changes,
+                author=author,
+                message=message,
+                names=[name] if name else [],
+                lower=still.lower,
+                base=still.base,
+                created_by=_command(record, made, image),
+            )
 
     if pause and made.state == RUNNING and alive(made.pid, made.pid_start):
         from lading.node.freezing import Freezing, let_run

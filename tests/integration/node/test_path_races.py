@@ -119,3 +119,37 @@ def test_sub_paths_never_reach_the_host_while_directories_turn_into_links(
             with suppress(LadingError):  # refused before it was recorded
                 node.remove("raced", force=True)
     assert unharmed(host)
+
+
+@pytest.mark.parametrize("how", ["export", "commit", "diff"])
+def test_whole_roots_are_read_without_the_host_while_directories_turn_into_links(
+    node: Node, one: Callable[..., Pod], host: Path, how: str
+) -> None:
+    """The writable layer is a directory of the host, and a container that runs rearranges it."""
+    node.run_detached(one("sleep", "600", name="raced"))
+    root = Path(f"/proc/{node.inspect('raced').containers[0].pid}/root")
+    for number in range(30):
+        (root / f"a/d{number}").mkdir(parents=True)
+        (root / f"a/d{number}/mine").write_text("of the container")
+        (host / f"d{number}").mkdir()
+        (host / f"d{number}/found-on-host").write_text("of the host")
+    os.symlink(host, root / "b")
+    done = 0
+    with swapping(root / "a", root / "b"):
+        for _ in range(40):
+            out = io.BytesIO()
+            try:
+                if how == "export":
+                    node.export("raced", out)
+                elif how == "commit":
+                    made = node.commit("raced", "raced:1", pause=False)
+                    for _, directories, files in os.walk(made.layers[0]):
+                        out.write(repr((directories, files)).encode())
+                else:
+                    out.write("\n".join(change.path for change in node.changes("raced")).encode())
+                done += 1
+            except LadingError:
+                continue  # refusing is fine
+            assert b"found-on-host" not in out.getvalue()
+    assert done
+    node.remove("raced", force=True)
