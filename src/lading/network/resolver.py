@@ -30,6 +30,7 @@ _MAX_PENDING = 512
 _MAX_CONNECTIONS = 64
 _CONNECTION_TIME = 10.0
 _MESSAGE_LIMIT = 65535
+_MAX_TURNS = 4096
 
 
 class Names:
@@ -101,7 +102,9 @@ class Resolver:
         self._forwards: dict[int, Forward] = {}
         self._by_address: dict[str, tuple[int, int]] = {}
         self._watched: dict[int, Callable[[], None]] = {}
-        self._turn = 0
+        # How often each of our names was asked for: one counter for all would give a client who always asks for A and then
+        # for AAAA the same one of two addresses for ever.
+        self._turns: dict[tuple[str, int], int] = {}
         self._reported: set[type[Exception]] = set()
 
     @property
@@ -255,14 +258,17 @@ class Resolver:
             if error.answer:
                 reply(error.answer)
             return
-        self._turn += 1
+        turn = self._turns.get((query.name, query.kind), 0)
         try:
-            local = local_answer(query, self._names, client, self._turn, 0 if tcp else query.limit)
+            local = local_answer(query, self._names, client, turn, 0 if tcp else query.limit)
             upstreams = self._names.upstreams(client) if local is None else ()
         except LadingError as error:  # the records: a full disk, a lock that somebody keeps
             self._report(error)
             local, upstreams = dns.answer(query, dns.SERVFAIL), ()
         if local is not None:
+            if len(self._turns) >= _MAX_TURNS:
+                self._turns.clear()
+            self._turns[query.name, query.kind] = turn + 1
             reply(local)
         elif not upstreams:
             reply(dns.answer(query, dns.NXDOMAIN))

@@ -126,6 +126,18 @@ def test_a_shared_name_takes_turns(serve):
     assert len(first) == 2
 
 
+def test_turns_are_taken_by_clients_that_ask_for_both_families_too(serve):
+    ask = serve(Table())
+    first = []
+    for _ in range(4):
+        first.append(records(ask(question("pair")))[2][0])
+        ask(question("pair", dns.AAAA))
+        ask(question("web"))
+        ask(question("web", dns.AAAA))
+    assert first[:2] == first[2:]
+    assert first[0] != first[1]
+
+
 def test_what_does_not_fit_is_marked_and_comes_whole_over_tcp(serve):
     ask = serve(Table())
     code, truncated, found = records(ask(question("many")))
