@@ -18,10 +18,12 @@ _NAME_LIMIT = 15  # IFNAMSIZ without its zero
 def check_options(network: Network) -> None:
     """Refuse a driver, an option or an MTU that cannot be."""
     known = {"bridge": ("masquerade", "icc", "host_ip"), "macvlan": ("mode",), "user": ()}.get(network.driver)
-    if known is None:
+    if network.driver == "cni":
         raise Unsupported(
-            f"network driver {network.driver!r} is not supported", hint="use bridge, macvlan or cni"
+            "a network of driver cni is not created", hint="put its configuration list into cni/net.d"
         )
+    if known is None:
+        raise Unsupported(f"network driver {network.driver!r} is not supported", hint="use bridge or macvlan")
     for key in network.options:
         if key not in known:
             raise Unsupported(f"option {key!r} of network driver {network.driver} is not supported")

@@ -60,7 +60,12 @@ def refresh(roots: Roots, word: bytes = b"refresh") -> bool:
         wire.close()
         os.close(holder)
     if answer.startswith(b"error "):
-        raise LadingError(answer[6:].decode("utf-8", "replace"), reason="resolver")
+        taken = answer.startswith(b"error name server on")
+        raise LadingError(
+            answer[6:].decode("utf-8", "replace"),
+            reason="resolver",
+            hint="who publishes or serves port 53 has to name a host address" if taken else "",
+        )
     return answer == b"ok"
 
 

@@ -168,6 +168,7 @@ def test_options_of_a_network_do_what_docker_says(lading, networks) -> None:  # 
         (("-o", f"com.docker.network.bridge.name={bridge}", "twice"), "exists already"),
         (("--aux-address", "a=10.1.2.3", "--subnet", "10.219.251.0/24", "twice"), "lies in no subnet"),
         (("-d", "overlay", "twice"), "'overlay' is not supported"),
+        (("-d", "cni", "twice"), "cni/net.d"),
         (("-o", "nonsense=1", "twice"), "'nonsense'"),
         (("--attachable", "twice"), "--attachable"),
         (("--ipam-driver", "x", "twice"), "--ipam-driver"),
