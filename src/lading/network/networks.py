@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from lading.errors import Conflict, Exhausted, NotFound
+from lading.errors import Conflict, Exhausted, NotFound, Unsupported
 from lading.kernel.netlink import NETFILTER, Netlink
 from lading.kernel.nftables import Nftables, table_exists
 from lading.network import bridge as br
@@ -214,6 +214,11 @@ class Networks:
 
     def ensure(self, network: Network) -> int:
         """The bridge's index, the bridge and our table made if they are not there."""
+        if network.driver == "cni" and self.roots.uid:
+            raise Unsupported(
+                f"network {network.name} of driver cni for an ordinary user",
+                hint="its plugins work on the host's own network: run as root",
+            )
         if network.driver in ("cni", "user"):
             return 0
         if network.driver != "bridge":
