@@ -260,11 +260,18 @@ def _furnish(
             if network.driver in BY_US:
                 plug(networks, attachment, network, interface, index)
                 ours.append(interface)
-        br.configure(inner, ours)
+        # The way out of an ordinary user's default network brings its own default route, and fails where there is one.
+        mixed = bool(ours) and any(n.driver == "user" for n in joined)
+        br.configure(inner, [i.replace(gateways=[]) for i in ours] if mixed else ours)
     finally:
         inner.close()
     if networks.roots.uid:
         _connect_user(networks, attachment, joined)
+        if mixed:
+            from lading.network.joining import set_default_routes
+
+            with netns.open_route(namespace) as inner:
+                set_default_routes(inner, attachment.interfaces, attachment.interfaces)
     elif attachment.ports:
         from lading.network import publishing
 

@@ -170,7 +170,7 @@ class Plan:
                 self._by_others(interface)
             self._move_ports()
             self._unplug(inner, self.leaving)
-            _route(inner, self._ours(after.interfaces), self._ours(self.before.interfaces))
+            set_default_routes(inner, self._ours(after.interfaces), self._ours(self.before.interfaces))
         if resolv.needs_resolver(after, self.joined):
             from lading.network.names import ensure_resolver
 
@@ -247,7 +247,9 @@ class Plan:
                 self._unplug(inner, self.coming)
                 if not self.networks.roots.uid and self.after.ports != self.before.ports:
                     publishing.move(self.networks, self.after.ports, self.before.ports)
-                _route(inner, self._ours(self.before.interfaces), self._ours(self.after.interfaces))
+                set_default_routes(
+                    inner, self._ours(self.before.interfaces), self._ours(self.after.interfaces)
+                )
         except LadingError:
             return
         with store:
@@ -296,7 +298,7 @@ def _addressed(inner: Netlink, interface: Interface) -> bool:
     return all(ad.pack(a.partition("/")[0]) in there for a in interface.addresses)
 
 
-def _route(inner: Netlink, interfaces: Sequence[Interface], before: Sequence[Interface]) -> None:
+def set_default_routes(inner: Netlink, interfaces: Sequence[Interface], before: Sequence[Interface]) -> None:
     """Give the namespace the default routes of ``interfaces``; a route that is nobody's of ours is left alone."""
     wanted = routing.default_routes(interfaces)
     ours = {ad.pack(g) for i in [*interfaces, *before] for g in i.gateways}

@@ -144,6 +144,15 @@ def test_own_networks_resolve_names_and_are_joined_and_left(out: Out, request: p
     assert sorted(shown) == ["app", "bridge"]
     out("network", "disconnect", "app", "late")
     assert "eth1" not in out("exec", "late", "ip", "-o", "link")
+    # From its start on both, whichever gives the default route: "app" comes before "bridge", and "zoo" after it.
+    out("network", "create", "zoo")
+    for name in ("app", "zoo"):
+        both = out("run", "--rm", "--network", name, "--network", "bridge", "busybox", "ip", "route")
+        (default,) = [line.split() for line in both.splitlines() if line.startswith("default")]
+        assert (default[2] == "10.0.2.2", default[4]) == (
+            (True, "eth1") if name == "zoo" else (False, "eth0")
+        )
+    out("network", "rm", "zoo")
     out("rm", "-f", "api", "late")
     out("network", "rm", "app")
     assert out("check").endswith("as recorded.")
