@@ -18,16 +18,14 @@ DEFAULT_NAMESPACE = "library"
 DEFAULT_TAG = "latest"
 
 MAX_REPOSITORY = 255
-MAX_HOST = 253
 MAX_TAG = 128
 _MAX_TEXT = 1024
 
 _LOWER = frozenset("abcdefghijklmnopqrstuvwxyz0123456789")
-_ALNUM = _LOWER | frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZ")
-_WORD = _ALNUM | {"_"}
+ALNUM = _LOWER | frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZ")
+_WORD = ALNUM | {"_"}
 _TAG = _WORD | frozenset(".-")
-_HEX = frozenset("0123456789abcdef")
-_DIGITS = frozenset("0123456789")
+HEX = frozenset("0123456789abcdef")
 
 
 class Reference:
@@ -122,7 +120,7 @@ def check_tag(tag: str) -> None:
     """Raise :class:`InvalidInput` unless ``tag`` is one: a word character, then up to 127 of ``[A-Za-z0-9_.-]``."""
     if not tag or len(tag) > MAX_TAG or tag[0] not in _WORD or not _TAG.issuperset(tag):
         raise InvalidInput(
-            f"tag {_shown(tag)}: must be 1 to {MAX_TAG} of letters, digits, '_', '.' and '-', "
+            f"tag {shown(tag)}: must be 1 to {MAX_TAG} of letters, digits, '_', '.' and '-', "
             "and must not start with '.' or '-'"
         )
 
@@ -135,17 +133,17 @@ def check_digest(digest: str) -> None:
     algorithm, colon, encoded = digest.partition(":")
     length = LENGTHS.get(algorithm)
     if not colon or length is None:
-        raise InvalidInput(f"digest {_shown(digest)}: must start with sha256: or sha512:")
-    if len(encoded) != length or not _HEX.issuperset(encoded):
+        raise InvalidInput(f"digest {shown(digest)}: must start with sha256: or sha512:")
+    if len(encoded) != length or not HEX.issuperset(encoded):
         raise InvalidInput(
-            f"digest {_shown(digest)}: {algorithm} needs {length} lower-case hexadecimal digits"
+            f"digest {shown(digest)}: {algorithm} needs {length} lower-case hexadecimal digits"
         )
 
 
 def check_repository(repository: str) -> None:
     """Raise :class:`InvalidInput` unless ``repository`` is a distribution-spec name: lower-case path components."""
     if len(repository) > MAX_REPOSITORY:
-        raise InvalidInput(f"repository {_shown(repository)}: longer than {MAX_REPOSITORY} characters")
+        raise InvalidInput(f"repository {shown(repository)}: longer than {MAX_REPOSITORY} characters")
     for component in repository.split("/"):
         _check_component(component, repository)
 
@@ -154,10 +152,10 @@ def _parse(text: str, default_tag: str) -> Reference:
     if not text:
         raise InvalidInput("image reference is empty", hint="name an image, for example debian:bookworm")
     if len(text) > _MAX_TEXT:
-        raise InvalidInput(f"image reference {_shown(text)}: longer than {_MAX_TEXT} characters")
+        raise InvalidInput(f"image reference {shown(text)}: longer than {_MAX_TEXT} characters")
     if "://" in text:
         raise InvalidInput(
-            f"image reference {_shown(text)}: is a URL", hint="leave the scheme out: registry/repository:tag"
+            f"image reference {shown(text)}: is a URL", hint="leave the scheme out: registry/repository:tag"
         )
     rest, at, digest = text.partition("@")
     if at:
@@ -178,13 +176,13 @@ def _parse(text: str, default_tag: str) -> Reference:
         registry, repository = DEFAULT_REGISTRY, rest
         if _is_identifier(rest):
             raise InvalidInput(
-                f"image reference {_shown(text)}: 64 hexadecimal digits are an image id, not a name",
+                f"image reference {shown(text)}: 64 hexadecimal digits are an image id, not a name",
                 hint="pull by digest: NAME@sha256:…",
             )
     if registry == DEFAULT_REGISTRY and repository and "/" not in repository:
         repository = f"{DEFAULT_NAMESPACE}/{repository}"
     if not repository:
-        raise InvalidInput(f"image reference {_shown(text)}: no repository name")
+        raise InvalidInput(f"image reference {shown(text)}: no repository name")
     check_repository(repository)
     return Reference(registry, repository, tag, digest)
 
@@ -194,62 +192,22 @@ def _is_registry(head: str) -> bool:
 
 
 def _is_identifier(name: str) -> bool:
-    return len(name) == 64 and _HEX.issuperset(name)
+    return len(name) == 64 and HEX.issuperset(name)
 
 
 def _registry(head: str, text: str) -> str:
     if head in ("index.docker.io", "registry-1.docker.io"):
         return DEFAULT_REGISTRY
+    from lading.formats.registry import check_registry
+
     check_registry(head, whole=text)
     return head
-
-
-def check_registry(registry: str, *, whole: str = "") -> None:
-    """Raise :class:`InvalidInput` unless ``registry`` is ``host``, ``host:port``, ``[v6]`` or ``[v6]:port``."""
-    where = f"image reference {_shown(whole)}: registry" if whole else "registry"
-    host, port = split_registry(registry)
-    if port is not None and not (0 < len(port) <= 5 and _DIGITS.issuperset(port) and 0 < int(port) < 65536):
-        raise InvalidInput(f"{where} {_shown(registry)}: port must be a number from 1 to 65535")
-    if host.startswith("["):
-        if not _is_ipv6(host[1:-1]) or not host.endswith("]"):
-            raise InvalidInput(f"{where} {_shown(registry)}: not an IPv6 address in brackets")
-        return
-    if len(host) > MAX_HOST:
-        raise InvalidInput(f"{where} {_shown(registry)}: host is longer than {MAX_HOST} characters")
-    for label in host.split("."):
-        if not label or len(label) > 63 or not _ALNUM.issuperset(label.replace("-", "")):
-            raise InvalidInput(f"{where} {_shown(registry)}: not a host name")
-        if label[0] == "-" or label[-1] == "-":
-            raise InvalidInput(
-                f"{where} {_shown(registry)}: a part of a host name must not start or end with '-'"
-            )
-
-
-def split_registry(registry: str) -> tuple[str, str | None]:
-    """``host:port`` as its host (brackets kept) and its port text, ``None`` where there is no port."""
-    if registry.startswith("["):
-        host, bracket, rest = registry.partition("]")
-        if bracket and rest.startswith(":"):
-            return host + "]", rest[1:]
-        return host + bracket + rest, None
-    host, colon, port = registry.partition(":")
-    return host, port if colon else None
-
-
-def _is_ipv6(text: str) -> bool:
-    if len(text) > 39 or text.count("::") > 1 or ":::" in text:
-        return False
-    halves = text.split("::")
-    groups = [g for half in halves for g in half.split(":") if half]
-    if not all(0 < len(g) <= 4 and _HEX.issuperset(g.lower()) for g in groups):
-        return False
-    return len(groups) <= 7 if len(halves) == 2 else len(groups) == 8
 
 
 def _check_component(component: str, repository: str) -> None:
     """Lower-case letters and digits, joined by one '.', one or two '_', or any number of '-'."""
     if not component:
-        raise InvalidInput(f"repository {_shown(repository)}: empty path component")
+        raise InvalidInput(f"repository {shown(repository)}: empty path component")
     separator = ""
     for char in component + "\0":
         if char in "._-":
@@ -257,28 +215,28 @@ def _check_component(component: str, repository: str) -> None:
             continue
         if char not in _LOWER and char != "\0":
             why = "must be lower case" if char.lower() in _LOWER else f"must not hold {char!r}"
-            raise InvalidInput(f"repository {_shown(repository)}: {why}")
+            raise InvalidInput(f"repository {shown(repository)}: {why}")
         if separator:
             _check_separator(separator, repository)
             if char == "\0":
                 raise InvalidInput(
-                    f"repository {_shown(repository)}: a component must not end with {separator!r}"
+                    f"repository {shown(repository)}: a component must not end with {separator!r}"
                 )
         separator = ""
     if component[0] not in _LOWER:
         raise InvalidInput(
-            f"repository {_shown(repository)}: a component must not start with {component[0]!r}"
+            f"repository {shown(repository)}: a component must not start with {component[0]!r}"
         )
 
 
 def _check_separator(separator: str, repository: str) -> None:
     if separator not in (".", "_", "__") and separator.strip("-"):
         raise InvalidInput(
-            f"repository {_shown(repository)}: {separator!r} between letters",
+            f"repository {shown(repository)}: {separator!r} between letters",
             hint="use one '.', '_', '__' or '-'",
         )
 
 
-def _shown(text: str) -> str:
+def shown(text: str) -> str:
     """``text`` quoted, with control characters escaped, and cut so that an error stays one line."""
     return repr(text if len(text) <= 120 else text[:117] + "…")

@@ -10,7 +10,8 @@ from urllib.parse import urlsplit
 
 from lading.errors import Denied, InvalidInput, LadingError
 from lading.formats import jsontext
-from lading.formats.reference import DEFAULT_REGISTRY, check_registry, split_registry
+from lading.formats.reference import DEFAULT_REGISTRY
+from lading.formats.registry import check_registry, split_registry
 from lading.formats.schema import Record
 from lading.images.files import read
 from lading.images.remote_proxy import is_loopback

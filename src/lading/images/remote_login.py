@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from lading.errors import InvalidInput
-from lading.formats.reference import DEFAULT_REGISTRY, Reference, check_registry
+from lading.formats.reference import DEFAULT_REGISTRY, Reference
+from lading.formats.registry import check_registry
 from lading.images import auth
 from lading.images.auth import Credentials
 from lading.images.pull import PullOptions, remotes

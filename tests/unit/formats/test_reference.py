@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lading.errors import InvalidInput
-from lading.formats.reference import Reference, check_registry
+from lading.formats.reference import Reference
+from lading.formats.registry import check_registry
 
 D256 = "sha256:" + "a" * 64
 D512 = "sha512:" + "0" * 128
