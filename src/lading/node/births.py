@@ -12,7 +12,7 @@ from lading.node.running import note_readiness
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from lading.node.engine import Handle
+    from lading.node.handle import Handle
     from lading.node.runner import PodRunner
     from lading.node.running import Running
 

@@ -8,7 +8,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from lading.formats.oci_runtime import Spec
     from lading.formats.pod import Container
-    from lading.node.engine import Handle
+    from lading.node.handle import Handle
     from lading.node.model import ContainerRecord, PodRecord
     from lading.node.sequence import Unit
     from lading.node.streams import Streams
