@@ -37,7 +37,7 @@ def _hide(made: dict[str, object]) -> None:
 def status(record: PodRecord) -> dict[str, object]:
     """The pod's status."""
     from lading.node import qos
-    from lading.node.prepare import host_address
+    from lading.node.machine import host_address
 
     main = [c for c in record.containers if c.kind == "main"]
     init = [c for c in record.containers if c.kind != "main"]
