@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from lading.errors import Conflict, LadingError, NotFound
 from lading.kernel import tree
-from lading.node import ending, freezing, lookup, memory, remove, wire
+from lading.node import ending, freezing, lookup, memory, releasing, remove, sockets
 from lading.node.detached import is_running
 from lading.node.looking import refresh
 from lading.node.model import Finding
@@ -95,7 +95,7 @@ class _Checker:
         shop = self.shop
 
         def finish() -> None:
-            remove.release(shop, record)
+            releasing.release(shop, record)
             try:
                 remove.collect(shop, record, volumes=record.pod.spec.extras.remove)
             except Conflict:
@@ -233,7 +233,7 @@ class _Checker:
 
     def _socket(self, path: str) -> None:
         try:
-            wire.connect(path).close()
+            sockets.connect(path).close()
         except NotFound:
             # Bound and not yet listened on, or gone since: whoever made it a moment ago is not disturbed.
             try:
@@ -278,7 +278,7 @@ class _Checker:
         from lading.kernel.cgroups import manager
 
         manager(path).kill()
-        remove.drop_group(path)
+        releasing.drop_group(path)
 
     # -- the other rooms -------------------------------------------------------------------------------------------
 

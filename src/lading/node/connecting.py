@@ -13,7 +13,7 @@ import time
 
 from lading.errors import Conflict, InvalidInput, LadingError, NotFound
 from lading.formats.pod import NetworkRequest
-from lading.node import amending, podnetwork, sandbox, wire
+from lading.node import amending, podnetwork, sandbox, sockets, wire
 from lading.node.shop import alive
 
 TYPE_CHECKING = False
@@ -87,7 +87,7 @@ def _stopped(shop: Shop, record: PodRecord, request: dict[str, object]) -> bool:
 
 def _ask_keeper(record: PodRecord, request: dict[str, object]) -> bool:
     try:
-        sock = wire.connect(record.keeper_socket)
+        sock = sockets.connect(record.keeper_socket)
     except NotFound:
         return False
     try:

@@ -116,10 +116,10 @@ def update(shop: Shop, reference: str, changes: Changes) -> None:
             setattr(extras, name, value)
     amending.set_pod(shop.records, record, "update")
     if changes.restart is not None and alive(record.keeper_pid, record.keeper_start):
-        from lading.node import wire
+        from lading.node import sockets, wire
 
         try:
-            sock = wire.connect(record.keeper_socket)
+            sock = sockets.connect(record.keeper_socket)
         except NotFound:
             return  # it is ending: the next one reads the record
         try:

@@ -28,7 +28,7 @@ from __future__ import annotations
 import os
 
 from lading.errors import Conflict, InvalidInput, LadingError, NotFound, Unsupported
-from lading.node import wire
+from lading.node import sockets, wire
 from lading.node.loop import READ
 from lading.node.runner import PodRunner
 from lading.node.shop import alive
@@ -71,7 +71,7 @@ class Desk:
         """Take every caller that waits."""
         while True:
             try:
-                sock = wire.accept(listener)
+                sock = sockets.accept(listener)
             except OSError:
                 return
             self.serve(sock)
@@ -79,7 +79,7 @@ class Desk:
     def accept_one(self, listener: _socket.socket) -> None:
         """Take one caller and do what it asks, before another hand's share is taken."""
         try:
-            sock = wire.accept(listener)
+            sock = sockets.accept(listener)
         except OSError:
             return  # another hand was faster
         self.serve(sock).ready(READ)
@@ -232,7 +232,7 @@ class Caller:
     def _do_pass(self, request: dict[str, Any], fds: list[int]) -> None:
         if not fds:
             raise InvalidInput("keeper request pass: no connection came with it")
-        caller = self.desk.serve(wire.adopt(fds.pop(0)))
+        caller = self.desk.serve(sockets.adopt(fds.pop(0)))
         caller._carry_out({**request["request"], "passed": True}, fds)
 
     def _passed_on(self, request: dict[str, Any], fds: list[int]) -> bool:
@@ -246,7 +246,7 @@ class Caller:
         if not rows or rows[0][1] == os.getpid() or not alive(rows[0][1], rows[0][2]):
             return False
         try:
-            other = wire.connect(rows[0][0])
+            other = sockets.connect(rows[0][0])
         except NotFound:
             return False
         try:

@@ -11,8 +11,8 @@ import time
 
 from lading.errors import Conflict, InvalidInput, LadingError, NotFound
 from lading.formats import jsontext
-from lading.kernel.process import entitle
-from lading.node import dozing, lifecycle, lookup, wire
+from lading.kernel.title import entitle
+from lading.node import dozing, lifecycle, lookup, sockets, wire
 from lading.node.loop import Loop
 from lading.node.model import CREATED, PAUSED, RESTARTING, RUNNING
 from lading.node.records import REMOVING
@@ -60,7 +60,7 @@ def _with_session(shop: Shop, record: PodRecord, size: tuple[int, int]) -> tuple
     from lading.node.session import SocketSession
 
     container = record.pod.spec.containers[0]
-    ours, theirs = wire.pair()
+    ours, theirs = sockets.pair()
     try:
         _spawn(shop, record, theirs, size)
     except BaseException:
@@ -160,9 +160,9 @@ def take_over(shop: Shop, record: PodRecord, socket: str = "", *, heir_of: int =
             raise Conflict(f"container {record.name} is still being ended by its keeper", reason="running")
         time.sleep(0.01)
     if had_keeper:
-        from lading.node import remove
+        from lading.node import releasing
 
-        remove.release(shop, found)
+        releasing.release(shop, found)
     return found
 
 
@@ -347,7 +347,7 @@ def attach(shop: Shop, reference: str, *, stdin: bool) -> Session:
             f"container {reference} is not running", hint=f"lading start {reference}", reason="state"
         )
     try:
-        sock = wire.connect(record.keeper_socket)
+        sock = sockets.connect(record.keeper_socket)
     except NotFound:
         raise Conflict(
             f"container {reference}: its keeper is gone, and with it the other end of its streams",

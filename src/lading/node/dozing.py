@@ -160,12 +160,12 @@ def wake(state: dict[str, Any]) -> None:
     try:
         record = shop.records.get(state["pod"])
         if record is not None:
-            from lading.node import lifecycle, wire
+            from lading.node import lifecycle, sockets
             from lading.node.loop import Loop
             from lading.node.runner import PodRunner
 
             runner = PodRunner(shop, Loop(), record)
-            listener = lifecycle.serve(shop, runner.loop, runner, wire.adopt(state["listener"]))
+            listener = lifecycle.serve(shop, runner.loop, runner, sockets.adopt(state["listener"]))
             _resume(runner, state)
             keep(runner, listener, _LATER)
     except BaseException:

@@ -6,7 +6,7 @@ import os
 import time
 
 from lading.errors import Conflict, InvalidInput, LadingError, NotFound
-from lading.node import lookup, wire
+from lading.node import lookup, releasing, sockets, wire
 from lading.node import remove as removal
 from lading.node.detached import is_running, whole
 from lading.node.freezing import let_run
@@ -75,7 +75,7 @@ def _ask_keeper(shop: Shop, record: PodRecord, request: dict[str, object], grace
     if not _keeper_lives(record) or not record.keeper_socket:
         return False
     try:
-        sock = wire.connect(record.keeper_socket)
+        sock = sockets.connect(record.keeper_socket)
     except NotFound:
         return False
     try:
@@ -126,7 +126,7 @@ def settle(shop: Shop, record: PodRecord) -> PodRecord:
         found.keeper_pid, found.keeper_start = os.getpid(), process_start(os.getpid())
         shop.records.update(found, "keeper_pid", "keeper_start")
     record = found
-    removal.release(shop, record)
+    releasing.release(shop, record)
     with shop.records.database:
         fresh = shop.records.get(record.id)
         if fresh is None:

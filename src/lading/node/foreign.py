@@ -73,7 +73,7 @@ class Foreign:
         return self.path.rpartition("/")[2]
 
     def run(self, request: RunRequest) -> ForeignContainer:
-        """See :class:`lading.node.engine.Engine`. Of the request: id, spec, layers and streams; the bundle is our own."""
+        """See :class:`lading.node.handle.Engine`. Of the request: id, spec, layers and streams; the bundle is our own."""
         spec = request.spec
         made = ForeignContainer(self, request.id)
         tree.remove(made.directory)  # of a start that a kill interrupted
@@ -120,7 +120,7 @@ def orphan(root: str, id: str, kernel: Kernel) -> ForeignContainer:
 
 
 class ForeignContainer:
-    """One container of a foreign runtime; see :class:`lading.node.engine.Handle`."""
+    """One container of a foreign runtime; see :class:`lading.node.handle.Handle`."""
 
     def __init__(self, engine: Foreign, id: str) -> None:
         self.engine = engine
@@ -260,7 +260,7 @@ class ForeignContainer:
         except LadingError:
             pass  # it never came to be, or its runtime is gone from the machine: the kernel's side follows
         if self.cgroup:
-            from lading.node.remove import drop_group
+            from lading.node.releasing import drop_group
 
             group = self.group
             if group.exists():

@@ -14,7 +14,7 @@ import os
 import time
 
 from lading.errors import Conflict, LadingError, NotFound
-from lading.node import wire
+from lading.node import sockets, wire
 from lading.node.shop import before_fork, process_start
 
 TYPE_CHECKING = False
@@ -80,9 +80,9 @@ class Front:
 
     def _listen(self) -> _socket.socket:
         try:
-            wire.connect(self.socket).close()
+            sockets.connect(self.socket).close()
         except NotFound:
-            return wire.listen(self.socket)
+            return sockets.listen(self.socket)
         raise Conflict(f"a keeper listens at {self.socket} already")
 
     def _inherit(self) -> _socket.socket | None:
@@ -90,7 +90,7 @@ class Front:
         listener: _socket.socket | None = None
         for pid, path in hand_sockets(self.socket):
             try:
-                sock = wire.connect(path)
+                sock = sockets.connect(path)
             except NotFound:
                 _unlink(path)  # killed, too, or at its end
                 continue
@@ -104,7 +104,7 @@ class Front:
             if not data or not fds:
                 continue
             if listener is None:
-                listener = wire.adopt(fds.pop())
+                listener = sockets.adopt(fds.pop())
             for fd in fds:
                 os.close(fd)
             self._know(pid)

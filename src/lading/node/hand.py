@@ -13,7 +13,7 @@ import os
 import select
 
 from lading.errors import LadingError
-from lading.node import wire
+from lading.node import sockets
 from lading.node.desk import Desk
 from lading.node.front import hand_socket
 from lading.node.loop import READ, Loop
@@ -46,7 +46,7 @@ class Hand:
         self._front = -1
         start = process_start(front)
         self._nursery = _nursery(shop)  # before there are sockets and records that it would share
-        self._own = wire.listen(self.socket)
+        self._own = sockets.listen(self.socket)
         self.desk = Desk(shop, self.loop, self.runners, socket=self.socket, hand=self)
         if start and os.getppid() == front:
             self.follow(front, start)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 from lading.errors import NotFound
-from lading.node import prepare, wire
+from lading.node import prepare, sockets
 from lading.node.loop import Loop
 from lading.node.runner import PodRunner
 from lading.node.shop import process_start
@@ -117,7 +117,7 @@ def serve(
 ) -> _socket.socket:
     """Listen for commands about a pod that this process keeps, at ``listener`` if it does already."""
     if listener is None:
-        listener = wire.listen(f"{shop.roots.keepers}/{runner.record.id[:32]}")
+        listener = sockets.listen(f"{shop.roots.keepers}/{runner.record.id[:32]}")
     heard = listener
 
     def called(_events: int) -> None:

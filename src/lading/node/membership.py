@@ -92,13 +92,13 @@ def remove(shop: Shop, record: PodRecord, *, force: bool, volumes: bool) -> None
 
 def ask_to_stop(shop: Shop, record: PodRecord) -> None:
     """A pod has ended by itself: ask the keepers of its members to end them, and wait for none of them."""
-    from lading.node import wire
+    from lading.node import sockets, wire
 
     for member in members(shop, record):
         if not alive(member.keeper_pid, member.keeper_start) or not member.keeper_socket:
             continue
         try:
-            sock = wire.connect(member.keeper_socket)
+            sock = sockets.connect(member.keeper_socket)
             try:
                 wire.send(sock, {"op": "stop", "id": member.id, "timeout": None, "signal": 0})
             finally:

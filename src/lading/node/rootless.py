@@ -17,7 +17,7 @@ import os
 import time
 
 from lading.errors import Denied, KernelError, LadingError
-from lading.kernel import process, userns
+from lading.kernel import title, userns
 from lading.kernel.mounts import MS_REC, MS_SLAVE
 from lading.kernel.namespaces import CLONE_NEWNS, CLONE_NEWUSER
 
@@ -241,7 +241,7 @@ def _be_holder(path: str, ready: int) -> None:
     try:
         os.setsid()
         os.chdir("/")
-        process.entitle("lading-holder")
+        title.entitle("lading-holder")
         fresh = f"{path}.{os.getpid()}"
         with open(fresh, "w") as file:
             file.write(f"{os.getpid()} {_start_time(os.getpid())}")

@@ -199,7 +199,7 @@ def close_pod(runner: PodRunner) -> None:
     if runner.holder is not None:
         runner.holder.close()
         runner.holder = None
-        from lading.node.remove import remove_pod_group
+        from lading.node.releasing import remove_pod_group
 
         remove_pod_group(shop, record)
     elif memory.is_shared(record):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 
-from lading.node.wire import CHUNK
+from lading.node.sockets import CHUNK
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

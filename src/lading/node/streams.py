@@ -8,7 +8,7 @@ import time
 from lading.node.logwriter import LogWriter
 from lading.node.loop import HANGUP, READ, Loop
 from lading.node.outlet import Outlet
-from lading.node.wire import CHUNK
+from lading.node.sockets import CHUNK
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

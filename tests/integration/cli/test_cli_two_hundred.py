@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from lading.node import wire
+from lading.node import sockets, wire
 
 pytestmark = [pytest.mark.root, pytest.mark.slow, pytest.mark.timeout(600)]
 MANY = 200
@@ -73,7 +73,7 @@ def test_under_one_keeper(lading) -> None:  # type: ignore[no-untyped-def]
                     "terminationGracePeriodSeconds": 0,
                 },
             }
-            sock = wire.connect(path)
+            sock = sockets.connect(path)
             try:
                 wire.ask(sock, {"op": "run", "pod": pod})
             finally:

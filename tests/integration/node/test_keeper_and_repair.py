@@ -17,7 +17,7 @@ import pytest
 from lading.errors import KernelError, LadingError
 from lading.formats.pod import Healthcheck, Pod
 from lading.kernel import Kernel
-from lading.node import ExecRequest, Node, wire
+from lading.node import ExecRequest, Node, sockets, wire
 from lading.node.adopting import find_pipes
 from lading.node.model import Changes
 from lading.node.shop import process_start
@@ -85,7 +85,7 @@ def test_shared_keeper_runs_many_pods_side_by_side(keeper: str, node: Node, one:
     codes: list[int] = []
 
     def work(number: int) -> None:
-        sock = wire.connect(keeper)
+        sock = sockets.connect(keeper)
         for _ in range(3):
             pod = one("sh", "-c", f"exit {number}", remove=True).encode()
             codes.append(wire.ask(sock, {"op": "run", "pod": pod, "wait": True})["code"])
@@ -101,7 +101,7 @@ def test_shared_keeper_runs_many_pods_side_by_side(keeper: str, node: Node, one:
 
 
 def test_commands_work_on_a_shared_keepers_pod(keeper: str, node: Node, one: Make) -> None:
-    sock = wire.connect(keeper)
+    sock = sockets.connect(keeper)
     wire.ask(sock, {"op": "run", "pod": one("sleep", "100", name="kept").encode()})
     assert node.inspect("kept").state == "running"
     node.stop("kept", timeout=0.1)

@@ -16,7 +16,7 @@ import pytest
 
 from lading.errors import LadingError
 from lading.formats.pod import Pod
-from lading.node import Node, wire
+from lading.node import Node, sockets, wire
 from lading.node.front import hand_sockets
 from lading.node.shop import process_start
 from lading.roots import Roots
@@ -66,7 +66,7 @@ class Family:
         return [pid for pid, _ in hand_sockets(self.path) if process_start(pid)]
 
     def ask(self, **request: object) -> dict[str, object]:
-        sock = wire.connect(self.path)
+        sock = sockets.connect(self.path)
         try:
             return wire.ask(sock, request)
         finally:
@@ -147,7 +147,7 @@ def test_a_request_about_a_pod_reaches_its_hand(family: Family, node: Node, one:
     record = node.inspect("echo")
     owner = record.keeper_pid
     stranger = next(pid for pid in family.hands() if pid != owner)
-    sock = wire.connect(family.path)
+    sock = sockets.connect(family.path)
     with _held([pid for pid in family.hands() if pid != stranger]):
         wire.send(sock, {"op": "attach", "id": record.id, "stdin": True})
         family.ask(op="pods")  # answered by the same hand, after the request before it

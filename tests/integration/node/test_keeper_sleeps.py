@@ -16,7 +16,7 @@ import pytest
 
 import lading
 from lading.formats.pod import Pod
-from lading.node import ExecRequest, Node, wire
+from lading.node import ExecRequest, Node, sockets, wire
 from lading.node.shop import alive, process_start
 
 pytestmark = pytest.mark.root
@@ -129,7 +129,7 @@ def test_killed_asleep_it_is_replaced_and_the_new_one_sleeps_too(node: Node, one
     heir = node.inspect("heir").keeper_pid
     assert heir != keeper
     _until(lambda: _asleep(heir))
-    sock = wire.connect(node.inspect("heir").keeper_socket)
+    sock = sockets.connect(node.inspect("heir").keeper_socket)
     assert wire.ask(sock, {"op": "pods"}) == {"ids": [node.inspect("heir").id]}
     sock.close()
     assert node.stop("heir", timeout=0).container.state == "exited"

@@ -6,7 +6,7 @@ import subprocess
 import sys
 
 SCRIPT = """
-from lading.kernel.process import entitle
+from lading.kernel.title import entitle
 entitle({title})
 for name in ("comm", "cmdline"):
     with open("/proc/self/" + name) as file:

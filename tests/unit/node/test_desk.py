@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from lading.node import wire
+from lading.node import sockets, wire
 from lading.node.desk import Desk
 from lading.node.loop import Loop
 
@@ -46,7 +46,7 @@ class Place:
         self.desk = Desk(None, self.loop, {POD: self.runner})  # type: ignore[arg-type,dict-item]
 
     def caller(self) -> _socket.socket:
-        ours, theirs = wire.pair()
+        ours, theirs = sockets.pair()
         theirs.setblocking(False)
         self.desk.serve(theirs)
         return ours

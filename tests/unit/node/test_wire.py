@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from lading.errors import LadingError, NotFound
-from lading.node import wire
+from lading.node import sockets, wire
 
 
 @pytest.fixture
@@ -24,31 +24,31 @@ def no_umask() -> Iterator[None]:
 @pytest.mark.usefixtures("no_umask")
 def test_only_the_owner_may_connect_whatever_the_umask(tmp_path: Path) -> None:
     path = str(tmp_path / "keeper")
-    with closing(wire.listen(path)):
+    with closing(sockets.listen(path)):
         assert stat.S_IMODE(os.lstat(path).st_mode) == 0o600
-        wire.connect(path).close()
+        sockets.connect(path).close()
 
 
 def test_a_socket_takes_the_place_of_one_that_a_killed_keeper_left(tmp_path: Path) -> None:
     path = str(tmp_path / "keeper")
     for left in (path, path + ".new"):
-        wire.listen(left).close()
+        sockets.listen(left).close()
     with pytest.raises(NotFound) as caught:
-        wire.connect(path)
+        sockets.connect(path)
     assert caught.value.reason == "no-keeper"
-    with closing(wire.listen(path)):
-        wire.connect(path).close()
+    with closing(sockets.listen(path)):
+        sockets.connect(path).close()
     assert not os.path.lexists(path + ".new")
 
 
 def test_a_place_where_nobody_can_listen_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(LadingError, match=r"keeper.s socket .*/file/keeper: "):
-        wire.listen(str(tmp_path / "file" / "keeper"))
+        sockets.listen(str(tmp_path / "file" / "keeper"))
 
 
 def test_a_big_message_and_its_descriptors_arrive_whole() -> None:
-    ours, theirs = wire.pair()
+    ours, theirs = sockets.pair()
     with closing(ours), closing(theirs), open(os.devnull) as null:
         wire.send(ours, {"pod": "x" * 300_000}, [null.fileno()])
         data, fds = wire.receive(theirs)
@@ -59,8 +59,8 @@ def test_a_big_message_and_its_descriptors_arrive_whole() -> None:
 
 def test_a_keeper_that_does_not_answer_is_named_and_the_caller_goes_on(tmp_path: Path) -> None:
     path = str(tmp_path / "keeper")
-    listening = closing(wire.listen(path))
-    with listening, closing(wire.connect(path)) as sock, pytest.raises(LadingError) as caught:
+    listening = closing(sockets.listen(path))
+    with listening, closing(sockets.connect(path)) as sock, pytest.raises(LadingError) as caught:
         wire.ask(sock, {"op": "policy"}, within=0.05)
     assert caught.value.reason == "keeper-hangs"
     assert f"process {os.getpid()}) did not answer policy" in caught.value.message
@@ -68,7 +68,7 @@ def test_a_keeper_that_does_not_answer_is_named_and_the_caller_goes_on(tmp_path:
 
 
 def test_a_keeper_that_answered_in_time_may_be_silent_afterwards() -> None:
-    ours, theirs = wire.pair()
+    ours, theirs = sockets.pair()
     with closing(ours), closing(theirs):
         wire.send(theirs, {"tty": True})
         assert wire.ask(ours, {"op": "attach"}, within=60.0) == {"tty": True}
