@@ -114,7 +114,7 @@ def rename(context: Context, parsed: Parsed) -> int:
 
 def update(context: Context, parsed: Parsed) -> int:
     """Change limits of containers."""
-    from lading.cli.translate_limits import changes_from_update
+    from lading.cli.translate_update import changes_from_update
 
     changes = changes_from_update(parsed.values)
     return each(parsed.args, lambda name: context.node.update(name, changes))
