@@ -87,7 +87,7 @@ _GROUPS = {
     "inspect": """
         lading: images kernel
         lading.cli: images inspect_container networks outfile volumes
-        lading.formats: digest oci_image platform quantity reference rootfs
+        lading.formats: digest jsonwriter oci_image platform quantity reference rootfs
         lading.images: aliases files image names
         lading.kernel: capabilities ffi files libc mounts namespaces process userns
     """,

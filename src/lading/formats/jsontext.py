@@ -70,10 +70,16 @@ def loads(text: str | bytes, *, what: str = "document") -> Any:
         except UnicodeDecodeError as error:
             raise InvalidInput(f"{what}: not UTF-8 at byte {error.start}") from None
     value = _scan(text, what) if _fast is not None else _slow_loads(text, what)
-    if (not text.isascii() or "\\ud" in text or "\\uD" in text) and not _encodable(value):
-        raise InvalidInput(f"{what}: half of a surrogate pair is not text")
-    if text.count("[") + text.count("{") > _DEEPEST and _too_deep(value):
-        raise InvalidInput(f"{what}: nested too deeply")
+    if not text.isascii() or "\\ud" in text or "\\uD" in text:
+        from lading.formats.jsonvalues import encodable
+
+        if not encodable(value):
+            raise InvalidInput(f"{what}: half of a surrogate pair is not text")
+    if text.count("[") + text.count("{") > _DEEPEST:
+        from lading.formats.jsonvalues import too_deep
+
+        if too_deep(value, _DEEPEST):
+            raise InvalidInput(f"{what}: nested too deeply")
     return value
 
 
@@ -113,42 +119,6 @@ def _slow_loads(text: str, what: str) -> Any:
         raise InvalidInput(f"{what}: not JSON: {error}") from None
 
 
-def _children(level: list[object]) -> list[object]:
-    """The containers one level below ``level``."""
-    below: list[object] = []
-    for item in level:
-        inside = item.values() if type(item) is dict else item if type(item) is list else ()
-        below += [child for child in inside if type(child) is dict or type(child) is list]
-    return below
-
-
-def _too_deep(value: object) -> bool:
-    level = [value]
-    for _ in range(_DEEPEST):
-        level = _children(level)
-        if not level:
-            return False
-    return True
-
-
-def _encodable(value: object) -> bool:
-    """Whether every string has a UTF-8 form. Works level by level: the depth is not checked yet."""
-    level = [value]
-    while level:
-        try:
-            for item in level:
-                inside = (
-                    [*item, *item.values()] if type(item) is dict else item if type(item) is list else (item,)
-                )
-                for child in inside:
-                    if type(child) is str:
-                        child.encode()
-        except UnicodeEncodeError:
-            return False
-        level = _children(level)
-    return True
-
-
 def _place(text: str, index: int) -> str:
     return f"line {text.count(chr(10), 0, index) + 1}, column {index - text.rfind(chr(10), 0, index)}"
 
@@ -166,72 +136,10 @@ def dumps(value: object, *, indent: int = 0, sort: bool = False) -> str:
             return "".join(encode(value, 0))
         except ValueError:
             pass  # a number without a JSON form: the careful way names it
-    parts: list[str] = []
-    _write(value, parts.append, "\n" if indent else "", " " * indent, sort)
-    return "".join(parts)
+    from lading.formats.jsonwriter import written
+
+    return written(value, indent, sort)
 
 
 def _no_form(value: object) -> object:
     raise TypeError(f"{type(value).__name__} has no JSON form")
-
-
-def _string(text: str) -> str:
-    if _fast is None:
-        import json
-
-        return json.dumps(text, ensure_ascii=False)
-    return str(_fast.encode_basestring(text))
-
-
-def _write(value: Any, out: Any, newline: str, step: str, sort: bool) -> None:
-    kind = type(value)
-    if kind is str:
-        out(_string(value))
-    elif value is None:
-        out("null")
-    elif value is True:
-        out("true")
-    elif value is False:
-        out("false")
-    elif kind is int:
-        out(str(value))
-    elif kind is float:
-        if value != value or value in (float("inf"), float("-inf")):
-            raise TypeError(f"{value} has no JSON form")
-        out(repr(value))
-    elif kind is dict:
-        _write_object(value, out, newline, step, sort)
-    elif kind is list or kind is tuple:
-        _write_array(value, out, newline, step, sort)
-    else:
-        raise TypeError(f"{kind.__name__} has no JSON form")
-
-
-def _write_object(value: dict[str, object], out: Any, newline: str, step: str, sort: bool) -> None:
-    if not value:
-        out("{}")
-        return
-    deeper = newline + step
-    colon = ": " if newline else ":"
-    between = "{" + deeper
-    for key in sorted(value) if sort else value:
-        if type(key) is not str:
-            raise TypeError(f"JSON keys are strings, not {type(key).__name__}")
-        out(between)
-        out(_string(key) + colon)
-        _write(value[key], out, deeper, step, sort)
-        between = "," + deeper
-    out(newline + "}")
-
-
-def _write_array(value: list[object], out: Any, newline: str, step: str, sort: bool) -> None:
-    if not value:
-        out("[]")
-        return
-    deeper = newline + step
-    between = "[" + deeper
-    for item in value:
-        out(between)
-        _write(item, out, deeper, step, sort)
-        between = "," + deeper
-    out(newline + "]")

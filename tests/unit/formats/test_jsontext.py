@@ -165,6 +165,7 @@ def test_every_control_character_is_escaped() -> None:
 
 def test_an_interpreter_without_the_accelerators_behaves_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(jsontext, "_fast", None)
+    monkeypatch.setitem(sys.modules, "_json", None)
     assert jsontext.loads('{"a":[1,2.5,"é"]}') == {"a": [1, 2.5, "é"]}
     assert jsontext.dumps({"a": "é\n"}) == '{"a":"é\\n"}'
     for text in ("NaN", "1e999", '{"a":1,"a":1}', "[" * 100_000, r'"\ud800"', "{", "[1,]"):
