@@ -29,10 +29,10 @@ import os
 
 from lading.errors import Conflict, InvalidInput, LadingError, NotFound, Unsupported
 from lading.node import sockets, wire
+from lading.node.clients import Client
 from lading.node.loop import READ
 from lading.node.runner import PodRunner
 from lading.node.shop import alive
-from lading.node.streams import Client
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -105,8 +105,8 @@ class Caller:
         """The socket has something, takes something, or is gone."""
         if self.sock.fileno() < 0:
             return
-        if self.client is not None and events & _WRITABLE and self.client.streams is not None:
-            self.client.streams.flush_client(self.client)
+        if self.client is not None and events & _WRITABLE:
+            self.client.flush()
         if not events & ~_WRITABLE:
             return
         try:
@@ -132,8 +132,8 @@ class Caller:
             calls = self._waits_for.at_end
             calls[:] = [call for call in calls if call != self._tell_end]
             self._waits_for = None
-        if self.client is not None and self.client.streams is not None:
-            self.client.streams.leave(self.client)
+        if self.client is not None:
+            self.client.leave()
             self.client = None
         if self.sock.fileno() >= 0:
             self.desk.loop.forget(self.sock.fileno())
@@ -141,23 +141,20 @@ class Caller:
 
     def attach(self, running: Running, runner: PodRunner, *, stdin: bool) -> None:
         """Give this caller a container's streams."""
-        self.client = Client(self.sock, stdin)
         self.running = (runner, running)
-        runner.streams_of(running).attach(self.client)
+        self.client = Client(runner.streams_of(running), self.sock, stdin)
 
     def _input(self, data: bytes) -> None:
         assert self.client is not None
-        streams, kind = self.client.streams, data[:1]
-        if streams is None:
-            return
-        if kind == b"0" and self.client.with_stdin:
-            streams.write(data[1:])
-        elif kind == b"c" and self.client.with_stdin:
-            streams.close_stdin()
+        client, kind = self.client, data[:1]
+        if kind == b"0" and client.with_stdin:
+            client.write(data[1:])
+        elif kind == b"c" and client.with_stdin:
+            client.streams.close_stdin()
         elif kind == b"s" and data[1:].isdigit() and self.running is not None:
             self.running[0].signal(self.running[1], int(data[1:]))
         elif kind == b"r" and len(data) == 5:
-            streams.resize(int.from_bytes(data[1:3], "big"), int.from_bytes(data[3:5], "big"))
+            client.resize(int.from_bytes(data[1:3], "big"), int.from_bytes(data[3:5], "big"))
 
     def _answer(self, message: dict[str, object], fds: list[int] | None = None) -> None:
         if self.sock.fileno() >= 0:

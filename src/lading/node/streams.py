@@ -12,27 +12,14 @@ from lading.node.sockets import CHUNK
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    import _socket
     from collections.abc import Callable
 
+    from lading.node.clients import Client
     from lading.node.model import Stdio
 
-_BACKLOG = 64
 #: The most that a pipe can be made to hold without CAP_SYS_RESOURCE (pipe(7), /proc/sys/fs/pipe-max-size), and some more.
 _FULL_PIPE = 4 << 20
 OUTPUTS = ("stdout", "stderr")
-
-
-class Client:
-    """Somebody attached. Packets that do not fit its socket wait here; too many of them hold the container's output."""
-
-    __slots__ = ("queue", "sock", "streams", "with_stdin")
-
-    def __init__(self, sock: _socket.socket, with_stdin: bool) -> None:
-        self.sock = sock
-        self.with_stdin = with_stdin
-        self.queue: list[bytes] = []
-        self.streams: Streams | None = None
 
 
 class Streams:
@@ -47,7 +34,7 @@ class Streams:
         self.wants_stdin = stdin
         self.once = once
         self.stdio = stdio
-        self.outlet = Outlet(loop, stdio, self._hold_or_release) if stdio is not None else None
+        self.outlet = Outlet(loop, stdio, self.hold_or_release) if stdio is not None else None
         self.clients: list[Client] = []
         self.console = -1
         self.stdin = -1
@@ -122,7 +109,9 @@ class Streams:
         if self.outlet is not None:
             self.outlet.write(name, data)
         if self.clients:
-            self._to_clients((b"1" if name == "stdout" else b"2") + data)
+            packet = (b"1" if name == "stdout" else b"2") + data
+            for client in list(self.clients):
+                client.send(packet)
         elif self.outlet is not None and not self.tty and self.outlet.broken(name):
             self._close_source(fd)  # as in `yes | head`: the next write fails, or ends the writer by SIGPIPE
             return False
@@ -137,89 +126,20 @@ class Streams:
             self.console = -1
         os.close(fd)
 
-    # -- attached clients ------------------------------------------------------------------------------------------
-
-    def attach(self, client: Client) -> None:
-        """Give a client everything from now on."""
-        client.streams = self
-        self.clients.append(client)
-
-    def leave(self, client: Client) -> None:
-        """The client has gone; with ``stdinOnce`` the container's input ends with it."""
-        if client in self.clients:
-            self.clients.remove(client)
-            client.queue.clear()
-            self._hold_or_release()
-            if client.with_stdin and self.once and not self.tty:
-                self.close_stdin()
-
-    def _to_clients(self, packet: bytes) -> None:
-        for client in list(self.clients):
-            if client.queue:
-                client.queue.append(packet)
-            else:
-                try:
-                    client.sock.send(packet)
-                except BlockingIOError:
-                    client.queue.append(packet)
-                    self.loop.change(client.sock.fileno(), READ | 4)
-                except OSError:
-                    self.leave(client)
-            self._hold_or_release()
-
-    def flush_client(self, client: Client) -> None:
-        """The client's socket takes more."""
-        while client.queue:
-            try:
-                client.sock.send(client.queue[0])
-            except BlockingIOError:
-                return
-            except OSError:
-                self.leave(client)
-                return
-            client.queue.pop(0)
-        self.loop.change(client.sock.fileno(), READ)
-        self._hold_or_release()
-
-    def _hold_or_release(self) -> None:
+    def hold_or_release(self) -> None:
         """Hear the container as long as everybody takes what it says."""
         held = self.outlet is not None and self.outlet.waiting
-        held = held or any(len(client.queue) >= _BACKLOG for client in self.clients)
+        held = held or any(client.full for client in self.clients)
         if held != self._held:
             self._held = held
             for fd in self._sources:
                 self.loop.change(fd, 0 if held else READ)
-
-    def write(self, data: bytes) -> None:
-        """Input from a client. What a full pipe does not take within a second is lost, as a terminal's would be."""
-        end = 0.0
-        while data and self.stdin >= 0:
-            try:
-                data = data[os.write(self.stdin, data) :]
-            except BlockingIOError:
-                now = time.monotonic()
-                end = end or now + 1.0
-                if now > end:
-                    return
-                time.sleep(0.002)
-            except OSError:
-                self.close_stdin()
-                return
 
     def close_stdin(self) -> None:
         """End of input."""
         if self.stdin >= 0 and self.stdin != self.console:
             os.close(self.stdin)
             self.stdin = -1
-
-    def resize(self, rows: int, columns: int) -> None:
-        """The terminal's new size."""
-        if self.console >= 0 and 0 < rows < 65536 and 0 < columns < 65536:
-            import fcntl
-            import struct
-            import termios
-
-            fcntl.ioctl(self.console, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
 
     # -- a keeper that sleeps --------------------------------------------------------------------------------------
 
@@ -265,18 +185,9 @@ class Streams:
 
     def tell_exit(self, code: int) -> None:
         """Say the exit code to who is attached, and let them go."""
-        packet = b"x%d" % code
         for client in self.clients:
-            client.sock.settimeout(1.0)  # a client that stopped reading must not hold the keeper
-            try:
-                for waiting in client.queue:
-                    client.sock.send(waiting)
-                client.sock.send(packet)
-            except OSError:
-                pass
-            self.loop.forget(client.sock.fileno())
-            client.sock.close()
+            client.tell_exit(code)
         self.clients.clear()
 
 
-__all__ = ["HANGUP", "Client", "Streams"]
+__all__ = ["HANGUP", "Streams"]
