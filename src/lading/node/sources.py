@@ -144,16 +144,16 @@ def _keys(
 def _downward(
     pod: Pod, items: list[DownwardAPIFile], mode: int | None, facts: Facts, what: str
 ) -> list[File]:
-    from lading.node import environment
+    from lading.node import downward
 
     default = _MODE if mode is None else mode
     made = []
     for item in items:
         here = f"{what}: {item.path}"
         if item.field_ref is not None:
-            text = environment.field(item.field_ref, pod, facts, here)
+            text = downward.field(item.field_ref, pod, facts, here)
         elif item.resource_field_ref is not None:
-            text = environment.resource(item.resource_field_ref, pod, pod.spec.containers[0], facts, here)
+            text = downward.resource(item.resource_field_ref, pod, pod.spec.containers[0], facts, here)
         else:
             raise InvalidInput(f"{here}: neither fieldRef nor resourceFieldRef")
         made.append(File(item.path, text.encode(), default if item.mode is None else item.mode))
