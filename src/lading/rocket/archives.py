@@ -47,7 +47,7 @@ def _validate(path: str) -> str:
         found = archive.examine(_again(head, pieces), what=path)
     _say_unknown(path, found.unknown)
     name = Wanted(found.manifest.name, mapping(found.manifest.labels))
-    return f"{path}: valid image {name}, {found.entries} files, {found.image_id}"
+    return f"{path}: valid image {name}, {found.entries} entries, {found.image_id}"
 
 
 @contextmanager

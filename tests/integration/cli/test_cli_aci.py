@@ -85,7 +85,7 @@ def test_build_is_reproducible_and_export_gives_back_what_came(lading, archives,
     lading.out("aci", "export", "x.example/app:1.0", "-o", str(out))
     assert out.read_bytes() == (archives / "app.aci").read_bytes()
     said = lading.out("aci", "validate", str(out), str(again), str(archives / "app/manifest")).splitlines()
-    assert said[0] == f"{out}: valid image x.example/app:1.0, 4 files, {ids[0]}"
+    assert said[0] == f"{out}: valid image x.example/app:1.0, 4 entries, {ids[0]}"
     assert said[2] == f"{archives}/app/manifest: valid image manifest"
 
 

@@ -215,3 +215,33 @@ def test_a_container_on_a_private_copy_works_without_privilege_too(lading_as: Ru
     assert lading_as("rm", "copied").returncode == 0
     shown = lading_as(*run, "--rm", "made:1", "ls", "/etc/group", "/new")
     assert shown.stdout == "/new\n"
+
+
+MANIFEST = """
+{"acKind": "ImageManifest", "acVersion": "0.8.11", "name": "x.example/app", "pathWhitelist": ["/bin", "/bin/sh", "/bin/cat",
+ "/usr", "/usr/bin", "/usr/bin/sh", "/usr/bin/cat", "/usr/bin/busybox", "/bin/busybox", "/etc/mine"],
+ "app": {"exec": ["sh", "-c", "cat /etc/mine; ls /etc/passwd || echo gone"], "user": "0", "group": "0"},
+ "dependencies": [{"imageName": "x.example/busybox"}]}
+"""
+
+
+def test_an_image_of_app_container_is_built_kept_and_run(
+    lading_as: Run, user: tuple[str, Path], mode: str
+) -> None:
+    place = user[1] / f"aci-{mode}"
+    (place / "rootfs/etc").mkdir(parents=True)
+    (place / "rootfs/etc/mine").write_text("mine\n")
+    (place / "manifest").write_text(MANIFEST)
+    subprocess.run(["chown", "-R", user[0], str(place)], check=True)
+    base, app = str(place / "base.aci"), str(place / "app.aci")
+    for words in (
+        ["build", "--image", "busybox", "--name", "x.example/busybox", "-o", base],
+        ["build", str(place), "-o", app],
+        ["import", base, app],
+        ["extract", base, str(place / "root")],
+    ):
+        done = lading_as("aci", *words)
+        assert done.returncode == 0, done.stderr
+    done = lading_as("run", "--rm", "--network", "none", "x.example/app")
+    assert done.stdout.split() == ["mine", "gone"], done.stderr
+    assert "as recorded" in lading_as("check").stdout

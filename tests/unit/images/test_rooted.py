@@ -209,9 +209,10 @@ def test_a_part_is_the_whole_less_what_is_not_listed(tmp_path_factory, tree, kee
     assert found == kept | parents
 
 
-@settings(max_examples=200, deadline=None)
-@given(st.binary(max_size=3000), st.integers(1, 700))
 @pytest.mark.fuzz
+@pytest.mark.timeout(1800)
+@settings(max_examples=5_000 if os.environ.get("LADING_FUZZ") else 200, deadline=None)
+@given(st.binary(max_size=3000), st.integers(1, 700))
 def test_any_bytes_give_entries_or_one_of_our_errors(data, piece):
     reader = RootedReader(data[i : i + piece] for i in range(0, len(data), piece))
     with pytest.raises(LadingError):

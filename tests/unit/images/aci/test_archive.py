@@ -18,6 +18,7 @@ from lading.images import Images
 from lading.images.aci.archive import examine, extract, manifest_of
 from lading.images.limits import Limits
 
+FUZZ = settings(max_examples=5_000 if os.environ.get("LADING_FUZZ") else 100, deadline=None)
 FILES = {"bin": None, "bin/sh": b"#!", "etc": None, "etc/mtab": "/proc/mounts"}
 
 
@@ -153,9 +154,10 @@ NAMES = st.sampled_from(["a", "b", "a/b", "a/c", "a/b/c", ".wh.a", "b/.wh.c", ""
 KINDS = st.sampled_from("fdls")
 
 
-@settings(max_examples=150, deadline=None)
-@given(st.lists(st.tuples(KINDS, NAMES, NAMES), max_size=7))
 @pytest.mark.fuzz
+@pytest.mark.timeout(1800)
+@FUZZ
+@given(st.lists(st.tuples(KINDS, NAMES, NAMES), max_size=7))
 def test_examining_and_keeping_come_to_the_same_verdict(tmp_path_factory, entries):
     tar = with_manifest()
     for kind, name, other in entries:
@@ -181,9 +183,10 @@ def test_examining_and_keeping_come_to_the_same_verdict(tmp_path_factory, entrie
     assert found == wanted
 
 
-@settings(max_examples=150, deadline=None)
-@given(st.data())
 @pytest.mark.fuzz
+@pytest.mark.timeout(1800)
+@FUZZ
+@given(st.data())
 def test_a_damaged_archive_is_accepted_or_refused_with_our_error(data):
     whole = bytearray(archive(tree=FILES))
     for _ in range(data.draw(st.integers(1, 6))):
