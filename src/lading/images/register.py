@@ -157,8 +157,8 @@ def _target(images: Images, wanted: str | Image, image: Image) -> Descriptor:
 def for_platform(images: Images, reference: str, image: Image, platform: str) -> Image:
     """The image for ``platform`` behind a name, unpacking it when only its content is here."""
     wanted = platforms.parse(platform)
-    if platforms.rank(image.platform, wanted) == 0:
-        return image
+    if platforms.rank(image.platform, wanted) == 0 or not (image.platform.os or image.platform.architecture):
+        return image  # an image that names no machine is for any
     try:
         named = images.names.get(Reference.parse(reference))
     except InvalidInput:

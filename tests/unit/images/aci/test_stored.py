@@ -75,6 +75,15 @@ def test_of_images_for_several_machines_this_ones_comes_first(images):
     assert images.get("m").id == mine.id
 
 
+def test_an_image_that_names_no_machine_is_for_any(images):
+    image = put(images, archive("any"))
+    other = put(images, archive("other", labels=labels(os="linux", arch="s390x")))
+    assert images.get("any", "linux/s390x").digest == image.digest
+    assert images.get("other", "linux/s390x").digest == other.digest
+    with pytest.raises(NotFound):
+        images.get("other", "linux/amd64")
+
+
 def test_an_id_that_two_images_begin_with_is_ambiguous(images, monkeypatch):
     put(images, archive("a"))
     put(images, archive("b"))
