@@ -132,9 +132,17 @@ def _build_from_directory(parsed: Parsed) -> building.Built:
                 raise NotFound(
                     f"{path} does not exist", hint="name the manifest of a root with --manifest FILE"
                 )
+    _refuse_inside(parsed["output"], rootfs)
     manifest = ImageManifest.parse(_all(text, b"", archive.pieces_of(text)), what=text, strict=True)
     with writing(parsed["output"]) as out:
         return building.build(manifest, rootfs, out, compression=parsed["compression"])
+
+
+def _refuse_inside(output: str, rootfs: str) -> None:
+    """An archive in the directory that it is made of would hold the beginning of itself."""
+    place, inside = os.path.realpath(output), os.path.realpath(rootfs)
+    if output and output != "-" and os.path.commonpath([place, inside]) == inside:
+        raise InvalidInput(f"--output {output} is inside of {rootfs}", hint="write the archive elsewhere")
 
 
 def _build_from_image(context: Context, parsed: Parsed) -> building.Built:

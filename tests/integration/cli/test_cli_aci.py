@@ -117,6 +117,12 @@ def test_layers_of_an_image_become_archives_of_their_own(lading, archives, tmp_p
     assert seen == "new"
 
 
+def test_an_archive_is_not_written_into_what_it_is_made_of(lading, archives) -> None:  # type: ignore[no-untyped-def]
+    inside = archives / "app/rootfs/etc/app.aci"
+    done = lading("aci", "build", str(archives / "app"), "-o", str(inside))
+    assert done.returncode == 1 and "is inside of" in done.stderr and not inside.exists()
+
+
 @pytest.mark.peer("skopeo")
 def test_another_tool_reads_what_it_is_saved_as(lading, archives, tmp_path) -> None:  # type: ignore[no-untyped-def]
     out = tmp_path / "saved.tar"

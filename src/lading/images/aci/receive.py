@@ -135,6 +135,7 @@ def _known(
 ) -> Image | None:
     """The same image with the same dependencies, if it is here already: it has come again, compressed however it may be."""
     for alias in candidates(images, Wanted(manifest.name, mapping(manifest.labels))):
+        lease.add(*(found.digest for found in ACI().references(images.content, alias.target)))
         image = images.resolved.get(alias.target.digest)
         if image is None or image_id_of(image.id) != image_id:
             continue
