@@ -398,6 +398,15 @@ def _tree() -> list[Command]:
         Command("image", "Manage images", commands=image_group),
         Command("pod", "Manage pods (Kubernetes Pod manifests)", commands=_pod),
         Command("aci", "Image archives of App Container", commands=_late("rocket.table", "aci")),
+        Command(
+            "trust",
+            "Keys whose signatures on App Container images count",
+            "[KEY...]",
+            flags=_late("rocket.table", "trust"),
+            action="lading.rocket.trust:trust",
+            description="KEY is a file, a URL, or - for standard input; without one, the page of --prefix is asked.\n"
+            "`lading trust list` shows the keys, `lading trust remove FINGERPRINT...` takes them away.",
+        ),
         Command("network", "Manage networks", commands=_network),
         Command("volume", "Manage volumes", commands=_volume),
         Command(
@@ -439,7 +448,6 @@ def _refused() -> list[Command]:
         "checkpoint": "checkpoints are not supported",
         "context": "there is no server, so there are no contexts: use --root",
         "plugin": "plugins are not supported: networks take CNI plugins",
-        "trust": "content trust is not supported: pull by digest (NAME@sha256:…)",
         "swarm": "swarm mode is not supported",
         "service": "swarm services are not supported",
         "stack": "swarm stacks are not supported",

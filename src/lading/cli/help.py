@@ -18,7 +18,7 @@ GROUPS: tuple[tuple[str, tuple[str, ...]], ...] = (
             "pause unpause rename update".split()
         ),
     ),
-    ("Images", tuple("images push tag rmi prune history save load import login logout aci".split())),
+    ("Images", tuple("images push tag rmi prune history save load import login logout aci trust".split())),
     ("Pods, networks, volumes", ("pod", "network", "volume")),
     ("This machine", ("system", "events", "info", "version", "check", "completion")),
 )

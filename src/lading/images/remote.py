@@ -238,21 +238,7 @@ class Remote:
 
         Raises :class:`RemoteError` for where we do not go.
         """
-        try:
-            following = urljoin(url, location)
-            parts = urlsplit(following)
-            good = bool(location) and parts.scheme in ("http", "https") and bool(parts.hostname)
-            good = good and parts.username is None and parts.port != 0
-        except ValueError:  # brackets without an address, a port that is none
-            good = False
-        if not good:
-            raise RemoteError(f"{what}: {self.endpoint.host} points to {location[:200]!r}", reason="redirect")
-        if parts.scheme == "http" and urlsplit(url).scheme == "https":
-            raise RemoteError(
-                f"{what}: {self.endpoint.host} points from https to plain http ({parts.hostname})",
-                reason="redirect",
-            )
-        return following
+        return redirected(url, location, f"{what}: {self.endpoint.host}")
 
     def _failure(self, answer: Response, what: str) -> LadingError:
         """The error for an answer that is not good; reads the specification's error body."""
@@ -433,6 +419,25 @@ def check_type(media_type: str, data: bytes, what: str) -> str:
     if (chosen in INDEXES and "layers" in value) or (chosen in MANIFESTS and "manifests" in value):
         raise Corrupt(f"{what}: is both a manifest and an index", reason="content-type")
     return chosen
+
+
+def redirected(url: str, location: str, who: str, *, plain: bool = False) -> str:
+    """Where the Location header of an answer from ``url`` points, absolute. ``plain``: also from https to http.
+
+    Raises :class:`RemoteError` (reason ``redirect``) for where we do not go; ``who`` sent us there.
+    """
+    try:
+        following = urljoin(url, location)
+        parts = urlsplit(following)
+        good = bool(location) and parts.scheme in ("http", "https") and bool(parts.hostname)
+        good = good and parts.username is None and parts.port != 0
+    except ValueError:  # brackets without an address, a port that is none
+        good = False
+    if not good:
+        raise RemoteError(f"{who} points to {location[:200]!r}", reason="redirect")
+    if parts.scheme == "http" and urlsplit(url).scheme == "https" and not plain:
+        raise RemoteError(f"{who} points from https to plain http ({parts.hostname})", reason="redirect")
+    return following
 
 
 def same_origin(one: str, other: str) -> bool:

@@ -84,3 +84,20 @@ def _build() -> list[Flag]:
             choices=("gzip", "bzip2", "xz", "none"),
         ),
     ]
+
+
+def trust() -> list[Flag]:
+    """The flags of ``lading trust``."""
+    return [
+        Flag("prefix", "", "str", "NAME", "For images of this name, and those below it", unset=True),
+        Flag("root", "", "bool", help="For every image"),
+        Flag("skip-fingerprint-review", "", "bool", help="Do not ask"),
+        Flag("insecure-allow-http", "", "bool", help="Also take keys and pages from plain HTTP"),
+        Flag(
+            "format",
+            "",
+            "str",
+            "FORMAT",
+            "With list: json, table, or Python format fields such as '{prefix}'",
+        ),
+    ]
