@@ -41,7 +41,7 @@ def enter(roots: Roots, kernel: Kernel) -> None:
     """
     if os.geteuid() == 0:
         return
-    _private_directory(roots.run, os.geteuid())
+    _private_directories(roots, os.geteuid())
     os.environ[UID_VARIABLE] = str(roots.uid)
     lock = _lock(f"{roots.run}/userns.lock")
     try:
@@ -54,14 +54,21 @@ def enter(roots: Roots, kernel: Kernel) -> None:
     userns.entered()
 
 
+def _private_directories(roots: Roots, uid: int) -> None:
+    _private_directory(roots.run, uid)
+    home = f"/tmp/lading-home-{uid}"
+    if roots.data.startswith(home + "/"):  # who has no HOME: anybody could have made it
+        _private_directory(home, uid)
+
+
 def _private_directory(path: str, uid: int) -> None:
-    """Make the run root, and refuse one that somebody else prepared (it may lie below /tmp)."""
+    """Make a root, and refuse one that somebody else prepared (it may lie below /tmp)."""
     os.makedirs(path, 0o700, exist_ok=True)
     found = os.lstat(path)
     if found.st_uid != uid or found.st_mode & 0o170022 != 0o040000:
         raise Denied(
             f"{path} does not belong to this user alone",
-            hint="remove it, or set XDG_RUNTIME_DIR or LADING_RUN to a directory of your own",
+            hint="remove it, or set HOME and XDG_RUNTIME_DIR to directories of your own",
         )
 
 
