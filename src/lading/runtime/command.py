@@ -161,11 +161,11 @@ def become_user(kernel: Kernel, process: Process, setgroups: bool) -> None:
 
 
 def _give_stream(kernel: Kernel, fd: int, uid: int) -> None:
-    """Give one standard stream to ``uid``, unless it is a null device: that is everybody's, and may be the host's own."""
-    if _is_null(kernel, fd):
-        return
+    """Give one standard stream to ``uid``, if it is a pipe. A file or a terminal is the caller's own: ``exec > FILE`` would give
+    the file, and ``exec`` on a terminal the terminal, to whoever has that number on the host."""
     try:
-        kernel.fchown(fd, uid, -1)
+        if kernel.fstat(fd).st_mode & 0o170000 == 0o010000:
+            kernel.fchown(fd, uid, -1)
     except KernelError as error:
         if error.errno not in (1, 22, 30, 9):  # not ours, not mapped, read-only, closed
             raise

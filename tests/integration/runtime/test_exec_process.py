@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -146,3 +147,31 @@ def test_a_seccomp_listener_is_handed_over_with_the_containers_state(
         container.pid,
         container.id,
     )
+
+
+@pytest.mark.parametrize("by", ["run", "exec"])
+def test_a_pipe_becomes_the_users_and_a_file_or_a_terminal_stays_the_callers(
+    box: Any, spec: Any, tmp_path: Path, by: str
+) -> None:
+    """On a terminal the user of that number on the host could have read what root types next."""
+    read, write = os.pipe()
+    master, slave = os.openpty()
+    with open(tmp_path / "file", "w") as file:
+        owner = os.fstat(slave).st_uid
+        stdio = Stdio(slave, write, file.fileno())
+        script = "echo said >/dev/stdout; echo said >&2"
+        user = User(uid=12345)
+        if by == "run":
+            config = spec("sh", "-c", script, process_user=user)
+            made = box.runtime.run(RunRequest(box.id(), config, box.bundle, stdio=stdio))
+            assert made.wait() == 0
+            made.delete()
+        else:
+            process = Process(args=["sh", "-c", script], cwd="/", user=user, env=["PATH=/bin"])
+            assert box.start("sleep", "60").exec(process, stdio=stdio).wait() == 0
+        assert os.read(read, 100) == b"said\n"
+        assert os.fstat(write).st_uid == 12345
+        assert (os.fstat(slave).st_uid, os.fstat(file.fileno()).st_uid) == (owner, os.geteuid())
+    assert (tmp_path / "file").read_text() == "said\n"
+    for fd in (read, write, master, slave):
+        os.close(fd)
