@@ -116,6 +116,12 @@ class Packer:
             elif kind in (CHARACTER, BLOCK):
                 entry.device = (os.major(there.st_rdev), os.minor(there.st_rdev))
             entry.xattrs = union.xattrs(path)
+            for key in entry.xattrs or ():
+                if b"=" in key:
+                    raise Unsupported(
+                        f"{show(name)}: an archive cannot hold the extended attribute {show(key)}: its name has a '='",
+                        hint="remove it with setfattr -x",
+                    )
             if kind == REGULAR:
                 self._file(entry, path)
             else:

@@ -5,6 +5,9 @@ from __future__ import annotations
 import os
 import shutil
 
+import pytest
+
+from lading.errors import Unsupported
 from support.making import make
 
 
@@ -37,3 +40,16 @@ def test_a_file_that_was_only_opened_for_writing_or_linked_to_is_no_change(image
         file.write(b"BBB")  # and its old time given back: only the bytes tell
     os.utime(rootfs.upper + "/b", ns=(0, 1001 * 10**9))
     assert [(c.kind, c.path) for c in images.changes(rootfs)] == [("C", "/b"), ("A", "/link")]
+
+
+def test_an_attribute_that_an_archive_would_give_another_name_is_refused(images, new_tar, tmp_path):
+    image = make(images, new_tar().dir("d").bytes())
+    rootfs = images.rootfs(image, str(tmp_path / "c"))
+    with open(rootfs.upper + "/new", "w"):
+        pass
+    os.setxattr(rootfs.upper + "/new", "user.a=b", b"value")
+    with pytest.raises(Unsupported) as caught:
+        images.commit(image, rootfs.upper, names=["c:1"])
+    assert "new" in str(caught.value) and "user.a=b" in str(caught.value)
+    os.removexattr(rootfs.upper + "/new", "user.a=b")
+    images.commit(image, rootfs.upper, names=["c:1"])
