@@ -10,7 +10,7 @@ from __future__ import annotations
 from lading.errors import InvalidInput, NotFound, Unsupported
 from lading.formats import digest as digests
 from lading.formats import jsontext
-from lading.formats.oci_image import INDEXES, Descriptor, Manifest
+from lading.formats.oci_image import INDEXES, OCI_INDEX, Descriptor, Index, Manifest
 from lading.formats.reference import Reference
 from lading.images.oci import MAX_MANIFEST, decode_index, format_of
 from lading.images.pull import PullOptions, remotes
@@ -201,8 +201,58 @@ class _Push:
         path = f"{self._base}/manifests/{target}"
         with self._remote.request("PUT", path, headers, data, good=(200, 201, 202), what=what) as answer:
             claimed = answer.header("Docker-Content-Digest").strip()
+            listed = bool(answer.header("OCI-Subject"))
             answer.drain()
         check_digest(self._remote, claimed or self._remote.head_manifest(target), descriptor.digest, what)
+        if not listed:
+            self._refer(descriptor, data)
+
+    def _refer(self, descriptor: Descriptor, data: bytes) -> None:
+        """Enter a manifest that is about another one (``subject``) where registries without a referrers API keep such a list.
+
+        Source: distribution-spec, "Pushing Manifests with Subject" and "Referrers Tag Schema".
+        """
+        what = f"manifest {descriptor.digest}"
+        value = jsontext.loads(data, what=what)
+        kind = Index if descriptor.media_type in INDEXES else Manifest
+        made = kind.decode(value, where=what, strict=False)
+        if made.subject is None:
+            return
+        tag = referrers_tag(made.subject.digest)
+        try:
+            found = self._remote.manifest(tag)
+        except NotFound:
+            index = Index(media_type=OCI_INDEX)
+        else:
+            index = decode_index(found.data, found.digest)
+        if any(entry.digest == descriptor.digest for entry in index.manifests):
+            return
+        config = made.config.media_type if isinstance(made, Manifest) else ""
+        index.manifests.append(
+            Descriptor(
+                media_type=descriptor.media_type,
+                digest=descriptor.digest,
+                size=len(data),
+                artifact_type=made.artifact_type or config,
+                annotations=made.annotations,
+            )
+        )
+        text = jsontext.dumps(index.encode(), sort=True).encode()
+        with self._remote.request(
+            "PUT",
+            f"{self._base}/manifests/{tag}",
+            {"Content-Type": OCI_INDEX},
+            text,
+            good=(200, 201, 202),
+            what=f"referrers of {made.subject.digest}",
+        ) as answer:
+            answer.drain()
+
+
+def referrers_tag(digest: str) -> str:
+    """The tag under which a registry without a referrers API lists what is about ``digest``. Raises :class:`InvalidInput`."""
+    algorithm, text = digests.split(digest, what="subject")
+    return f"{algorithm[:32]}-{text[:64]}"
 
 
 __all__ = ["PushOptions", "push"]

@@ -216,6 +216,37 @@ def test_a_refused_blob_is_sent_once_and_a_busy_registry_waited_for(
         assert images.push(f"{registry.host}/app:1", f"{other.host}/copy:1", options=options) == digest
 
 
+def test_what_is_about_another_manifest_is_listed_where_the_registry_does_not_list_it(
+    registry: object, images: Images, tmp_path: Path
+) -> None:
+    subject = registry.image("app", "0")
+    subject.pop("platform")
+    options = _options(tmp_path)
+    made = []
+    for tag in ("1", "2"):
+        layers = [support.tar({tag: NOISE[:100]})]
+        made.append(
+            registry.image("app", tag, layers=layers, subject=subject, annotations={"about": tag})["digest"]
+        )
+        images.pull(f"{registry.host}/app:{tag}", options=options)
+    name = subject["digest"].replace(":", "-")
+    with support.Registry() as other:
+        for tag in ("1", "2", "1"):
+            images.push(f"{registry.host}/app:{tag}", f"{other.host}/copy:{tag}", options=options)
+        kind, data = other.manifests["copy", name]
+        entries = json.loads(data)["manifests"]
+        assert kind == support.INDEX and [e["digest"] for e in entries] == made
+        assert [(e["artifactType"], e["annotations"]["about"]) for e in entries] == [
+            (support.CONFIG, "1"),
+            (support.CONFIG, "2"),
+        ]
+    with support.Registry() as other:
+        listed = {"OCI-Subject": subject["digest"]}
+        other.faults.append(Fault("PUT /v2/copy/manifests/1", "headers", headers=listed))
+        images.push(f"{registry.host}/app:1", f"{other.host}/copy:1", options=options)
+        assert ("copy", name) not in other.manifests
+
+
 def test_a_registry_that_stores_something_else_is_caught(
     registry: object, images: Images, tmp_path: Path
 ) -> None:
