@@ -1,7 +1,8 @@
 # One command a purpose. `make setup` is idempotent and takes half a second when there is nothing to do.
-# PYTHON chooses the interpreter (3.11 or newer) that the virtual environment is made of.
+# PYTHON chooses the interpreter (3.11 or newer) that the virtual environment is made of. Unless told, it is Debian's own where
+# that is new enough: built with its optimizations on, it starts in two thirds of the time of one that a version manager compiled.
 
-PYTHON ?= python3
+PYTHON ?= $(shell /usr/bin/python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2> /dev/null && echo /usr/bin/python3 || echo python3)
 VENV   := .venv
 BIN    := $(VENV)/bin
 SHELL  := /bin/sh
