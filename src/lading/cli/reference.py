@@ -50,7 +50,8 @@ container (`--sig-proxy=false`: they do not); with it, a signal that ends `ladin
 When nobody reads the output of `run` any more (`lading run … | head`), that stream of the container ends too, as in any pipeline:
 its next write fails with EPIPE, or ends the writer by SIGPIPE, and the log has what was said until then. `docker run` leaves
 such a container running unattended. With `-t` or `-d`, or while somebody is attached to it, the container goes on. A standard
-stream that the caller closed (`>&-`) is /dev/null.
+stream that the caller closed (`>&-`) is /dev/null. A full disk does not end a container: it goes on, its log has all, and `run`
+says at its end that the output was cut, and fails with 125.
 
 The kernel keeps from the first process of a container every signal that it has no handler for, except KILL and STOP: `run` or
 `start -a` of a bare `sleep` does not end by Ctrl-C or SIGTERM. `lading kill` ends it; `run --init` lets signals through.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from lading.errors import NotFound
+from lading.errors import LadingError, NotFound
 from lading.node import prepare, sockets
 from lading.node.loop import Loop
 from lading.node.runner import PodRunner
@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     import _socket
     from collections.abc import Callable
 
-    from lading.errors import LadingError
     from lading.formats.pod import Pod
     from lading.node.model import PodRecord, Stdio
     from lading.node.shop import Shop
@@ -102,6 +101,12 @@ def run(
         outlet.finish()
     if failure and not runner.started:
         raise failure[0]
+    for outlet in runner.outlets:
+        if outlet.lost:
+            raise LadingError(
+                f"{outlet.lost}: the container's output is cut there; it ended with {runner.exit_code}",
+                reason="io",
+            )
     return runner.exit_code
 
 

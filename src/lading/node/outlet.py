@@ -25,7 +25,10 @@ _BREAKABLE = (0o010000, 0o140000)  # pipes and sockets
 
 
 class Outlet:
-    """``changed`` is called when :attr:`waiting` has become true or false. The descriptors are the caller's, and may block."""
+    """``changed`` is called when :attr:`waiting` has become true or false. The descriptors are the caller's, and may block.
+
+    ``lost`` says where output was cut, and why, when that was not its reader's doing.
+    """
 
     def __init__(self, loop: Loop, stdio: Stdio, changed: Callable[[], None]) -> None:
         self.loop = loop
@@ -33,6 +36,7 @@ class Outlet:
         self.changed = changed
         self._waiting: list[tuple[str, bytes]] = []
         self._broken: list[str] = []
+        self.lost = ""
         self._watched = -1
 
     @property
@@ -65,6 +69,8 @@ class Outlet:
         """Nothing more can be written there. Only a reader who left ends the stream: a full disk must not end a container."""
         if isinstance(error, (BrokenPipeError, ConnectionResetError)):
             self._broken.append(stream)
+        else:
+            self.lost = f"standard {'output' if stream == 'stdout' else 'error'}: {error.strerror}"
         if stream == "stdout":
             self.stdio.stdout = -1
         else:

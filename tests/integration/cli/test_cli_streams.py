@@ -58,3 +58,15 @@ def test_a_full_disk_is_blamed_on_what_is_written(lading, words: str) -> None:  
     assert "cannot write the archive: the disk is full" in done.stderr and done.stderr.count("\n") == 1
     hint = done.stderr.partition("`lading ")[2].partition("`")[0]
     assert lading(*hint.split(), "--help").returncode == 0, f"the hint names a command: {hint}"
+
+
+@pytest.mark.parametrize("redirected", ["> /dev/full", "2> /dev/full"])
+def test_output_that_a_full_disk_did_not_take_is_no_success(lading, redirected: str) -> None:  # type: ignore[no-untyped-def]
+    done = _shell(lading, "run --rm busybox sh -c 'echo said; echo said >&2'", redirected)
+    assert done.returncode == 125
+    if redirected.startswith(">"):
+        assert done.stderr.splitlines()[0] == "said"
+        assert "standard output: No space left on device" in done.stderr and "ended with 0" in done.stderr
+    else:
+        assert done.stdout == "said\n"
+    assert lading.out("ps", "-aq") == ""
