@@ -28,6 +28,12 @@ _MARGIN = 10.0  # seconds before its end at which a token is not used any more
 _SHORTEST = 60  # seconds a token lives at least, by the specification
 
 
+class Busy(RemoteError):
+    """A token service is in trouble or wants fewer requests: another attempt may go better."""
+
+    reason = "token"
+
+
 def repository_scope(repository: str, actions: str) -> str:
     """The scope of ``actions`` (``pull`` or ``pull,push``) on a repository."""
     return f"repository:{repository}:{actions}"
@@ -150,6 +156,8 @@ class Authorizer:
     def _read(self, status: int, data: bytes, realm: str) -> tuple[str, int]:
         if status in (400, 401, 403):
             raise self._denied(f"the token service {_host(realm)} said {status}")
+        if status in (408, 429) or status >= 500:
+            raise Busy(f"the token service {_host(realm)} answered {status}")
         if status != 200:
             raise RemoteError(f"the token service {_host(realm)} answered {status}", reason="token")
         try:

@@ -25,7 +25,7 @@ from lading.formats import digest as digests
 from lading.formats import jsontext
 from lading.formats.oci_image import INDEXES, MANIFESTS
 from lading.images.auth import ANONYMOUS, Credentials
-from lading.images.auth_token import Authorizer, repository_scope
+from lading.images.auth_token import Authorizer, Busy, repository_scope
 from lading.images.remote_http import STALL_SECONDS, BrokenConnection, Cancel, HttpPool, Response
 
 TYPE_CHECKING = False
@@ -166,7 +166,7 @@ class Remote:
             attempt += 1
             try:
                 answer = self._authorized(method, url, headers or {}, body, length, what, wanted)
-            except (BrokenConnection, TimedOut):
+            except (BrokenConnection, Busy, TimedOut):
                 if not repeat or attempt >= ATTEMPTS:
                     raise
                 self.cancel.sleep(backoff(attempt))

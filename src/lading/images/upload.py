@@ -12,7 +12,7 @@ from __future__ import annotations
 import os
 
 from lading.errors import Corrupt, LadingError, NotFound, RemoteError, TimedOut
-from lading.images.auth_token import repository_scope
+from lading.images.auth_token import Busy, repository_scope
 from lading.images.remote import ATTEMPTS, Answered, backoff
 from lading.images.remote_http import BrokenConnection
 from lading.images.transfer import DONE, EXISTS, MOUNTED, RETRYING, STEP, UPLOADING
@@ -236,7 +236,7 @@ def _passing(error: LadingError) -> bool:
     if isinstance(error, Answered):
         return error.status in (408, 416) or error.status >= 500
     if isinstance(error, RemoteError):
-        return isinstance(error, BrokenConnection) or error.reason == "range"
+        return isinstance(error, (BrokenConnection, Busy)) or error.reason == "range"
     return isinstance(error, (NotFound, TimedOut))  # uploads are forgotten
 
 

@@ -345,6 +345,18 @@ def test_a_token_that_expires_on_the_way_is_renewed(images: Images, tmp_path: Pa
         assert len(registry.asked("/token")) == 2
 
 
+def test_a_token_service_in_trouble_is_asked_again(registry: object, images: Images, tmp_path: Path) -> None:
+    digest = _pulled(registry, images, tmp_path)
+    with support.Registry(auth="token") as other:
+        options = _options(tmp_path, credentials=Credentials("alice", "secret"))
+        other.faults += [Fault("/token", "status", value=503), Fault("/token", "status", value=429)]
+        assert images.push(f"{registry.host}/app:1", f"{other.host}/copy:1", options=options) == digest
+        other.faults[:] = [Fault("/token", "status", times=99, value=500)]
+        with pytest.raises(RemoteError) as caught:
+            images.pull(f"{other.host}/copy:1", options=options)
+        assert caught.value.reason == "token" and len(other.asked("/token")) < 20
+
+
 def test_a_token_that_expires_before_an_upload_is_renewed(
     registry: object, images: Images, tmp_path: Path
 ) -> None:
