@@ -180,9 +180,13 @@ class Reserved:
 
 
 class Finding(Record):
-    """Something ``check`` found. ``kind``: ``interface``, ``lease``, ``port``, ``rule``, ``namespace``, ``resolver``."""
+    """Something ``check`` found. ``kind``: ``interface``, ``lease``, ``port``, ``rule``, ``namespace``, ``resolver``.
+
+    ``fix`` is what a repair does, or what helps where it can do nothing; empty: it lets go of the object.
+    """
 
     kind: str
     object: str
     message: str
     repaired: bool = False
+    fix: str = ""

@@ -245,6 +245,10 @@ class Networks:
                 self.rebuild_firewall([n for n in store.networks() if n.driver == "bridge"])
             index = br.index_of(network.interface)
             store.set_meta(f"ready {network.id}", f"{index} schema {firewall.SCHEMA}")
+            if store.run("select 1 from interfaces where network=? limit 1", network.id):
+                from lading.network.repair import replug_all
+
+                replug_all(self, network)
         return index
 
     def rebuild_firewall(self, networks: Sequence[Network]) -> None:

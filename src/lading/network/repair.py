@@ -14,6 +14,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
 
+    from lading.network.model import Network
     from lading.network.networks import Networks
 
 UNPLUGGED_SECONDS = 10.0
@@ -27,7 +28,8 @@ def check(networks: Networks, *, repair: bool, alive: Callable[[], Collection[st
     ``alive`` is asked after the attachments were looked at: who attaches is alive by then.
     """
     found: list[Finding] = []
-    for id in _lost(networks, alive) if alive is not None else ():
+    lost = _lost(networks, alive) if alive is not None else []
+    for id in lost:
         message = f"network attachment of {id[:12]}, which does not exist"
         found.append(Finding(kind="lease", object=id, message=message, repaired=repair))
         if repair:
@@ -36,7 +38,7 @@ def check(networks: Networks, *, repair: bool, alive: Callable[[], Collection[st
             except RemoteError:
                 pass  # a plugin's: told by the next line
     found.extend(_plugins(networks, repair))
-    found.extend(networks.in_place(lambda: _kernel(networks, repair), make=False) or [])
+    found.extend(networks.in_place(lambda: _kernel(networks, repair, lost), make=False) or [])
     return found
 
 
@@ -68,8 +70,13 @@ def _plugins(networks: Networks, repair: bool) -> list[Finding]:
     return found
 
 
-def _kernel(networks: Networks, repair: bool) -> list[Finding]:
-    return [*_bridges(networks, repair), *_leaked(networks, repair), *_resolver(networks, repair)]
+def _kernel(networks: Networks, repair: bool, lost: Collection[str]) -> list[Finding]:
+    return [
+        *_bridges(networks, repair),
+        *_astray(networks, repair, lost),
+        *_leaked(networks, repair),
+        *_resolver(networks, repair),
+    ]
 
 
 def _bridges(networks: Networks, repair: bool) -> list[Finding]:
@@ -80,16 +87,102 @@ def _bridges(networks: Networks, repair: bool) -> list[Finding]:
         if not br.index_of(network.interface):
             message = f"bridge {network.interface} of network {network.name} is missing"
             found.append(
-                Finding(kind="interface", object=network.interface, message=message, repaired=repair)
+                Finding(
+                    kind="interface",
+                    object=network.interface,
+                    message=message,
+                    repaired=repair,
+                    fix="make it anew",
+                )
             )
             if repair:
                 networks.ensure(network)
     if made and not table_exists(networks.roots.tag):
         message = f"nftables table {networks.roots.tag} is missing"
-        found.append(Finding(kind="rule", object=networks.roots.tag, message=message, repaired=repair))
+        found.append(
+            Finding(
+                kind="rule", object=networks.roots.tag, message=message, repaired=repair, fix="make it anew"
+            )
+        )
         if repair:
             networks.ensure(made[0])
     return found
+
+
+def _astray(networks: Networks, repair: bool, lost: Collection[str]) -> list[Finding]:
+    """Pods' interfaces that are gone, down, or not on their bridge: a bridge made anew has lost its ports.
+
+    Who attaches or detaches at this moment has some of them gone or down too, and is waited for.
+    """
+    deadline = time.monotonic() + UNPLUGGED_SECONDS
+    while True:
+        wrong = [one for one in _ports(networks) if one.owner not in lost and one.problem]
+        if not wrong or any(one.loose for one in wrong) or time.monotonic() > deadline:
+            break
+        time.sleep(0.02)
+    found = []
+    for port in wrong:
+        repaired = repair and bool(port.index and port.bridge)
+        if repaired:
+            replug(networks, port)
+        found.append(
+            Finding(
+                kind="interface",
+                object=port.name,
+                message=f"the port of {port.owner[:12]} on network {port.network.name} {port.problem}",
+                repaired=repaired,
+                fix="put it on its bridge, up" if port.index else "restart the container",
+            )
+        )
+    return found
+
+
+class _Port:
+    """A pod's end on the host as recorded, and as it is: ``index`` 0 is gone; ``bridge`` is the index of where it belongs."""
+
+    __slots__ = ("bridge", "index", "loose", "name", "network", "owner", "problem")
+
+    def __init__(self, name: str, owner: str, network: Network, bridge: int, link: rt.Link | None) -> None:
+        self.name, self.owner, self.network, self.bridge = name, owner, network, bridge
+        self.index = link.index if link else 0
+        self.loose = link is not None and link.master != bridge
+        self.problem = "is gone" if link is None else "is not on its bridge" if self.loose else ""
+        if link is not None and not self.problem and not link.up:
+            self.problem = "is down"
+
+
+def _ports(networks: Networks) -> list[_Port]:
+    """Every recorded end on a bridge, beside what the kernel has of that name."""
+    host, store = networks.host, networks.store
+    bridges = {n.id: (n, br.index_of(n.interface)) for n in store.networks() if n.driver == "bridge"}
+    ports = []
+    for name, owner, number in store.run(
+        "select name, owner, network from interfaces where name not like '%/%'"
+    ):
+        network, bridge = bridges.get(int(str(number)), (None, 0))
+        if network is not None:
+            answer = host.ask(rt.link_get(str(name), ok=(_ENODEV,)))
+            ports.append(_Port(str(name), str(owner), network, bridge, rt.Link(answer) if answer else None))
+    return ports
+
+
+def replug(networks: Networks, port: _Port) -> None:
+    """Put a pod's end on its bridge again, with the flags that it had there, and up."""
+    batch = [rt.link_set(port.index, master=port.bridge)]
+    hairpin, isolated = bool(networks.store.ports(port.owner)), port.network.options.get("icc") == "false"
+    if hairpin or isolated:
+        batch.append(rt.port_set(port.name, hairpin=hairpin or None, isolated=isolated or None))
+    batch.append(rt.link_set(port.index, up=True))
+    for message in batch:
+        message.ok = (_ENODEV,)
+    networks.host.run(batch)
+
+
+def replug_all(networks: Networks, network: Network) -> None:
+    """Give a bridge that was made anew the ports that the one before it had."""
+    for port in _ports(networks):
+        if port.network.id == network.id and port.loose:
+            replug(networks, port)
 
 
 def _leaked(networks: Networks, repair: bool) -> list[Finding]:
@@ -146,4 +239,6 @@ def _resolver(networks: Networks, repair: bool) -> list[Finding]:
     if repair:
         names.ensure_resolver(networks.roots)
     message = "the resolver of container names does not run"
-    return [Finding(kind="resolver", object=networks.roots.tag, message=message, repaired=repair)]
+    return [
+        Finding(kind="resolver", object=networks.roots.tag, message=message, repaired=repair, fix="start it")
+    ]

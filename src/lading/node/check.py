@@ -294,7 +294,7 @@ class _Checker:
                 Finding(
                     what=thing.message,
                     where=f"{thing.kind} {thing.object}",
-                    fix="released" if thing.repaired else "release it",
+                    fix=thing.fix or ("released" if thing.repaired else "release it"),
                     fixed=thing.repaired,
                 )
             )
