@@ -227,6 +227,8 @@ class ContainerExtras(Record):
     oom_score_adj: int | None = None
     oom_kill_disable: bool = False
     init: bool = False
+    pre_start: list[str] = []  # a command that is run in the container before its own, each time it starts
+    post_stop: list[str] = []  # and one after it has ended
     stop_signal: str = ""
     stop_timeout: int | None = None  # seconds
     healthcheck: Healthcheck | None = None

@@ -37,6 +37,9 @@ def _container(pod: Pod, container: Container, path: str, report: Report) -> Non
     extras = container.extras
     if extras.system_calls is not None:
         _system_calls(pod, container, f"{path}.systemCalls", report)
+    for field, words in (("preStart", extras.pre_start), ("postStop", extras.post_stop)):
+        if words and not words[0]:
+            report.bad(f"{path}.{field}[0]", "the command is empty")
     _block_limits(extras.block_bandwidth, f"{path}.blockBandwidth", _BYTES_MAX, report)
     _block_limits(extras.block_operations, f"{path}.blockOperations", _OPERATIONS_MAX, report)
 

@@ -12,7 +12,7 @@ import time
 
 from lading.errors import LadingError
 from lading.node.engine import engine_of
-from lading.node.model import CREATED, EXITED, MAIN, PAUSED, RUNNING
+from lading.node.model import AFTER, CREATED, EXITED, MAIN, PAUSED, RUNNING
 from lading.node.sequence import ENDED, STARTING
 from lading.node.shop import alive
 from lading.node.streams import OUTPUTS
@@ -37,11 +37,16 @@ def adopt(runner: PodRunner) -> None:
         if made.state in (RUNNING, PAUSED) and alive(made.pid, made.pid_start):
             _watch(runner, running, now)
         elif made.state in (RUNNING, PAUSED):
-            made.state, made.exit_code, made.reason = EXITED, 255, "KeeperLost"
-            made.finished, made.pid, made.pid_start = time.time(), 0, 0
-            shop.records.save(record, made, "die", {"exitCode": "255"})
+            if made.stage != AFTER:  # else it is known how the command ended
+                made.exit_code, made.reason, made.finished = 255, "KeeperLost", time.time()
+            made.state, made.stage, made.pid, made.pid_start = EXITED, "", 0, 0
+            shop.records.save(record, made, "die", {"exitCode": str(made.exit_code)})
             _forget_state(runner, running)
-            runner.sequence.exited(running.unit, 255, now)
+            runner.sequence.exited(running.unit, made.exit_code, now)
+        elif made.stage:
+            from lading.node import handlers
+
+            handlers.adopt(runner, running)
         elif made.state == EXITED:
             running.unit.state = ENDED
             running.unit.exit_code = made.exit_code
@@ -61,16 +66,26 @@ def _watch(runner: PodRunner, running: Running, now: float) -> None:
     running.handle = engine_of(runner.shop, runner.record).get(made.id)
     running.spec = running.handle.spec
     running.pidfd = runner.shop.kernel.pidfd_open(made.pid)
-    running.unit.state = STARTING
-    runner.sequence.started(running.unit, now)
-    running.unit.hook = ""  # its postStart hook ran long ago, or is lost with the keeper
-    if running.unit.state != RUNNING:
-        runner.sequence.hook_done(running.unit, "post_start", True, now)
+    if made.stage:
+        from lading.node import handlers
+
+        handlers.adopt(runner, running)
+    else:
+        _go_on(runner, running, now)
     pipes = find_pipes(_pids(running), made.pipes)
     if pipes:
         sources = {fd: OUTPUTS[made.pipes.index(inode)] for inode, fd in pipes.items()}
         runner.streams_of(running).resume(sources, -1, -1)
     runner.loop.watch(running.pidfd, lambda _events: runner.ended(running))
+
+
+def _go_on(runner: PodRunner, running: Running, now: float) -> None:
+    """With the command, as if it had started now."""
+    running.unit.state = STARTING
+    runner.sequence.started(running.unit, now)
+    running.unit.hook = ""  # its postStart hook ran long ago, or is lost with the keeper
+    if running.unit.state != RUNNING:
+        runner.sequence.hook_done(running.unit, "post_start", True, now)
     check = running.container.extras.healthcheck
     if check is not None and check.test and check.test != ["NONE"]:
         runner.checking.watch_health(running, check)

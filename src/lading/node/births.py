@@ -12,7 +12,9 @@ from lading.node.running import note_readiness
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from lading.formats.pod import Container
     from lading.node.handle import Handle
+    from lading.node.model import ContainerRecord
     from lading.node.runner import PodRunner
     from lading.node.running import Running
 
@@ -20,25 +22,18 @@ if TYPE_CHECKING:
 def start(runner: PodRunner, running: Running) -> None:
     """Start a container. A failure is written down as its end, and told to who waits for the pod's first start."""
     made = running.record
-    try:
-        _launch(runner, running)
-    except LadingError as error:
-        _failed(runner, running, error)
+    if running.container.extras.pre_start and not running.unit.prepared:
+        from lading.node import handlers
+
+        handlers.begin(runner, running)
         return
-    if made.finished and not runner.record.single:
-        made.last = Ended(
-            exit_code=made.exit_code,
-            reason=made.reason,
-            message=made.message or made.error,
-            started=made.started,
-            finished=made.finished,
-        )
-    made.state = RUNNING
-    made.started = time.time()
-    made.finished = 0.0
-    made.exit_code = 0
-    made.oom_killed = False
-    made.error = made.reason = made.message = ""
+    try:
+        launch(runner, running, running.container)
+    except LadingError as error:
+        failed(runner, running, error)
+        return
+    made.state, made.stage = RUNNING, ""
+    anew(runner, made)
     made.restarts = running.unit.restarts.count
     if not runner.record.single and not (made.restarts and made.first):
         made.first = made.started
@@ -54,7 +49,7 @@ def start(runner: PodRunner, running: Running) -> None:
     except LadingError as error:
         # Nobody has been told of it yet: better not begun than running behind the records' back.
         deaths.undo(runner, running)
-        _failed(runner, running, error)
+        failed(runner, running, error)
         return
     runner.started = True
     runner.loop.watch(running.pidfd, lambda _events: runner.ended(running))
@@ -62,21 +57,37 @@ def start(runner: PodRunner, running: Running) -> None:
         runner.checking.watch_health(running, check)
 
 
-def _launch(runner: PodRunner, running: Running) -> None:
-    try:
-        ready = prepare.surroundings(
-            runner.shop, runner.record, running.record, running.container, runner.attachment
+def anew(runner: PodRunner, made: ContainerRecord) -> None:
+    """A new run begins in the record; a pod's remembers how the one before ended."""
+    if made.finished and not runner.record.single:
+        made.last = Ended(
+            exit_code=made.exit_code,
+            reason=made.reason,
+            message=made.message or made.error,
+            started=made.started,
+            finished=made.finished,
         )
+    made.started = time.time()
+    made.finished = 0.0
+    made.exit_code = 0
+    made.oom_killed = False
+    made.error = made.reason = made.message = ""
+
+
+def launch(runner: PodRunner, running: Running, container: Container) -> None:
+    """Give birth to ``container``: the running one, or that with other words for its command."""
+    try:
+        ready = prepare.surroundings(runner.shop, runner.record, running.record, container, runner.attachment)
         try:
-            _give_birth(runner, running, ready)
+            _give_birth(runner, running, container, ready)
         finally:
             ready.around.close()
     except OSError as error:
         raise as_ours(error) from None
 
 
-def _give_birth(runner: PodRunner, running: Running, ready: prepare.Ready) -> None:
-    made, container = running.record, running.container
+def _give_birth(runner: PodRunner, running: Running, container: Container, ready: prepare.Ready) -> None:
+    made = running.record
     shop = runner.shop
     from lading.node import sandbox
 
@@ -128,7 +139,8 @@ def as_ours(error: OSError) -> LadingError:
     return LadingError(f"{where}{error.strerror or error}")
 
 
-def _failed(runner: PodRunner, running: Running, error: LadingError) -> None:
+def failed(runner: PodRunner, running: Running, error: LadingError) -> None:
+    """Write a start that failed down as the container's end, and tell who waits for the pod's first start."""
     made = running.record
     made.exit_code = error.exit_status
     made.error = made.message = str(error)

@@ -7,7 +7,7 @@ import time
 
 from lading.errors import LadingError
 from lading.node.ledger import AGAIN, PASSING
-from lading.node.model import CREATED, EXITED, RESTARTING
+from lading.node.model import AFTER, CREATED, EXITED, RESTARTING
 from lading.node.records import REMOVING
 
 TYPE_CHECKING = False
@@ -33,11 +33,16 @@ def ended(runner: PodRunner, running: Running, until: float = 0.0) -> None:
         return
     code = 255 if status is None else os.waitstatus_to_exitcode(status)
     code = code if code >= 0 else 128 - code
-    if status is None:
-        made.reason = "KeeperLost"
     runner.loop.forget(running.pidfd)
     os.close(running.pidfd)
     running.pidfd = -1
+    if made.stage:
+        from lading.node import handlers
+
+        handlers.ended(runner, running, None if status is None else code)
+        return
+    if status is None:
+        made.reason = "KeeperLost"
     made.exit_code = code
     made.finished = time.time()
     made.oom_killed = code == 137 and _oom_killed(runner, running)
@@ -46,19 +51,18 @@ def ended(runner: PodRunner, running: Running, until: float = 0.0) -> None:
     made.health = ""
     if made.reason != "KeeperLost":
         made.reason = "OOMKilled" if made.oom_killed else ("Completed" if code == 0 else "Error")
-    by_user = _stopped(runner)
-    runner.sequence.exited(running.unit, code, time.monotonic(), by_user=by_user)
-    again = running.unit.due is not None and not runner.sequence.stopping
-    made.state = RESTARTING if again else EXITED
-    runner.staged = runner.record.single and runner.record.pod.spec.extras.remove and not again
+    after = bool(running.container.extras.post_stop)
+    after = after and runner.sequence.after(running.unit, code, time.monotonic())
+    if after:
+        made.state, made.stage = RESTARTING, AFTER
+    again = after or count(runner, running)
 
     def note() -> None:
         records = runner.shop.records
         records.save(runner.record, made, "die", {"exitCode": str(code)})
         if made.oom_killed:
             records.event(runner.record, "oom", {}, made)
-        if runner.staged:
-            records.stage(runner.record.id, REMOVING)
+        stage(runner)
 
     runner.write(note, phase=True)
     if runner.checks is not None:
@@ -67,10 +71,31 @@ def ended(runner: PodRunner, running: Running, until: float = 0.0) -> None:
         running.streams.drain()
     if not runner.record.single:
         _termination_message(runner, running)
-    _delete(runner, running)
+    delete(runner, running)
     if running.streams is not None and not again:
         running.streams.tell_exit(code)
+    if after:
+        from lading.node import handlers
+
+        handlers.finish(runner, running)
     runner.turn()
+
+
+def count(runner: PodRunner, running: Running) -> bool:
+    """Tell the sequence that the container has ended, and say in the record what follows: whether it starts again."""
+    made = running.record
+    by_user = _stopped(runner)
+    runner.sequence.exited(running.unit, made.exit_code, time.monotonic(), by_user=by_user)
+    again = running.unit.due is not None and not runner.sequence.stopping
+    made.state = RESTARTING if again else EXITED
+    runner.staged = runner.record.single and runner.record.pod.spec.extras.remove and not again
+    return again
+
+
+def stage(runner: PodRunner) -> None:
+    """Write down that the pod is being removed, when it goes with its container."""
+    if runner.staged:
+        runner.shop.records.stage(runner.record.id, REMOVING)
 
 
 def _status(runner: PodRunner, running: Running) -> tuple[int | None, bool]:
@@ -105,7 +130,7 @@ def _stopped(runner: PodRunner) -> bool:
 def undo(runner: PodRunner, running: Running) -> None:
     """End and forget a container that has just been born."""
     pid = running.record.pid
-    _delete(runner, running)
+    delete(runner, running)
     try:
         os.waitpid(pid, 0)
     except ChildProcessError:
@@ -126,7 +151,8 @@ def _oom_killed(runner: PodRunner, running: Running) -> bool:
         return False
 
 
-def _delete(runner: PodRunner, running: Running) -> None:
+def delete(runner: PodRunner, running: Running) -> None:
+    """Have the engine forget a container that has ended, and what is left in its control group."""
     if running.handle is None:
         return
     try:

@@ -11,7 +11,7 @@ from lading.node import remove as removal
 from lading.node.detached import is_running, whole
 from lading.node.freezing import let_run
 from lading.node.looking import refresh
-from lading.node.model import CREATED, EXITED, MAIN, PAUSED, RESTARTING, RUNNING
+from lading.node.model import AFTER, CREATED, EXITED, MAIN, PAUSED, RESTARTING, RUNNING
 from lading.node.running import stop_signal
 from lading.node.shop import alive, process_start, send_signal
 
@@ -147,10 +147,12 @@ def settle(shop: Shop, record: PodRecord) -> PodRecord:
 
 def _mark_lost(container: ContainerRecord) -> None:
     container.state = EXITED
-    container.exit_code = 255
-    container.reason = "KeeperLost"
-    container.message = "its keeper was killed, so nobody learned its exit status"
-    container.finished = time.time()
+    if container.stage != AFTER:  # else it is known how the command ended
+        container.exit_code = 255
+        container.reason = "KeeperLost"
+        container.message = "its keeper was killed, so nobody learned its exit status"
+        container.finished = time.time()
+    container.stage = ""
     container.pid = container.pid_start = 0
 
 

@@ -8,7 +8,7 @@ import time
 from lading.errors import Conflict
 from lading.node import lookup
 from lading.node.engine import engine_of
-from lading.node.model import EXITED, PAUSED, RESTARTING, RUNNING
+from lading.node.model import AFTER, EXITED, PAUSED, RESTARTING, RUNNING
 from lading.node.records import LIVE
 from lading.node.shop import alive
 
@@ -35,9 +35,10 @@ def refresh(record: PodRecord) -> PodRecord:
             continue  # about to be recorded
         container.state = EXITED
         if container.pid:
-            container.exit_code = 255
-            container.reason = "KeeperLost"
-            container.message = "its keeper was killed, so nobody learned its exit status"
+            if container.stage != AFTER:  # else it is known how the command ended
+                container.exit_code = 255
+                container.reason = "KeeperLost"
+                container.message = "its keeper was killed, so nobody learned its exit status"
             container.pid = container.pid_start = 0
             container.finished = container.finished or time.time()
     return record

@@ -22,6 +22,10 @@ CREATED, RUNNING, PAUSED, RESTARTING, EXITED, REMOVING = (
 MAIN, INIT, SIDECAR = "main", "init", "sidecar"
 
 
+#: Stages of a container that runs something else than its command: its preStart, its postStop.
+BEFORE, AFTER = "before", "after"
+
+
 class PortRecord(Record):
     """One published port: ``host_ip:host_port`` leads to ``port`` of the pod."""
 
@@ -88,6 +92,8 @@ class ContainerRecord(Record):
     up: bool = False
     turned: float = 0.0
     first: float = 0.0
+    stage: str = ""
+    """``before`` or ``after`` while what runs is the container's preStart or postStop"""
     pipes: list[int] = []
     """inodes of its stdout and stderr, for a keeper that comes after one that was killed"""
     last: Ended | None = None

@@ -172,7 +172,9 @@ def surroundings(
     pod = record.pod
     image = shop.images.get(made.image_id)
     directory = shop.container_directory(record, made)
-    rootfs = shop.images.rootfs(image, directory, volatile=pod.spec.extras.remove)
+    # An upper directory that is not synchronised is mounted once and never again.
+    once = not (container.extras.pre_start or container.extras.post_stop)
+    rootfs = shop.images.rootfs(image, directory, volatile=pod.spec.extras.remove and once)
     config = image.config.config or RunConfig()
     layers = [rootfs.upper, *rootfs.lower] if rootfs.upper else rootfs.lower
     identity = _identity(pod, container, config, layers)

@@ -32,6 +32,7 @@ EXTRA = (
     "anonymous",
     "up",
     "turned",
+    "stage",
     "first",
     "pipes",
 )

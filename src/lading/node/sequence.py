@@ -7,7 +7,7 @@ Docker's restart policy. Source: kubernetes.io "Pod Lifecycle", "Init Containers
 
 from __future__ import annotations
 
-from lading.node.model import INIT, MAIN, SIDECAR
+from lading.node.model import AFTER, BEFORE, INIT, MAIN, SIDECAR
 from lading.node.restart import Policy, Restarts
 
 TYPE_CHECKING = False
@@ -39,6 +39,7 @@ class Action:
 class Unit:
     """One container in the sequence.
 
+    A container with a preStart is in BEFORE while that runs, one with a postStop in AFTER; ``prepared``: the preStart is done.
     ``due`` is when it may start (None: never again). ``hook`` is ``wanted`` or ``running`` while its life waits for
     postStart (in HOOK) or preStop (in ENDING). ``terminated``: the stop signal has been sent.
     """
@@ -51,6 +52,7 @@ class Unit:
         "kill_at",
         "kind",
         "name",
+        "prepared",
         "probes",
         "restarts",
         "started_at",
@@ -73,11 +75,12 @@ class Unit:
         self.hook = ""
         self.terminated = False
         self.stop_reason = ""
+        self.prepared = False
 
     @property
     def alive(self) -> bool:
         """Whether it has a process, or is about to."""
-        return self.state in (STARTING, HOOK, RUNNING, ENDING)
+        return self.state not in (WAITING, ENDED)
 
     @property
     def up(self) -> bool:
@@ -144,6 +147,34 @@ class Sequence:
         else:
             self._running(unit, now)
 
+    def before(self, unit: Unit, now: float) -> None:
+        """Its preStart runs."""
+        unit.started_at = now
+        unit.kill_at = None
+        unit.terminated = False
+        unit.stop_reason = ""
+        unit.state = BEFORE
+
+    def prepared(self, unit: Unit, now: float) -> bool:
+        """Its preStart is done: whether it may start, which is due then."""
+        if unit.state != BEFORE or self.stopping:
+            return False
+        unit.prepared = True
+        unit.state = WAITING
+        unit.due = now
+        return True
+
+    def after(self, unit: Unit, code: int, now: float) -> bool:
+        """Its command has ended with ``code``: whether its postStop has its turn, which gets the grace period."""
+        if self.stopping and self.mercy <= 0:
+            return False
+        unit.exit_code = code
+        unit.probes = None
+        unit.hook = ""
+        unit.state = AFTER
+        unit.kill_at = max(self.stop_by, now + EXTRA_GRACE) if self.stopping else now + self.grace
+        return True
+
     def _running(self, unit: Unit, now: float) -> None:
         unit.state = RUNNING
         container = unit.container
@@ -172,6 +203,7 @@ class Sequence:
         unit.probes = None
         unit.kill_at = None
         unit.hook = ""
+        unit.prepared = False
         if self.stopping or by_user:
             unit.due = None
             return
@@ -201,7 +233,7 @@ class Sequence:
             self.mercy = EXTRA_GRACE if given > 0 else 0.0
         for unit in self.units:
             # Also of one that was ending before, by a probe with more patience than who stops the pod.
-            if unit.kill_at is not None and unit.state == ENDING:
+            if unit.kill_at is not None and unit.state in (ENDING, AFTER):
                 unit.kill_at = min(unit.kill_at, self.stop_by)
         if self.stopping:
             return
@@ -231,6 +263,9 @@ class Sequence:
                 out.append(Action("post_start", unit))
             elif unit.state == ENDING:
                 self._ending(unit, now, out)
+            elif unit.state == AFTER and unit.kill_at is not None and now >= unit.kill_at:
+                unit.kill_at = None
+                out.append(Action("kill", unit))
         return out
 
     def _advance(self, now: float, out: list[Action]) -> None:
@@ -283,15 +318,16 @@ class Sequence:
         # the grace period, all that is left ends at once, in two seconds (kubernetes.io, "Termination with sidecars").
         late = now >= self.stop_by
         for unit in alive if late else first or alive[-1:]:
-            if unit.state in (HOOK, RUNNING):
+            if unit.state in (BEFORE, HOOK, RUNNING):
                 self._end(unit, now, self.mercy if late else self.stop_by - now, self.reason or "stopped")
 
     def _end(self, unit: Unit, now: float, grace: float, reason: str) -> None:
+        begun = unit.state != BEFORE
         unit.state = ENDING
         unit.stop_reason = reason
         unit.kill_at = now + grace
         unit.terminated = False
-        lifecycle = unit.container.lifecycle
+        lifecycle = unit.container.lifecycle if begun else None
         wanted = lifecycle is not None and lifecycle.pre_stop is not None and grace > 0
         unit.hook = "wanted" if wanted else ""
 
@@ -329,7 +365,11 @@ class Sequence:
                         times.append(due)
         if self.deadline is not None and not self.stopping:
             times.append(self.deadline)
-        if self.stopping and self.stop_by > now and any(u.state in (HOOK, RUNNING) for u in self.units):
+        if (
+            self.stopping
+            and self.stop_by > now
+            and any(u.state in (BEFORE, HOOK, RUNNING) for u in self.units)
+        ):
             times.append(self.stop_by)
         return min(times) if times else None
 

@@ -14,42 +14,17 @@ from pathlib import Path
 
 import pytest
 
-from lading.errors import KernelError, LadingError
+from lading.errors import LadingError
 from lading.formats.pod import Healthcheck, Pod
-from lading.kernel import Kernel
 from lading.node import ExecRequest, Node, sockets, wire
 from lading.node.adopting import find_pipes
 from lading.node.model import Changes
 from lading.node.shop import process_start
 from lading.roots import Roots
+from support.orphans import EXITS_ARE_TOLD, as_init
 
 pytestmark = pytest.mark.root
 Make = Callable[..., Pod]
-
-
-def _exits_are_told() -> bool:
-    """Whether this kernel tells how a process ended that somebody else has reaped."""
-    pid = os.fork()
-    if pid == 0:
-        os._exit(7)
-    pidfd = os.pidfd_open(pid)
-    try:
-        assert Kernel().pidfd_exit_status(pidfd) is None  # not reaped yet
-        os.waitpid(pid, 0)
-        assert Kernel().pidfd_exit_status(pidfd) == 7 << 8
-        return True
-    except KernelError:
-        return False
-    finally:
-        os.close(pidfd)
-
-
-EXITS_ARE_TOLD = _exits_are_told()
-
-
-def _as_init(pid: int) -> None:
-    """Reap an orphan when it ends: it is ours, for this process is a subreaper (tests/support/leaks.py)."""
-    threading.Thread(target=os.waitpid, args=(pid, 0)).start()
 
 
 def _until(check: Callable[[], bool], seconds: float = 60.0) -> None:
@@ -118,7 +93,7 @@ def test_container_survives_its_keeper_and_repair_adopts_it(node: Node, one: Mak
     node.run_detached(one("sleep", "100", name="orphan", mode=""))
     _kill_keeper(node, "orphan")
     assert node.inspect("orphan").state == "running"
-    _as_init(node.inspect("orphan").container.pid)
+    as_init(node.inspect("orphan").container.pid)
     assert [f.what for f in node.check()] != []
     assert all(f.fixed for f in node.check(repair=True))
     assert node.check() == []
@@ -142,7 +117,7 @@ def test_what_a_container_says_while_nobody_keeps_it_is_in_its_log(
     if asleep:
         _until(lambda: _asleep(record.keeper_pid))
     _kill_keeper(node, "talker")
-    _as_init(record.container.pid)
+    as_init(record.container.pid)
     assert node.exec("talker", ExecRequest(command=["touch", "/go"])).wait() == 0
     _until(lambda: bool(_waiting_to_write(node)))
     assert all(f.fixed for f in node.check(repair=True))

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import io
+import os
+import tarfile
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from lading.errors import InvalidInput
+from lading.errors import InvalidInput, LadingError
 from lading.formats.pod import Pod
 from lading.node import Node, blocklimits
+from lading.node.model import ContainerRecord, ExecRequest
+from lading.node.shop import process_start
+from support.orphans import EXITS_ARE_TOLD, as_init
 
 pytestmark = pytest.mark.root
 Extras = dict[str, object]
@@ -108,3 +114,154 @@ def test_limits_of_disks_are_those_of_the_group(node: Node) -> None:
         assert f"{major}:{minor} " in said
     assert "12345678" in said and "4321" in said
     node.remove("throttled", force=True)
+
+
+# -- preStart and postStop -----------------------------------------------------------------------------------------
+
+
+def _words(script: str) -> list[str]:
+    return ["sh", "-c", script]
+
+
+def _of(node: Node, name: str) -> ContainerRecord:
+    return node.inspect(name).container
+
+
+def test_what_runs_before_and_after_a_command_shares_its_root_and_namespaces(node: Node) -> None:
+    network = "readlink /proc/self/ns/net; readlink /proc/self/ns/ipc"
+    extras = {
+        "preStart": _words(f"echo before $USER_SAID; touch /made; {network}"),
+        "postStop": _words(f"echo after; cat /left; {network}"),
+    }
+    main = _sh(
+        "main", f"ls /made; echo words > /left; {network}; exit 4", extras,
+        env=[{"name": "USER_SAID", "value": "this"}],
+    )  # fmt: skip
+    code, said = _run(node, _pod("around", main))
+    assert code == 4
+    spaces = said[1:3]
+    assert said == ["before this", *spaces, "/made", *spaces, "after", "words", *spaces]
+    record = node.inspect("around")
+    assert (record.phase, record.container.exit_code, record.container.stage) == ("Failed", 4, "")
+    actions = [e.action for e in node.events(follow=False) if e.id == record.container.id]
+    assert actions == ["start", "die"]
+
+
+def test_a_pre_start_that_fails_is_a_start_that_failed(node: Node) -> None:
+    for name, words, why in (
+        ("fails", _words("echo no; exit 3"), "preStart ended with 3"),
+        ("missing", ["/no/such"], "no such file"),
+    ):
+        extras = {"preStart": words, "postStop": _words("echo never")}
+        with pytest.raises(LadingError, match=why):
+            node.run_detached(_pod(name, _sh("main", "echo never", extras)))
+        _until(lambda name=name: node.inspect(name).keeper_pid == 0)  # type: ignore[misc]
+        made = _of(node, name)
+        assert (made.state, made.reason, made.exit_code) == (
+            "exited",
+            "StartError",
+            125 if name == "fails" else 127,
+        )
+        assert "never" not in [line.text.decode() for line in node.logs(name)]
+
+
+def test_a_post_stop_that_fails_changes_nothing_about_the_end(node: Node) -> None:
+    for name, words, why in (
+        ("exits", _words("exit 3"), "ended with 3"),
+        ("absent", ["/no/such"], "no such file"),
+    ):
+        assert _run(node, _pod(name, _sh("main", "exit 0", {"postStop": words})))[0] == 0
+        assert why in _of(node, name).message and node.inspect(name).phase == "Succeeded"
+
+
+def test_each_run_is_prepared_and_followed_also_of_one_container_alone(
+    node: Node, one: Callable[..., Pod]
+) -> None:
+    words = {"pre_start": _words("echo a >> /log"), "post_stop": _words("echo c >> /log")}
+    pod = one("sh", "-c", "echo b >> /log; [ $(wc -l < /log) -gt 4 ]", restart="on-failure:5", **words)
+    pod.metadata.name = "thrice"
+    node.run_detached(pod)
+    assert node.wait("thrice") == 0
+    _until(lambda: node.inspect("thrice").keeper_pid == 0)
+    node.start("thrice")
+    assert node.wait("thrice") == 0
+    out = io.BytesIO()
+    node.cp_out("thrice", "/log", out)
+    out.seek(0)
+    with tarfile.open(fileobj=out) as archive:
+        found = archive.extractfile("log")
+        assert found is not None and found.read().split() == [*b"a b c a b c a b c".split()]
+
+
+def test_meanwhile_it_is_entered_and_stopped_like_any_container(node: Node) -> None:
+    extras = {"preStart": _words("trap 'echo told; exit 9' TERM; touch /ready; while :; do sleep 0.05; done")}
+    pod = _pod("entered", _sh("main", "echo never", extras))
+    failed: list[str] = []
+
+    def run() -> None:
+        try:
+            Node(node.roots).run_detached(pod)
+        except LadingError as error:
+            failed.append(str(error))
+
+    child = os.fork()
+    if child == 0:
+        run()
+        os._exit(len(failed))
+    _until(lambda: any(r.name == "entered" and r.container.stage == "before" for r in node.list(all=True)))
+
+    def ready() -> bool:
+        session = node.exec("entered", ExecRequest(command=["test", "-e", "/ready"]))
+        return session.wait() == 0
+
+    _until(ready)
+    assert node.inspect("entered").state == "running"
+    node.stop("entered")
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 1
+    assert [line.text.decode() for line in node.logs("entered")] == ["told"]
+    assert _of(node, "entered").state == "exited" and node.inspect("entered").phase == "Failed"
+
+
+@pytest.mark.parametrize("stage", ["before", "after"])
+def test_a_handler_whose_keeper_was_killed_goes_on(node: Node, stage: str) -> None:
+    wait = "while [ ! -e /v/go ]; do sleep 0.05; done"
+    extras = {"preStart": _words(f"{wait}; true"), "postStop": ["true"]}
+    main = "echo ran; exit 6"
+    if stage == "after":
+        extras = {"postStop": _words(f"{wait}; echo after")}
+    name = f"adopted-{stage}"
+    own = _sh("main", main, extras, volumeMounts=[{"name": "v", "mountPath": "/v"}])
+    other = _sh("first", "true")
+    pod = _pod(name, own, initContainers=[other], volumes=[{"name": "v", "emptyDir": {}}])
+    node.run_detached(pod)
+    _until(lambda: _of(node, name).stage == stage and _of(node, name).state == "running")
+    record = node.inspect(name)
+    os.kill(record.keeper_pid, 9)
+    _until(lambda: process_start(record.keeper_pid) == 0)
+    as_init(_of(node, name).pid)
+    assert [f.what for f in node.check(repair=True)] == ["a pod runs and its keeper was killed"]
+    Path(f"{node.shop.pod_directory(record.id)}/volumes/v/go").touch()
+    told = EXITS_ARE_TOLD or stage == "after"
+    assert node.wait(name) == (6 if told else 125)
+    _until(lambda: node.inspect(name).keeper_pid == 0)
+    made = _of(node, name)
+    assert (made.state, made.stage) == ("exited", "")
+    said = [line.text.decode() for line in node.logs(name)]
+    assert said == (["ran", "after"] if stage == "after" else ["ran"] if told else [])
+    node.remove(name)
+    assert node.check() == []
+
+
+def test_a_handler_that_dies_with_its_keeper_leaves_what_is_known(node: Node) -> None:
+    own = _sh("main", "exit 6", {"postStop": ["sleep", "1000"]})
+    record = node.run_detached(_pod("both-die", own))
+    _until(lambda: _of(node, "both-die").stage == "after" and _of(node, "both-die").state == "running")
+    made = _of(node, "both-die")
+    os.kill(record.keeper_pid, 9)
+    os.kill(made.pid, 9)
+    _until(lambda: process_start(record.keeper_pid) == 0 and process_start(made.pid) == 0)
+    node.check(repair=True)
+    made = _of(node, "both-die")
+    assert (made.state, made.exit_code, made.stage, made.pid) == ("exited", 6, "", 0)
+    node.remove("both-die")
+    assert node.check() == []

@@ -26,6 +26,8 @@ PROBLEMS: list[tuple[dict[str, Any], dict[str, Any], str]] = [
     ({"systemCalls": {"mode": "remove", "names": ["mkdir", "execve"]}}, {}, "systemCalls.names[1]"),
     ({"systemCalls": CALLS, "seccomp": "unconfined"}, {}, "systemCalls"),
     ({"systemCalls": CALLS}, {"securityContext": {"privileged": True}}, "systemCalls"),
+    ({"preStart": [""]}, {}, "preStart[0]"),
+    ({"postStop": ["", "x"]}, {}, "postStop[0]"),
     ({"blockBandwidth": [{"device": "vda", "read": 1}]}, {}, "blockBandwidth[0].device"),
     ({"blockBandwidth": [{"read": 1}, {"write": 1}]}, {}, "blockBandwidth[1].device"),
     ({"blockBandwidth": [{}]}, {}, "blockBandwidth[0]"),

@@ -64,6 +64,8 @@ READ_BY = {
     "healthcheck": "births.py",
     "restart": "runner.py",
     "seccomp": "prepare.py",
+    "pre_start": "births.py",
+    "post_stop": "deaths.py",
     "system_calls": "prepare.py",
     "block_bandwidth": "blocklimits.py",
     "block_operations": "blocklimits.py",

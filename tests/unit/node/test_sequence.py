@@ -34,6 +34,12 @@ class Tape:
             unit = sequence.unit(name) if name != "-" else sequence.units[0]
             if what == "up":
                 sequence.started(unit, now)
+            elif what == "before":
+                sequence.before(unit, now)
+            elif what == "prepared":
+                assert sequence.prepared(unit, now) == (rest[0] == "yes")
+            elif what == "after":
+                assert sequence.after(unit, int(rest[0]), now) == (rest[1] == "yes")
             elif what == "exit":
                 sequence.exited(unit, int(rest[0]), now)
             elif what == "hook":
@@ -62,6 +68,48 @@ def test_init_containers_run_one_after_the_other_before_the_main_ones() -> None:
         "9: -",
         "10: - [Succeeded]",
     ]
+
+
+def test_a_container_starts_when_it_is_prepared_and_ends_after_its_post_stop() -> None:
+    tape = Tape(_unit("x"), _unit("s", SIDECAR))
+    tape.at(0).at(0, "up s").at(0, "before x").at(1, "prepared x yes").at(1, "up x")
+    tape.at(5, "after x 3 yes").at(6, "exit x 3").at(7, "exit s 143")
+    assert tape.lines == [
+        "0: start s",
+        "0: start x",
+        "0: -",
+        "1: start x",
+        "1: -",
+        "5: -",
+        "6: terminate s",
+        "7: - [Failed]",
+    ]
+
+
+def test_one_that_starts_again_is_prepared_again() -> None:
+    tape = Tape(_unit("x", MAIN, "Always"))
+    tape.at(0).at(0, "before x").at(0, "prepared x yes").at(0, "up x").at(1, "after x 0 yes").at(
+        2, "exit x 0"
+    )
+    assert tape.lines[-1] == "2: start x" and not tape.sequence.unit("x").prepared
+
+
+def test_stopped_while_it_is_prepared_it_never_starts_and_its_hooks_do_not_run() -> None:
+    unit = _unit("x", lifecycle=Lifecycle(pre_stop=_HOOK, post_start=_HOOK))
+    tape = Tape(unit).at(0).at(0, "before x").at(1, "stop - 5").at(6).at(7, "prepared x no", "exit x 125")
+    assert tape.lines == ["0: start x", "0: -", "1: terminate x", "6: kill x", "7: - [Failed]"]
+
+
+def test_a_post_stop_gets_the_grace_period_and_when_all_is_stopped_what_is_left_of_it() -> None:
+    tape = (
+        Tape(_unit("x"), grace=30).at(0).at(0, "up x").at(1, "after x 0 yes").at(30).at(31).at(32, "exit x 0")
+    )
+    assert tape.lines[3:] == ["30: -", "31: kill x", "32: - [Succeeded]"]
+    tape = Tape(_unit("x")).at(0).at(0, "up x").at(1, "stop - 10").at(11).at(11, "after x 137 yes").at(13)
+    assert tape.lines[2:] == ["1: terminate x", "11: kill x", "11: -", "13: kill x"]
+    tape = Tape(_unit("x")).at(0).at(0, "up x").at(1, "after x 0 yes").at(2, "stop - 3").at(5)
+    assert tape.lines[-1] == "5: kill x"
+    Tape(_unit("x")).at(0).at(0, "up x").at(1, "stop - 0").at(1, "after x 137 no")
 
 
 def test_containers_that_fail_together_end_when_the_first_has_failed_for_good() -> None:
