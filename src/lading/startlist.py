@@ -33,7 +33,7 @@ _COMMAND = """
     lading.node: database engine model node records shop
 """
 _NODE = """
-    lading.node: environment spec spec_mounts spec_resources users wire
+    lading.node: environment sockets spec spec_mounts spec_resources users
 """
 
 _GROUPS = {
