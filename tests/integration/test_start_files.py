@@ -66,6 +66,8 @@ def test_nearly_all_that_commands_import_is_in_their_start_files(
             assert "lading.network" not in new, words
         if len(new - listed) >= len(new) / 10:
             unlisted[" ".join(words)] = sorted(new - listed)
+        if "none" in words:  # what the quickest of all runs does without is read and unmarshalled for nothing
+            assert listed <= new, f"take these from the group {groups}: {sorted(listed - new)}"
 
     lading(lading_env, "run", "--rm", "busybox", "true")  # compiles the default seccomp filter, once for all
     check("run", "run", "--rm", "--network", "none", "busybox", "true")
