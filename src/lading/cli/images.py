@@ -60,10 +60,13 @@ def split_name(name: str) -> tuple[str, str]:
     """``("localhost:5000/web", "1.0")`` of a familiar name; ``<none>`` for what is missing."""
     if not name:
         return NONE, NONE
-    body, at, _ = name.partition("@")
+    plain, _, labels = name.partition(",")  # names of other formats have them; a reference has no comma
+    body, at, _ = plain.partition("@")
     head, slash, last = body.rpartition("/")
     repository, colon, tag = last.partition(":")
-    return head + slash + repository, tag if colon else (NONE if at else "latest")
+    words = [tag] if colon else []
+    shown = ",".join(words + ([labels] if labels else []))
+    return head + slash + repository, shown or (NONE if at else "latest")
 
 
 def _row(image: Image, name: str, now: float, *, full: bool) -> dict[str, object]:

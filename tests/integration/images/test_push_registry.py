@@ -66,6 +66,29 @@ def test_an_image_goes_to_another_registry_byte_for_byte(
         assert set(heard.states) == {"waiting", "exists"}
 
 
+def test_an_image_of_another_format_is_pushed_as_what_registries_take(images: Images, tmp_path: Path) -> None:
+    from tests.unit.images.aci.conftest import archive, labels, on
+
+    from lading.images.aci.receive import receive
+
+    receive(images, [archive("base", {"b": b"b"})])
+    receive(
+        images,
+        [
+            archive(
+                "x.example/app", {"a": b"a"}, dependencies=on("base"), labels=labels(version="1", os="linux")
+            )
+        ],
+    )
+    with support.Registry() as registry:
+        digest = images.push("x.example/app:1", f"{registry.host}/app:1", options=_options(tmp_path))
+        other = Images(str(tmp_path / "other"))
+        pulled = other.pull(f"{registry.host}/app:1", options=_options(tmp_path))
+        assert pulled.digest == digest and len(pulled.layers) == 2
+        again = images.push("x.example/app:1", f"{registry.host}/app:2", options=_options(tmp_path))
+        assert again == digest
+
+
 def test_blobs_are_mounted_from_a_repository_that_has_them(
     registry: object, images: Images, tmp_path: Path
 ) -> None:

@@ -94,3 +94,18 @@ def test_history_gives_each_step_the_size_of_its_own_layer(
 )
 def test_reference_patterns_are_dockers(name: str, pattern: str, fits: bool) -> None:
     assert face._matches(name, pattern) is fits
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        ("", ("<none>", "<none>")),
+        ("busybox", ("busybox", "latest")),
+        ("localhost:5000/web:1.0", ("localhost:5000/web", "1.0")),
+        ("web@sha256:" + "0" * 64, ("web", "<none>")),
+        ("x.example/app:1,arch=amd64", ("x.example/app", "1,arch=amd64")),
+        ("x.example/app,url=http://a/b:1", ("x.example/app", "url=http://a/b:1")),
+    ],
+)
+def test_a_name_is_shown_as_repository_and_tag(name: str, shown: tuple[str, str]) -> None:
+    assert face.split_name(name) == shown
