@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
 _HEAD = """\
 # bash completion for lading: source this file, or put it in /usr/share/bash-completion/completions/lading
+shopt -s extglob
 _lading() {
   local cur=${COMP_WORDS[COMP_CWORD]} path=lading word
   for word in "${COMP_WORDS[@]:1:COMP_CWORD-1}"; do
@@ -18,6 +19,7 @@ _lading() {
   done
   local words=${_lading_words["$path"]} kind=${_lading_kinds["$path"]}
   if [[ $cur != -* ]]; then
+    words=" $words"; words=${words// --+([^ ])/}
     case $kind in
       container) words="$words $(lading ps -a --format '{names}' 2>/dev/null)" ;;
       image) words="$words $(lading images --format '{name}' 2>/dev/null)" ;;

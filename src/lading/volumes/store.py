@@ -116,6 +116,9 @@ class Volumes:
         except OSError as error:
             _remove_tree(staging)
             raise _os_error(f"volume {name}", error) from None
+        except BaseException:  # a label that is no text, Ctrl-C
+            _remove_tree(staging)
+            raise
         return volume
 
     def _aside(self, why: str, name: str) -> str:

@@ -22,6 +22,7 @@ def leaves(command: Command, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple
 
 
 ALL = list(leaves(ROOT))
+OPTIONS = [f"--{flag.name}" for flag in ROOT.flags if not flag.hidden]
 
 
 @pytest.mark.parametrize("path", [p for p, _ in ALL], ids=" ".join)
@@ -77,9 +78,11 @@ def test_the_completion_script_is_bash(capsys: pytest.CaptureFixture[str]) -> No
     assert main(["completion", "bash"]) == 0
     script = capsys.readouterr().out
     assert subprocess.run(["bash", "-n"], input=script.encode(), check=False).returncode == 0
-    ask = 'COMP_WORDS=(lading net); COMP_CWORD=1; _lading; echo "${COMPREPLY[*]}"'
-    done = subprocess.run(["bash", "-c", script + ask], capture_output=True, text=True, check=True)
-    assert done.stdout.split() == ["network"]
+    asked = {"net": ["network"], "-": OPTIONS, "''": [c.name for c in ROOT.commands if not c.hidden]}
+    for word, answer in asked.items():
+        ask = f'COMP_WORDS=(lading {word}); COMP_CWORD=1; _lading; echo "${{COMPREPLY[*]}}"'
+        done = subprocess.run(["bash", "-c", script + ask], capture_output=True, text=True, check=True)
+        assert done.stdout.split() == answer
 
 
 def test_help_says_each_choice_once_and_no_default_that_is_no_number_of_anything(

@@ -149,3 +149,9 @@ def test_what_is_no_volumes_name_is_nobodys_volume(volumes):
     assert [volume.name for volume in volumes.list()] == ["data"]
     assert volumes.check(repair=True) == []
     assert os.listdir(f"{volumes.root}/lost+found") == []
+
+
+def test_a_label_that_is_no_text_leaves_nothing(volumes):
+    with pytest.raises(UnicodeEncodeError):
+        volumes.create("odd", labels={"a": "\udcff"})
+    assert volumes.list() == [] and os.listdir(volumes.root) == []
