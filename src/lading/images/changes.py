@@ -100,7 +100,10 @@ def changes(rootfs: Rootfs) -> Iterator[Change]:
     pending: list[tuple[bytes, bytes, list[bytes], bool]] = [(b"", os.fsencode(rootfs.upper), lower, False)]
     while pending:
         name, path, below, opaque = pending.pop()
-        entries = set(os.listdir(path))
+        try:
+            entries = set(os.listdir(path))
+        except (FileNotFoundError, NotADirectoryError):
+            continue  # gone since it was listed, here and below: the container goes on meanwhile
         covered = {n.name.rpartition(b"/")[2] for n in union.children(name, below)} if opaque else set()
         inner = []
         for entry in sorted(entries | covered):
@@ -112,15 +115,21 @@ def changes(rootfs: Rootfs) -> Iterator[Change]:
                 continue
             if full in hidden:
                 continue
-            there = os.lstat(here)
             known = union.child(b"", below, entry)
+            try:
+                there = os.lstat(here)
+                same = known is not None and (
+                    same_directory(known, here, there) or same_file(known, here, there)
+                )
+            except FileNotFoundError:
+                continue
             if union.is_whiteout(there):
                 if known is not None:
                     yield Change("D", text)
                 continue
             if known is None:
                 yield Change("A", text)
-            elif not (same_directory(known, here, there) or same_file(known, here, there)):
+            elif not same:
                 yield Change("C", text)
             if stat.S_ISDIR(there.st_mode):
                 paths = [] if known is None else known.paths

@@ -53,3 +53,18 @@ def test_an_attribute_that_an_archive_would_give_another_name_is_refused(images,
     assert "new" in str(caught.value) and "user.a=b" in str(caught.value)
     os.removexattr(rootfs.upper + "/new", "user.a=b")
     images.commit(image, rootfs.upper, names=["c:1"])
+
+
+def test_a_container_that_deletes_while_it_is_looked_at_is_no_trouble(images, new_tar, tmp_path):
+    image = make(images, new_tar().file("f", b"old").bytes())
+    rootfs = images.rootfs(image, str(tmp_path / "c"))
+    for name in ("d/in", "e/in"):
+        os.makedirs(f"{rootfs.upper}/{name}")
+    for name in ("f", "g"):
+        with open(f"{rootfs.upper}/{name}", "w") as file:
+            file.write("new")
+    found = images.changes(rootfs)
+    assert next(found).path == "/d"
+    shutil.rmtree(rootfs.upper + "/d")
+    os.unlink(rootfs.upper + "/f")
+    assert [(c.kind, c.path) for c in found] == [("A", "/e"), ("A", "/g"), ("A", "/e/in")]
