@@ -16,7 +16,7 @@ import pytest
 from lading.errors import InvalidInput, KernelError, LadingError
 from lading.formats.oci_runtime import Hook, Hooks, Mount, Namespace, Process, Seccomp, User
 from lading.kernel import Kernel
-from lading.runtime import RunRequest, Stdio, gate, masks, mounts, procmounts
+from lading.runtime import RunRequest, Stdio, execute, gate, masks, mounts, procmounts
 
 pytestmark = pytest.mark.root
 
@@ -271,6 +271,20 @@ def test_cve_2024_21626_a_leaked_descriptor_is_no_way_out(own_box: Any, spec: An
         os.close(leaked)
 
 
+def test_cve_2024_21626_a_working_directory_outside_the_root_is_refused_whatever_led_there(
+    own_box: Any,
+) -> None:
+    """A descriptor that the caller asked to keep is not closed, and still no way out."""
+    leaked = os.open("/", os.O_RDONLY | os.O_DIRECTORY)
+    process = Process(args=["ls"], cwd=f"/proc/self/fd/{leaked}", user=User(), env=["PATH=/bin"])
+    try:
+        with pytest.raises(LadingError) as caught:
+            execute.enter(own_box.start("sleep", "60"), process, preserve_fds=leaked - 2)
+    finally:
+        os.close(leaked)
+    assert caught.value.reason == "escape"
+
+
 @pytest.mark.parametrize("how", ["direct", "link", "script", "up"])
 @pytest.mark.parametrize("by", ["run", "create", "exec"])
 def test_cve_2024_21626_no_command_is_found_through_a_leaked_descriptor(
@@ -415,12 +429,24 @@ def wait_for(condition: Callable[[], bool]) -> None:
         time.sleep(0.01)
 
 
-def test_cve_2025_31133_a_replaced_null_device_is_not_what_masks(own_box: Any) -> None:
+def test_cve_2025_31133_a_replaced_null_device_is_not_what_masks(
+    own_box: Any, spec: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The image's own /dev, and the attacker's luckiest moment: between the making of the device and its use."""
     rootfs = Path(own_box.bundle, "rootfs")
     (rootfs / "target").write_text("secret\n")
-    os.symlink("/proc/sys/kernel/core_pattern", rootfs / "dev/null")
-    _, out = own_box.sh("stat -c '%t:%T' /target; wc -c </target", masked_paths=["/target"])
-    assert out == "1:3\n0\n"
+    (rootfs / "other").write_text("not a mask\n")
+    mask = masks.Guard.mask
+
+    def swapped(self: masks.Guard, path: str) -> None:
+        (rootfs / "dev/null").unlink()
+        os.symlink("/other", rootfs / "dev/null")
+        mask(self, path)
+
+    monkeypatch.setattr(masks.Guard, "mask", swapped)
+    config = spec("sh", "-c", "stat -c '%t:%T' /target; wc -c </target", masked_paths=["/target"])
+    config.mounts = [m for m in config.mounts if m.type == "proc"]
+    assert own_box.run(config) == (0, "1:3\n0\n")
 
 
 def test_cve_2025_31133_an_image_dev_with_links_is_refused_or_contained(own_box: Any, spec: Any) -> None:
@@ -440,13 +466,17 @@ def test_cve_2025_52565_a_console_that_is_a_link_is_refused(own_box: Any, spec: 
     rootfs = Path(own_box.bundle, "rootfs")
     victim = tmp_path / "victim"
     victim.write_text("untouched")
-    os.symlink("/target", rootfs / "dev/console")
+    (rootfs / str(victim).lstrip("/")).parent.mkdir(parents=True)
+    (
+        rootfs / str(victim).lstrip("/")
+    ).touch()  # there it could be mounted on, whichever root the link is followed from
+    os.symlink(victim, rootfs / "dev/console")
     config = spec("true")
     config.mounts = [m for m in config.mounts if m.destination != "/dev"]
     config.process.terminal = True
     with pytest.raises(LadingError):
         own_box.runtime.run(RunRequest(own_box.id(), config, own_box.bundle))
-    assert not (rootfs / "target").exists()
+    assert victim.read_text() == "untouched"
 
 
 def test_cve_2025_52881_values_are_written_to_a_real_procfs_only(tmp_path: Path) -> None:
