@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 UNPLUGGED_SECONDS = 10.0
 """How long :func:`check` waits for the kernel to remove a port that was unplugged."""
+RESOLVER_SECONDS = 2.0
+"""How long :func:`check` waits for a resolver that somebody is about to start."""
 _ENODEV = 19
 
 
@@ -226,19 +228,30 @@ def _unowned(networks: Networks) -> list[tuple[rt.Link, str]]:
 
 
 def _resolver(networks: Networks, repair: bool) -> list[Finding]:
-    """The resolver process, where attachments count on it."""
-    from lading.network import names, resolv
+    """The resolver process, where attachments count on it. Who attaches records that first, and starts it a moment later."""
+    from lading.network import names
+
+    deadline = time.monotonic() + RESOLVER_SECONDS
+    while _resolver_needed(networks) and not names.refresh(networks.roots):
+        if time.monotonic() < deadline:
+            time.sleep(0.02)
+            continue
+        if repair:
+            names.ensure_resolver(networks.roots)
+        message = "the resolver of container names does not run"
+        return [
+            Finding(
+                kind="resolver", object=networks.roots.tag, message=message, repaired=repair, fix="start it"
+            )
+        ]
+    return []
+
+
+def _resolver_needed(networks: Networks) -> bool:
+    from lading.network import resolv
 
     joined = {n.name: n for n in networks.list()}
-    needed = any(
+    return any(
         resolv.needs_resolver(a, [joined[i.network] for i in a.interfaces if i.network in joined])
         for a in networks.store.attachments()
     )
-    if not needed or names.refresh(networks.roots):
-        return []
-    if repair:
-        names.ensure_resolver(networks.roots)
-    message = "the resolver of container names does not run"
-    return [
-        Finding(kind="resolver", object=networks.roots.tag, message=message, repaired=repair, fix="start it")
-    ]

@@ -1,10 +1,13 @@
-"""Somebody takes a bridge or a pod's interface away while pods live: it is told, and put right where that can be."""
+"""Somebody takes a bridge or a pod's interface away while pods live: it is told, and put right where that can be.
+
+What is about to be made is no finding.
+"""
 
 from __future__ import annotations
 
 import pytest
 
-from lading.network import NetworkRequest, PortMapping, repair
+from lading.network import NetworkRequest, PortMapping, names, repair
 
 pytestmark = pytest.mark.root
 
@@ -70,3 +73,21 @@ def test_a_port_that_is_gone_is_told_until_the_container_is_restarted(world, mon
     networks.detach("pod")
     world.attach(networks, "pod")
     assert networks.check(alive=lambda: {"pod"}) == []
+
+
+def test_a_resolver_that_somebody_is_about_to_start_is_no_finding(world, monkeypatch):
+    networks = world.networks()
+    networks.create("blue")
+    world.attach(networks, "pod", networks=ask("blue"))
+    there, asked = names.refresh, []
+
+    def refresh(roots):
+        asked.append(roots)
+        return len(asked) > 3 and there(roots)
+
+    monkeypatch.setattr(names, "refresh", refresh)
+    assert networks.check(alive=lambda: {"pod"}) == []
+    monkeypatch.setattr(names, "refresh", lambda _roots: False)
+    monkeypatch.setattr(repair, "RESOLVER_SECONDS", 0.1)
+    (found,) = networks.check(alive=lambda: {"pod"})
+    assert (found.kind, found.repaired) == ("resolver", False)
