@@ -163,9 +163,9 @@ def delete(runner: PodRunner, running: Running) -> None:
 
 
 def _termination_message(runner: PodRunner, running: Running) -> None:
-    from lading.node import sandbox
+    from lading.node import termination
 
-    message = sandbox.termination_message(runner, running)
+    message = termination.message(runner, running)
     if message and message != running.record.message:
         running.record.message = message
         runner.write(lambda: runner.shop.records.save(runner.record, running.record))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 
-from lading.errors import Conflict, InvalidInput, KernelError
+from lading.errors import KernelError
 from lading.roots import keep_private
 
 TYPE_CHECKING = False
@@ -19,8 +19,6 @@ if TYPE_CHECKING:
 
 #: The name of a pod's ``/dev/shm``, and how large it is unless somebody says so.
 SHM, SHM_SIZE = ".shm", 64 << 20
-#: How many containers may join one another's IPC in a row.
-_CHAIN = 40
 _NOSUID, _NODEV, _DETACH = 2, 4, 2
 
 
@@ -83,23 +81,3 @@ def share(shop: Shop, record: PodRecord) -> str:
     """
     size = record.pod.spec.containers[0].extras.shm_size or SHM_SIZE
     return mount(shop, record.id, SHM, f"mode=1777,size={size}")
-
-
-def joined(shop: Shop, reference: str) -> str:
-    """The ``/dev/shm`` of the container or pod whose IPC is joined. Raises :class:`Conflict` for a private one."""
-    for _ in range(_CHAIN):
-        record, _container = shop.records.resolve(reference)
-        spec = record.pod.spec
-        mode = spec.extras.ipc_mode
-        if spec.host_ipc or mode == "host":
-            return "/dev/shm"
-        if not mode.startswith("container:"):
-            if record.single and not is_shared(record):
-                raise Conflict(
-                    f"ipc container:{reference}: its IPC is private",
-                    hint=f"start {record.name} with --ipc shareable",
-                    reason="not-shareable",
-                )
-            return f"{shop.memory_directory(record.id)}/{SHM}"
-        reference = mode.partition(":")[2]
-    raise InvalidInput(f"ipc container:{reference}: too many containers join one another's IPC")

@@ -9,12 +9,11 @@ from __future__ import annotations
 import os
 import time
 
-from lading.errors import Conflict, InvalidInput, NotFound, RemoteError, TimedOut
+from lading.errors import InvalidInput, NotFound, RemoteError, TimedOut
 from lading.formats.oci_image import RunConfig
 from lading.node import engine, etcfiles, layered, mountpoints, refused, spec, users
 from lading.node.model import INIT, MAIN, SIDECAR, ContainerRecord, PodRecord
 from lading.node.records import new_id
-from lading.node.shop import alive
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -299,17 +298,3 @@ def _seccomp_file(path: str) -> Seccomp:
     except OSError as error:
         raise InvalidInput(f"seccomp profile {path}: {error.strerror}") from None
     return Seccomp.decode(jsontext.loads(text, what=path), where=path, strict=False)
-
-
-# -- joining other containers --------------------------------------------------------------------------------------
-
-
-def other_process(shop: Shop, reference: str, what: str) -> int:
-    """The pid of a running container that another one wants to share ``what`` with. Raises NotFound, Conflict."""
-    record, container = shop.records.resolve(reference)
-    target = container or record.container
-    if container is None:  # of a pod any container will do: they share what can be joined
-        target = next((c for c in record.containers if alive(c.pid, c.pid_start)), target)
-    if not alive(target.pid, target.pid_start):
-        raise Conflict(f"{what} container:{reference}: it is not running", hint=f"lading start {reference}")
-    return target.pid

@@ -7,26 +7,18 @@ from __future__ import annotations
 
 import os
 
-from lading.errors import InvalidInput
-from lading.node import etcfiles, memory, podnetwork, prepare
+from lading.node import etcfiles, memory, podnetwork
 from lading.roots import keep_private
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from lading.formats.oci_runtime import Mount
     from lading.network import Attachment
     from lading.node.model import PodRecord
     from lading.node.runner import PodRunner
     from lading.node.running import Running
-    from lading.node.shop import Shop
     from lading.node.spec import Surroundings
 
 FILES = ("hosts", "hostname", "resolv.conf")
-#: Bytes of a termination message, and of all those of one pod, which its containers share alike.
-_MESSAGE_LIMIT, _MESSAGES_LIMIT = 4096, 12288
-#: How many containers may join one another's network in a row.
-_CHAIN = 40
-_LOG_LINES, _LOG_BYTES = 80, 2048
 
 
 def open_pod(runner: PodRunner) -> None:
@@ -107,10 +99,12 @@ def join(runner: PodRunner, running: Running, around: Surroundings) -> None:
         if mode.startswith("ns:"):
             around.joined["network"] = mode[3:]
         elif not podnetwork.alone(runner.record):
-            pid = prepare.other_process(shop, mode.partition(":")[2], "network")
+            from lading.node import joining
+
+            pid = joining.other_process(shop, mode.partition(":")[2], "network")
             around.joined["network"] = f"/proc/{pid}/ns/net"
             if runner.record.single:  # a manifest's pod has a hostname and hostAliases of its own
-                _share_files(shop, mode.partition(":")[2], around)
+                joining.share_files(shop, mode.partition(":")[2], around)
     elif attachment.mode == "host":
         around.shared.add("network")
     elif attachment.namespace >= 0:
@@ -124,73 +118,19 @@ def join(runner: PodRunner, running: Running, around: Surroundings) -> None:
         if mode == "host" or host:
             around.shared.add(kind)
         elif mode.startswith("container:"):
-            pid = prepare.other_process(shop, mode.partition(":")[2], kind)
+            from lading.node import joining
+
+            pid = joining.other_process(shop, mode.partition(":")[2], kind)
             around.joined[kind] = f"/proc/{pid}/ns/{kind}"
             if kind == "ipc":
-                around.shm_source = memory.joined(shop, mode.partition(":")[2])
+                around.shm_source = joining.shared_memory(shop, mode.partition(":")[2])
     if memory.is_shared(runner.record):
         around.shm_source = memory.share(shop, runner.record)
     if runner.holder is not None:
         runner.holder.join(around)
-        around.mounts.append(_message_mount(runner, running))
+        from lading.node import termination
 
-
-def _share_files(shop: Shop, reference: str, around: Surroundings) -> None:
-    """The name and the generated files of the container whose network is joined, as Docker does.
-
-    That one may itself have joined another's: the files are those of the pod that the namespace was made for.
-    """
-    for _ in range(_CHAIN):
-        record, _container = shop.records.resolve(reference)
-        mode = record.pod.spec.extras.network_mode
-        if record.pod.spec.host_network or not mode.startswith("container:"):
-            around.hostname = etcfiles.hostname(record.pod, record.id)
-            around.directory = shop.pod_directory(record.id)
-            return
-        reference = mode.partition(":")[2]
-    raise InvalidInput(f"network container:{reference}: too many containers join one another's network")
-
-
-def _message_file(runner: PodRunner, running: Running) -> str:
-    directory = runner.shop.container_directory(runner.record, running.record)
-    return f"{directory}/termination-log"
-
-
-def _message_mount(runner: PodRunner, running: Running) -> Mount:
-    from lading.formats.oci_runtime import Mount
-
-    path = _message_file(runner, running)
-    os.makedirs(os.path.dirname(path), 0o711, exist_ok=True)
-    _write(path, "")
-    os.chmod(path, 0o666)
-    target = running.container.termination_message_path
-    return Mount(destination=target, type="bind", source=path, options=["rbind", "rprivate"])
-
-
-def termination_message(runner: PodRunner, running: Running) -> str:
-    """What an ended container left to say: its message file, else (when asked for and it failed) its last output.
-
-    The end of what is too long (kubernetes.io, "Determine the Reason for Pod Failure").
-    """
-    limit = min(_MESSAGE_LIMIT, _MESSAGES_LIMIT // len(runner.record.containers))
-    try:
-        fd = os.open(_message_file(runner, running), os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
-    except OSError:
-        return ""
-    try:
-        size = os.fstat(fd).st_size
-        text = os.pread(fd, limit, max(0, size - limit)).decode("utf-8", "replace")
-    finally:
-        os.close(fd)
-    if text or running.container.termination_message_policy != "FallbackToLogsOnError":
-        return text
-    if running.record.exit_code == 0:
-        return ""
-    from lading.node import logfile
-
-    path = runner.shop.log_path(runner.record, running.record)
-    lines = [line.text for line in logfile.read(path, tail=_LOG_LINES)]
-    return b"\n".join(lines)[-min(limit, _LOG_BYTES) :].decode("utf-8", "replace")
+        around.mounts.append(termination.mount(runner, running))
 
 
 def close_pod(runner: PodRunner) -> None:
@@ -210,4 +150,4 @@ def close_pod(runner: PodRunner) -> None:
         podnetwork.release(shop, record.id, attachment)
 
 
-__all__ = ["FILES", "close_pod", "join", "open_pod", "termination_message"]
+__all__ = ["FILES", "close_pod", "join", "open_pod"]
