@@ -148,18 +148,24 @@ class Images:
         return None
 
     def _by_id(self, prefix: str) -> Image | None:
-        found: dict[str, Image] = {}
+        found: dict[str, list[Image]] = {}
         for digest in self.resolved.list():
             image = self.resolved.get(digest)
             if image is None:
                 continue
             if image.id.partition(":")[2].startswith(prefix) or digest.partition(":")[2].startswith(prefix):
-                found.setdefault(image.id, image)
+                found.setdefault(image.id, []).append(image)
         if len(found) > 1:
             raise InvalidInput(
                 f"image id {prefix!r} is ambiguous: {len(found)} images begin with it", reason="ambiguous"
             )
-        return next(iter(found.values()), None)
+        same = next(iter(found.values()), [])
+        return same[0] if len(same) == 1 else self._newest(same)
+
+    def _newest(self, same: builtins.list[Image]) -> Image | None:
+        """Which of several images of one id is meant: the one that came last, where their names say when they came."""
+        came = {alias.target.digest: alias.came for alias in self.aliases.list()} if same else {}
+        return max(same, key=lambda image: came.get(image.digest, 0), default=None)
 
     def _names_of(self, digest: str) -> dict[str, str]:
         names = {r.familiar: named.target.digest for r, named in self.names.list() if named.image == digest}
