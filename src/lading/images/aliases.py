@@ -27,7 +27,10 @@ if TYPE_CHECKING:
 
 
 class Alias:
-    """``name`` and ``labels`` of the image ``target``; ``text`` as people type both; ``came`` in nanoseconds since 1970."""
+    """``name`` and ``labels`` of the image ``target``; ``text`` as people type both, control characters shown escaped.
+
+    ``came``  nanoseconds since 1970.
+    """
 
     __slots__ = ("came", "kind", "labels", "name", "target", "text")
 
@@ -36,7 +39,7 @@ class Alias:
     ) -> None:
         self.kind = kind
         self.name = name
-        self.text = text
+        self.text = "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
         self.labels = dict(labels)
         self.target = target
         self.came = came

@@ -47,7 +47,7 @@ def _validate(path: str) -> str:
         found = archive.examine(_again(head, pieces), what=path)
     _say_unknown(path, found.unknown)
     name = Wanted(found.manifest.name, mapping(found.manifest.labels))
-    return f"{path}: valid image {name}, {found.entries} entries, {found.image_id}"
+    return f"{path}: valid image {_printable(str(name))}, {found.entries} entries, {found.image_id}"
 
 
 @contextmanager
@@ -89,8 +89,12 @@ def _say_unknown(path: str, fields: list[str]) -> None:
 
 
 def _note(text: str) -> None:
-    """A line on standard error; control characters are shown escaped, whatever an archive calls its things."""
-    print("".join(c if c.isprintable() else repr(c)[1:-1] for c in text), file=sys.stderr, flush=True)
+    """A line on standard error. Control characters are shown escaped, whatever an archive calls its things."""
+    print(_printable(text), file=sys.stderr, flush=True)
+
+
+def _printable(text: str) -> str:
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
 
 
 # --- making ---------------------------------------------------------------------------------------------------------

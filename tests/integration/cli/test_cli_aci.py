@@ -165,6 +165,19 @@ def test_what_cannot_be_done_is_one_line(lading, archives, words, said) -> None:
     assert said in done.stderr and len(done.stderr.splitlines()) == 1, done.stderr
 
 
+def test_no_archive_speaks_to_the_terminal(lading, archives, tmp_path) -> None:  # type: ignore[no-untyped-def]
+    (tmp_path / "rootfs").mkdir()
+    labels = [{"name": "note", "value": "\x1b[2J\nx: valid"}]
+    manifest = {"acKind": "ImageManifest", "acVersion": "0.8.11", "name": "x.example/loud", "labels": labels}
+    (tmp_path / "manifest").write_text(json.dumps(manifest))
+    lading.out("aci", "build", str(tmp_path), "-o", str(tmp_path / "loud.aci"))
+    said = lading.out("aci", "validate", str(tmp_path / "loud.aci"))
+    lading.out("aci", "import", str(tmp_path / "loud.aci"))
+    shown = lading.out("images")
+    assert "\x1b" not in said + shown and len(said.splitlines()) == 1 and "\\x1b[2J\\nx: valid" in shown
+    lading.out("rmi", "x.example/loud")
+
+
 def test_a_hostile_archive_leaves_nothing(lading, archives, tmp_path) -> None:  # type: ignore[no-untyped-def]
     import io
     import tarfile

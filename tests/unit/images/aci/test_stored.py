@@ -75,6 +75,12 @@ def test_of_images_for_several_machines_this_ones_comes_first(images):
     assert images.get("m").id == mine.id
 
 
+def test_no_label_speaks_to_the_terminal(images):
+    image = put(images, archive("app", labels=labels(version="1", note="\x1b[2J\nlie")))
+    assert image.names == ["app:1,note=\\x1b[2J\\nlie"]
+    assert images.get("app:1").digest == image.digest
+
+
 def test_an_image_that_names_no_machine_is_for_any(images):
     image = put(images, archive("any"))
     other = put(images, archive("other", labels=labels(os="linux", arch="s390x")))
@@ -165,7 +171,7 @@ def test_a_newer_base_makes_a_new_envelope_of_the_same_image_and_the_old_one_sta
     after = put(images, top)
     assert before.id == after.id and before.digest != after.digest
     assert shown(images.get(before.digest)) == {"v": b"1"}
-    for text in ("top", after.id.replace(":", "-")):
+    for text in ("top", after.id.replace(":", "-"), after.id, after.short_id):
         assert shown(images.get(text)) == {"v": b"2"}
 
 
