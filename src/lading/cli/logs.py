@@ -40,19 +40,23 @@ def show(
     stamps = parsed["timestamps"]
     sys.stdout.flush()
     outputs = {"stdout": sys.stdout.buffer, "stderr": sys.stderr.buffer}
-    fresh = {"stdout": True, "stderr": True}
+    unfinished: set[tuple[str, str]] = set()  # whose line goes on: several containers write to one stream
     lines = context.node.logs(
         reference, follow=parsed["follow"], since=since, until=until, tail=count, previous=previous
     )
     for line in lines:
         out = outputs.get(line.stream, outputs["stdout"])
         text = line.text if line.partial else line.text + b"\n"
-        if fresh.get(line.stream, True):
+        who = (line.container, line.stream)
+        if who not in unfinished:
             if prefix:
                 text = f"[{line.container}] ".encode() + text
             if stamps:
                 text = line.stamp.encode() + b" " + text
-        fresh[line.stream] = not line.partial
+        if line.partial:
+            unfinished.add(who)
+        else:
+            unfinished.discard(who)
         out.write(text)
         if parsed["follow"] or line.stream == "stderr":
             out.flush()

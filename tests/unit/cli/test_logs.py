@@ -1,0 +1,23 @@
+"""How log lines are shown."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import pytest
+
+from lading.cli.logs import show
+from lading.node.model import LogLine
+
+
+def test_each_container_of_a_pod_begins_lines_of_its_own(capfdbinary: pytest.CaptureFixture[bytes]) -> None:
+    lines = [
+        LogLine(time=0.0, container="a", stream="stdout", stamp="1", text=b"long, ", partial=True),
+        LogLine(time=0.0, container="b", stream="stdout", stamp="2", text=b"short"),
+        LogLine(time=0.0, container="a", stream="stdout", stamp="3", text=b"longer"),
+        LogLine(time=0.0, container="a", stream="stdout", stamp="4", text=b"next"),
+    ]
+    context = SimpleNamespace(node=SimpleNamespace(logs=lambda *_, **__: iter(lines)))
+    parsed = {"since": "", "until": "", "tail": "all", "timestamps": True, "follow": True}
+    assert show(context, parsed, "pod", prefix=True) == 0  # type: ignore[arg-type]
+    assert capfdbinary.readouterr().out == b"1 [a] long, 2 [b] short\nlonger\n4 [a] next\n"
