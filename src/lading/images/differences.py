@@ -117,15 +117,19 @@ def differences(rootfs: Rootfs) -> list[Difference]:
                 found.append(Difference("D", name, node.path, node.there))
             continue
         path = above.path + b"/" + entry
-        there = os.lstat(path)
-        if stat.S_ISDIR(there.st_mode):
-            open_.append(_Open(name, path, there, node, node.paths if node is not None else [], len(found)))
-        elif node is None and _mount_point(name, there):
-            above.passed = True
-        elif node is None:
-            found.append(Difference("A", name, path, there))
-        elif not same_file(node, path, there, since=since):
-            found.append(Difference("C", name, path, there))
+        try:
+            there = os.lstat(path)
+            if stat.S_ISDIR(there.st_mode):
+                below = node.paths if node is not None else []
+                open_.append(_Open(name, path, there, node, below, len(found)))
+            elif node is None and _mount_point(name, there):
+                above.passed = True
+            elif node is None:
+                found.append(Difference("A", name, path, there))
+            elif not same_file(node, path, there, since=since):
+                found.append(Difference("C", name, path, there))
+        except FileNotFoundError:
+            continue  # gone since it was listed: the container goes on meanwhile
     return found
 
 

@@ -159,6 +159,14 @@ def test_diff_of_a_copy_is_that_of_an_overlay(images, changed):
     ]
 
 
+def test_what_a_container_deletes_while_its_copy_is_compared_is_passed_over(images, changed, monkeypatch):
+    before = [f"{c.kind} {c.path}" for c in images.changes(changed)]
+    listdir = os.listdir
+    top = os.fsencode(changed.upper)
+    monkeypatch.setattr(os, "listdir", lambda path: [*listdir(path), *([b"gone-now"] if path == top else [])])
+    assert [f"{c.kind} {c.path}" for c in images.changes(changed)] == before
+
+
 def test_only_mount_points_are_no_change(images, image, tmp_path):
     rootfs = images.rootfs(image, str(tmp_path / "c"))
     Path(rootfs.upper, "etc/resolv.conf").touch()
