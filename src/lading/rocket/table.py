@@ -49,6 +49,15 @@ def aci() -> list[Command]:
             action="lading.rocket.archives:render",
         ),
         Command(
+            "fetch",
+            "Bring signed images here by name, from a URL, a file or a registry",
+            "IMAGE...",
+            flags=_fetch,
+            action="lading.rocket.fetching:fetch",
+            description="IMAGE is NAME[:VERSION][,LABEL=VALUE...], which is looked up on the name's own page, a URL, a file "
+            "(with a slash in front), or docker://REFERENCE. Its signature must be by a key of `lading trust`.",
+        ),
+        Command(
             "import",
             "Keep archives as images, and print their IDs",
             "FILE...",
@@ -62,6 +71,30 @@ def aci() -> list[Command]:
             flags=[_OUTPUT],
             action="lading.rocket.archives:export",
         ),
+    ]
+
+
+def _fetch() -> list[Flag]:
+    return [
+        Flag(
+            "pull",
+            "",
+            "str",
+            "WHEN",
+            "Whether to ask for what is here",
+            default="missing",
+            choices=("never", "missing", "always"),
+        ),
+        Flag("signature", "", "str", "FILE|URL", "The signature, when it is not beside the image"),
+        Flag(
+            "insecure",
+            "",
+            "list",
+            "WHAT",
+            "Do without image (signatures) or tls (certificates), take plain http, or all of it",
+            aliases=("insecure-options",),
+        ),
+        Flag("quiet", "q", "bool", help="Print only IDs"),
     ]
 
 

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 _DEEPEST = 32
 """Components of a name: each is a page to ask for."""
 _LONGEST_AGE = 24 * 3600
-_MOST_PAGES = 256
+_MOST_PAGES = 64
 
 
 class Page:

@@ -71,7 +71,7 @@ class Web:
             if not url.lower().startswith("https:") and not self.http:
                 raise Denied(
                     f"{what}: {url[:300]} is plain HTTP, which anybody on the way can change",
-                    hint="use https, or allow it with --insecure-allow-http",
+                    hint="use https, or the option that allows plain HTTP",
                     reason="plain-http",
                 )
             answer = self._asked(url, headers or {})

@@ -1,0 +1,111 @@
+"""``lading aci fetch``: from a name to a root, with a signature on the way; what it says of its ways and does without."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from support.signing import Signer
+from support.site import Answer, Authority, Island, Site, meta
+
+pytestmark = [
+    pytest.mark.root, pytest.mark.peer("gpg"), pytest.mark.peer("gpgv"), pytest.mark.peer("openssl"), pytest.mark.peer("nsenter"),
+]  # fmt: skip
+
+Run = Callable[..., subprocess.CompletedProcess[str]]
+MANIFEST = {
+    "acKind": "ImageManifest",
+    "acVersion": "0.8.11",
+    "name": "localhost/app",
+    "labels": [{"name": "version", "value": "1"}],
+}
+
+
+@pytest.fixture(scope="module")
+def signer() -> Iterator[Signer]:
+    with tempfile.TemporaryDirectory(prefix="sign-") as home:
+        made = Signer(Path(home))
+        yield made
+        made.close()
+
+
+@pytest.fixture(scope="module")
+def key(signer: Signer) -> str:
+    return signer.key("Release <release@example.com>")
+
+
+@pytest.fixture
+def web(lading_class, tmp_path: Path, signer: Signer, key: str) -> Iterator[tuple[Site, Run]]:  # type: ignore[no-untyped-def]
+    """A site at the usual port of a network of its own with a signed image, and ``lading`` in that network."""
+    run = lading_class(tmp_path)
+    (tmp_path / "app/rootfs").mkdir(parents=True)
+    (tmp_path / "app/rootfs/file").write_text("from the site\n")
+    (tmp_path / "app/manifest").write_text(json.dumps(MANIFEST))
+    run("aci", "build", str(tmp_path / "app"), "-o", str(tmp_path / "app.aci"), check=True)
+    data = (tmp_path / "app.aci").read_bytes()
+    authority = Authority(tmp_path / "authority")
+    authority.trust(tmp_path / "config", "localhost")
+    plain = run.argv
+    with Island() as island, island.site(authority, 443) as site:
+        run.argv = lambda words: ["nsenter", f"--net={island.path}", *plain(words)]
+        site.answers["/?ac-discovery=1"] = Answer(
+            meta(("discovery", "localhost", "https://localhost/{name}-{version}.{ext}"),
+                 ("discovery-pubkeys", "localhost", "https://localhost/keys"))
+        )  # fmt: skip
+        site.answers["/keys"] = Answer(signer.public(key))
+        site.answers["/localhost/app-1.aci"] = Answer(data)
+        site.answers["/localhost/app-1.aci.asc"] = Answer(signer.sign(data, key))
+        yield site, run
+
+
+def test_trust_then_fetch_then_render(web: tuple[Site, Run], key: str, tmp_path: Path) -> None:
+    site, run = web
+    refused = run("aci", "fetch", "localhost/app:1")
+    assert refused.returncode == 1 and "lading trust --prefix localhost/app" in refused.stderr
+    run("trust", "--prefix", "localhost/app", input="y\n", check=True)
+    done = run("aci", "fetch", "localhost/app:1", check=True)
+    image = done.stdout.strip()
+    assert (
+        image.startswith("sha512-")
+        and key in done.stderr
+        and "https://localhost/localhost/app-1.aci" in done.stderr
+    )
+    run("aci", "render", "--rootfs-only", "localhost/app:1", str(tmp_path / "out"), check=True)
+    assert (tmp_path / "out/file").read_text() == "from the site\n"
+    asked = len(site.asked)
+    for text in ("localhost/app:1", image, image[:20]):
+        assert run("aci", "fetch", "--pull", "never", text, check=True).stdout.strip() == image
+    assert len(site.asked) == asked
+    assert run("aci", "fetch", "--quiet", "--pull", "always", "localhost/app:1", check=True).stderr == ""
+
+
+def test_what_is_done_without_is_said(web: tuple[Site, Run]) -> None:
+    site, run = web
+    del site.answers["/localhost/app-1.aci.asc"]
+    done = run("aci", "fetch", "--insecure", "image", "--insecure-options=tls", "localhost/app:1", check=True)
+    assert "warning: --insecure image: " in done.stderr and "warning: --insecure tls: " in done.stderr
+    assert "--insecure http" not in done.stderr
+
+
+def test_mistakes_are_one_line(web: tuple[Site, Run], tmp_path: Path) -> None:
+    run = web[1]
+    for words, said in (
+        (["--insecure", "everything", "localhost/app"], "everything"), (["sha512-" + "0" * 30], "not here"),
+        (["ftp://localhost/app"], "ftp"), (["Not A Name"], "AC Identifier"), (["./absent.aci"], "no signature"),
+        (["--insecure=none", "http://localhost/app.aci"], "plain HTTP"),
+        (["--signature", "x", "localhost/app", "localhost/b"], "one image"),
+        (["--signature", "x", "localhost/app"], "signature is"), (["--pull", "never", "docker://absent"], "absent"),
+        (["--pull", "sometimes", "localhost/app"], "sometimes"), ([str(tmp_path)], "no signature"),
+    ):  # fmt: skip
+        done = run("aci", "fetch", *words)
+        assert done.returncode in (1, 125) and done.stderr.count("\n") == 1 and said in done.stderr, (
+            words,
+            done,
+        )
+        assert "internal error" not in done.stderr
+    assert run("images", "--quiet", check=True).stdout == ""
