@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import pwd
 import shutil
@@ -14,6 +15,7 @@ from pathlib import Path
 import pytest
 
 import lading
+from support.signing import Signer
 
 pytestmark = [pytest.mark.root, pytest.mark.peer("newuidmap", "useradd")]
 
@@ -84,7 +86,7 @@ def lading_as(user: tuple[str, Path], mode: str) -> Run:
     if mode == "single":
         narrow = home / "bin"
         narrow.mkdir(exist_ok=True)
-        for program in ("busybox", "sh", "dpkg-query", "dpkg"):
+        for program in ("busybox", "sh", "dpkg-query", "dpkg", "gpgv"):
             found = shutil.which(program, path="/usr/bin:/bin")
             if found and not (narrow / program).exists():
                 (narrow / program).symlink_to(found)
@@ -245,3 +247,29 @@ def test_an_image_of_app_container_is_built_kept_and_run(
     done = lading_as("run", "--rm", "--network", "none", "x.example/app")
     assert done.stdout.split() == ["mine", "gone"], done.stderr
     assert "as recorded" in lading_as("check").stdout
+
+
+@pytest.mark.peer("gpg", "gpgv")
+def test_keys_are_trusted_and_a_signed_image_is_fetched(
+    user: tuple[str, Path], lading_as: Run, mode: str, tmp_path: Path
+) -> None:
+    place = user[1] / f"signed-{mode}"
+    (place / "app/rootfs").mkdir(parents=True)
+    manifest = {"acKind": "ImageManifest", "acVersion": "0.8.11", "name": "example.com/signed"}
+    (place / "app/manifest").write_text(json.dumps(manifest))
+    subprocess.run(["chown", "-R", user[0], str(place)], check=True)
+    assert lading_as("aci", "build", str(place / "app"), "-o", str(place / "app.aci")).returncode == 0
+    signer = Signer(tmp_path / "s")
+    try:
+        key = signer.key("Ann <ann@example.com>")
+        (place / "key").write_bytes(signer.public(key))
+        (place / "app.aci.asc").write_bytes(signer.sign((place / "app.aci").read_bytes(), key))
+    finally:
+        signer.close()
+    refused = lading_as("aci", "fetch", str(place / "app.aci"))
+    assert refused.returncode == 1 and "no key is trusted" in refused.stderr
+    trust = lading_as("trust", "--prefix", "example.com", "--skip-fingerprint-review", str(place / "key"))
+    assert trust.returncode == 0, trust.stderr
+    assert key in lading_as("trust", "list").stdout
+    done = lading_as("aci", "fetch", str(place / "app.aci"))
+    assert done.returncode == 0 and key in done.stderr, done.stderr
