@@ -399,7 +399,7 @@ def test_a_container_of_a_pod_neither_stops_nor_starts_alone(node: Node) -> None
     ):
         with pytest.raises(InvalidInput, match="both/x is a container of pod both") as caught:
             act("both/x")
-        assert caught.value.hint == f"lading pod {verb} both"
+        assert caught.value.hint == f"lading {verb} both"
     assert {c.state for c in node.inspect("both").containers} == {"running"}
     node.remove("both", force=True)
 
