@@ -191,15 +191,19 @@ def _leaked(networks: Networks, repair: bool) -> list[Finding]:
     """Ports of our bridges that no attachment owns.
 
     A port that is down was unplugged, and the kernel removes it with its namespace: on a busy machine, seconds after
-    the namespace's last process. Only one that stays is a finding.
+    the namespace's last process. Only one that stays is a finding. One that was up when it was looked at, and whose owner
+    detached before the records were read, is down at the next look.
     """
     found = {}
+    up_before: set[str] = set()
     deadline = time.monotonic() + UNPLUGGED_SECONDS
     while True:
         ports = _unowned(networks)
         found = {link.name: network for link, network in ports}
-        if not found or any(link.up for link, _ in ports) or time.monotonic() > deadline:
+        up = {link.name for link, _ in ports if link.up}
+        if not found or up & up_before or time.monotonic() > deadline:
             break
+        up_before = up
         time.sleep(0.02)
     if repair and found:
         networks.host.run([rt.link_del(name, ok=(_ENODEV,)) for name in found])
