@@ -103,6 +103,7 @@ def test_a_fingerprint_is_shown_as_gnupg_shows_it() -> None:
     )
 
 
+@pytest.mark.fuzz
 @FUZZ
 @given(st.binary(max_size=400) | st.binary(max_size=60).map(lambda tail: KEY + tail))
 def test_no_bytes_do_worse_than_an_error(data: bytes) -> None:
@@ -113,6 +114,7 @@ def test_no_bytes_do_worse_than_an_error(data: bytes) -> None:
             pass
 
 
+@pytest.mark.fuzz
 @FUZZ
 @given(
     st.binary(min_size=1, max_size=500), st.lists(st.text(max_size=20).filter(str.isprintable), max_size=2)

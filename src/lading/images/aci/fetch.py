@@ -202,13 +202,13 @@ class _Fetch:
                     missing.append(error)
                     continue
                 except Denied as error:
-                    if error.reason != "no-signature":
+                    if error.reason not in ("no-signature", "plain-http"):
                         raise
                     missing.append(error)
                     continue
                 with self._used_up(partial):
                     return self._kept(partial.fd, str(asked), signature, asked, dependency, above, keys)
-        # Where a signature alone is missing, that is what is wrong.
+        # Where there is an image, and only no signature or no https, that is what is wrong.
         worst = next((error for error in missing if isinstance(error, Denied)), missing[0])
         raise worst
 

@@ -206,6 +206,17 @@ def test_the_next_endpoint_is_asked_where_one_has_nothing(shop: Shop) -> None:
     assert shop.trusted().fetch("localhost/app").id
 
 
+def test_an_endpoint_of_plain_http_is_passed_over_where_there_is_another(shop: Shop) -> None:
+    shop.trusted().offer("localhost/app", archive("localhost/app"))
+    plain = ("discovery", "localhost", "http://localhost:1/{name}.{ext}")
+    shop.site.answers["/?ac-discovery=1"] = Answer(meta(plain))
+    assert "plain HTTP" in shop.refused("localhost/app", "plain-http")
+    shop.site.answers["/?ac-discovery=1"] = Answer(
+        meta(plain, ("discovery", "localhost", f"{shop.site.url}/f/{{name}}-latest.{{ext}}"))
+    )
+    assert shop.fetch("localhost/app").id
+
+
 def test_unsigned_is_taken_only_when_that_was_asked_for(shop: Shop) -> None:
     path = shop.offer("localhost/app", archive("localhost/app"))
     del shop.site.answers[f"{path}.asc"]
