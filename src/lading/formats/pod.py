@@ -22,7 +22,7 @@ if TYPE_CHECKING:
         KeySelector,
         NameReference,
     )
-    from lading.formats.podextras import BlockLimit, SystemCalls
+    from lading.formats.podextras import BlockLimit, Companion, SystemCalls
     from lading.formats.podlife import (
         ExecAction,
         ExitCodes,
@@ -57,7 +57,7 @@ else:
         __name__,
         {
             "lading.formats.podenv": "KeySelector EnvVarSource NameReference EnvFromSource",
-            "lading.formats.podextras": "BlockLimit SystemCalls",
+            "lading.formats.podextras": "BlockLimit Companion SystemCalls",
             "lading.formats.podlife": "ExitCodes RestartRule ExecAction HTTPHeader HTTPGetAction TCPSocketAction "
             "GRPCAction SleepAction Probe LifecycleHandler Lifecycle ",
             "lading.formats.podsecurity": "CapabilityChange SeccompProfile AppArmorProfile SELinuxOptions SecurityContext "
@@ -71,6 +71,7 @@ __all__ = [
     "AppArmorProfile",
     "BlockLimit",
     "CapabilityChange",
+    "Companion",
     "EnvFromSource",
     "EnvVarSource",
     "ExecAction",
@@ -338,6 +339,7 @@ class PodExtras(Record):
     container: bool = False  # a pod of one made by `run`: shown by `ps` under the container's name
     runtime: str = ""  # path of a foreign OCI runtime
     sources: list[ConfigSource] = []
+    companions: list[Companion] = []  # programs of the host that serve this pod
     fail_together: bool = False  # the pod ends when the first of its main containers has failed for good
     pod: str = ""  # run --pod: the pod whose namespaces it joins, by id once it is recorded
 

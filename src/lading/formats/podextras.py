@@ -26,3 +26,17 @@ class BlockLimit(Record):
     device: str = ""
     read: int | None = None
     write: int | None = None
+
+
+class Companion(Record):
+    """A program of the host that serves one pod, on a socket that listens inside the pod's network.
+
+    ``command``  an absolute path and arguments; the socket is its descriptor 3 (sd_listen_fds(3)).
+    ``listen``   where on the pod's loopback; port 0: one that is free.
+    ``env``      variables of the pod's containers, with ``{address}`` for where it listens (``127.0.0.1:4321``).
+    """
+
+    name: str
+    command: list[str]
+    listen: str = "127.0.0.1:0"
+    env: dict[str, str] = {}

@@ -10,7 +10,7 @@ from lading.node.admission_report import Refused, Report
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from lading.formats.pod import Container, Pod
-    from lading.formats.podextras import BlockLimit
+    from lading.formats.podextras import BlockLimit, Companion
 
 
 #: The kernel keeps operations in 32 bits, and of a larger number only the lower ones.
@@ -31,6 +31,25 @@ def check(pod: Pod, report: Report) -> None:
     for field, listed in (("initContainers", spec.init_containers), ("containers", spec.containers)):
         for index, container in enumerate(listed):
             _container(pod, container, f"spec.{field}[{index}].x-lading", report)
+    names: set[str] = set()
+    for index, companion in enumerate(spec.extras.companions):
+        path = f"spec.x-lading.companions[{index}]"
+        if report.label(f"{path}.name", companion.name) and companion.name in names:
+            report.bad(f"{path}.name", f"{companion.name!r} is given twice")
+        names.add(companion.name)
+        _companion(companion, path, report)
+
+
+def _companion(companion: Companion, path: str, report: Report) -> None:
+    if not companion.command or not companion.command[0].startswith("/"):
+        report.bad(f"{path}.command[0]", "the program has to be an absolute path")
+    address, _, port = companion.listen.rpartition(":")
+    number = int(port) if port.isascii() and port.isdigit() and len(port) <= 5 else -1
+    if address not in ("127.0.0.1", "::1") or not 0 <= number <= 65535:
+        report.bad(f"{path}.listen", f"{companion.listen[:80]!r} is not 127.0.0.1:PORT or ::1:PORT")
+    for name in companion.env:
+        if not name or not name.isascii() or not name.isprintable() or "=" in name:
+            report.bad(f"{path}.env", f"{name[:80]!r} is not printable ASCII without '='")
 
 
 def _container(pod: Pod, container: Container, path: str, report: Report) -> None:

@@ -31,6 +31,11 @@ def adopt(runner: PodRunner) -> None:
     _network(runner)
     if not record.single:
         _holder(runner)
+    if record.pod.spec.extras.companions:
+        from lading.node.companions import Companions
+
+        runner.companions = Companions(runner)
+        runner.companions.adopt()
     now = time.monotonic()
     for running in runner.running.values():
         made = running.record

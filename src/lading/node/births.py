@@ -93,6 +93,8 @@ def _give_birth(runner: PodRunner, running: Running, container: Container, ready
 
     sandbox.join(runner, running, ready.around)
     running.spec = spec.build(runner.record.pod, container, ready.run_config, ready.around)
+    if runner.companions is not None:
+        runner.companions.add_to(running.spec)
     if container.tty and runner.size != (0, 0) and running.spec.process is not None:
         from lading.formats.oci_runtime import Box
 

@@ -33,7 +33,8 @@ def take(runner: PodRunner) -> None:
         runner.attachment = networks.attach(request)
         return
     reserved = networks.reserve(request)
-    if reserved.can_wait and record.single and not request.sysctls and not record.pod.spec.extras.runtime:
+    later = reserved.can_wait and record.single and not request.sysctls
+    if later and not (record.pod.spec.extras.runtime or _is_listened_in(record)):
         runner.reserved = reserved
     else:
         networks.furnish(reserved)
@@ -90,7 +91,12 @@ def alone(record: PodRecord) -> bool:
         return False
     if extras.runtime:
         return False  # what a foreign runtime does about loopback is its own affair
-    return not _sysctls(record) and not _ports(record)
+    return not _sysctls(record) and not _ports(record) and not _is_listened_in(record)
+
+
+def _is_listened_in(record: PodRecord) -> bool:
+    """Whether the keeper makes sockets in the network, which has to be there before the first container then."""
+    return bool(record.pod.spec.extras.companions)
 
 
 def _ports(record: PodRecord) -> bool:

@@ -56,6 +56,10 @@ def check(pod: Pod) -> None:
         from lading.formats import quantity
 
         cpus(quantity.nanos(pod.spec.containers[0].resources.limits.get("cpu", 0)))
+    if pod.spec.extras.companions:
+        from lading.node import admission_extras
+
+        admission_extras.demand(pod)
     for container in (*pod.spec.init_containers, *pod.spec.containers):
         extras = container.extras
         if extras.cpuset_cpus:

@@ -51,6 +51,10 @@ def release(shop: Shop, record: PodRecord) -> None:
             continue
         except LadingError as error:
             failure = failure or error
+    if record.pod.spec.extras.companions:
+        from lading.node import companions
+
+        companions.kill_recorded(shop, record.id)
     shop.networks.release(record.id)
     remove_pod_group(shop, record)
     from lading.node import holder, memory

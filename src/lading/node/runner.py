@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from lading.network import Attachment, Reserved
     from lading.node.checks import Checks
+    from lading.node.companions import Companions
     from lading.node.holder import Holder
     from lading.node.loop import Loop, Timer
     from lading.node.model import PodRecord, Stdio
@@ -64,6 +65,7 @@ class PodRunner:
         self.attachment: Attachment | None = None
         self.reserved: Reserved | None = None  # an attachment that the first container's birth completes
         self.holder: Holder | None = None
+        self.companions: Companions | None = None
         self.checks: Checks | None = None
         self.error: LadingError | None = None
         self.finished = False

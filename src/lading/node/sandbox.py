@@ -39,6 +39,11 @@ def open_pod(runner: PodRunner) -> None:
         from lading.node import podvolumes
 
         podvolumes.own_claims(shop, record)
+    if record.pod.spec.extras.companions:
+        from lading.node.companions import Companions
+
+        runner.companions = Companions(runner)
+        runner.companions.open()
 
 
 def _write_files(runner: PodRunner, directory: str) -> None:
@@ -136,6 +141,9 @@ def join(runner: PodRunner, running: Running, around: Surroundings) -> None:
 def close_pod(runner: PodRunner) -> None:
     """Give back what :func:`open_pod` took. Never raises: what cannot be given back stays recorded for repair."""
     record, shop = runner.record, runner.shop
+    if runner.companions is not None:
+        runner.companions.close()
+        runner.companions = None
     if runner.holder is not None:
         runner.holder.close()
         runner.holder = None

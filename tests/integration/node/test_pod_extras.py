@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import io
+import json
 import os
+import socket
+import sys
 import tarfile
 import time
 from collections.abc import Callable
@@ -12,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from lading.errors import InvalidInput, LadingError
-from lading.formats.pod import Pod
+from lading.formats.pod import Pod, PodExtras
 from lading.node import Node, blocklimits
 from lading.node.model import ContainerRecord, ExecRequest
 from lading.node.shop import process_start
@@ -265,3 +268,102 @@ def test_a_handler_that_dies_with_its_keeper_leaves_what_is_known(node: Node) ->
     assert (made.state, made.exit_code, made.stage, made.pid) == ("exited", 6, "", 0)
     node.remove("both-die")
     assert node.check() == []
+
+
+# -- companions ----------------------------------------------------------------------------------------------------
+
+#: Says, to whoever connects, which process it is and what it was told.
+SERVER = """
+import os, socket
+with socket.socket(fileno=3) as listener:
+    while True:
+        client, _ = listener.accept()
+        with client:
+            told = os.environ["LISTEN_FDS"], os.environ["LISTEN_FDNAMES"], os.environ["LISTEN_PID"] == str(os.getpid())
+            client.sendall(f"{os.getpid()} {told} {os.readlink('/proc/self/ns/net')}\\n".encode())
+"""
+ASK = "nc ${SERVED_AT%:*} ${SERVED_AT#*:}"
+
+
+def _companion(**more: object) -> Extras:
+    command = [sys.executable, "-c", SERVER]
+    return {"companions": [{"name": "clerk", "command": command, "env": {"SERVED_AT": "{address}"}, **more}]}
+
+
+def _clerk(node: Node, name: str) -> int:
+    record = Path(f"{node.shop.pod_directory(node.inspect(name).id)}/.companions/clerk")
+    return int(json.loads(record.read_text())["pid"])
+
+
+@pytest.mark.parametrize("network", ["bridge", "none", "host"])
+def test_a_companion_serves_its_pod_and_ends_with_it(node: Node, network: str) -> None:
+    extras = {**_companion(), **({"networkMode": "none"} if network == "none" else {})}
+    own = _sh("main", f"{ASK}; echo $SERVED_AT; sleep 1000", {"preStart": _words(ASK)})
+    name = f"served-{network}"
+    node.run_detached(_pod(name, own, hostNetwork=network == "host", **{"x-lading": extras}))
+    _until(lambda: len(list(node.logs(name))) == 3)
+    said = [line.text.decode() for line in node.logs(name)]
+    pid = _clerk(node, name)
+    expected = f"{pid} ('1', 'clerk', True) {os.readlink('/proc/self/ns/net')}"
+    assert said[:2] == [expected, expected] and said[2].startswith("127.0.0.1:")
+    address, _, port = said[2].partition(":")
+    with socket.socket() as client:
+        assert (client.connect_ex((address, int(port))) == 0) == (network == "host")
+    node.stop(name, timeout=0)
+    _until(lambda: node.inspect(name).keeper_pid == 0)
+    assert process_start(pid) == 0
+    node.remove(name)
+    assert node.check() == []
+
+
+def test_a_companion_that_ends_is_started_again_and_asked_meanwhile(
+    node: Node, one: Callable[..., Pod]
+) -> None:
+    pod = one("sh", "-c", f"while {ASK}; do sleep 0.1; done", mode="none")
+    pod.metadata.name = "again"
+    pod.spec.extras.companions = PodExtras.decode(_companion()).companions
+    node.run_detached(pod)
+
+    def servers() -> list[str]:
+        return list(dict.fromkeys(line.text.split()[0].decode() for line in node.logs("again")))
+
+    _until(lambda: len(servers()) == 1)
+    os.kill(int(servers()[0]), 9)
+    _until(lambda: len(servers()) == 2)
+    assert node.inspect("again").state == "running"
+    node.remove("again", force=True)
+    assert node.check() == []
+
+
+def test_a_companion_whose_keeper_was_killed_is_found(node: Node) -> None:
+    own = _sh("main", f"while :; do {ASK}; sleep 0.1; done")
+    record = node.run_detached(_pod("found", own, **{"x-lading": _companion()}))
+    _until(lambda: len(list(node.logs("found"))) > 0)
+    pid = _clerk(node, "found")
+    os.kill(record.keeper_pid, 9)
+    _until(lambda: process_start(record.keeper_pid) == 0)
+    assert process_start(pid) != 0, "it goes on"
+    as_init(pid)
+    node.check(repair=True)
+    assert _clerk(node, "found") == pid
+    os.kill(pid, 9)
+    _until(lambda: _clerk(node, "found") not in (0, pid))  # the new keeper has its socket
+    again = _clerk(node, "found")
+    _until(lambda: next(iter(node.logs("found", tail=1))).text.split()[0] == str(again).encode())
+    keeper = node.inspect("found").keeper_pid
+    made = node.inspect("found").container
+    os.kill(keeper, 9)
+    os.kill(made.pid, 9)
+    _until(lambda: process_start(keeper) == 0 and process_start(made.pid) == 0)
+    node.check(repair=True)
+    _until(lambda: process_start(again) == 0)
+    node.remove("found")
+    assert node.check() == []
+
+
+def test_a_companion_that_cannot_be_is_said_before_anything_starts(node: Node) -> None:
+    with pytest.raises(InvalidInput, match="companion clerk: /no/such cannot be executed"):
+        node.run_detached(
+            _pod("nobody", _sh("main", "true"), **{"x-lading": _companion(command=["/no/such"])})
+        )
+    assert node.inspect("nobody").container.started == 0.0

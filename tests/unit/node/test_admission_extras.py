@@ -53,6 +53,32 @@ def test_the_field_is_named(extras: dict[str, Any], container: dict[str, Any], f
         refused.check(pod)
 
 
+COMPANION = {"name": "clerk", "command": ["/bin/true"]}
+
+
+@pytest.mark.parametrize(
+    ("given", "field"),
+    [
+        ([{**COMPANION, "name": "A/b"}], "companions[0].name"),
+        ([COMPANION, COMPANION], "companions[1].name"),
+        ([{**COMPANION, "command": ["true"]}], "companions[0].command[0]"),
+        ([{**COMPANION, "command": []}], "companions[0].command[0]"),
+        ([{**COMPANION, "listen": "0.0.0.0:0"}], "companions[0].listen"),
+        ([{**COMPANION, "listen": "127.0.0.1:65536"}], "companions[0].listen"),
+        ([{**COMPANION, "listen": "127.0.0.1"}], "companions[0].listen"),
+        ([{**COMPANION, "env": {"A=B": "x"}}], "companions[0].env"),
+    ],
+)
+def test_what_is_wrong_with_a_companion_is_named(given: list[dict[str, Any]], field: str) -> None:
+    pod = _pod({}, **{"x-lading": {"companions": given}})
+    with pytest.raises(Refused) as caught:
+        admit(pod)
+    assert [problem.path for problem in caught.value.problems] == [f"spec.x-lading.{field}"]
+    pod.spec.extras.container = True
+    with pytest.raises(LadingError, match="x-lading"):
+        refused.check(pod)
+
+
 def test_a_name_that_is_no_system_call_here_is_told() -> None:
     notes = admit(_pod({"systemCalls": {**CALLS, "names": ["mkdir", "no_such_call"]}}))
     assert notes == [

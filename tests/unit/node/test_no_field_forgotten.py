@@ -97,6 +97,7 @@ POD_READ_BY = {
     "sources": "sources.py",
     "pod": "membership.py",
     "fail_together": "runner.py",
+    "companions": "companions.py",
 }
 
 

@@ -1,0 +1,249 @@
+"""Companions: programs of the host that each serve one pod, from before its first container runs until after its last.
+
+The keeper makes a companion's socket, which listens on the pod's own loopback, tells its address to the pod's containers, and
+starts the program with the socket as descriptor 3 (sd_listen_fds(3)). One that ends is started again: what asks it meanwhile
+waits in the socket. In the pod's directory stands for each which process it is and where it listens, so that whoever comes
+after a keeper that was killed goes on with it, or ends it.
+"""
+
+from __future__ import annotations
+
+import _socket
+import os
+
+from lading.errors import InvalidInput, LadingError
+from lading.formats import jsontext
+from lading.node import podsockets
+from lading.node.shop import alive, process_start, send_signal
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from lading.formats.oci_runtime import Spec
+    from lading.formats.podextras import Companion
+    from lading.kernel import Kernel
+    from lading.node.runner import PodRunner
+    from lading.node.shop import Shop
+
+#: What a value of ``env`` has in the place of the address.
+ADDRESS = "{address}"
+_DESCRIPTOR = 3
+_SET_PDEATHSIG = 1
+_SIGTERM, _SIGKILL = 15, 9
+#: Seconds until one that has ended is started again, and that it gets to end when it is told to.
+_AGAIN, _GRACE = 1.0, 2.0
+
+
+class _One:
+    """One companion: its socket, the address of that, and its process (``pidfd`` -1: none)."""
+
+    def __init__(self, wanted: Companion, record: str) -> None:
+        self.wanted = wanted
+        self.record = record
+        self.socket: _socket.socket | None = None
+        self.address = ""
+        self.pid = self.start = 0
+        self.pidfd = -1
+
+    def note(self) -> None:
+        """Write down which process it is."""
+        text = jsontext.dumps({"pid": self.pid, "start": self.start, "address": self.address})
+        fresh = f"{self.record}.new"
+        fd = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+        try:
+            os.write(fd, text.encode())
+        finally:
+            os.close(fd)
+        os.rename(fresh, self.record)
+
+
+class Companions:
+    """All companions of one pod."""
+
+    def __init__(self, runner: PodRunner) -> None:
+        self.runner = runner
+        directory = _directory(runner.shop, runner.record.id)
+        os.makedirs(directory, 0o700, exist_ok=True)
+        wanted = runner.record.pod.spec.extras.companions
+        self._all = [_One(companion, f"{directory}/{companion.name}") for companion in wanted]
+        self._closed = False
+
+    def open(self) -> None:
+        """Make the sockets. The programs start as soon as the keeper has nothing else to do."""
+        for one in self._all:
+            program = one.wanted.command[0]
+            if not os.access(program, os.X_OK):
+                raise InvalidInput(
+                    f"companion {one.wanted.name}: {program} cannot be executed on this machine"
+                )
+            self._listen(one, one.wanted.listen)
+            one.note()
+        self.runner.loop.after(0.0, self._start_all)
+
+    def _listen(self, one: _One, place: str) -> None:
+        address, _, port = place.rpartition(":")
+        one.socket = podsockets.listen(self.runner, address, int(port), f"companion {one.wanted.name}")
+        one.address = f"{address}:{one.socket.getsockname()[1]}"
+
+    def _start_all(self) -> None:
+        for one in self._all:
+            self._start(one)
+
+    def _start(self, one: _One) -> None:
+        if self._closed or one.pidfd >= 0 or one.socket is None:
+            return
+        try:
+            self._spawn(one)
+        except (LadingError, OSError) as error:
+            self.runner.record.message = f"companion {one.wanted.name}: {error}"
+            self.runner.loop.after(_AGAIN, lambda: self._start(one))
+            return
+        self.runner.loop.watch(one.pidfd, lambda _events: self._ended(one))
+
+    def _spawn(self, one: _One) -> None:
+        kernel = self.runner.shop.kernel
+        read, write = os.pipe2(os.O_CLOEXEC)
+        try:
+            one.pid = kernel.fork()
+            if one.pid == 0:
+                _become(kernel, one, read, write)
+            one.start = process_start(one.pid)
+            one.pidfd = kernel.pidfd_open(one.pid)
+            # Until it is written down, it dies with us; afterwards repair finds it.
+            one.note()
+            os.write(write, b"1")
+        except BaseException:
+            if one.pid:
+                os.kill(one.pid, _SIGKILL)
+                os.waitpid(one.pid, 0)
+            if one.pidfd >= 0:
+                os.close(one.pidfd)
+            one.pid, one.start, one.pidfd = 0, 0, -1
+            raise
+        finally:
+            os.close(read)
+            os.close(write)
+
+    def _ended(self, one: _One) -> None:
+        self._forget(one)
+        self.runner.loop.after(_AGAIN, lambda: self._start(one))
+
+    def _forget(self, one: _One) -> None:
+        self.runner.loop.forget(one.pidfd)
+        os.close(one.pidfd)
+        try:
+            os.waitpid(one.pid, 0)
+        except ChildProcessError:
+            pass  # a child of the keeper before us
+        one.pid, one.start, one.pidfd = 0, 0, -1
+
+    def add_to(self, spec: Spec) -> None:
+        """Tell a container where they are. What it says itself of a variable stays."""
+        process = spec.process
+        if process is None:
+            return
+        own = {text.partition("=")[0] for text in process.env}
+        for one in self._all:
+            for name, value in one.wanted.env.items():
+                if name not in own:
+                    process.env.append(f"{name}={value.replace(ADDRESS, one.address)}")
+
+    def adopt(self) -> None:
+        """Go on with those of a keeper that was killed, and start what ended meanwhile at the same address."""
+        kernel = self.runner.shop.kernel
+        for one in self._all:
+            pid, start, one.address = _recorded(one.record)
+            if alive(pid, start):
+                one.pid, one.start, one.pidfd = pid, start, kernel.pidfd_open(pid)
+                self.runner.loop.watch(one.pidfd, lambda _events, one=one: self._ended(one))  # type: ignore[misc]
+            try:
+                if one.pidfd >= 0:
+                    one.socket = _socket.socket(fileno=kernel.pidfd_getfd(one.pidfd, _DESCRIPTOR))
+                else:
+                    self._listen(one, one.address or one.wanted.listen)
+            except (LadingError, OSError) as error:
+                self.runner.record.message = f"companion {one.wanted.name} cannot be started again: {error}"
+        self.runner.loop.after(0.0, self._start_all)
+
+    def close(self) -> None:
+        """End them, and forget them once they are gone."""
+        import select
+
+        self._closed = True
+        kernel = self.runner.shop.kernel
+        for one in self._all:
+            send_signal(kernel, one.pid, one.start, _SIGTERM)
+        for one in self._all:
+            if one.pidfd >= 0:
+                poll = select.poll()
+                poll.register(one.pidfd, select.POLLIN)
+                if not poll.poll(_GRACE * 1000):
+                    send_signal(kernel, one.pid, one.start, _SIGKILL)
+                    poll.poll(_GRACE * 1000)
+                self._forget(one)
+            if one.socket is not None:
+                one.socket.close()
+                one.socket = None
+            _unlink(one.record)
+
+
+def _become(kernel: Kernel, one: _One, read: int, write: int) -> None:
+    """In the new process: wait until we are written down, then be the program. Never returns."""
+    try:
+        from lading.runtime import command
+
+        kernel.prctl(_SET_PDEATHSIG, _SIGKILL)
+        os.close(write)
+        os.setsid()
+        os.chdir("/")
+        null = os.open("/dev/null", os.O_RDWR)
+        log = os.open(f"{one.record}.log", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        for number, fd in ((0, null), (1, log), (2, log)):
+            os.dup2(fd, number)
+        if not os.read(read, 1):
+            os._exit(1)
+        kernel.prctl(_SET_PDEATHSIG, 0)
+        assert one.socket is not None
+        os.dup2(one.socket.fileno(), _DESCRIPTOR)
+        os.set_inheritable(_DESCRIPTOR, True)
+        kernel.close_range(_DESCRIPTOR + 1)
+        command.default_signals(kernel)
+        told = {"LISTEN_FDS": "1", "LISTEN_PID": str(os.getpid()), "LISTEN_FDNAMES": one.wanted.name}
+        os.execve(one.wanted.command[0], one.wanted.command, {**os.environ, **told})
+    except BaseException as error:
+        os.write(2, f"{one.wanted.name}: {error}\n".encode())
+    finally:
+        os._exit(127)
+
+
+def _directory(shop: Shop, pod_id: str) -> str:
+    return f"{shop.pod_directory(pod_id)}/.companions"
+
+
+def _recorded(path: str) -> tuple[int, int, str]:
+    try:
+        with open(path, "rb") as stream:
+            found = jsontext.loads(stream.read(4096))
+        return int(found["pid"]), int(found["start"]), str(found["address"])
+    except (OSError, LadingError, KeyError, TypeError, ValueError):
+        return 0, 0, ""
+
+
+def _unlink(path: str) -> None:
+    try:
+        os.unlink(path)
+    except FileNotFoundError:
+        pass
+
+
+def kill_recorded(shop: Shop, pod_id: str) -> None:
+    """End what a keeper that was killed left of a pod's companions."""
+    directory = _directory(shop, pod_id)
+    try:
+        names = os.listdir(directory)
+    except FileNotFoundError:
+        return
+    for name in names:
+        if "." not in name:
+            pid, start, _ = _recorded(f"{directory}/{name}")
+            send_signal(shop.kernel, pid, start, _SIGKILL)
+            _unlink(f"{directory}/{name}")
