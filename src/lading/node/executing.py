@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from lading.node.session import Session
     from lading.node.shop import Shop
 
+_SMALL = 4 << 20
+
 
 def exec_in(shop: Shop, reference: str, request: ExecRequest, stdio: Stdio | None) -> Session:
     """Start ``request`` in the container ``reference``; the conversation with it."""
@@ -104,7 +106,11 @@ def process_for(
 
 
 def _read_inside(shop: Shop, pid: int, path: str) -> bytes:
-    """A small file of the running container, through its root and never out of it; nothing when it is no regular file."""
+    """A small file of the running container, through its root and never out of it; nothing when it is no regular file.
+
+    Those of procfs have no size. One that a link leads to is not read: /proc/kmsg gives each of the kernel's messages once,
+    to whoever was first, and then waits for another.
+    """
     from lading.errors import KernelError
     from lading.kernel.paths import open_plain_inside
 
@@ -119,6 +125,7 @@ def _read_inside(shop: Shop, pid: int, path: str) -> bytes:
     finally:
         os.close(root)
     try:
-        return os.read(fd, 4 << 20)
+        size = os.fstat(fd).st_size
+        return os.read(fd, min(size, _SMALL)) if size else b""
     finally:
         os.close(fd)
