@@ -104,6 +104,7 @@ def _from_image(container: Container, image: Image) -> None:
     extras = container.extras
     lifecycle = container.lifecycle
     if config.stop_signal and not extras.stop_signal and not (lifecycle and lifecycle.stop_signal):
+        _known(config.stop_signal, container)
         extras.stop_signal = config.stop_signal
     check = config.healthcheck
     if check is not None and check.test and (extras.healthcheck is None or not extras.healthcheck.test):
@@ -120,6 +121,18 @@ def _from_image(container: Container, image: Image) -> None:
         if check.retries and made.retries == default.retries:
             made.retries = check.retries
         extras.healthcheck = made
+
+
+def _known(stop_signal: str, container: Container) -> None:
+    """Refuse an image whose containers nobody could stop: a keeper that is asked to has to know the signal."""
+    from lading.formats import signals
+
+    try:
+        signals.number(stop_signal)
+    except InvalidInput as error:
+        raise InvalidInput(
+            f"image {container.image!r}: its StopSignal: {error.message}", hint="choose one by --stop-signal"
+        ) from None
 
 
 def _name_volumes(container: Container, image: Image, made: ContainerRecord) -> None:
