@@ -22,7 +22,7 @@ if TYPE_CHECKING:
         KeySelector,
         NameReference,
     )
-    from lading.formats.podextras import BlockLimit, Companion, SystemCalls
+    from lading.formats.podextras import BlockLimit, Companion, ListenSocket, SystemCalls
     from lading.formats.podlife import (
         ExecAction,
         ExitCodes,
@@ -57,7 +57,7 @@ else:
         __name__,
         {
             "lading.formats.podenv": "KeySelector EnvVarSource NameReference EnvFromSource",
-            "lading.formats.podextras": "BlockLimit Companion SystemCalls",
+            "lading.formats.podextras": "BlockLimit Companion ListenSocket SystemCalls",
             "lading.formats.podlife": "ExitCodes RestartRule ExecAction HTTPHeader HTTPGetAction TCPSocketAction "
             "GRPCAction SleepAction Probe LifecycleHandler Lifecycle ",
             "lading.formats.podsecurity": "CapabilityChange SeccompProfile AppArmorProfile SELinuxOptions SecurityContext "
@@ -82,6 +82,7 @@ __all__ = [
     "KeySelector",
     "Lifecycle",
     "LifecycleHandler",
+    "ListenSocket",
     "NameReference",
     "ObjectFieldSelector",
     "PodSecurityContext",
@@ -210,6 +211,7 @@ class ContainerExtras(Record):
     tmpfs: list[TmpfsMount] = []
     ulimits: list[Ulimit] = []
     devices: list[HostDevice] = []
+    listen: list[ListenSocket] = []
     device_cgroup_rules: list[str] = []
     sysctls: dict[str, str] = {}
     shm_size: int | None = None  # bytes

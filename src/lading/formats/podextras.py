@@ -28,6 +28,18 @@ class BlockLimit(Record):
     write: int | None = None
 
 
+class ListenSocket(Record):
+    """A socket that listens in the pod's network before its container runs, and is handed to it (sd_listen_fds(3)).
+
+    ``protocol`` is TCP or UDP; ``name`` is what ``LISTEN_FDNAMES`` calls it.
+    """
+
+    port: int
+    protocol: str = "TCP"
+    address: str = "0.0.0.0"
+    name: str = ""
+
+
 class Companion(Record):
     """A program of the host that serves one pod, on a socket that listens inside the pod's network.
 

@@ -5,7 +5,7 @@ Every face's pods are checked here, whoever filled the fields.
 
 from __future__ import annotations
 
-from lading.node.admission_report import Refused, Report
+from lading.node.admission_report import Refused, Report, is_address
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -31,6 +31,7 @@ def check(pod: Pod, report: Report) -> None:
     for field, listed in (("initContainers", spec.init_containers), ("containers", spec.containers)):
         for index, container in enumerate(listed):
             _container(pod, container, f"spec.{field}[{index}].x-lading", report)
+    _listen(pod, report)
     names: set[str] = set()
     for index, companion in enumerate(spec.extras.companions):
         path = f"spec.x-lading.companions[{index}]"
@@ -38,6 +39,31 @@ def check(pod: Pod, report: Report) -> None:
             report.bad(f"{path}.name", f"{companion.name!r} is given twice")
         names.add(companion.name)
         _companion(companion, path, report)
+
+
+def _listen(pod: Pod, report: Report) -> None:
+    spec = pod.spec
+    taken: set[tuple[str, int, str]] = set()
+    for field, listed in (("initContainers", spec.init_containers), ("containers", spec.containers)):
+        for number, container in enumerate(listed):
+            path = f"spec.{field}[{number}].x-lading.listen"
+            extras = container.extras
+            if extras.listen and extras.init:
+                report.bad(path, "does not go with x-lading.init: LISTEN_PID would name the init")
+            if extras.listen and spec.extras.runtime:
+                report.unsupported(path, "a foreign runtime is handed no sockets")
+            for index, wanted in enumerate(extras.listen):
+                here = f"{path}[{index}]"
+                report.within(f"{here}.port", wanted.port, 1, 65535)
+                report.one_of(f"{here}.protocol", wanted.protocol, ("TCP", "UDP"))
+                if not is_address(wanted.address):
+                    report.bad(f"{here}.address", f"{wanted.address[:80]!r} is not an IP address")
+                if not (wanted.name.isascii() and (wanted.name + "a").isprintable()) or ":" in wanted.name:
+                    report.bad(f"{here}.name", f"{wanted.name[:80]!r} is not printable ASCII without ':'")
+                place = (wanted.protocol, wanted.port, wanted.address)
+                if place in taken:
+                    report.bad(here, f"port {wanted.port} of {wanted.address} is given twice")
+                taken.add(place)
 
 
 def _companion(companion: Companion, path: str, report: Report) -> None:

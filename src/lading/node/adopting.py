@@ -31,6 +31,10 @@ def adopt(runner: PodRunner) -> None:
     _network(runner)
     if not record.single:
         _holder(runner)
+    if any(running.container.extras.listen for running in runner.running.values()):
+        from lading.node.listening import Listening
+
+        runner.listening = Listening(runner)
     if record.pod.spec.extras.companions:
         from lading.node.companions import Companions
 

@@ -95,6 +95,9 @@ def _give_birth(runner: PodRunner, running: Running, container: Container, ready
     running.spec = spec.build(runner.record.pod, container, ready.run_config, ready.around)
     if runner.companions is not None:
         runner.companions.add_to(running.spec)
+    sockets: list[int] = []
+    if runner.listening is not None and container is running.container:
+        sockets = runner.listening.hand_to(container, running.spec)
     if container.tty and runner.size != (0, 0) and running.spec.process is not None:
         from lading.formats.oci_runtime import Box
 
@@ -118,6 +121,7 @@ def _give_birth(runner: PodRunner, running: Running, container: Container, ready
             rootfs=ready.rootfs,
             stdio=RuntimeStdio(*streams.open()),
             profile=ready.around.profile,
+            sockets=sockets,
             meanwhile=None if runner.reserved is None else furnish,
         )
         handle: Handle = engine_of(shop, runner.record).run(request)

@@ -96,7 +96,10 @@ def alone(record: PodRecord) -> bool:
 
 def _is_listened_in(record: PodRecord) -> bool:
     """Whether the keeper makes sockets in the network, which has to be there before the first container then."""
-    return bool(record.pod.spec.extras.companions)
+    spec = record.pod.spec
+    if spec.extras.companions:
+        return True
+    return any(container.extras.listen for container in spec.init_containers + spec.containers)
 
 
 def _ports(record: PodRecord) -> bool:

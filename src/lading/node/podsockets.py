@@ -21,19 +21,22 @@ if TYPE_CHECKING:
 _BACKLOG = 4096  # as systemd's default; net.core.somaxconn has the last word
 
 
-def listen(runner: PodRunner, address: str, port: int, what: str) -> _socket.socket:
-    """A TCP socket that listens at ``address`` (of IPv4 or IPv6) inside the pod's network.
+def listen(runner: PodRunner, address: str, port: int, what: str, *, udp: bool = False) -> _socket.socket:
+    """A socket of TCP (or ``udp``) that listens at ``address`` (of IPv4 or IPv6) inside the pod's network.
 
     Raises :class:`LadingError` that names ``what`` it is for.
     """
 
     def make() -> _socket.socket:
         family = _socket.AF_INET6 if ":" in address else _socket.AF_INET
-        made = _socket.socket(family, _socket.SOCK_STREAM | _socket.SOCK_CLOEXEC)
+        kind = _socket.SOCK_DGRAM if udp else _socket.SOCK_STREAM
+        made = _socket.socket(family, kind | _socket.SOCK_CLOEXEC)
         try:
-            made.setsockopt(_socket.SOL_SOCKET, _socket.SO_REUSEADDR, 1)
+            if not udp:  # of UDP it would take the port from who has it
+                made.setsockopt(_socket.SOL_SOCKET, _socket.SO_REUSEADDR, 1)
             made.bind((address, port))
-            made.listen(_BACKLOG)
+            if not udp:
+                made.listen(_BACKLOG)
         except BaseException:
             made.close()
             raise

@@ -84,5 +84,9 @@ def check(pod: Pod) -> None:
 def _beyond(extras: ContainerExtras) -> bool:
     """Whether a field is set that says more than a flag of Docker's, and has rules of its own."""
     return extras.system_calls is not None or bool(
-        extras.block_bandwidth or extras.block_operations or extras.pre_start or extras.post_stop
+        extras.block_bandwidth
+        or extras.block_operations
+        or extras.pre_start
+        or extras.post_stop
+        or extras.listen
     )

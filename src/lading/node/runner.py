@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from lading.node.checks import Checks
     from lading.node.companions import Companions
     from lading.node.holder import Holder
+    from lading.node.listening import Listening
     from lading.node.loop import Loop, Timer
     from lading.node.model import PodRecord, Stdio
     from lading.node.outlet import Outlet
@@ -66,6 +67,7 @@ class PodRunner:
         self.reserved: Reserved | None = None  # an attachment that the first container's birth completes
         self.holder: Holder | None = None
         self.companions: Companions | None = None
+        self.listening: Listening | None = None
         self.checks: Checks | None = None
         self.error: LadingError | None = None
         self.finished = False

@@ -39,6 +39,11 @@ def open_pod(runner: PodRunner) -> None:
         from lading.node import podvolumes
 
         podvolumes.own_claims(shop, record)
+    if any(c.extras.listen for c in record.pod.spec.init_containers + record.pod.spec.containers):
+        from lading.node.listening import Listening
+
+        runner.listening = Listening(runner)
+        runner.listening.open()
     if record.pod.spec.extras.companions:
         from lading.node.companions import Companions
 
@@ -141,6 +146,9 @@ def join(runner: PodRunner, running: Running, around: Surroundings) -> None:
 def close_pod(runner: PodRunner) -> None:
     """Give back what :func:`open_pod` took. Never raises: what cannot be given back stays recorded for repair."""
     record, shop = runner.record, runner.shop
+    if runner.listening is not None:
+        runner.listening.close()
+        runner.listening = None
     if runner.companions is not None:
         runner.companions.close()
         runner.companions = None

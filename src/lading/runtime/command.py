@@ -238,6 +238,10 @@ def close_descriptors(kernel: Kernel, job: Job | ExecJob) -> None:
     not hold its creator's pipes, locks and directories. All this comes before the filter, because profiles written before
     Linux 5.9 answer EPERM to close_range; what is opened behind it is close-on-exec from the start.
     """
+    if job.sockets:
+        from lading.runtime.handover import place
+
+        job.preserve_fds = place(job)  # type: ignore[arg-type]  # whoever joins a container is handed none
     first = 3 + job.preserve_fds
     channels = [one for one in (job.channel, job.start) if one is not None]
     for fd in sorted(fd for one in channels for fd in (one.read_fd, one.write_fd)):

@@ -62,6 +62,7 @@ class Exec:
 class ExecJob:
     """What the new process needs; decided before anything is forked."""
 
+    sockets: Sequence[int] = ()
     __slots__ = (
         "cgroup",
         "channel",

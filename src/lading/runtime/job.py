@@ -63,6 +63,7 @@ class Job:
         "preserve_fds",
         "root_mount",
         "rootfs",
+        "sockets",
         "sources",
         "spec",
         "start",
@@ -78,6 +79,11 @@ class Job:
         self.rootfs = request.rootfs
         self.stdio = request.stdio
         self.preserve_fds = request.preserve_fds
+        self.sockets = request.sockets
+        if self.sockets:
+            from lading.runtime import handover
+
+            assert handover  # loaded while it can be
         self.plain_lines = request.plain_lines
         self.no_pivot = request.no_pivot
         self.no_new_keyring = request.no_new_keyring

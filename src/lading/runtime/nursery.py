@@ -49,7 +49,7 @@ class Nursery:
         return (
             self._line is not None
             and not (job.plan.needs_helper or "user" in job.plan.new)
-            and not (job.sources or job.preserve_fds)
+            and not (job.sources or job.preserve_fds or job.sockets)
             and job.root_mount < 0
             and job.spec.hooks is None
         )

@@ -33,6 +33,7 @@ _PLAIN = (
     "no_pivot",
     "plain_lines",
     "preserve_fds",
+    "sockets",
 )
 _SCALARS = {str, int, bool, float, bytes, type(None)}
 

@@ -8,7 +8,7 @@ from lading.runtime.job import Stdio
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from lading.formats.oci_runtime import Spec
     from lading.formats.rootfs import Rootfs
@@ -22,6 +22,7 @@ class RunRequest:
     ``console_socket``  where the terminal's master is sent; without it that is :attr:`Container.console`.
     ``preserve_fds``    how many descriptors from 3 on the command keeps.
     ``plain_lines``     a terminal that adds no carriage return: whoever shows its output does (``-onlcr``).
+    ``sockets``         descriptors of this process that the command gets from 3 on, as sd_listen_fds(3) has it.
     ``pid_file``        written before the call returns.
     ``said``            filled when making it failed: what it had written to its terminal, a hook's complaint for one.
     ``profile``         a name for ``spec.linux.seccomp`` where many containers have the very same one: what is worked out
@@ -46,6 +47,7 @@ class RunRequest:
         "profile",
         "rootfs",
         "said",
+        "sockets",
         "spec",
         "stdio",
     )
@@ -60,6 +62,7 @@ class RunRequest:
         stdio: Stdio | None = None,
         console_socket: str = "",
         preserve_fds: int = 0,
+        sockets: Sequence[int] = (),
         pid_file: str = "",
         no_pivot: bool = False,
         no_new_keyring: bool = False,
@@ -74,6 +77,7 @@ class RunRequest:
         self.stdio = stdio or Stdio()
         self.console_socket = console_socket
         self.preserve_fds = preserve_fds
+        self.sockets = list(sockets)
         self.pid_file = pid_file
         self.no_pivot = no_pivot
         self.no_new_keyring = no_new_keyring

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from lading.errors import InvalidInput, LadingError
-from lading.formats.pod import Pod, PodExtras
+from lading.formats.pod import ListenSocket, Pod, PodExtras
 from lading.node import Node, blocklimits
 from lading.node.model import ContainerRecord, ExecRequest
 from lading.node.shop import process_start
@@ -367,3 +367,55 @@ def test_a_companion_that_cannot_be_is_said_before_anything_starts(node: Node) -
             _pod("nobody", _sh("main", "true"), **{"x-lading": _companion(command=["/no/such"])})
         )
     assert node.inspect("nobody").container.started == 0.0
+
+
+# -- sockets that are there before their container -----------------------------------------------------------------
+
+
+@pytest.mark.parametrize("shared", [True, False])
+def test_a_container_is_handed_the_sockets_that_listened_before_it(node: Node, shared: bool) -> None:
+    listen = [{"port": 8080, "name": "web"}, {"port": 53, "protocol": "UDP"}, {"port": 81, "address": "::1"}]
+    script = """
+        echo $LISTEN_FDS $LISTEN_FDNAMES; [ $LISTEN_PID = $$ ] && echo mine
+        for n in 3 4 5; do readlink /proc/$$/fd/$n | tr -dc 0-9; echo; done; ls /proc/$$/fd | wc -w
+        for f in tcp udp tcp6; do awk '$2 ~ /:(1F90|0035|0051)$/ && $4 ~ /^0[A7]$/ { print $10 }' /proc/net/$f; done
+        [ -e /again ] || { touch /again; exit 1; }
+    """
+    first = """
+        nc 127.0.0.1 8080 < /dev/null & until grep -q ':1F90 0[1-9]' /proc/net/tcp; do sleep 0.05; done
+        echo waits; echo $LISTEN_FDS
+    """
+    pod = _pod(
+        f"handed-{shared}".lower(),
+        _sh("main", script.replace("$", "$$"), {"listen": listen}, restartPolicy="OnFailure"),
+        initContainers=[_sh("first", first.replace("$", "$$"))],
+        shareProcessNamespace=shared,
+        restartPolicy="OnFailure",
+    )
+    code, said = _run(node, pod)
+    assert (code, said[:2]) == (0, ["waits", ""])
+    once = said[2:11]
+    assert once[:2] == ["3 web:unknown:unknown", "mine"]
+    assert once[2:5] == once[6:9], "the very sockets that listen"
+    assert said[2:] == once + once, "and the same ones in its next run"
+
+
+def test_a_port_that_is_taken_is_said_by_the_name_of_the_field(node: Node) -> None:
+    with socket.socket() as busy:
+        busy.bind(("127.0.0.1", 0))
+        busy.listen()
+        listen = {"listen": [{"port": busy.getsockname()[1], "address": "127.0.0.1"}]}
+        with pytest.raises(LadingError, match=r"x-lading\.listen: listening at"):
+            node.run_detached(_pod("taken", _sh("main", "true", listen), hostNetwork=True))
+
+
+def test_one_container_alone_is_handed_sockets_too(node: Node, one: Callable[..., Pod]) -> None:
+    pod = one("sh", "-c", "echo $LISTEN_FDS; readlink /proc/$$/fd/3", listen=[ListenSocket(port=1)])
+    pod.metadata.name = "alone"
+    assert _run(node, pod)[1][0] == "1"
+
+
+def test_a_command_that_cannot_be_executed_is_still_said(node: Node) -> None:
+    made = _sh("main", "", {"listen": [{"port": port} for port in range(1, 30)]}, command=["/etc/passwd"])
+    with pytest.raises(LadingError, match="permission denied"):
+        node.run_detached(_pod("unable", made))

@@ -65,6 +65,7 @@ READ_BY = {
     "restart": "runner.py",
     "seccomp": "prepare.py",
     "pre_start": "births.py",
+    "listen": "listening.py",
     "post_stop": "deaths.py",
     "system_calls": "prepare.py",
     "block_bandwidth": "blocklimits.py",

@@ -28,6 +28,8 @@ BEFORE = {
     ("lading.runtime.execute", "enter"): "the creator's",
     ("lading.runtime.filters", "_compile"): "the creator's",
     ("lading.runtime.filters", "_compiled"): "the creator's",
+    ("lading.runtime.job", "__init__"): "the creator's",
+    ("lading.runtime.command", "close_descriptors"): "loaded with the job",
     ("lading.runtime.resources", "_apply"): "the creator's",
     ("lading.runtime.resources", "add"): "the creator's",
     ("lading.runtime.resources", "delete"): "the creator's",
