@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 BROKEN_PIPE = 141  # what a shell says of a program that SIGPIPE ended
 INTERRUPTED = 130
 FAILED = 1
+_UMASK = 0o022  # containers', and of what only root shall change
+_WRITE_FOR_THE_CALLER = ("cp", "save", "export", "build", "extract", "render")
 _LONGEST_LINE = 2000  # an argument may be 128 KiB, and every error quotes what it is about
 
 
@@ -35,13 +37,14 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     _signal.signal(_signal.SIGCHLD, _signal.SIG_DFL)
     _signal.pthread_sigmask(_signal.SIG_SETMASK, ())
-    status = _guarded(sys.argv[1:])
+    status = _guarded(sys.argv[1:], os.umask(_UMASK))
     if not _flush() and status == 0:
         status = BROKEN_PIPE
     return status
 
 
-def _guarded(argv: list[str]) -> int:
+def _guarded(argv: list[str], umask: int = -1) -> int:
+    """``umask``: the caller's, where this process has another now."""
     global _debug, _spoken
     _spoken = "lading"
     _debug = bool(os.environ.get("LADING_DEBUG"))
@@ -54,6 +57,8 @@ def _guarded(argv: list[str]) -> int:
         _spoken = " ".join(c.name for c in parsed.path)
         if parsed.command.name != "run" or (len(parsed.path) > 2 and parsed.path[1].name == "pod"):
             refused = FAILED
+        if umask >= 0 and parsed.command.name in _WRITE_FOR_THE_CALLER:
+            os.umask(umask | 0o002)  # and nobody else's, for our own directories may be new
         status = _dispatch(parsed)
         sys.stdout.flush()
         return status

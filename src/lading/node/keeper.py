@@ -39,9 +39,10 @@ def main(arguments: list[str]) -> int:
     """The command line; the roots come from the environment."""
     import _signal  # type: ignore[import-not-found]
 
-    # As the lading command does: execve(2) hands down what a caller ignores and blocks.
+    # As the lading command does: execve(2) hands down what a caller ignores, blocks and masks.
     _signal.signal(_signal.SIGCHLD, _signal.SIG_DFL)
     _signal.pthread_sigmask(_signal.SIG_SETMASK, ())
+    os.umask(0o022)
     try:
         socket, hands = _arguments(arguments)
         front.Front(Shop(Roots.default()), socket, hands).run()

@@ -117,3 +117,44 @@ def test_directories_that_were_open_are_closed(here: Any) -> None:
     here("pod", "run", "-", input=MANIFEST.format(name=name), check=True)
     for part in ("root/pods", "run/pods", "root/volumes"):
         assert stat.S_IMODE((here.base / part).stat().st_mode) == 0o700, part
+
+
+@pytest.mark.parametrize("mask", [0o000, 0o077])
+def test_neither_containers_nor_roots_have_the_umask_of_who_calls(
+    lading_class: Any, tmp_path: Path, mask: int
+) -> None:
+    """With 000 anybody could put another ``node.db`` into the root; with 077 no user but root could look into ``/``."""
+    command = lading_class(tmp_path / "new")
+    before = os.umask(mask)
+    try:
+        command("bootstrap", "--quiet", "busybox", check=True, timeout=120)
+        script = "umask; stat -c '%a' / /etc/hosts /made . /v"
+        words = (
+            "--rm",
+            "--network",
+            "none",
+            "--user",
+            "1234",
+            "-w",
+            "/made/here",
+            "-v",
+            "named:/v",
+            "busybox",
+        )
+        ran = command.out("run", *words, "sh", "-c", script)
+        container = command.out("run", "-d", "--network", "none", "busybox", "sleep", "600")
+        executed = command.out("exec", container, "sh", "-c", "umask")
+        command.out("save", "-o", str(tmp_path / "saved"), "busybox")
+        opened = [
+            path
+            for path in (tmp_path / "new").rglob("*")
+            if not path.is_symlink() and path.lstat().st_mode & 0o1002 == 0o002 and "layers" not in path.parts
+        ]
+    finally:
+        os.umask(before)
+        command("rm", "-f", *command("ps", "-aq").stdout.split())
+        command("volume", "prune", "-af")
+    assert ran.split() == ["0022", "755", "644", "755", "755", "755"]
+    assert executed == "0022"
+    assert opened == []
+    assert stat.S_IMODE((tmp_path / "saved").stat().st_mode) == 0o666 & ~(mask | 0o002)
