@@ -23,11 +23,11 @@ Done = subprocess.CompletedProcess[str]
 Run = Callable[..., Done]
 
 
-def as_user(name: str, home: Path, environment: dict[str, str], *arguments: str) -> Done:
-    """``lading ARGUMENTS`` as the user ``name``, with the system's own interpreter."""
+def as_user(name: str, home: Path, environment: dict[str, str], *arguments: str, python: str = "") -> Done:
+    """``lading ARGUMENTS`` as the user ``name``, or ``python``'s code, with the system's own interpreter."""
     command = ["/usr/bin/setpriv", f"--reuid={name}", f"--regid={name}", "--init-groups"]
     return subprocess.run(
-        [*command, "/usr/bin/python3", "-m", "lading", *arguments],
+        [*command, "/usr/bin/python3", *(["-c", python] if python else ["-m", "lading"]), *arguments],
         cwd=home,
         env={"HOME": str(home), "PATH": "/usr/bin:/bin", "PYTHONPATH": str(home / "src"), **environment},
         capture_output=True,
@@ -92,8 +92,8 @@ def lading_as(user: tuple[str, Path], mode: str) -> Run:
                 (narrow / program).symlink_to(found)
         environment["PATH"] = str(narrow)
 
-    def run(*arguments: str, **more: str) -> Done:
-        return as_user(name, home, {**environment, **more}, *arguments)
+    def run(*arguments: str, python: str = "", **more: str) -> Done:
+        return as_user(name, home, {**environment, **more}, *arguments, python=python)
 
     if not run("images", "-q").stdout:
         assert run("bootstrap", "busybox").returncode == 0
@@ -273,3 +273,55 @@ def test_keys_are_trusted_and_a_signed_image_is_fetched(
     assert key in lading_as("trust", "list").stdout
     done = lading_as("aci", "fetch", str(place / "app.aci"))
     assert done.returncode == 0 and key in done.stderr, done.stderr
+
+
+#: Runs a pod to its end as a face of Lading does that fills what no manifest may say.
+FACE = """
+import json, sys, time
+from lading.roots import Roots
+from lading.formats.pod import Pod
+from lading.kernel import Kernel
+from lading.node import Node, rootless
+own = Roots.default()
+rootless.enter(own, Kernel())
+node = Node(own)
+pod = Pod.decode(json.loads(sys.argv[1]))
+node.run_detached(pod)
+code = node.wait("extras")
+while node.inspect("extras").keeper_pid:
+    time.sleep(0.02)
+for line in node.logs("extras"):
+    print(line.text.decode())
+node.remove("extras")
+print(code, [finding.what for finding in node.check()])
+"""
+SERVER = """
+import socket
+with socket.socket(fileno=3) as listener:
+    while True:
+        listener.accept()[0].sendall(b"served\\n")
+"""
+
+
+def test_handlers_system_calls_and_companions_need_no_root(lading_as: Run) -> None:
+    own = {
+        "name": "c",
+        "image": "busybox",
+        "command": ["sh", "-c", "nc ${AT%:*} ${AT#*:}; mkdir /d 2>&1; cat /made; exit 3"],
+        "x-lading": {
+            "preStart": ["sh", "-c", "echo before > /made"],
+            "postStop": ["echo", "after"],
+            "systemCalls": {"mode": "remove", "names": ["mkdir", "mkdirat"], "errno": "EROFS"},
+        },
+    }
+    clerk = {"name": "clerk", "command": ["/usr/bin/python3", "-c", SERVER], "env": {"AT": "{address}"}}
+    spec = {
+        "restartPolicy": "Never",
+        "containers": [own],
+        "x-lading": {"companions": [clerk], "networkMode": "none"},
+    }
+    done = lading_as(json.dumps({"metadata": {"name": "extras"}, "spec": spec}), python=FACE)
+    assert (done.returncode, done.stderr) == (0, "")
+    served, refused, *rest = done.stdout.splitlines()
+    assert served == "served" and refused.endswith("Read-only file system")
+    assert rest == ["before", "after", "3 []"]
