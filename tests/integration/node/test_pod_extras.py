@@ -419,3 +419,17 @@ def test_a_command_that_cannot_be_executed_is_still_said(node: Node) -> None:
     made = _sh("main", "", {"listen": [{"port": port} for port in range(1, 30)]}, command=["/etc/passwd"])
     with pytest.raises(LadingError, match="permission denied"):
         node.run_detached(_pod("unable", made))
+
+
+def test_a_keeper_that_comes_after_one_that_was_killed_makes_the_sockets_anew(node: Node) -> None:
+    own = _sh("main", "echo $LISTEN_FDS; exec sleep 1000", {"listen": [{"port": 8080}]})
+    record = node.run_detached(_pod("anew", own, restartPolicy="Always"))
+    os.kill(record.keeper_pid, 9)
+    _until(lambda: process_start(record.keeper_pid) == 0)
+    node.check(repair=True)
+    first = _of(node, "anew").pid
+    as_init(first)
+    os.kill(first, 9)
+    _until(lambda: [line.text for line in node.logs("anew")] == [b"1", b"1"])
+    node.remove("anew", force=True)
+    assert node.check() == []
