@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from lading.network import Attachment
     from lading.node.shop import Shop
 
+#: Nanoseconds between two health checks, as in Docker: a keeper has more to do.
+_SHORTEST = 1_000_000
+
 
 # -- a new pod -----------------------------------------------------------------------------------------------------
 
@@ -117,6 +120,11 @@ def _from_image(container: Container, image: Image) -> None:
         for name in ("interval", "timeout", "start_period", "start_interval"):
             value = getattr(check, name)
             if value and getattr(made, name) == getattr(default, name):
+                if value < _SHORTEST:
+                    raise InvalidInput(
+                        f"image {container.image!r}: the {name} of its health check, {value} ns, is below a millisecond",
+                        hint=f"choose one by --health-{name.replace('_', '-')}",
+                    )
                 setattr(made, name, value / 1e9)
         if check.retries and made.retries == default.retries:
             made.retries = check.retries

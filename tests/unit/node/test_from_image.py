@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from lading.errors import InvalidInput
+from lading.formats.oci_image import Healthcheck as ImageCheck
 from lading.formats.oci_image import RunConfig
-from lading.formats.pod import Container, ContainerExtras
+from lading.formats.pod import Container, ContainerExtras, Healthcheck
 from lading.node import prepare
 
 
@@ -36,3 +37,21 @@ def test_who_chooses_a_signal_need_not_mind_the_image() -> None:
     container = Container(name="main", image="odd:1", extras=ContainerExtras(stop_signal="SIGINT"))
     prepare._from_image(container, _image(stop_signal="99999"))
     assert container.extras.stop_signal == "SIGINT"
+
+
+@pytest.mark.parametrize("field", ["interval", "timeout", "start_period", "start_interval"])
+@pytest.mark.parametrize("value", [1, 999_999, -1])
+def test_an_image_does_not_keep_its_keeper_busy_with_checks(field: str, value: int) -> None:
+    container = Container(name="main", image="odd:1")
+    check = ImageCheck(test=["CMD", "true"], **{field: value})
+    with pytest.raises(InvalidInput, match=f"image 'odd:1': the {field} of its health check, {value} ns"):
+        prepare._from_image(container, _image(healthcheck=check))
+
+
+def test_who_chooses_an_interval_need_not_mind_the_image() -> None:
+    own = Healthcheck(interval=7.0)
+    container = Container(name="main", image="odd:1", extras=ContainerExtras(healthcheck=own))
+    check = ImageCheck(test=["CMD", "true"], interval=1, timeout=2_000_000_000)
+    prepare._from_image(container, _image(healthcheck=check))
+    made = container.extras.healthcheck
+    assert made is not None and (made.interval, made.timeout) == (7.0, 2.0)
