@@ -18,6 +18,7 @@ from lading.kernel.mounts import (
     MS_SLAVE,
     OPEN_TREE_CLONE,
 )
+from lading.kernel.namespaces import CLONE_NEWNS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -104,7 +105,14 @@ def _let_go_of_windows(kernel: Kernel, root_fd: int) -> None:
 
 
 def pivot(kernel: Kernel, root_fd: int) -> None:
-    """Make ``root_fd`` the root of this namespace and let the old one go (pivot_root(2), the ``(".", ".")`` form)."""
+    """Make ``root_fd`` the root of this namespace and let the old one go (pivot_root(2), the ``(".", ".")`` form).
+
+    Whoever called us may live in a chroot. The namespace's root is then another one, above, which would stay its root: ``exec``,
+    by setns(2), would come out there. So this process first goes to where setns(2) leads.
+    """
+    own = kernel.open("/proc/self/ns/mnt", os.O_RDONLY)
+    kernel.setns(own, CLONE_NEWNS)
+    kernel.close(own)
     old = kernel.open("/", os.O_DIRECTORY | O_PATH)
     kernel.fchdir(root_fd)
     kernel.pivot_root(".", ".")
