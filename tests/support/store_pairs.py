@@ -23,7 +23,7 @@ from lading.images import Images
 from lading.images.oci import format_of
 from lading.images.pack import pack_union
 from lading.images.pull import PullOptions
-from support.store_trials import EVENTS, NOISE, tar
+from support.store_trials import NOISE, Deadly, tar
 
 STEPS = 10
 NAMES = 3
@@ -135,18 +135,9 @@ class Pair:
             return pid, read
         status = 1
         try:
-            seen = 0
-
-            def count(event: str, _arguments: object) -> None:
-                nonlocal seen
-                if event in EVENTS:
-                    seen += 1
-                    if seen == last:
-                        os.kill(os.getpid(), signal.SIGKILL)
-
             os.close(read)
             worker = Worker(number, self.base, self.registry, dice, write)
-            sys.addaudithook(count)
+            sys.addaudithook(Deadly(last))
             worker.run(here)
             status = 0
         except BaseException:

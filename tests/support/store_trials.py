@@ -140,6 +140,20 @@ class Trial:
         assert partial or not os.path.exists(self.out + ".part")
 
 
+class Deadly:
+    """An audit hook that kills its process at event ``number`` (0: never). ``seen``: how many there were."""
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+        self.seen = 0
+
+    def __call__(self, event: str, _arguments: object) -> None:
+        if event in EVENTS:
+            self.seen += 1
+            if self.seen == self.number:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+
 def child(act: Callable[[], object], number: int) -> tuple[bool, int]:
     """Do it in a fork that dies at event ``number`` (0: never); whether it was killed, and how many events there were."""
     read, write = os.pipe()
@@ -147,18 +161,10 @@ def child(act: Callable[[], object], number: int) -> tuple[bool, int]:
     if not pid:
         status = 1
         try:
-            seen = 0
-
-            def count(event: str, _arguments: object) -> None:
-                nonlocal seen
-                if event in EVENTS:
-                    seen += 1
-                    if seen == number:
-                        os.kill(os.getpid(), signal.SIGKILL)
-
-            sys.addaudithook(count)
+            deadly = Deadly(number)
+            sys.addaudithook(deadly)
             act()
-            os.write(write, b"%d" % seen)
+            os.write(write, b"%d" % deadly.seen)
             status = 0
         except BaseException as error:
             sys.__stderr__.write(f"{type(error).__name__}: {error}\n")

@@ -214,9 +214,8 @@ def bootstrap(context: Context, parsed: Parsed) -> int:
     if quiet:
         print(image.id)
     else:
-        asked = Reference.parse(
-            parsed.args[0], default_tag=""
-        ).familiar  # the same packages may have other names
+        # The same packages may have other names.
+        asked = Reference.parse(parsed.args[0], default_tag="").familiar
         name = next((name for name in image.names if name.startswith(asked)), image.id)
         print(f"{name}: {image.short_id}, {sizes.decimal3(image.size)}")
     return 0

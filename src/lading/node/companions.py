@@ -13,6 +13,7 @@ import os
 
 from lading.errors import InvalidInput, LadingError
 from lading.formats import jsontext
+from lading.kernel.process import PR_SET_PDEATHSIG
 from lading.node import podsockets
 from lading.node.shop import alive, process_start, send_signal
 
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
 #: What a value of ``env`` has in the place of the address.
 ADDRESS = "{address}"
 _DESCRIPTOR = 3
-_SET_PDEATHSIG = 1
 _SIGTERM, _SIGKILL = 15, 9
 #: Seconds until one that has ended is started again, and that it gets to end when it is told to.
 _AGAIN, _GRACE = 1.0, 2.0
@@ -191,7 +191,7 @@ def _become(kernel: Kernel, one: _One, read: int, write: int) -> None:
     try:
         from lading.runtime import command
 
-        kernel.prctl(_SET_PDEATHSIG, _SIGKILL)
+        kernel.prctl(PR_SET_PDEATHSIG, _SIGKILL)
         os.close(write)
         os.setsid()
         os.chdir("/")
@@ -201,7 +201,7 @@ def _become(kernel: Kernel, one: _One, read: int, write: int) -> None:
             os.dup2(fd, number)
         if not os.read(read, 1):
             os._exit(1)
-        kernel.prctl(_SET_PDEATHSIG, 0)
+        kernel.prctl(PR_SET_PDEATHSIG, 0)
         assert one.socket is not None
         os.dup2(one.socket.fileno(), _DESCRIPTOR)
         os.set_inheritable(_DESCRIPTOR, True)

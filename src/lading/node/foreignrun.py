@@ -12,6 +12,7 @@ from _thread import allocate_lock
 
 from lading.errors import CommandNotExecutable, CommandNotFound, LadingError
 from lading.formats import jsontext
+from lading.kernel.process import PR_SET_PDEATHSIG
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from lading.kernel import Kernel
     from lading.runtime import Stdio
 
-_PDEATHSIG, _SET_SUBREAPER = 1, 36
+_SET_SUBREAPER = 36
 _NEWNS = 0x00020000
 _MS_REC, _MS_SLAVE = 0x4000, 0x80000
 _SIGKILL = 9
@@ -226,7 +227,7 @@ class Call:
             os.close(fd)
 
     def _become(self, kernel: Kernel, argv: list[str], fed: int, said: int) -> None:
-        kernel.prctl(_PDEATHSIG, _SIGKILL)
+        kernel.prctl(PR_SET_PDEATHSIG, _SIGKILL)
         import _signal  # type: ignore[import-not-found]
 
         for number in (1, 2, 3, 10, 12, 13, 15):

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 
 from lading.errors import LadingError
+from lading.kernel.process import PR_SET_PDEATHSIG
 from lading.node import etcfiles, memory
 from lading.node.shop import alive, process_start, send_signal
 
@@ -182,10 +183,10 @@ def _become_pause(kernel: Kernel, empty: str, ready: int) -> None:
             except (OSError, ValueError):
                 continue
     _signal.signal(17, _signal.SIG_DFL)
-    kernel.prctl(1, 9)  # PR_SET_PDEATHSIG
+    kernel.prctl(PR_SET_PDEATHSIG, 9)
     if not os.read(ready, 1):
         os._exit(1)
-    kernel.prctl(1, 0)  # recorded: the pod lives on without its keeper
+    kernel.prctl(PR_SET_PDEATHSIG, 0)  # recorded: the pod lives on without its keeper
     os.chroot(empty)
     os.chdir("/")
     os.closerange(0, max(4096, os.sysconf("SC_OPEN_MAX")))  # a keeper of many pods has more

@@ -17,7 +17,7 @@ from lading.kernel.namespaces import CLONE_NEWCGROUP
 from lading.kernel.paths import make_directory_inside
 from lading.kernel.process import PR_SET_DUMPABLE
 from lading.runtime import cgroupfs, channel, command, devices, join, masks, mounts, rootfs, security
-from lading.runtime.options import PROPAGATION
+from lading.runtime.options import PROPAGATION, is_bind
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -202,7 +202,7 @@ class Init:
 
     def make_devices(self) -> None:
         """``/dev``."""
-        bound = any(m.destination.rstrip("/") == "/dev" and _is_bind(m.options) for m in self.job.spec.mounts)
+        bound = any(m.destination.rstrip("/") == "/dev" and is_bind(m) for m in self.job.spec.mounts)
         if not bound:
             devices.populate(self.kernel, self.root_fd, self.linux.devices, bind="user" in self.job.plan.new)
 
@@ -418,10 +418,6 @@ def become(kernel: Kernel, job: Job) -> NoReturn:
         except BaseException:
             pass
     os._exit(1)
-
-
-def _is_bind(options: list[str]) -> bool:
-    return "bind" in options or "rbind" in options
 
 
 def _no_linux() -> Linux:

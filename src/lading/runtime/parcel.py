@@ -32,8 +32,6 @@ _PLAIN = (
     "no_new_keyring",
     "no_pivot",
     "plain_lines",
-    "preserve_fds",
-    "sockets",
 )
 _SCALARS = {str, int, bool, float, bytes, type(None)}
 
@@ -93,8 +91,8 @@ def unpack(data: bytes, fds: list[int]) -> Job:
     job.stdio = Stdio(*[fds[place] if place >= 0 else -1 for place in stdio])
     job.start = None if start is None else Channel(fds[start[0]], fds[start[1]])
     job.console_fd = fds[console] if console >= 0 else -1
-    job.sources = {}
-    job.root_mount = -1
+    # What a job that travels has none of, see Nursery.takes.
+    job.preserve_fds, job.sockets, job.sources, job.root_mount = 0, [], {}, -1
     return job
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import subprocess
-import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -24,14 +23,6 @@ MANIFEST = {
     "name": "localhost/app",
     "labels": [{"name": "version", "value": "1"}],
 }
-
-
-@pytest.fixture(scope="module")
-def signer() -> Iterator[Signer]:
-    with tempfile.TemporaryDirectory(prefix="sign-") as home:
-        made = Signer(Path(home))
-        yield made
-        made.close()
 
 
 @pytest.fixture(scope="module")

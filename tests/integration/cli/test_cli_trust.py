@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -24,14 +23,6 @@ pytestmark = [
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 USER = "Release <release@example.com>"
-
-
-@pytest.fixture(scope="module")
-def signer() -> Iterator[Signer]:
-    with tempfile.TemporaryDirectory(prefix="sign-") as home:
-        made = Signer(Path(home))
-        yield made
-        made.close()
 
 
 @pytest.fixture(scope="module")

@@ -8,8 +8,7 @@ import json
 import os
 import random
 import tarfile
-import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -121,14 +120,6 @@ class Shop:
     def partial(self) -> list[str]:
         place = Path(self.images.root, "ingest")
         return sorted(os.listdir(place)) if place.exists() else []
-
-
-@pytest.fixture(scope="module")
-def signer() -> Iterator[Signer]:
-    with tempfile.TemporaryDirectory(prefix="sign-") as home:
-        made = Signer(Path(home))
-        yield made
-        made.close()
 
 
 @pytest.fixture(scope="module")
