@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -135,10 +136,13 @@ def _asleep(pid: int) -> bool:
 
 
 def _waiting_to_write(node: Node) -> list[int]:
-    """The container's processes that wait for space in a pipe (proc(5), wchan)."""
+    """The container's processes that wait for space in a pipe (proc(5), wchan).
+
+    One that was listed may have ended since: it waits for nothing.
+    """
     found = []
     for row in node.top("talker"):
-        with open(f"/proc/{row['PID']}/wchan") as stream:
+        with suppress(FileNotFoundError, ProcessLookupError), open(f"/proc/{row['PID']}/wchan") as stream:
             if "pipe_write" in stream.read():
                 found.append(int(row["PID"]))
     return found
