@@ -1,0 +1,1 @@
+"""``lading rkt``: Rocket's command line on the engine's own pods."""

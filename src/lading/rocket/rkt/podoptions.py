@@ -1,0 +1,131 @@
+"""What a command line says about a pod that its manifest has no word for: networks, names, name servers, rights, streams."""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from lading.formats.pod import DNSConfig, HostAlias, NetworkRequest, Pod, PodSpec
+
+_LABEL = frozenset("abcdefghijklmnopqrstuvwxyz0123456789-")
+
+
+class Network:
+    """Where a pod is in the network, and what it knows of it.
+
+    ``mode``        as ``network_mode`` of a Pod's extras: empty, ``host`` or ``none``.
+    ``requests``    the networks to join; none is the default bridge.
+    ``hostname``    empty: the pod's own name.
+    ``dns``         None: what the networks say; ``dns_only``: and nothing else than this.
+    """
+
+    __slots__ = ("aliases", "dns", "dns_only", "hostname", "mode", "requests")
+
+    def __init__(
+        self,
+        mode: str = "",
+        requests: list[NetworkRequest] | None = None,
+        *,
+        hostname: str = "",
+        dns: DNSConfig | None = None,
+        dns_only: bool = False,
+        aliases: list[HostAlias] | None = None,
+    ) -> None:
+        self.mode = mode
+        self.requests = requests or []
+        self.hostname = hostname
+        self.dns = dns
+        self.dns_only = dns_only
+        self.aliases = aliases or []
+
+    def apply(self, spec: PodSpec) -> None:
+        """Say it in a Pod's words, in place of what it said before."""
+        spec.host_network = self.mode == "host"
+        spec.extras.network_mode = self.mode
+        spec.extras.networks = list(self.requests)
+        if self.mode == "host":
+            for container in spec.containers:
+                container.ports = []
+        plain = _LABEL.issuperset(self.hostname) and len(self.hostname) <= 63
+        spec.hostname = self.hostname if plain else ""
+        spec.hostname_override = "" if plain else self.hostname
+        spec.dns_policy = "None" if self.dns_only else "ClusterFirst"
+        spec.dns_config = self.dns
+        spec.host_aliases = list(self.aliases)
+
+
+class Streams:
+    """An app's streams. ``stdin``: somebody may write to it; ``tty``: all three are a terminal."""
+
+    __slots__ = ("stdin", "tty")
+
+    def __init__(self, *, stdin: bool = False, tty: bool = False) -> None:
+        self.stdin = stdin
+        self.tty = tty
+
+
+class PodOptions:
+    """Everything beside the manifest.
+
+    ``metadata``        the pod has a metadata service.
+    ``mutable``         apps may be added to it while it runs.
+    ``host_ipc``        it has the host's System V objects and message queues.
+    ``capable``         every app keeps all capabilities, whatever its isolators say.
+    ``unmasked``        no path of ``/proc`` and ``/sys`` is hidden or read-only.
+    ``unfiltered``      no system call is refused.
+    ``streams``         by app; others have an empty input and no terminal.
+    """
+
+    __slots__ = (
+        "capable",
+        "host_ipc",
+        "metadata",
+        "mutable",
+        "network",
+        "streams",
+        "unfiltered",
+        "unmasked",
+    )
+
+    def __init__(
+        self,
+        *,
+        network: Network | None = None,
+        metadata: bool = False,
+        mutable: bool = False,
+        host_ipc: bool = False,
+        capable: bool = False,
+        unmasked: bool = False,
+        unfiltered: bool = False,
+        streams: dict[str, Streams] | None = None,
+    ) -> None:
+        self.network = network or Network()
+        self.metadata = metadata
+        self.mutable = mutable
+        self.host_ipc = host_ipc
+        self.capable = capable
+        self.unmasked = unmasked
+        self.unfiltered = unfiltered
+        self.streams = streams or {}
+
+    def apply(self, pod: Pod) -> None:
+        """Say it in the Pod's words."""
+        from lading.formats.pod import CapabilityChange, SecurityContext
+
+        spec = pod.spec
+        self.network.apply(spec)
+        spec.host_ipc = self.host_ipc
+        # An app that is alone needs no process above it that only keeps the namespace.
+        spec.share_process_namespace = self.mutable or len(spec.containers) > 1
+        for container in spec.containers:
+            streams = self.streams.get(container.name)
+            if streams is not None:
+                container.stdin, container.tty = streams.stdin, streams.tty
+            if self.capable:
+                rights = container.security_context or SecurityContext()
+                rights.capabilities = CapabilityChange(add=["ALL"])
+                container.security_context = rights
+            if self.unmasked:
+                container.extras.unmask = ["ALL"]
+            if self.unfiltered:
+                container.extras.system_calls = None
+                container.extras.seccomp = "unconfined"
