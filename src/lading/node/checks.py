@@ -9,7 +9,7 @@ import os
 import time
 
 from lading.errors import LadingError
-from lading.node import probing
+from lading.node import aside, probing
 from lading.node.health import HealthState
 from lading.node.running import note_readiness
 from lading.node.shop import alive
@@ -40,7 +40,7 @@ _HOOK_LIMIT = 24 * 3600.0
 
 
 class Task:
-    """A child that answers by its exit code; ``pipe`` carries what it says."""
+    """A child (:mod:`lading.node.aside`) that answers by its exit code; ``pipe`` carries what it says."""
 
     def __init__(
         self, checks: Checks, owner: Running, pid: int, pidfd: int, pipe: int, timeout: float, done: Done
@@ -79,17 +79,8 @@ class Task:
         self.kill()
 
     def kill(self) -> None:
-        """End the child and what it started; its answer is then a failure.
-
-        A command in a container leads a session of its own: without its group, each probe that is late would leave
-        the children of its shell behind.
-        """
-        for end in (os.killpg, os.kill):  # a network probe's child leads no group
-            try:
-                end(self.pid, 9)
-            except ProcessLookupError:
-                continue
-            return
+        """End the child, which ends what it started; its answer is then a failure."""
+        os.kill(self.pid, aside.SIGTERM)
 
     def _ended(self) -> None:
         loop = self.checks.runner.loop
@@ -126,13 +117,13 @@ class Checks:
         if handle is None or own is None or own.process is None:
             done(False, "the container is not running")
             return
-        from lading.runtime import Stdio
-
         process = own.process.replace(args=list(command), terminal=False)
+        kernel = self.runner.shop.kernel
         read = write = -1
         try:
             read, write = os.pipe2(os.O_CLOEXEC)
-            made = handle.exec(process, stdio=Stdio(-1, write, write))
+            pid = aside.execute(kernel, handle, process, write)
+            pidfd = kernel.pidfd_open(pid)
         except (LadingError, OSError) as error:
             if read >= 0:
                 os.close(read)
@@ -142,7 +133,7 @@ class Checks:
         finally:
             if write >= 0:
                 os.close(write)
-        self.tasks.add(Task(self, running, made.pid, made.pidfd, read, timeout, done))
+        self.tasks.add(Task(self, running, pid, pidfd, read, timeout, done))
 
     def _network(
         self,

@@ -28,7 +28,7 @@ from __future__ import annotations
 import os
 
 from lading.errors import Conflict, InvalidInput, LadingError, NotFound, Unsupported
-from lading.node import sockets, wire
+from lading.node import aside, sockets, wire
 from lading.node.clients import Client
 from lading.node.loop import READ
 from lading.node.runner import PodRunner
@@ -359,21 +359,18 @@ class Caller:
             raise Conflict(f"container {running.record.name} is not running", reason="state")
         ends = [*fds, -1, -1, -1][:3]
         process = Process.decode(request["process"], where="process")
-        made = running.handle.exec(process, stdio=Stdio(*ends))
-        self._answer({"pid": made.pid}, [made.console] if made.console >= 0 else None)
-        if made.console >= 0:
-            os.close(made.console)
+        kernel = self.desk.shop.kernel
+        # The child answers, and keeps the connection until then.
+        pid = aside.serve(kernel, running.handle, process, Stdio(*ends), self.sock.fileno())
+        pidfd = kernel.pidfd_open(pid)
 
         def ended(_events: int) -> None:
-            self.desk.loop.forget(made.pidfd)
-            code = made.wait()
-            try:
-                self.sock.send(b"x%d" % code)
-            except OSError:
-                pass
+            self.desk.loop.forget(pidfd)
+            os.close(pidfd)
+            os.waitpid(pid, 0)
             self.gone()
 
-        self.desk.loop.watch(made.pidfd, ended)
+        self.desk.loop.watch(pidfd, ended)
 
 
 def _drop(runners: dict[str, PodRunner], pod_id: str) -> None:

@@ -13,6 +13,7 @@ from __future__ import annotations
 import os
 
 from lading.errors import InvalidInput, LadingError
+from lading.node import aside
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -76,26 +77,27 @@ def start(
     port = port_number(action.port, container)
     host = getattr(action, "host", "") or address or "127.0.0.1"
     read, write = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
-    pid = os.fork()
-    if pid:
-        os.close(write)
-        return NetworkProbe(pid, read)
-    status = 1
-    try:
-        if netns >= 0:
-            kernel.setns(netns, _CLONE_NEWNET)
-        words = _check(action, host, port, timeout, judge)
-        status = 0
-    except LadingError as error:
-        words = error.message
-    except OSError as error:
-        words = f"{host}:{port}: {error.strerror or error}"
-    except BaseException as error:
-        words = repr(error)
-    try:
+
+    def work() -> int:
+        status = 1
+        try:
+            if netns >= 0:
+                kernel.setns(netns, _CLONE_NEWNET)
+            words = _check(action, host, port, timeout, judge)
+            status = 0
+        except LadingError as error:
+            words = error.message
+        except OSError as error:
+            words = f"{host}:{port}: {error.strerror or error}"
+        except Exception as error:
+            words = repr(error)
         os.write(write, words.encode()[:_WORDS_LIMIT])
+        return status
+
+    try:
+        return NetworkProbe(aside.fork(kernel, [netns, write], work), read)
     finally:
-        os._exit(status)
+        os.close(write)
 
 
 def _check(
