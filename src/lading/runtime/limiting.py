@@ -10,11 +10,14 @@ from lading.runtime import deviceaccess, limits
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from lading.formats.oci_runtime import Resources
-    from lading.kernel.cgroups import Manager
+    from lading.kernel.cgroups import Manager, Setting
 
 
-def apply(group: Manager, resources: Resources) -> None:
-    """Write what ``resources`` names, but for the devices. Raises what :func:`limits.settings` and the kernel say."""
+def apply(group: Manager, resources: Resources) -> list[Setting]:
+    """Write what ``resources`` names, but for the devices, and return it.
+
+    Raises what :func:`limits.settings` and the kernel say.
+    """
 
     def has(controller: str, file: str) -> bool:
         try:
@@ -22,11 +25,13 @@ def apply(group: Manager, resources: Resources) -> None:
         except Unsupported:
             return False
 
-    group.apply(limits.settings(resources, group.version, has))
+    wanted = limits.settings(resources, group.version, has)
+    group.apply(wanted)
+    return wanted
 
 
-def update(group: Manager, resources: Resources) -> None:
-    """Change limits of the running container: what ``resources`` does not name stays as it is.
+def update(group: Manager, resources: Resources) -> list[Setting]:
+    """Change limits of the running container, and return them: what ``resources`` does not name stays as it is.
 
     With ``memory.checkBeforeUpdate`` a limit below present use is refused (:class:`Conflict`) instead of
     killing processes.
@@ -55,10 +60,12 @@ def update(group: Manager, resources: Resources) -> None:
         # One file holds both: the one that is not named stays as it is, or a new period would lift the limit.
         quota, period = _cpu_max(group)
         resources = resources.replace(cpu=cpu.replace(quota=cpu.quota or quota, period=cpu.period or period))
+    written: list[Setting] = []
     if resources != resources.__class__(devices=resources.devices):
-        apply(group, resources)
+        written = apply(group, resources)
     if resources.devices:
         group.allow_devices(deviceaccess.device_rules(resources))
+    return written
 
 
 def _cpu_max(group: Manager) -> tuple[int, int]:

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from lading.formats.oci_runtime import Spec
+    from lading.kernel.cgroups import Setting
     from lading.kernel.cgroups.oom import OomWatch
     from lading.kernel.cgroups.stats import Stats
     from lading.runtime.scopes import Scope
@@ -169,7 +170,11 @@ class CgroupHandle:
         """Change limits of the running container, see :func:`lading.runtime.limiting.update`."""
         from lading.runtime import limiting
 
-        limiting.update(self.need("changing limits"), resources)
+        written = limiting.update(self.need("changing limits"), resources)
+        if self.unit:
+            from lading.runtime import scopes
+
+            scopes.tell(self, written, resources if resources.devices else None)
 
     def stats(self) -> Stats:
         """What the container uses. Raises :class:`Unsupported` when there is no group."""
@@ -291,8 +296,8 @@ def _no_limits(error: Denied) -> Denied:
     return Denied(f"linux.resources: {error.message}", hint=error.hint, reason="limits-denied")
 
 
-def limit(group: Manager, resources: Resources | None, *, rootless: bool) -> None:
-    """Set the device rules and the limits of a group that was just made."""
+def limit(group: Manager, resources: Resources | None, *, rootless: bool) -> list[Setting]:
+    """Set the device rules and the limits of a group that was just made; returns the limits."""
     try:
         group.allow_devices(deviceaccess.device_rules(resources))
     except (Denied, Unsupported) as error:
@@ -300,16 +305,11 @@ def limit(group: Manager, resources: Resources | None, *, rootless: bool) -> Non
         # them.
         if not rootless or error.reason == "device-rule":
             raise
-    if resources is not None:
-        _apply(group, resources)
-
-
-def _apply(group: Manager, resources: Resources) -> None:
-    if resources == Resources(devices=resources.devices):
-        return  # most containers: what knows all limits is not loaded
+    if resources is None or resources == Resources(devices=resources.devices):
+        return []  # most containers: what knows all limits is not loaded
     from lading.runtime import limiting
 
-    limiting.apply(group, resources)
+    return limiting.apply(group, resources)
 
 
 def _discard(group: Manager) -> None:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from lading.errors import Conflict
+from lading.formats.oci_runtime import Resources
 from lading.kernel.cgroups import Layout, manager
-from lading.runtime import systemd
+from lading.runtime import deviceaccess, systemd
 from lading.runtime.resources import CgroupHandle, limit
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from lading.formats.oci_runtime import Resources, Spec
+    from lading.formats.oci_runtime import Spec
+    from lading.kernel.cgroups import Setting
 
 
 class Scope:
@@ -56,4 +58,21 @@ def start(handle: CgroupHandle, pid: int) -> None:
     handle.scope = None
     group.create(fresh=False)
     group.add(pid)
-    limit(group, scope.resources, rootless=handle.rootless)
+    written = limit(group, scope.resources, rootless=handle.rootless)
+    tell(handle, written, scope.resources or Resources())
+
+
+def tell(handle: CgroupHandle, written: list[Setting], rules: Resources | None) -> None:
+    """Tell systemd of limits that were written, and of the device rules of ``rules``, or it would undo them."""
+    from lading.runtime import unitproperties
+
+    assert handle.manager is not None
+    version = handle.manager.version
+    properties = unitproperties.properties(written, version)
+    if rules is not None and version == 1 and not handle.rootless:
+        # A program that filters devices in version 2 is ours, whatever systemd does with its own.
+        with open("/proc/devices") as file:
+            names = unitproperties.device_names(file.read())
+        properties += unitproperties.devices(deviceaccess.device_rules(rules), names)
+    if properties:
+        systemd.set_properties(handle.unit, properties, user=handle.rootless)

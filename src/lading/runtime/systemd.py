@@ -1,8 +1,8 @@
 """Control groups through systemd: a transient scope for each container, asked for over D-Bus with ``busctl``.
 
 On a host with systemd, whoever makes groups in its tree by hand works against it; with ``--systemd-cgroup``
-the scope is systemd's own, shown by ``systemd-cgls``, and delegated (``Delegate=yes``), so that limits are
-then written as usual.
+the scope is systemd's own, shown by ``systemd-cgls``, and delegated (``Delegate=yes``). Limits are written as
+usual, and systemd is told of them (:mod:`lading.runtime.unitproperties`).
 
 Source: systemd's "Control Group APIs and Delegation"; org.freedesktop.systemd1(5), StartTransientUnit.
 """
@@ -120,6 +120,14 @@ def start_scope(unit: str, slice_: str, pid: int, annotations: dict[str, str], *
         if time.monotonic() > end:
             raise RemoteError(f"systemd did not put process {pid} into {unit}", reason="systemd")
         time.sleep(0.002)
+
+
+def set_properties(unit: str, properties: list[list[str]], *, user: bool) -> None:
+    """Set properties of a running unit, rows of name, signature and value, until it ends."""
+    words = [str(len(properties))]
+    for row in properties:
+        words += row
+    _call(user, "SetUnitProperties", "sba(sv)", unit, "true", *words)
 
 
 def _variant(key: str, value: str) -> list[str]:
