@@ -26,6 +26,7 @@ from lading.images.tarentry import (
 )
 from lading.images.tarwrite import TarWriter
 from lading.images.unpacked import OWNER_XATTR
+from lading.kernel.idmap import subordinate
 from lading.kernel.paths import open_plain
 
 TYPE_CHECKING = False
@@ -68,21 +69,11 @@ def owner_on_disk() -> Owner:
 def _ranges(path: str, uid: int) -> list[tuple[int, int]]:
     import pwd
 
-    names = {str(uid)}
     try:
-        names.add(pwd.getpwuid(uid).pw_name)
+        name = pwd.getpwuid(uid).pw_name
     except KeyError:
-        pass
-    found = []
-    try:
-        with open(path) as file:
-            for line in file:
-                parts = line.strip().split(":")
-                if len(parts) == 3 and parts[0] in names and parts[1].isdigit() and parts[2].isdigit():
-                    found.append((int(parts[1]), int(parts[2])))
-    except OSError:
-        pass
-    return found
+        name = ""
+    return subordinate(path, name, uid)
 
 
 class Packer:

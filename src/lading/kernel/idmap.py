@@ -34,6 +34,39 @@ def check(ids: Map, what: str) -> None:
             end = row[side] + row[2] - 1
 
 
+def subordinate(path: str, name: str, id: int) -> list[tuple[int, int]]:
+    """(first, count) of each range that ``path`` (subuid(5), subgid(5)) gives a user, by name or by number.
+
+    Of ranges that overlap, which the kernel takes no map of, the later ones get what the earlier ones leave.
+    """
+    found: list[tuple[int, int]] = []
+    try:
+        with open(path) as file:
+            for line in file:
+                fields = line.strip().split(":")
+                if len(fields) != 3 or fields[0] not in (name, str(id)) or not fields[0]:
+                    continue
+                if fields[1].isdigit() and fields[2].isdigit():
+                    found += _beside(found, int(fields[1]), int(fields[2]))
+    except OSError:
+        pass
+    return found[: _LINES - 1]  # one's own id has a line, too
+
+
+def _beside(taken: list[tuple[int, int]], first: int, count: int) -> list[tuple[int, int]]:
+    """The parts of a range that are in none of ``taken``."""
+    left, end = [], first + count
+    for start, length in sorted(taken):
+        if start + length <= first or start >= end:
+            continue
+        if start > first:
+            left.append((first, start - first))
+        first = start + length
+    if first < end:
+        left.append((first, end - first))
+    return left
+
+
 def write(kernel: Kernel, pid: int, uids: Map, gids: Map) -> bool:
     """Write the maps of ``pid``'s fresh user namespace. True when setgroups(2) stays allowed inside.
 

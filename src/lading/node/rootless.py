@@ -187,6 +187,8 @@ def _maps(uid: int, gid: int) -> tuple[Map, Map]:
     """What to map: oneself to root and the ranges of subuid(5) and subgid(5) after it, or oneself alone."""
     import pwd
 
+    from lading.kernel.idmap import subordinate
+
     try:
         name = pwd.getpwuid(uid).pw_name
     except KeyError:
@@ -195,22 +197,6 @@ def _maps(uid: int, gid: int) -> tuple[Map, Map]:
     if not uids or not gids or not _found("newuidmap") or not _found("newgidmap"):
         return [(0, uid, 1)], [(0, gid, 1)]
     return [(0, uid, 1), *_stacked(uids)], [(0, gid, 1), *_stacked(gids)]
-
-
-def subordinate(path: str, name: str, uid: int) -> list[tuple[int, int]]:
-    """(first, count) of each range that subuid(5) gives a user, by name or by number."""
-    ranges = []
-    try:
-        with open(path) as file:
-            for line in file:
-                fields = line.strip().split(":")
-                if len(fields) != 3 or fields[0] not in (name, str(uid)) or not fields[0]:
-                    continue
-                if fields[1].isdigit() and fields[2].isdigit() and int(fields[2]):
-                    ranges.append((int(fields[1]), int(fields[2])))
-    except FileNotFoundError:
-        pass
-    return ranges
 
 
 def _stacked(ranges: list[tuple[int, int]]) -> Map:
