@@ -43,6 +43,7 @@ _EACCES = 13
 _KEPT = 3
 _SIGTERM, _SIGKILL, _SIGPIPE = 15, 9, 13
 _MS_BIND, _MNT_DETACH = 4096, 2
+_OFFLINE_MAC = "52:55:0a:00:02:02"
 
 
 def program(name: str) -> str:
@@ -180,18 +181,20 @@ def start_uplink(
     names = [n for n in (("slirp4netns", "pasta") if changing else ("pasta", "slirp4netns")) if program(n)]
     if names:
         _check_tun()
-    for name in names:
-        start = _start_pasta if name == "pasta" else _start_slirp
+    ways = {"pasta": [_start_pasta, _start_offline_pasta], "slirp4netns": [_start_slirp]}
+    left = [(name, start) for name in names for start in ways[name]]
+    first: LadingError | None = None
+    for name, start in left:
         try:
             start(program(name), roots, key, namespace, interface, ports)
         except LadingError as error:
-            # pasta copies a host's addresses and so needs a host with a way out; slirp4netns also works offline.
-            if error.reason != "uplink" or name == names[-1]:
+            if error.reason != "uplink":
                 raise
             stop_uplink(roots, key)
+            first = first or error
         else:
             return
-    raise _missing()
+    raise first or _missing()
 
 
 def _check_tun() -> None:
@@ -220,13 +223,29 @@ def stop_uplink(roots: Roots, key: str) -> None:
             pass
 
 
-def _start_pasta(
+def _start_offline_pasta(
     path: str, roots: Roots, key: str, namespace: int, interface: str, ports: Sequence[PublishedPort]
+) -> None:
+    """For a host without a way out, which pasta refuses to copy: the loopback is made to look like one.
+
+    pasta speaks to the host's sockets alone, so it finds the way out when there is one later.
+    """
+    _start_pasta(path, roots, key, namespace, interface, ports, ("-i", "lo", "-M", _OFFLINE_MAC))
+
+
+def _start_pasta(
+    path: str,
+    roots: Roots,
+    key: str,
+    namespace: int,
+    interface: str,
+    ports: Sequence[PublishedPort],
+    more: Sequence[str] = (),
 ) -> None:
     base = f"{_directory(roots)}/{key}"
     command = [
         path, "--config-net", "-4", "-q", "-f", "-I", interface, "-a", ADDRESS, "-n", str(PREFIX), "-g", GATEWAY,
-        "--dns-forward", RESOLVER, "--no-map-gw", "--netns-only", "-T", "none", "-U", "none",
+        "--dns-forward", RESOLVER, "--no-map-gw", "--netns-only", "-T", "none", "-U", "none", *more,
     ]  # fmt: skip
     for flag, protocol in (("-t", "tcp"), ("-u", "udp")):
         wanted = [p for p in ports if p.protocol == protocol]

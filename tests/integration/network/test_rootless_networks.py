@@ -56,8 +56,10 @@ def ask(name): return [NetworkRequest(name=name)]
 """
 
 
-def as_user(directory: Path, script: str, *, mounts: bool = True, path: str = "") -> str:
-    """Output of ``script`` run as uid 0 of a user namespace with one id."""
+def as_user(
+    directory: Path, script: str, *, mounts: bool = True, path: str = "", offline: bool = False
+) -> str:
+    """Output of ``script`` run as uid 0 of a user namespace with one id; ``offline``: on a host with a loopback alone."""
     directory.mkdir(exist_ok=True)
     for parent in [directory, *directory.parents]:
         if str(parent).startswith("/tmp/"):
@@ -77,8 +79,11 @@ def as_user(directory: Path, script: str, *, mounts: bool = True, path: str = ""
         f" && exec setpriv --reuid {USER} --regid {USER} --clear-groups env PATH={path or os.environ['PATH']}"
         f" unshare -Ur{'m' if mounts else ''} {PYTHON} -S {code} {work}"
     )
+    if offline:
+        prepare = "ip link set lo up && " + prepare
+    spaces = "-mn" if offline else "-m"
     done = subprocess.run(
-        ["unshare", "-m", "sh", "-c", prepare], capture_output=True, text=True, timeout=120, check=False
+        ["unshare", spaces, "sh", "-c", prepare], capture_output=True, text=True, timeout=120, check=False
     )
     assert done.returncode == 0, done.stderr
     return done.stdout
@@ -165,3 +170,24 @@ except LadingError as error:
     out = as_user(tmp_path / "u", script, path=str(tools))
     assert out.startswith("not-found neither pasta nor slirp4netns is installed")
     assert out.endswith("left []\n")
+
+
+@pytest.mark.parametrize("uplink", ["pasta", "slirp4netns"])
+def test_a_host_without_a_way_out_has_networks_and_published_ports(world, tmp_path, uplink):
+    tools = tmp_path / "bin"
+    tools.mkdir(mode=0o755)
+    for name in ("nsenter", "ip", uplink, "unshare", "setpriv", "env", "sh", "sleep"):
+        (tools / name).symlink_to(str(shutil.which(name, path=os.environ["PATH"] + ":/usr/sbin:/sbin")))
+    out = as_user(
+        tmp_path / "u",
+        """
+pod = networks.attach(AttachRequest(id="p", ports=[PortMapping(container_port=80, host_port=8080)]))
+serve(pod)
+print(fetch(None, "127.0.0.1", 8080))
+print(inside(pod, "ip", "route", "show", "default"), end="")
+networks.detach("p")
+""",
+        path=str(tools),
+        offline=True,
+    )
+    assert out == "hello\ndefault via 10.0.2.2 dev eth0 \nleft []\n"
