@@ -237,13 +237,20 @@ class Images:
         )
 
     def confirm(self, digest: str) -> None:
-        """After what uses an image was recorded: it is here, and stays. Raises :class:`NotFound` if it was removed meanwhile."""
+        """After what uses an image was recorded: it is here, and stays. Raises :class:`NotFound` if it was removed meanwhile.
+
+        From now on it counts as used at this moment (:func:`lading.images.moments.used`).
+        """
         if os.path.exists(f"{self.root}/{MARK}"):
             from lading.images.files import Lock
 
             Lock(self.root + "/lock", exclusive=False).wait()
-        if not os.path.exists(self.resolved.path(digest)):
-            raise NotFound(f"image {digest} was removed meanwhile", hint="pull or load it again")
+        try:
+            os.utime(self.resolved.path(digest))
+        except FileNotFoundError:
+            raise NotFound(f"image {digest} was removed meanwhile", hint="pull or load it again") from None
+        except OSError:
+            pass  # a store that this process may not write: the image is here all the same
 
     def storage(self, *, userxattr: bool | None = None) -> Choice:
         """How the roots of new containers are made: ``overlay`` or ``copy``, and why.
