@@ -78,6 +78,18 @@ def find(registry: str, repository: str = "", environ: Mapping[str, str] | None 
     return ANONYMOUS
 
 
+def plain(environ: Mapping[str, str]) -> dict[str, Credentials]:
+    """Users and passwords as they stand in the files, by registry: helpers are not asked. Raises as :func:`find`."""
+    found: dict[str, Credentials] = {}
+    for path in files(environ):
+        auths = (_load(path) or {}).get("auths") or {}
+        for key, value in auths.items():
+            made = _entry(value, path, key) if value else None
+            if made is not None and made.user:
+                found.setdefault(_normal(key), made)
+    return found
+
+
 def files(environ: Mapping[str, str]) -> list[str]:
     """The credential files of the user, in the order they are asked."""
     home = environ.get("HOME") or os.path.expanduser("~")

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from lading.cli.context import Context
     from lading.flags import Parsed
-    from lading.images import Image
+    from lading.images import Image, Images
 
 
 def validate(context: Context, parsed: Parsed) -> int:
@@ -233,15 +233,19 @@ def import_(context: Context, parsed: Parsed) -> int:
 
 def export(context: Context, parsed: Parsed) -> int:
     """Write an archive as it came."""
-    image = _image(context, parsed.args[0])
-    with context.images.lease() as lease:
-        lease.add(image.digest)
-        envelope = root.envelope_of(context.images, image)
-        lease.add(envelope.aci.digest)
-        with writing(parsed["output"]) as out:
-            for piece in context.images.content.chunks(envelope.aci.digest):
-                out.write(piece)
+    write_archive(context.images, _image(context, parsed.args[0]), parsed["output"])
     return 0
+
+
+def write_archive(images: Images, image: Image, path: str) -> None:
+    """Write the archive of ``image`` as it came to ``path``; to standard output when that is empty or ``-``."""
+    with images.lease() as lease:
+        lease.add(image.digest)
+        envelope = root.envelope_of(images, image)
+        lease.add(envelope.aci.digest)
+        with writing(path) as out:
+            for piece in images.content.chunks(envelope.aci.digest):
+                out.write(piece)
 
 
 # --- what a word means ----------------------------------------------------------------------------------------------
