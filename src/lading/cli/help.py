@@ -19,7 +19,7 @@ GROUPS: tuple[tuple[str, tuple[str, ...]], ...] = (
         ),
     ),
     ("Images", tuple("images push tag rmi prune history save load import login logout aci trust".split())),
-    ("Pods, networks, volumes", ("pod", "network", "volume")),
+    ("Pods, networks, volumes", ("pod", "rkt", "network", "volume")),
     ("This machine", ("system", "events", "info", "version", "check", "completion")),
 )
 
