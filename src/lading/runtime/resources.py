@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from typing import Any
 
     from lading.formats.oci_runtime import Spec
-    from lading.kernel.cgroups import Setting
     from lading.kernel.cgroups.oom import OomWatch
     from lading.kernel.cgroups.stats import Stats
     from lading.runtime.scopes import Scope
@@ -174,7 +173,7 @@ class CgroupHandle:
         if self.unit:
             from lading.runtime import scopes
 
-            scopes.tell(self, written, resources if resources.devices else None)
+            scopes.tell(self, written, resources)
 
     def stats(self) -> Stats:
         """What the container uses. Raises :class:`Unsupported` when there is no group."""
@@ -296,8 +295,8 @@ def _no_limits(error: Denied) -> Denied:
     return Denied(f"linux.resources: {error.message}", hint=error.hint, reason="limits-denied")
 
 
-def limit(group: Manager, resources: Resources | None, *, rootless: bool) -> list[Setting]:
-    """Set the device rules and the limits of a group that was just made; returns the limits."""
+def limit(group: Manager, resources: Resources | None, *, rootless: bool) -> None:
+    """Set the device rules and the limits of a group that was just made."""
     try:
         group.allow_devices(deviceaccess.device_rules(resources))
     except (Denied, Unsupported) as error:
@@ -306,10 +305,10 @@ def limit(group: Manager, resources: Resources | None, *, rootless: bool) -> lis
         if not rootless or error.reason == "device-rule":
             raise
     if resources is None or resources == Resources(devices=resources.devices):
-        return []  # most containers: what knows all limits is not loaded
+        return  # most containers: what knows all limits is not loaded
     from lading.runtime import limiting
 
-    return limiting.apply(group, resources)
+    limiting.apply(group, resources)
 
 
 def _discard(group: Manager) -> None:

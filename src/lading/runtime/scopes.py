@@ -54,25 +54,40 @@ def start(handle: CgroupHandle, pid: int) -> None:
     """Have the scope made around ``pid``, and set its limits."""
     assert handle.scope is not None and handle.manager is not None
     scope, group = handle.scope, handle.manager
-    systemd.start_scope(handle.unit, scope.slice, pid, scope.annotations, user=handle.rootless)
+    version = group.version
+    properties = _devices(scope.resources, version, rootless=handle.rootless)
+    if scope.resources is not None and scope.resources != Resources(devices=scope.resources.devices):
+        from lading.runtime import limits, unitproperties
+
+        # Not the scheduler's own weights, which are written all the same: systemd has a property for the general one.
+        wanted = limits.settings(scope.resources, version, lambda controller, file: "bfq" not in file)
+        properties += unitproperties.properties(wanted, version)
+    systemd.start_scope(handle.unit, scope.slice, pid, properties, scope.annotations, user=handle.rootless)
     handle.scope = None
     group.create(fresh=False)
     group.add(pid)
-    written = limit(group, scope.resources, rootless=handle.rootless)
-    tell(handle, written, scope.resources or Resources())
+    limit(group, scope.resources, rootless=handle.rootless)
 
 
-def tell(handle: CgroupHandle, written: list[Setting], rules: Resources | None) -> None:
-    """Tell systemd of limits that were written, and of the device rules of ``rules``, or it would undo them."""
+def tell(handle: CgroupHandle, written: list[Setting], resources: Resources) -> None:
+    """Tell systemd of limits that were changed, and of the device rules among them, or it would undo that."""
     from lading.runtime import unitproperties
 
     assert handle.manager is not None
     version = handle.manager.version
     properties = unitproperties.properties(written, version)
-    if rules is not None and version == 1 and not handle.rootless:
-        # A program that filters devices in version 2 is ours, whatever systemd does with its own.
-        with open("/proc/devices") as file:
-            names = unitproperties.device_names(file.read())
-        properties += unitproperties.devices(deviceaccess.device_rules(rules), names)
+    if resources.devices:
+        properties += _devices(resources, version, rootless=handle.rootless)
     if properties:
         systemd.set_properties(handle.unit, properties, user=handle.rootless)
+
+
+def _devices(resources: Resources | None, version: int, *, rootless: bool) -> list[list[str]]:
+    """Of version 1: in version 2 the program that filters devices is ours, whatever systemd does with its own."""
+    if version != 1 or rootless:
+        return []
+    from lading.runtime import unitproperties
+
+    with open("/proc/devices") as file:
+        names = unitproperties.device_names(file.read())
+    return unitproperties.devices(deviceaccess.device_rules(resources), names)

@@ -85,10 +85,12 @@ def _busctl() -> str:
     return "/usr/bin/busctl" if os.access("/usr/bin/busctl", os.X_OK) else ""
 
 
-def start_scope(unit: str, slice_: str, pid: int, annotations: dict[str, str], *, user: bool) -> None:
+def start_scope(
+    unit: str, slice_: str, pid: int, limits: list[list[str]], annotations: dict[str, str], *, user: bool
+) -> None:
     """Start the transient scope ``unit`` around the process ``pid`` and wait until it is there.
 
-    Annotations ``org.systemd.property.NAME`` with strings, numbers and truth values become properties of the
+    ``limits`` are properties, rows of name, signature and value. Annotations ``org.systemd.property.NAME`` with strings, numbers and truth values become properties of the
     unit.
     """
     properties: list[list[str]] = [
@@ -100,6 +102,7 @@ def start_scope(unit: str, slice_: str, pid: int, annotations: dict[str, str], *
         ["CPUAccounting", "b", "true"],
         ["MemoryAccounting", "b", "true"],
         ["TasksAccounting", "b", "true"],
+        *limits,
     ]
     for key, value in annotations.items():
         if key.startswith("org.systemd.property."):

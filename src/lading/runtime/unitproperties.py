@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 _INFINITY = 2**64 - 1
 _SECOND = 1_000_000
+_MOST = 8192  # processors, in any kernel's configuration
 #: The file and the property whose one number is the same.
 _NUMBERS = {
     "memory.max": "MemoryMax",
@@ -53,7 +54,8 @@ def properties(settings: Iterable[Setting], version: int) -> list[Property]:
             made.append([_NUMBERS[file], "t", _number(value)])
         elif file in _SETS and version == 2:  # version 1's sets are not systemd's
             bits = _bits(value)
-            made.append([_SETS[file], "ay", str(len(bits)), *map(str, bits)])
+            if bits:
+                made.append([_SETS[file], "ay", str(len(bits)), *map(str, bits)])
         elif file == "io.weight" and ":" not in value:
             made.append(["IOWeight", "t", value.removeprefix("default ")])
         elif file == "io.weight":
@@ -93,14 +95,15 @@ def _per_second(quota: str, period: int) -> str:
 
 
 def _bits(numbers: str) -> list[int]:
-    """A list such as ``0-2,5`` as bytes, number 0 the lowest bit of the first."""
+    """A list such as ``0-2,5`` as bytes, number 0 the lowest bit of the first; nothing for what the kernel will refuse."""
     mask = 0
     for part in numbers.split(","):
-        low, _, high = part.strip().partition("-")
-        if low:
-            for number in range(int(low), int(high or low) + 1):
-                mask |= 1 << number
-    return list(mask.to_bytes((mask.bit_length() + 7) // 8 or 1, "little"))
+        low, dash, high = part.strip().partition("-")
+        first, last = low, high if dash else low
+        if not first.isdigit() or not last.isdigit() or int(last) >= _MOST:
+            return []
+        mask |= (1 << int(last) + 1) - (1 << int(first)) if int(first) <= int(last) else 0
+    return list(mask.to_bytes((mask.bit_length() + 7) // 8, "little"))
 
 
 def devices(rules: Iterable[DeviceRule], names: Mapping[tuple[str, int], str]) -> list[Property]:

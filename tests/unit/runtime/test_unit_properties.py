@@ -44,6 +44,8 @@ def _told(resources: dict[str, object], version: int) -> list[list[str]]:
             [["CPUQuotaPeriodUSec", "t", "100000"], ["CPUQuotaPerSecUSec", "t", INFINITY]],
         ),
         ({"cpu": {"cpus": "0-2,9"}}, [["AllowedCPUs", "ay", "2", "7", "2"]]),
+        ({"cpu": {"cpus": "0-99999999999"}}, []),
+        ({"cpu": {"cpus": "x,1-"}}, []),
         ({"cpu": {"mems": "0"}}, [["AllowedMemoryNodes", "ay", "1", "1"]]),
         ({"blockIO": {"weight": 10}}, [["IOWeight", "t", "1"]]),
         (
