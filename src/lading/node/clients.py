@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import os
-import time
-
-from lading.node.loop import READ
+from lading.node.loop import READ, WRITE
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -14,20 +11,24 @@ if TYPE_CHECKING:
     from lading.node.streams import Streams
 
 _BACKLOG = 64
-_WRITABLE = 4
 
 
 class Client:
-    """Somebody attached. Packets that do not fit its socket wait here; too many of them hold the container's output."""
+    """Somebody attached. Packets that do not fit its socket wait here; too many of them hold the container's output.
 
-    __slots__ = ("queue", "sock", "streams", "with_stdin")
+    What it says is read as fast as the container takes it.
+    """
+
+    __slots__ = ("_events", "queue", "sock", "streams", "with_stdin")
 
     def __init__(self, streams: Streams, sock: _socket.socket, with_stdin: bool) -> None:
         self.streams = streams
         self.sock = sock
         self.with_stdin = with_stdin
         self.queue: list[bytes] = []
+        self._events = READ
         streams.clients.append(self)
+        self.heed()
 
     @property
     def full(self) -> bool:
@@ -53,7 +54,7 @@ class Client:
                 self.sock.send(packet)
             except BlockingIOError:
                 self.queue.append(packet)
-                self.streams.loop.change(self.sock.fileno(), READ | _WRITABLE)
+                self.heed()
             except OSError:
                 self.leave()
         self.streams.hold_or_release()
@@ -69,24 +70,17 @@ class Client:
                 self.leave()
                 return
             self.queue.pop(0)
-        self.streams.loop.change(self.sock.fileno(), READ)
+        self.heed()
         self.streams.hold_or_release()
 
-    def write(self, data: bytes) -> None:
-        """Its input. What a full pipe does not take within a second is lost, as a terminal's would be."""
-        streams, end = self.streams, 0.0
-        while data and streams.stdin >= 0:
-            try:
-                data = data[os.write(streams.stdin, data) :]
-            except BlockingIOError:
-                now = time.monotonic()
-                end = end or now + 1.0
-                if now > end:
-                    return
-                time.sleep(0.002)
-            except OSError:
-                streams.close_stdin()
-                return
+    def heed(self) -> None:
+        """Hear it as long as the container takes what it says, and wait for room where something waits for it."""
+        events = 0 if self.with_stdin and self.streams.filled else READ
+        if self.queue:
+            events |= WRITE
+        if events != self._events:
+            self._events = events
+            self.streams.loop.change(self.sock.fileno(), events)
 
     def resize(self, rows: int, columns: int) -> None:
         """The terminal's new size."""

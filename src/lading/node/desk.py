@@ -148,7 +148,7 @@ class Caller:
         assert self.client is not None
         client, kind = self.client, data[:1]
         if kind == b"0" and client.with_stdin:
-            client.write(data[1:])
+            client.streams.feed(data[1:])
         elif kind == b"c" and client.with_stdin:
             client.streams.close_stdin()
         elif kind == b"s" and data[1:].isdigit() and self.running is not None:

@@ -17,7 +17,7 @@ from lading.node.loop import Loop
 from lading.node.model import CREATED, PAUSED, RESTARTING, RUNNING
 from lading.node.records import REMOVING
 from lading.node.runner import PodRunner
-from lading.node.shop import alive, before_fork
+from lading.node.shop import alive, before_fork, send_signal
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ def _with_session(shop: Shop, record: PodRecord, size: tuple[int, int]) -> tuple
         raise
     finally:
         theirs.close()
-    return record, SocketSession(ours, container.tty)
+    return record, SocketSession(ours, container.tty, _killer(shop, record, container.name))
 
 
 def whole(shop: Shop, reference: str, verb: str) -> PodRecord:
@@ -356,4 +356,16 @@ def attach(shop: Shop, reference: str, *, stdin: bool) -> Session:
         ) from None
     request: dict[str, object] = {"op": "attach", "id": record.id, "container": target.name, "stdin": stdin}
     answer = wire.ask(sock, request, within=wire.PATIENCE)
-    return SocketSession(sock, bool(answer.get("tty")))
+    return SocketSession(sock, bool(answer.get("tty")), _killer(shop, record, target.name))
+
+
+def _killer(shop: Shop, record: PodRecord, name: str) -> Callable[[int], None]:
+    """What sends a signal to the first process of a container, whichever that is by then."""
+
+    def kill(number: int) -> None:
+        found = shop.records.get(record.id)
+        for container in found.containers if found is not None else ():
+            if container.name == name:
+                send_signal(shop.kernel, container.pid, container.pid_start, number)
+
+    return kill

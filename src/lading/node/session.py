@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from lading.runtime.execute import Exec
 
 STDOUT, STDERR = 1, 2
+_MSG_DONTWAIT = 0x40
 
 
 class Session:
@@ -37,11 +38,32 @@ class Session:
         raise NotImplementedError
 
     def write(self, data: bytes) -> None:
-        """Send ``data`` to the process's stdin. Silently too late when it has closed that."""
+        """Send ``data`` to the process's stdin, and wait until it is taken. Silently too late when it has closed that.
+
+        Who also has to read what the process says meanwhile uses :meth:`offer`.
+        """
+        import select
+
+        self.offer(data)
+        while self.unsent >= 0:
+            select.select([], [self.unsent], [])
+            self.flush()
+
+    def offer(self, data: bytes) -> None:
+        """As :meth:`write`, without waiting: what does not fit stays here until :meth:`flush`."""
+        raise NotImplementedError
+
+    @property
+    def unsent(self) -> int:
+        """The descriptor that has to take more (poll it for writability) before all that was offered is sent, or -1."""
+        raise NotImplementedError
+
+    def flush(self) -> None:
+        """Send what was offered, as far as it is taken now."""
         raise NotImplementedError
 
     def close_stdin(self) -> None:
-        """End of input. With a terminal the session goes on without input."""
+        """End of input, after what was offered. With a terminal the session goes on without input."""
         raise NotImplementedError
 
     def resize(self, rows: int, columns: int) -> None:
@@ -62,13 +84,18 @@ class Session:
 
 
 class SocketSession(Session):
-    """A container's streams through its keeper (:mod:`lading.node.wire`)."""
+    """A container's streams through its keeper (:mod:`lading.node.wire`).
 
-    def __init__(self, sock: _socket.socket, tty: bool) -> None:
+    ``kill`` sends a signal to the process: it must not wait behind input that the process does not read.
+    """
+
+    def __init__(self, sock: _socket.socket, tty: bool, kill: Callable[[int], None] | None = None) -> None:
         self.sock = sock
         self.tty = tty
         self.code: int | None = None
+        self._kill = kill
         self._open = True
+        self._unsent: list[bytes] = []
 
     def filenos(self) -> list[int]:
         return [self.sock.fileno()] if self._open else []
@@ -77,7 +104,7 @@ class SocketSession(Session):
         got: list[tuple[int, bytes]] = []
         while self._open:
             try:
-                packet = self.sock.recv(CHUNK + 1024, 0x40)  # MSG_DONTWAIT
+                packet = self.sock.recv(CHUNK + 1024, _MSG_DONTWAIT)
             except BlockingIOError:
                 break
             except ConnectionResetError:
@@ -95,12 +122,26 @@ class SocketSession(Session):
         return got
 
     def _send(self, packet: bytes) -> None:
-        try:
-            self.sock.send(packet)
-        except OSError:
-            pass
+        self._unsent.append(packet)
+        if len(self._unsent) == 1:
+            self.flush()
 
-    def write(self, data: bytes) -> None:
+    @property
+    def unsent(self) -> int:
+        return self.sock.fileno() if self._unsent and self._open else -1
+
+    def flush(self) -> None:
+        while self._unsent:
+            try:
+                self.sock.send(self._unsent[0], _MSG_DONTWAIT)
+            except BlockingIOError:
+                return
+            except OSError:
+                self._unsent.clear()
+                return
+            self._unsent.pop(0)
+
+    def offer(self, data: bytes) -> None:
         for start in range(0, len(data), CHUNK):
             self._send(b"0" + data[start : start + CHUNK])
 
@@ -111,7 +152,10 @@ class SocketSession(Session):
         self._send(b"r" + rows.to_bytes(2, "big") + columns.to_bytes(2, "big"))
 
     def signal(self, number: int) -> None:
-        self._send(b"s%d" % number)
+        if self._kill is not None:
+            self._kill(number)
+        else:
+            self._send(b"s%d" % number)
 
     def wait(self) -> int:
         import select
@@ -143,8 +187,10 @@ class ExecSession(Session):
             self._sources[stdout] = STDOUT
         if stderr >= 0:
             self._sources[stderr] = STDERR
-        for fd in self._sources:
+        for fd in {*self._sources, self._stdin} - {-1}:
             os.set_blocking(fd, False)
+        self._unsent = b""
+        self._ending = False
 
     @property
     def pid(self) -> int:
@@ -172,18 +218,31 @@ class ExecSession(Session):
                 os.close(fd)
         return got
 
-    def write(self, data: bytes) -> None:
-        import select
+    @property
+    def unsent(self) -> int:
+        return self._stdin if self._unsent else -1
 
-        while data and self._stdin >= 0:
+    def offer(self, data: bytes) -> None:
+        self._unsent += data
+        self.flush()
+
+    def flush(self) -> None:
+        while self._unsent and self._stdin >= 0:
             try:
-                data = data[os.write(self._stdin, data) :]
+                self._unsent = self._unsent[os.write(self._stdin, self._unsent) :]
             except BlockingIOError:
-                select.select([], [self._stdin], [], 1.0)
+                return
             except OSError:
-                self.close_stdin()
+                self._unsent, self._ending = b"", True  # it has closed its stdin
+        self._unsent = b""
+        if self._ending:
+            self._end_of_input()
 
     def close_stdin(self) -> None:
+        self._ending = True
+        self.flush()
+
+    def _end_of_input(self) -> None:
         if self._stdin >= 0 and not self.tty:
             os.close(self._stdin)
             self._stdin = -1
@@ -203,7 +262,7 @@ class ExecSession(Session):
             pass
 
     def wait(self) -> int:
-        self.close_stdin()
+        self._end_of_input()
         return self.process.wait()
 
     def close(self) -> None:
@@ -233,8 +292,11 @@ def pump(
         sources = session.filenos()
         if not sources:
             return session.wait()
-        watched = sources + [fd for fd in (stdin, wake) if fd >= 0]
-        ready = select.select(watched, [], [])[0]
+        unsent = session.unsent  # as long as there is something, nothing more is read from the user
+        watched = sources + [fd for fd in (stdin if unsent < 0 else -1, wake) if fd >= 0]
+        ready, takes, _ = select.select(watched, [unsent] if unsent >= 0 else [], [])
+        if takes:
+            session.flush()
         if wake >= 0 and wake in ready and on_wake is not None:
             on_wake()
         if stdin >= 0 and stdin in ready:
@@ -246,7 +308,7 @@ def pump(
             elif keys is not None:
                 typed, leave = keys(typed)
             if typed:
-                session.write(typed)
+                session.offer(typed)
             if leave:
                 session.close()
                 return None

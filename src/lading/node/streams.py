@@ -6,7 +6,7 @@ import os
 import time
 
 from lading.node.logwriter import LogWriter
-from lading.node.loop import HANGUP, READ, Loop
+from lading.node.loop import HANGUP, READ, WRITE, Loop
 from lading.node.outlet import Outlet
 from lading.node.sockets import CHUNK
 
@@ -41,6 +41,9 @@ class Streams:
         self._sources: dict[int, str] = {}
         self._theirs: list[int] = []
         self._held = False
+        self._input = b""  # what clients have said and the container has not taken yet
+        self._waits = False  # for the container's input to take more
+        self._ending = False  # its input ends after what waits
 
     def open(self) -> tuple[int, int, int]:
         """The container's descriptors: stdin, stdout, stderr (-1: null, or a terminal is wanted)."""
@@ -86,13 +89,20 @@ class Streams:
             self._sources[console] = "stdout"
             self.stdin = console
         for fd in self._sources:
-            self.loop.watch(fd, self._watcher(fd), 0 if self._held else READ)
+            self.loop.watch(fd, self._watcher(fd), self._interest(fd))
 
     def _watcher(self, fd: int) -> Callable[[int], None]:
-        def call(_events: int) -> None:
-            self._ready(fd)
+        def call(events: int) -> None:
+            if events & WRITE:
+                self._give()
+            if events & ~WRITE and fd in self._sources:
+                self._ready(fd)
 
         return call
+
+    def _interest(self, fd: int) -> int:
+        events = 0 if self._held else READ
+        return events | WRITE if self._input and fd == self.stdin else events
 
     def _ready(self, fd: int) -> bool:
         try:
@@ -122,6 +132,7 @@ class Streams:
         del self._sources[fd]
         if fd == self.stdin:
             self.stdin = -1
+            self._taken(b"")
         if fd == self.console:
             self.console = -1
         os.close(fd)
@@ -133,11 +144,64 @@ class Streams:
         if held != self._held:
             self._held = held
             for fd in self._sources:
-                self.loop.change(fd, 0 if held else READ)
+                self.loop.change(fd, self._interest(fd))
+
+    # -- input -----------------------------------------------------------------------------------------------------
+
+    @property
+    def filled(self) -> bool:
+        """Whether the container takes no more input for now: nobody is asked for more until it does."""
+        return bool(self._input)
+
+    def feed(self, data: bytes) -> None:
+        """Input for the container: what it does not take now it gets later."""
+        if self.stdin < 0 or self._ending:
+            return
+        waited = bool(self._input)
+        self._input += data
+        if not waited:
+            self._give()
+
+    def _give(self) -> None:
+        """Write what waits, and wait for room if there is none."""
+        data = self._input
+        while data and self.stdin >= 0:
+            try:
+                data = data[os.write(self.stdin, data) :]
+            except BlockingIOError:
+                break
+            except OSError:  # it has closed its input; a terminal without a process may have one again
+                data, self._ending = b"", self._ending or self.stdin != self.console
+        self._taken(data)
+        if self._ending and not data:
+            self._end_input()
+
+    def _taken(self, left: bytes) -> None:
+        """``left`` is what still waits: let it, and who says more, know."""
+        self._input = left
+        if bool(left) == self._waits:
+            return
+        self._waits = bool(left)
+        fd = self.stdin
+        if fd in self._sources:
+            self.loop.change(fd, self._interest(fd))
+        elif left:
+            self.loop.watch(fd, lambda _events: self._give(), WRITE)
+        elif fd >= 0:
+            self.loop.forget(fd)
+        for client in self.clients:
+            client.heed()
 
     def close_stdin(self) -> None:
-        """End of input."""
+        """End of input, after what waits for the container to take it. A terminal's does not end."""
+        if self.stdin != self.console:
+            self._ending = True
+            if not self._input:
+                self._end_input()
+
+    def _end_input(self) -> None:
         if self.stdin >= 0 and self.stdin != self.console:
+            self._taken(b"")
             os.close(self.stdin)
             self.stdin = -1
 
@@ -146,7 +210,7 @@ class Streams:
     @property
     def idle(self) -> bool:
         """Whether all there is to do is to write down what the container says."""
-        return not self.clients and self.stdio is None and not self._theirs
+        return not self.clients and self.stdio is None and not self._theirs and not self._input
 
     @property
     def sources(self) -> dict[int, str]:
@@ -171,7 +235,7 @@ class Streams:
                     break
         for fd in list(self._sources):
             self._close_source(fd)
-        self.close_stdin()
+        self._end_input()
         for fd in self._theirs:
             os.close(fd)
         self._theirs.clear()

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import socket
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from lading.node.clients import Client
 from lading.node.logfile import read
 from lading.node.logwriter import LogWriter
 from lading.node.loop import Loop
@@ -114,3 +116,104 @@ def test_a_file_that_takes_no_more_ends_no_stream(tmp_path: Path) -> None:
     os.close(mine)
     os.close(caller)
     streams.loop.close()
+
+
+@pytest.fixture
+def listening(tmp_path: Path) -> Iterator[tuple[Streams, socket.socket]]:
+    """Streams with input, and the other end of the connection of a client."""
+    loop = Loop()
+    made = Streams(loop, LogWriter(f"{tmp_path}/log"), tty=False, stdin=True, once=False, stdio=None)
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    ours.setblocking(False)
+    clients: list[Client] = []
+
+    def ready(_events: int) -> None:
+        try:
+            clients[0].streams.feed(ours.recv(1 << 16))
+        except BlockingIOError:
+            return
+
+    loop.watch(ours.fileno(), ready)
+    clients.append(Client(made, ours, True))
+    yield made, theirs
+    for fd in (ours, theirs):
+        fd.close()
+    loop.close()
+
+
+def test_a_client_is_heard_as_fast_as_the_container_takes_its_input(
+    listening: tuple[Streams, socket.socket],
+) -> None:
+    streams, client = listening
+    stdin, _, _ = streams.open()
+    theirs = os.dup(stdin)
+    streams.begin()
+    os.set_blocking(theirs, False)
+    said = bytes(range(256)) * 128  # one packet, half of what the pipe holds
+    client.setblocking(False)
+    sent = 0
+    while True:  # a container that reads nothing: the keeper stops reading, too, and the socket fills
+        try:
+            client.send(said)
+            sent += 1
+        except BlockingIOError:
+            break
+        streams.loop.turn(0)
+    assert streams.filled
+    assert 3 <= sent < 100
+    got = b""
+    while len(got) < sent * len(said):
+        try:
+            got += os.read(theirs, 1 << 20)
+        except BlockingIOError:
+            streams.loop.turn(1.0)
+    assert got == said * sent
+    assert not streams.filled
+    streams.close_stdin()
+    assert os.read(theirs, 1) == b""
+    os.close(theirs)
+
+
+def test_the_end_of_input_waits_for_what_the_container_has_not_taken(
+    listening: tuple[Streams, socket.socket],
+) -> None:
+    streams, _ = listening
+    stdin, _, _ = streams.open()
+    theirs = os.dup(stdin)
+    streams.begin()
+    streams.feed(b"x" * 100_000)
+    assert streams.filled
+    streams.close_stdin()
+    streams.feed(b"too late")
+    got = 0
+    while data := os.read(theirs, 10_000):
+        got += len(data)
+        streams.loop.turn(0)
+    assert got == 100_000
+    os.close(theirs)
+
+
+def test_input_that_the_container_closes_is_dropped(listening: tuple[Streams, socket.socket]) -> None:
+    streams, client = listening
+    stdin, _, _ = streams.open()
+    theirs = os.dup(stdin)
+    streams.begin()
+    streams.feed(b"x" * 100_000)
+    os.close(theirs)
+    streams.loop.turn(1.0)
+    assert not streams.filled
+    client.send(b"y")
+    streams.loop.turn(1.0)
+    assert streams.stdin == -1
+
+
+def test_what_waits_is_dropped_with_the_container(listening: tuple[Streams, socket.socket]) -> None:
+    streams, client = listening
+    streams.open()
+    streams.begin()
+    streams.feed(b"x" * 100_000)
+    streams.drain()
+    assert not streams.filled
+    client.send(b"y")
+    streams.loop.turn(1.0)  # heard again, and for nothing
+    assert streams.stdin == -1
