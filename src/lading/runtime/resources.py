@@ -304,7 +304,12 @@ def limit(group: Manager, resources: Resources | None, *, rootless: bool) -> Non
         # them.
         if not rootless or error.reason == "device-rule":
             raise
-    if resources is None or resources == Resources(devices=resources.devices):
+    if resources is not None:
+        _apply(group, resources)
+
+
+def _apply(group: Manager, resources: Resources) -> None:
+    if resources == Resources(devices=resources.devices):
         return  # most containers: what knows all limits is not loaded
     from lading.runtime import limiting
 

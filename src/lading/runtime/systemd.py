@@ -90,8 +90,8 @@ def start_scope(
 ) -> None:
     """Start the transient scope ``unit`` around the process ``pid`` and wait until it is there.
 
-    ``limits`` are properties, rows of name, signature and value. Annotations ``org.systemd.property.NAME`` with strings, numbers and truth values become properties of the
-    unit.
+    ``limits`` are properties, rows of name, signature and value. Annotations ``org.systemd.property.NAME`` with strings,
+    numbers and truth values become properties, too.
     """
     properties: list[list[str]] = [
         ["Description", "s", "lading container " + unit.removesuffix(".scope")],
