@@ -11,7 +11,10 @@ from lading.node.shop import alive
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from lading.formats.oci_runtime import Resources
+    from lading.formats.pod import Pod
     from lading.node.model import Changes, ContainerRecord, PodRecord
     from lading.node.shop import Shop
 
@@ -64,6 +67,18 @@ def rename(shop: Shop, reference: str, name: str) -> None:
             f"name {name[:80]!r}: letters, digits, '_', '.' and '-' only, the first a letter or digit"
         )
     amending.rename(shop.records, record, name)
+
+
+def amend(shop: Shop, reference: str, change: Callable[[Pod], None]) -> PodRecord:
+    """Change a pod's Pod in one transaction: nobody else's change is lost, and a Pod that is not admitted not written."""
+    from lading.node import lifecycle
+
+    with shop.records.database:
+        record, _ = shop.records.resolve(reference)
+        change(record.pod)
+        lifecycle.admitted(record.pod)
+        amending.set_pod(shop.records, record, "update")
+    return record
 
 
 def update(shop: Shop, reference: str, changes: Changes) -> None:

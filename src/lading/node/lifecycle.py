@@ -67,10 +67,29 @@ def run(
     on_created: Callable[[PodRecord], None] | None,
 ) -> int:
     """Run a pod as its keeper; the exit code."""
-    from lading.node.model import Stdio
-
     record = prepare.record_of(shop, admitted(pod), progress)
     claim(shop, record)
+
+    def begin() -> None:
+        insert(shop, record)
+        if on_created is not None:
+            on_created(record)
+
+    return _in_foreground(shop, record, stdio, begin)
+
+
+def run_again(shop: Shop, reference: str, stdio: Stdio | None) -> int:
+    """Run a pod that is created or has ended, as its keeper; the exit code."""
+    from lading.node import detached
+
+    record = detached.take_over(shop, detached.whole(shop, reference, "start"))
+    return _in_foreground(shop, record, stdio, lambda: None)
+
+
+def _in_foreground(shop: Shop, record: PodRecord, stdio: Stdio | None, begin: Callable[[], None]) -> int:
+    """Keep a pod that is claimed for this process; ``begin`` is called before anything of it is taken."""
+    from lading.node.model import Stdio
+
     loop = Loop()
     failure: list[LadingError] = []
     runner = PodRunner(
@@ -84,9 +103,7 @@ def run(
         runner
     )  # before there is a record: from here on Ctrl-C ends what it says, not just us
     try:
-        insert(shop, record)
-        if on_created is not None:
-            on_created(record)
+        begin()
         listener = serve(shop, loop, runner)
         try:
             runner.begin()

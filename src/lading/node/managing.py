@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from typing import BinaryIO
 
-    from lading.formats.pod import NetworkRequest
+    from lading.formats.pod import NetworkRequest, Pod
     from lading.images import Image
     from lading.kernel.cgroups.stats import Stats
     from lading.node.model import (
@@ -52,6 +52,15 @@ class Managing:
         from lading.node import detached
 
         return detached.start_session(self.shop, reference, (rows, columns))
+
+    def run_again(self, reference: str, stdio: Stdio | None = None) -> int:
+        """Run a created or ended pod in the foreground, as :meth:`~lading.node.Node.run` does a new one. The exit code.
+
+        Raises :class:`Conflict` (reason ``running``).
+        """
+        from lading.node import lifecycle
+
+        return lifecycle.run_again(self.shop, reference, stdio)
 
     # -- ending ----------------------------------------------------------------------------------------------------
 
@@ -120,6 +129,15 @@ class Managing:
         from lading.node import control
 
         control.update(self.shop, reference, changes)
+
+    def amend(self, reference: str, change: Callable[[Pod], None]) -> PodRecord:
+        """Change a recorded pod: ``change`` gets its Pod, which is admitted again and written. What runs stays as it is.
+
+        Raises what admission raises, and then nothing has changed.
+        """
+        from lading.node import control
+
+        return control.amend(self.shop, reference, change)
 
     def connect(self, reference: str, want: NetworkRequest) -> None:
         """Connect a pod, running or not, to one more network. Raises :class:`Conflict` (reason ``connected``)."""
