@@ -398,7 +398,12 @@ def _tree() -> list[Command]:
         Command("image", "Manage images", commands=image_group),
         Command("pod", "Manage pods (Kubernetes Pod manifests)", commands=_pod),
         Command("aci", "Image archives of App Container", commands=_late("rocket.table", "aci")),
-        Command("rkt", "Pods of apps, by Rocket's commands", commands=_late("rocket.rkt.table", "commands")),
+        Command(
+            "rkt",
+            "Pods of apps, by Rocket's commands",
+            commands=_late("rocket.rkt.table", "commands"),
+            flags=_late("rocket.rkt.table", "group"),
+        ),
         Command(
             "trust",
             "Keys whose signatures on App Container images count",

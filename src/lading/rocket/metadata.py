@@ -1,32 +1,26 @@
-"""The metadata service of one pod: ``python -m lading.rocket.metadata FILE``, a companion of the pod.
+"""The metadata service of one pod: ``python -m lading.rocket.metadata POD``, a companion of the pod.
 
-It answers on descriptor 3, a socket that listens inside the pod's network and nowhere else, so only the pod reaches it. FILE
-says for whom (:func:`write`); all of it is in memory before the first request is taken. What is answered is
+It answers on descriptor 3, a socket that listens inside the pod's network and nowhere else, so only the pod reaches it. For
+whom it answers stands in the record of POD; all of it is in memory before the first request is taken. What is answered is
 :class:`lading.formats.appc.metadata.Service`'s business; here is HTTP/1.1 (RFC 9112) for clients that live in a container and may
 be hostile: one thread, bounded heads, bodies, connections and time, nothing that one of them does keeps another waiting.
 
-An app may ask as soon as it runs, and waits for this program to start: it imports little (``base64`` and ``socket`` would bring
-``re`` and ``enum``).
+An app may ask as soon as it runs, and waits for this program to start: it imports little (``socket`` would bring ``enum``).
 """
 
 from __future__ import annotations
 
 import _socket
-import binascii
-import os
 import select
 import sys
 import time
 
 from lading.errors import InvalidInput, LadingError
-from lading.formats import jsontext
-from lading.formats.appc.image import ImageManifest
-from lading.formats.appc.metadata import LARGEST_BODY, Answer, Service
-from lading.formats.appc.pod import PodManifest
+from lading.formats.appc.metadata import LARGEST_BODY, Answer
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
 LISTENING = 3
 """The descriptor of the socket, as sd_listen_fds(3) has it."""
@@ -51,45 +45,6 @@ _REASONS = {
     505: "HTTP Version Not Supported",
 }
 _TOKEN = frozenset(b"!#$%&'*+-.^_`|~0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz")
-
-
-def write(
-    path: str, *, token: str, uuid: str, key: bytes, manifest: PodManifest, originals: Mapping[str, bytes]
-) -> None:
-    """Write what :func:`read` reads, for its owner's eyes alone. ``originals``: image manifests by the names of apps."""
-    text = jsontext.dumps(
-        {
-            "token": token,
-            "uuid": uuid,
-            "key": _base64(key),
-            "manifest": manifest.text(),
-            "images": {name: _base64(data) for name, data in originals.items()},
-        }
-    )
-    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-    with open(fd, "w", encoding="utf-8") as file:
-        file.write(text)
-
-
-def _base64(data: bytes) -> str:
-    return binascii.b2a_base64(data, newline=False).decode()
-
-
-def read(path: str) -> Service:
-    """The service that ``path`` describes. Raises :class:`InvalidInput`."""
-    with open(path, "rb") as file:
-        found = jsontext.loads(file.read())
-    if not isinstance(found, dict) or set(found) != {"token", "uuid", "key", "manifest", "images"}:
-        raise InvalidInput(f"{path}: this is not a metadata service's file")
-    originals = {name: binascii.a2b_base64(text) for name, text in found["images"].items()}
-    return Service(
-        token=found["token"],
-        uuid=found["uuid"],
-        key=binascii.a2b_base64(found["key"]),
-        manifest=PodManifest.parse(found["manifest"], what=f"{path}: manifest"),
-        images={name: ImageManifest.parse(data, what=f"{path}: {name}") for name, data in originals.items()},
-        originals=originals,
-    )
 
 
 class Malformed(Exception):
@@ -320,13 +275,15 @@ class Server:
 
 
 def main() -> int:
-    """The program. Its end is a signal's; a file that cannot be read is one line and 1."""
+    """The program. Its end is a signal's; a pod that has no service is one line and 1."""
     try:
         if len(sys.argv) != 2:
             raise InvalidInput(
-                "usage: python -m lading.rocket.metadata FILE, with a listening socket as descriptor 3"
+                "usage: python -m lading.rocket.metadata POD, with a listening socket as descriptor 3"
             )
-        service = read(sys.argv[1])
+        from lading.rocket.rkt import identity
+
+        service = identity.recorded(sys.argv[1])
         server = Server(_socket.socket(fileno=LISTENING), service.answer)
     except (LadingError, OSError, ValueError) as error:
         print(f"metadata service: {error}", file=sys.stderr)
@@ -339,4 +296,4 @@ if __name__ == "__main__":
     sys.exit(main())
 
 
-__all__ = ["LISTENING", "Connection", "Malformed", "Request", "Server", "parse", "read", "spell", "write"]
+__all__ = ["LISTENING", "Connection", "Malformed", "Request", "Server", "parse", "spell"]

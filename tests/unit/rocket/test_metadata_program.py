@@ -5,24 +5,18 @@ from __future__ import annotations
 import http.client
 import os
 import socket
-import stat
 import threading
 import time
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lading.errors import LadingError
-from lading.formats.appc.image import ImageManifest
 from lading.formats.appc.metadata import Answer
-from lading.formats.appc.pod import PodManifest, RuntimeApp, RuntimeImage
 from lading.rocket import metadata
 
 FUZZ = settings(max_examples=5_000 if os.environ.get("LADING_FUZZ") else 100, deadline=None)
-TOKEN, UUID, ID = "t0k3n" * 8, "6733c088-a507-4694-aabf-edbe4fc5266f", "sha512-" + "ab" * 64
 
 
 def _echo(method: str, target: str, body: bytes) -> Answer:
@@ -191,25 +185,3 @@ def test_a_request_that_does_not_come_whole_is_ended(
         except OSError:
             pass
         assert time.monotonic() < end, "each byte bought more time"
-
-
-def test_what_is_written_is_what_is_served_and_only_its_owner_may_read_it(tmp_path: Path) -> None:
-    image = ImageManifest.new("example.com/main")
-    pod = PodManifest.new().replace(apps=[RuntimeApp(name="main", image=RuntimeImage(id=ID))])
-    original = image.text().encode() + b"\n"
-    path = str(tmp_path / "service")
-    metadata.write(path, token=TOKEN, uuid=UUID, key=b"\0key", manifest=pod, originals={"main": original})
-    assert stat.S_IMODE(os.stat(path).st_mode) == 0o600
-    service = metadata.read(path)
-    base = f"/{TOKEN}/acMetadata/v1"
-    assert service.answer("GET", f"{base}/pod/uuid").body == UUID.encode()
-    assert service.answer("GET", f"{base}/apps/main/image/manifest").body == original
-    assert service.answer("GET", f"{base}/pod/manifest").body == pod.text().encode()
-
-
-@pytest.mark.parametrize("text", ["", "{}", "[1]", '{"token": 1}', "{"])
-def test_a_file_that_is_none_is_refused(tmp_path: Path, text: str) -> None:
-    path = tmp_path / "service"
-    path.write_text(text)
-    with pytest.raises((LadingError, ValueError)):
-        metadata.read(str(path))

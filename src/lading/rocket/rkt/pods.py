@@ -217,6 +217,10 @@ def make(
     if options.mutable:
         metadata.annotations[MUTABLE] = "true"
     options.apply(pod)
+    if options.metadata:
+        from lading.rocket.rkt import identity
+
+        identity.give(pod, uuid, reified, images)
     return Made(uuid, pod, reified, notes + made.notes)
 
 
@@ -230,6 +234,10 @@ def prepare(
 ) -> tuple[RocketPod, list[str]]:
     """Record a pod of apps, and start nothing: the pod, and notes for its user. Raises as :func:`make` and ``Node.create``."""
     made = make(manifest, images, options, uuid=uuid)
+    if options.metadata:
+        from lading.rocket.rkt import identity
+
+        identity.key(node.roots.data)
     return RocketPod(node.create(made.pod), made.manifest), made.notes
 
 
