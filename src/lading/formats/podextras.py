@@ -9,11 +9,13 @@ class SystemCalls(Record):
     """Which system calls a container may make.
 
     ``mode``   ``retain``: ``names`` and no others; ``remove``: the default profile's without ``names``.
+    ``sets``   more calls, by the names of sets of them (:mod:`lading.node.callsets`).
     ``errno``  the name of what any other call answers (``EPERM``); empty: it ends the process by SIGSYS.
     """
 
     mode: str
     names: list[str] = []
+    sets: list[str] = []
     errno: str = ""
 
 

@@ -105,7 +105,7 @@ def _block_limits(limits: list[BlockLimit], path: str, most: int, report: Report
 
 
 def _system_calls(pod: Pod, container: Container, path: str, report: Report) -> None:
-    from lading.node import systemcalls
+    from lading.node import callsets, systemcalls
 
     wanted = container.extras.system_calls
     assert wanted is not None
@@ -119,6 +119,8 @@ def _system_calls(pod: Pod, container: Container, path: str, report: Report) -> 
         report.bad(path, "does not go with securityContext.privileged, which has no filter")
     if any(context is not None and context.seccomp_profile is not None for context in (own, shared)):
         report.bad(path, "does not go with securityContext.seccompProfile")
+    for index, name in enumerate(wanted.sets):
+        report.one_of(f"{path}.sets[{index}]", name, callsets.NAMES)
     missing = set(systemcalls.unknown(name for name in wanted.names if name.isascii()))
     for index, name in enumerate(wanted.names):
         if not name or not name.isascii():

@@ -180,6 +180,12 @@ def default_profile(capabilities: list[str], machine: str = "") -> Seccomp:
     )
 
 
+def named(machine: str = "") -> set[str]:
+    """Every call that a table here names for a machine, whether it is allowed or not."""
+    texts = (_EVERYBODY, *_BY_CAPABILITY.values(), _BY_MACHINE.get(machine or os.uname().machine, ""))
+    return {name for text in texts for name in text.split()} | {"socket", "personality", "clone", "clone3"}
+
+
 _shared: dict[str, Seccomp] = {}
 _SHARED = 16
 

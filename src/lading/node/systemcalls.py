@@ -1,8 +1,8 @@
 """A container's own choice of system calls as a seccomp profile.
 
 ``remove`` takes names out of the profile that every container has, so nothing is ever gained by it. ``retain`` is a list of
-all that may be called; the kernel still asks for the capability that a call needs. Source: seccomp(2); runtime-spec
-config-linux.md, Seccomp.
+all that may be called; the kernel still asks for the capability that a call needs. Sets of names add to both. Source:
+seccomp(2); runtime-spec config-linux.md, Seccomp.
 
 The filter is loaded while the container is still being set up, for that takes CAP_SYS_ADMIN (seccomp(2)). The calls between
 there and the command's first instruction are therefore always retained, and cannot be removed.
@@ -11,7 +11,8 @@ there and the command's first instruction are therefore always retained, and can
 from __future__ import annotations
 
 from lading.formats.oci_runtime import Seccomp, Syscall
-from lading.node.seccomp_profile import default_profile
+from lading.node import callsets
+from lading.node.seccomp_profile import default_profile, named
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -43,19 +44,26 @@ def profile(wanted: SystemCalls, capabilities: list[str], machine: str = "") -> 
     blocked, answer = (
         ("SCMP_ACT_ERRNO", errno_of(wanted.errno)) if wanted.errno else ("SCMP_ACT_KILL_PROCESS", None)
     )
+    names = set(wanted.names) | callsets.members(wanted.sets)
+    whole = callsets.DEFAULT in wanted.sets
+    # To name a call is to know it: those newer than all that are named answer ENOSYS, whatever is asked for.
+    known = named(machine) | {name for rule in made.syscalls for name in rule.names}
     if wanted.mode == REMOVE:
-        gone = set(wanted.names) - SETUP
+        gone = (names | known if whole else names) - SETUP
         calls = [_without(rule, gone) for rule in made.syscalls]
         made.syscalls = [rule for rule in calls if rule.names]
         made.syscalls.append(Syscall(names=sorted(gone), action=blocked, errno_ret=answer))
         return made
-    known = {name for rule in made.syscalls for name in rule.names}
-    kept = set(wanted.names) | SETUP
+    kept = names | SETUP
     made.default_action, made.default_errno_ret = blocked, answer
+    # What the default profile lets through under a condition is let through under it, unless it is named itself.
+    calls = [_without(rule, kept) for rule in made.syscalls] if whole else []
+    calls = [rule for rule in calls if rule.names]
+    rest = known - kept - {name for rule in calls for name in rule.names}
     made.syscalls = [
         Syscall(names=sorted(kept), action=_ALLOW),
-        # To name a call is to know it: those newer than all that are named answer ENOSYS, whatever is asked for.
-        Syscall(names=sorted(known - kept), action=blocked, errno_ret=answer),
+        *calls,
+        Syscall(names=sorted(rest), action=blocked, errno_ret=answer),
     ]
     return made
 

@@ -7,6 +7,7 @@ knows the words of this module; what a Pod could not say before has fields of it
 from __future__ import annotations
 
 from lading.errors import Unsupported
+from lading.formats.appc import callsets
 from lading.formats.appc.environ import environment
 from lading.formats.appc.isolators import APP, POD, bounding_set, gather
 from lading.formats.appc.pod import EMPTY
@@ -46,9 +47,6 @@ if TYPE_CHECKING:
 
 _LONGEST_NAME = 63
 PROTOCOLS = {"tcp": "TCP", "udp": "UDP"}
-_PERMITTED = ("@docker/default-whitelist", "@rkt/default-whitelist")
-_BLOCKED = ("@docker/default-blacklist", "@rkt/default-blacklist")
-"""Sets that Rocket knows and that mean the default profile: to retain the one is to remove the other."""
 
 
 class Translated:
@@ -217,18 +215,31 @@ def _block(resource: Resource | None) -> list[BlockLimit]:
 
 
 def _system_calls(wanted: NameSet | None, where: str) -> SystemCalls | None:
-    if wanted is None or wanted.unfiltered:
+    """None for the profile that every container has, and for none at all."""
+    if wanted is None or wanted.unfiltered or wanted.default:
         return None
-    ours = _PERMITTED if wanted.retain else _BLOCKED
+    names, sets = list(wanted.names), []
+    everything = False
     for wildcard in wanted.wildcards:
-        if wildcard not in ours or (wanted.retain and wanted.names):
+        if wildcard in callsets.USUAL:
+            # Whoever takes the usual calls away leaves nothing of them.
+            everything = everything or not wanted.retain
+            sets.append("default")
+        elif wildcard in callsets.UNUSUAL:
+            names += callsets.BLACKLIST
+        elif wildcard in callsets.SYSTEMD:
+            sets.append(callsets.SYSTEMD[wildcard])
+        elif wildcard == callsets.ALL:
+            everything = True
+        elif wildcard != callsets.EMPTY:
             raise Unsupported(
-                f"{where}: the set of system calls {wildcard}", hint="name the calls themselves"
+                f"{where}: the set of system calls {wildcard}", hint=f"known are {', '.join(callsets.KNOWN)}"
             )
-    if wanted.retain and wanted.wildcards:
-        return None
+    if everything:  # of nothing but what a start takes
+        return SystemCalls(mode="retain", errno=wanted.errno)
+    mode = "retain" if wanted.retain else "remove"
     return SystemCalls(
-        mode="retain" if wanted.retain else "remove", names=list(wanted.names), errno=wanted.errno
+        mode=mode, names=list(dict.fromkeys(names)), sets=list(dict.fromkeys(sets)), errno=wanted.errno
     )
 
 

@@ -95,6 +95,22 @@ def test_what_is_not_retained_cannot_be_called(node: Node, privileges: bool) -> 
     assert code == 0 and said[0].endswith("Permission denied") and said[1] == "1"
 
 
+def test_sets_of_calls_mean_what_every_container_may_call_and_groups_of_them(node: Node) -> None:
+    usual = {"mode": "retain", "names": ["mount"], "sets": ["default"], "errno": "EACCES"}
+    main = _sh(
+        "main",
+        "exec 2>&1; mkdir /d && echo made; (exec unshare -m true); exec swapoff /d",
+        {"systemCalls": usual},
+    )
+    code, said = _run(node, _pod("usual", main))
+    assert code == 1 and said[0] == "made"
+    assert len(said) == 3 and all(line.endswith("Permission denied") for line in said[1:])
+    quiet = {"mode": "remove", "sets": ["network-io"], "errno": "EACCES"}
+    main = _sh("main", "exec 2>&1; mkdir /d && echo made; exec nc -l -p 1", {"systemCalls": quiet})
+    code, said = _run(node, _pod("quiet", main))
+    assert code == 1 and said[0] == "made" and said[1].endswith("Permission denied")
+
+
 def test_containers_fail_together(node: Node) -> None:
     first = _sh("first", "trap 'exit 5' TERM; while :; do sleep 0.05; done")
     second = _sh("second", "sleep 0.5; exit 3")

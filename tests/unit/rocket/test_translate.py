@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from lading.errors import LadingError, Unsupported
+from lading.formats.appc import callsets
 from lading.formats.appc.app import App, EnvironmentVariable, EventHandler, MountPoint, Port
 from lading.formats.appc.image import ImageManifest
 from lading.formats.appc.isolators import Isolator
@@ -17,6 +18,7 @@ from lading.node import admission
 from lading.rocket.translate import Translated, translate
 
 ID = "sha512-" + "ab" * 64
+BLACKLIST = sorted(set(callsets.BLACKLIST))
 UUID = "6733c088-a507-4694-aabf-edbe4fc5266f"
 
 
@@ -195,28 +197,55 @@ def test_other_isolators() -> None:
     ("kind", "values", "seccomp"),
     [
         ("retain", ["@appc.io/all"], "unconfined"),
-        ("remove", ["@appc.io/empty"], "unconfined"),
-        ("retain", ["@docker/default-whitelist"], ""),
-        ("retain", ["@rkt/default-whitelist"], ""),
+        ("retain", ["read", "@appc.io/all"], "unconfined"),
+        ("remove", ["@appc.io/empty"], ""),
+        ("remove", ["@appc.io/empty", "mkdir"], ""),
     ],
 )
-def test_sets_of_system_calls_that_are_known(kind: str, values: list[str], seccomp: str) -> None:
+def test_the_specifications_ways_out_of_a_filter_and_into_the_usual_one(
+    kind: str, values: list[str], seccomp: str
+) -> None:
     extras = _app(isolators=[(f"os/linux/seccomp-{kind}-set", {"set": values})]).extras
     assert (extras.system_calls, extras.seccomp) == (None, seccomp)
 
 
-def test_sets_of_system_calls_that_are_not() -> None:
-    for kind, values in (
-        ("retain", ["@systemd/clock"]),
-        ("remove", ["@rkt/default-whitelist"]),
-        ("retain", ["@rkt/default-whitelist", "mount"]),
-    ):
+@pytest.mark.parametrize(
+    ("kind", "values", "mode", "names", "sets"),
+    [
+        ("retain", ["@rkt/default-whitelist"], "retain", [], ["default"]),
+        ("retain", ["@docker/default-whitelist", "mount", "@rkt/default-whitelist"], "retain", ["mount"], ["default"]),
+        ("retain", ["@appc.io/empty", "read"], "retain", ["read"], []),
+        ("retain", ["@appc.io/empty"], "retain", [], []),
+        ("retain", ["@systemd/network-io", "@systemd/default-whitelist"], "retain", [], ["network-io", "basic"]),
+        ("retain", ["@rkt/default-blacklist"], "retain", BLACKLIST, []),
+        ("remove", ["@rkt/default-blacklist", "chown", "mount"], "remove", ["chown", *BLACKLIST], []),
+        ("remove", ["@docker/default-blacklist"], "remove", BLACKLIST, []),
+        ("remove", ["@systemd/clock", "mkdir", "@systemd/raw-io"], "remove", ["mkdir"], ["clock", "raw-io"]),
+        ("remove", ["@appc.io/all"], "retain", [], []),
+        ("remove", ["@rkt/default-whitelist", "read"], "retain", [], []),
+    ],
+)  # fmt: skip
+def test_sets_of_system_calls_mixed_with_names(
+    kind: str, values: list[str], mode: str, names: list[str], sets: list[str]
+) -> None:
+    made = _translated(isolators=[(f"os/linux/seccomp-{kind}-set", {"set": values, "errno": "EACCES"})])
+    calls = made.pod.spec.containers[0].extras.system_calls
+    assert calls is not None
+    assert (calls.mode, sorted(calls.names), calls.sets, calls.errno) == (mode, sorted(names), sets, "EACCES")
+    _admitted(made.pod)
+
+
+def test_every_set_that_is_known_has_a_meaning() -> None:
+    for wildcard in callsets.KNOWN:
+        for kind in ("retain", "remove"):
+            _admitted(_translated(isolators=[(f"os/linux/seccomp-{kind}-set", {"set": [wildcard]})]).pod)
+
+
+@pytest.mark.parametrize("value", ["@systemd/keyring", "@rkt/other", "@appc.io/some", "@example.com/set"])
+def test_a_set_that_nobody_knows_is_refused(value: str) -> None:
+    for kind in ("retain", "remove"):
         with pytest.raises(Unsupported, match="app 'main': the set of system calls @"):
-            _app(isolators=[(f"os/linux/seccomp-{kind}-set", {"set": values})])
-    calls = _app(
-        isolators=[("os/linux/seccomp-remove-set", {"set": ["@rkt/default-blacklist", "chown"]})]
-    ).extras.system_calls
-    assert calls is not None and (calls.mode, calls.names) == ("remove", ["chown"])
+            _app(isolators=[(f"os/linux/seccomp-{kind}-set", {"set": ["read", value]})])
 
 
 def test_what_cannot_be_said_is_refused_by_name() -> None:

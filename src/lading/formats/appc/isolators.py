@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from lading.errors import InvalidInput
 from lading.formats import quantity
+from lading.formats.appc.callsets import ALL as ALL_CALLS
+from lading.formats.appc.callsets import EMPTY as NO_CALLS
 from lading.formats.appc.errors import bad, join, shown
 from lading.formats.appc.names import check_identifier
 from lading.formats.appc.record import ACRecord
@@ -44,9 +46,6 @@ DEFAULT_CAPABILITIES = tuple(
     ).split()
 )
 """What an app has in its bounding set without a capability isolator."""
-
-ALL_CALLS = "@appc.io/all"
-NO_CALLS = "@appc.io/empty"
 
 
 class Isolator(ACRecord):
@@ -95,8 +94,13 @@ class NameSet:
 
     @property
     def unfiltered(self) -> bool:
-        """Whether the specification's own wildcard opts out: everything retained, or nothing removed."""
-        return (ALL_CALLS if self.retain else NO_CALLS) in self.wildcards
+        """Whether all calls are retained, whatever else is: the specification's way out of every filter."""
+        return self.retain and ALL_CALLS in self.wildcards
+
+    @property
+    def default(self) -> bool:
+        """Whether nothing is removed, whatever else is: the specification's way into the executor's own filter."""
+        return not self.retain and NO_CALLS in self.wildcards
 
 
 class SELinuxContext:

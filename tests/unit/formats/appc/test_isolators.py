@@ -134,7 +134,9 @@ def test_sets_tell_names_from_wildcards() -> None:
         True, ["read"], ["@appc.io/all"], "EPERM", True,
     )  # fmt: skip
     removed = _one("os/linux/seccomp-remove-set", {"set": ["@appc.io/all"]}).seccomp
-    assert removed is not None and not removed.unfiltered
+    assert removed is not None and not removed.unfiltered and not removed.default
+    kept = _one("os/linux/seccomp-remove-set", {"set": ["@appc.io/empty", "read"]}).seccomp
+    assert kept is not None and kept.default and not kept.unfiltered
 
 
 def test_the_bounding_set_follows_the_text() -> None:
