@@ -19,6 +19,15 @@ def commands() -> list[Command]:
     """The verbs."""
     return [
         Command(
+            "fetch",
+            "Bring images here: by name, from a URL, a file or a registry",
+            "IMAGE...",
+            flags=_fetch,
+            action=f"{_HERE}.fetchverb:fetch",
+            description="IMAGE is NAME[:VERSION][,LABEL=VALUE...], which is looked up on the name's own page, a URL, a file "
+            "(with a slash in front), or docker://REFERENCE. Its signature must be by a key of `lading rkt trust`.",
+        ),
+        Command(
             "trust",
             "Trust keys to sign images",
             "[KEY...]",
@@ -92,6 +101,16 @@ def _image() -> Sequence[Command]:
             description="Images that a pod was made of stay, and so does what they depend on. Images of registries are not "
             "touched: `lading image prune` is for those.",
         ),
+    ]
+
+
+def _fetch() -> list[Flag]:
+    from lading.rocket.rkt.table import fetching
+
+    return [
+        Flag("full", "", "bool", help="Print the whole ID"),
+        Flag("signature", "", "str", "FILE|URL", "The signature, when it is not beside the image"),
+        *fetching(),
     ]
 
 

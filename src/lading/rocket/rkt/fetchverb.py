@@ -1,0 +1,30 @@
+"""``lading rkt fetch``: images brought here before somebody runs them."""
+
+from __future__ import annotations
+
+from lading.cli.output import each
+from lading.errors import InvalidInput
+from lading.rocket.rkt.appimages import id_of
+from lading.rocket.rkt.choosing import NEW, Chooser
+from lading.rocket.rkt.insecure import insecure
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from lading.cli.context import Context
+    from lading.flags import Parsed
+
+_SHORT_ID = len("sha512-") + 32
+
+
+def fetch(context: Context, parsed: Parsed) -> int:
+    """Fetch images and print their IDs, shortened unless they are to be whole."""
+    if parsed["signature"] and len(parsed.args) > 1:
+        raise InvalidInput("--signature is of one image")
+    aside = insecure([*(parsed.globals.get("insecure-options") or []), *parsed["insecure-options"]])
+    chooser = Chooser(context, parsed["pull-policy"] or NEW, aside)
+
+    def bring(text: str) -> str:
+        found = id_of(chooser.image(text, parsed["signature"]))
+        return found if parsed["full"] else found[:_SHORT_ID]
+
+    return each(parsed.args, bring)
