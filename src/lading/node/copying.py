@@ -388,6 +388,14 @@ def export(shop: Shop, reference: str, stream: BinaryIO) -> None:
         shop.images.export(rootfs, stream)
 
 
+@contextmanager
+def root(shop: Shop, reference: str) -> Iterator[Rootfs]:
+    """A container's root to be read by paths, in which no link of its own leads anywhere. Raises as :func:`changes` does."""
+    record, made = _target(shop, reference)
+    with _without_links(shop, reference, _rootfs(shop, record, made)[1]) as rootfs:
+        yield rootfs
+
+
 def _command(record: PodRecord, made: ContainerRecord, image: Image) -> str:
     """What the container ran without its entrypoint: a step's ``created_by``, as ``docker commit`` writes it."""
     spec = record.pod.spec

@@ -8,9 +8,11 @@ from __future__ import annotations
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from contextlib import AbstractContextManager
     from typing import BinaryIO
 
     from lading.formats.pod import NetworkRequest, Pod
+    from lading.formats.rootfs import Rootfs
     from lading.images import Image
     from lading.kernel.cgroups.stats import Stats
     from lading.node.model import (
@@ -278,6 +280,12 @@ class Managing:
         from lading.node import copying
 
         copying.export(self.shop, reference, out)
+
+    def root(self, reference: str) -> AbstractContextManager[Rootfs]:
+        """The container's root as its layers, for whoever packs it in another way than :meth:`export`."""
+        from lading.node import copying
+
+        return copying.root(self.shop, reference)
 
     # -- keeping house ---------------------------------------------------------------------------------------------
 

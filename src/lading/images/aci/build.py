@@ -16,6 +16,7 @@ from lading.formats.appc.image import Dependency, ImageManifest
 from lading.formats.appc.record import LARGEST
 from lading.formats.appc.values import image_id_of
 from lading.images import union
+from lading.images.changes import mounted_over
 from lading.images.files import disk_error
 from lading.images.make import source_date
 from lading.images.newlayer import gzip_compressor
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
     from typing import BinaryIO
 
+    from lading.formats.rootfs import Rootfs
     from lading.images.image import Image
     from lading.images.newlayer import Compressor
 
@@ -77,6 +79,22 @@ def from_image(
     for node in union.walk(image.layers):
         archive.add(node.name, node.path, node.there)
     return archive.finish(converted.lost)
+
+
+def from_container(manifest: ImageManifest, rootfs: Rootfs, out: BinaryIO, *, compression: str = "gzip") -> Built:
+    """Write what a container that has ended sees as the archive of ``manifest``, without mounting anything.
+
+    Mount points that only the runtime made stay out. Raises :class:`Exhausted`, and OSError for what goes while it is read.
+    """
+    directories = ([rootfs.upper] if rootfs.upper else []) + rootfs.lower
+    hidden = mounted_over(rootfs.upper, rootfs.lower) if rootfs.upper else set()
+    archive = _Archive(manifest, out, compression)
+    base = os.fsencode(directories[0])
+    archive.add(b"", base, os.lstat(base))
+    for node in union.walk(directories):
+        if not any(b"/" + node.name == name or (b"/" + node.name).startswith(name + b"/") for name in hidden):
+            archive.add(node.name, node.path, node.there)
+    return archive.finish([])
 
 
 def layers_from_image(

@@ -18,7 +18,7 @@ from lading.errors import InvalidInput, LadingError
 from lading.formats.appc.image import ImageManifest
 from lading.images import Images
 from lading.images.aci.archive import examine
-from lading.images.aci.build import COMPRESSIONS, build, from_image, layers_from_image
+from lading.images.aci.build import COMPRESSIONS, build, from_container, from_image, layers_from_image
 
 
 @pytest.fixture
@@ -131,6 +131,20 @@ def test_an_oci_image_becomes_one_archive_and_comes_back(images, oci, tmp_path):
     again = io.BytesIO()
     from_image(oci, again, name="x.example/three", labels={"version": "1"})
     assert again.getvalue() == out.getvalue()
+
+
+def test_what_a_container_changed_is_in_its_archive_and_mount_points_are_not(images, oci, tmp_path):
+    rootfs = images.rootfs(oci, str(tmp_path / "container"))
+    upper = Path(rootfs.upper)
+    (upper / "new").write_bytes(b"new")
+    (upper / "proc").mkdir()
+    (upper / "etc").mkdir()
+    os.mknod(upper / "etc/b", 0o20644, os.makedev(0, 0))  # as overlayfs deletes
+    out = io.BytesIO()
+    done = from_container(ImageManifest.new("x.example/changed"), rootfs, out)
+    image = put(images, out.getvalue())
+    assert image.id.replace(":", "-") == done.image_id
+    assert shown(image) == {**{k: v for k, v in WHOLE.items() if k != "etc/b"}, "new": b"new"}
 
 
 def test_its_layers_become_dependencies_that_other_images_share(images, oci, new_tar, tmp_path):
