@@ -168,9 +168,18 @@ def _nothing(_number: int, _frame: object) -> None:
     """The wake-up pipe tells; the handler only has to exist."""
 
 
-def converse(session: Session, *, stdin: bool, keys: str = "", tty: bool, forward: bool) -> int:
+def converse(
+    session: Session,
+    *,
+    stdin: bool,
+    keys: str = "",
+    tty: bool,
+    forward: bool,
+    shown: tuple[bool, bool] = (True, True),
+) -> int:
     """Copy between the user and the session until it ends (its exit code) or the user detaches (0).
 
+    ``shown``: whether the process's stdout, and its stderr, reach the user.
     ``forward`` sends signals to the process; otherwise a deadly signal ends this command and the process goes on.
     """
     from lading.node.session import pump
@@ -199,8 +208,8 @@ def converse(session: Session, *, stdin: bool, keys: str = "", tty: bool, forwar
             status = pump(
                 session,
                 0 if stdin else -1,
-                1,
-                2,
+                1 if shown[0] else -1,
+                2 if shown[1] else -1,
                 keys=watch if stdin and (tty or keys) else None,
                 wake=signals.fd,
                 on_wake=woken,

@@ -193,6 +193,12 @@ class Managing:
 
         return looking.pods(self.shop, all=all)
 
+    def half_removed(self) -> Pods:
+        """Pods whose removal was begun and not finished: :meth:`list` has them no longer, :meth:`remove` goes on."""
+        from lading.node.records import REMOVING
+
+        return self.shop.records.list(stages=(REMOVING,))
+
     def inspect(self, reference: str) -> PodRecord:
         """The record, brought up to date with what really runs."""
         from lading.node import looking

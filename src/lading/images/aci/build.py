@@ -81,7 +81,9 @@ def from_image(
     return archive.finish(converted.lost)
 
 
-def from_container(manifest: ImageManifest, rootfs: Rootfs, out: BinaryIO, *, compression: str = "gzip") -> Built:
+def from_container(
+    manifest: ImageManifest, rootfs: Rootfs, out: BinaryIO, *, compression: str = "gzip"
+) -> Built:
     """Write what a container that has ended sees as the archive of ``manifest``, without mounting anything.
 
     Mount points that only the runtime made stay out. Raises :class:`Exhausted`, and OSError for what goes while it is read.

@@ -22,9 +22,9 @@ _UNITS = (
 
 
 def tabulated(rows: Sequence[Sequence[str]]) -> str:
-    """Lines of cells with tabs between them, so many that columns stand in line on a terminal.
+    """Lines of cells, with so many tabs behind each but the last that columns stand in line on a terminal.
 
-    With tabs, as Rocket has it, ``cut -f`` and ``awk -F'\\t'`` find cells that are empty or hold spaces.
+    With tabs, as Rocket has it, ``awk -F'\\t+'`` finds cells that hold spaces.
     """
     if not rows:
         return ""
