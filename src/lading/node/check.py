@@ -41,6 +41,11 @@ def check(shop: Shop, *, repair: bool) -> list[Finding]:
     return checker.findings
 
 
+def unkept(shop: Shop, record: PodRecord) -> None:
+    """What repair does for one pod whose keeper is gone: a new keeper for what runs, an end in the records for the rest."""
+    _Checker(shop, True).unkept(record)
+
+
 def _is_id(name: str) -> bool:
     return len(name) == 64 and _HEX.issuperset(name)
 
@@ -89,7 +94,7 @@ class _Checker:
             if lookup.staged(self.shop.records.database, record.id).get(record.id) == REMOVING:
                 self._half_removed(record)
             else:
-                self._unkept(record)
+                self.unkept(record)
 
     def _half_removed(self, record: PodRecord) -> None:
         shop = self.shop
@@ -114,7 +119,8 @@ class _Checker:
                     partial(freezing.recover, self.shop, record, container),
                 )
 
-    def _unkept(self, record: PodRecord) -> None:
+    def unkept(self, record: PodRecord) -> None:
+        """Of one pod whose keeper does not live."""
         if record.keeper_pid == 0:
             return  # created or ended in good order
         where = f"pod {record.name}"

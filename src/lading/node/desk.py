@@ -30,7 +30,7 @@ import os
 from lading.errors import Conflict, InvalidInput, LadingError, NotFound, Unsupported
 from lading.node import aside, sockets, wire
 from lading.node.clients import Client
-from lading.node.loop import READ
+from lading.node.loop import READ, Share
 from lading.node.runner import PodRunner
 from lading.node.shop import alive
 
@@ -41,6 +41,7 @@ if TYPE_CHECKING:
 
     from lading.node.hand import Hand
     from lading.node.loop import Loop
+    from lading.node.model import PodRecord
     from lading.node.running import Running
     from lading.node.shop import Shop
 
@@ -84,6 +85,13 @@ class Desk:
             return  # another hand was faster
         self.serve(sock).ready(READ)
 
+    def lost(self, runner: PodRunner) -> None:
+        """A mistake of ours, in what keeps one of many pods."""
+        from lading.node import heirs
+
+        heirs.abandon(runner, self.loop)
+        heirs.bequeath(self.shop, runner.record)
+
     def serve(self, sock: _socket.socket) -> Caller:
         """Listen to one caller."""
         caller = Caller(self, sock)
@@ -103,6 +111,15 @@ class Caller:
 
     def ready(self, events: int) -> None:
         """The socket has something, takes something, or is gone."""
+        try:
+            self._ready(events)
+        except Exception:  # a mistake of ours, which ends this conversation and no keeper
+            import traceback
+
+            traceback.print_exc()
+            self.gone()
+
+    def _ready(self, events: int) -> None:
         if self.sock.fileno() < 0:
             return
         if self.client is not None and events & _WRITABLE:
@@ -197,8 +214,11 @@ class Caller:
         runner.at_end.append(self._tell_end)
 
     def _tell_end(self) -> None:
-        if self._waits_for is not None:
-            self._answer({"id": self._waits_for.record.id, "code": self._waits_for.exit_code})
+        runner = self._waits_for
+        if runner is not None and runner.lost is not None:
+            self._answer({"error": wire.encode_error(runner.lost)})
+        elif runner is not None:
+            self._answer({"id": runner.record.id, "code": runner.exit_code})
 
     def _running(self, runner: PodRunner, request: dict[str, Any]) -> Running:
         name = request.get("container") or runner.record.container.name
@@ -264,7 +284,7 @@ class Caller:
         lifecycle.claim(desk.shop, record)
         record.keeper_socket = desk.socket
         lifecycle.insert(desk.shop, record)
-        self._begin(PodRunner(desk.shop, desk.loop, record, on_first=None), request)
+        self._begin(record, request)
 
     def _do_start(self, request: dict[str, Any], fds: list[int]) -> None:
         from lading.node import detached
@@ -275,19 +295,22 @@ class Caller:
         if found is None:
             raise NotFound(f"no such container or pod: {request['id']}")
         record = detached.take_over(desk.shop, found, desk.socket)
-        self._begin(PodRunner(desk.shop, desk.loop, record), request)
+        self._begin(record, request)
 
     def _must_keep_many(self) -> None:
         if self.desk.hand is None:
             raise Unsupported("this keeper keeps one pod")
 
-    def _begin(self, runner: PodRunner, request: dict[str, Any]) -> None:
-        runners, record = self.desk.runners, runner.record
+    def _begin(self, record: PodRecord, request: dict[str, Any]) -> None:
+        desk = self.desk
+        runners, share = desk.runners, Share(desk.loop)
+        runner = PodRunner(desk.shop, share, record)
+        share.failed = lambda: desk.lost(runner)
         runners[record.id] = runner
         runner.at_end.append(lambda: _drop(runners, record.id))
         if request.get("wait"):
             self._wait_for(runner)
-            runner.begin()
+            share.call(runner.begin)
             return
 
         def first(error: LadingError | None) -> None:
@@ -297,7 +320,7 @@ class Caller:
                 self._answer({"id": record.id, "name": record.name})
 
         runner.on_first(first)
-        runner.begin()
+        share.call(runner.begin)
 
     def _do_stop(self, request: dict[str, Any], fds: list[int]) -> None:
         runner = self._runner(request)

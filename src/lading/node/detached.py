@@ -235,9 +235,11 @@ def _become_keeper(
 ) -> None:
     import gc
 
+    since = time.monotonic() if adopting else 0.0
     # The command's garbage is left alone: finalised here, after its descriptors were closed below, a file or socket of
     # the command's would close one of ours that got the same number.
     gc.freeze()
+    shop.disinherit()
     try:
         keep = [tell] + ([attached.fileno()] if attached is not None else [])
         detach_process(keep)
@@ -252,7 +254,7 @@ def _become_keeper(
         _tell(tell, error)
     except BaseException as error:
         _tell(tell, error)
-        note_crash(shop, record)
+        crashed(shop, record, since)
     finally:
         os._exit(0)
 
@@ -263,6 +265,16 @@ def _tell(fd: int, error: BaseException | None) -> None:
         os.close(fd)
     except OSError:
         pass
+
+
+def crashed(shop: Shop, record: PodRecord, since: float) -> None:
+    """The end of a keeper by a mistake of ours: another one for the pod, unless this is one and no older than ``since``."""
+    from lading.node import heirs
+
+    if since and time.monotonic() - since < heirs.YOUNG:
+        note_crash(shop, record)
+    else:
+        heirs.bequeath(shop, record)
 
 
 def note_crash(shop: Shop, record: PodRecord) -> None:

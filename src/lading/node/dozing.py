@@ -13,6 +13,7 @@ from __future__ import annotations
 import marshal
 import os
 import sys
+import time
 
 from lading.errors import LadingError
 from lading.node import sequence
@@ -155,6 +156,7 @@ def wake(state: dict[str, Any]) -> None:
     from lading.node.shop import Shop
     from lading.roots import Roots
 
+    since = time.monotonic()
     shop = Shop(Roots(*state["roots"]))
     record = None
     try:
@@ -170,7 +172,7 @@ def wake(state: dict[str, Any]) -> None:
             keep(runner, listener, _LATER)
     except BaseException:
         if record is not None:
-            detached.note_crash(shop, record)
+            detached.crashed(shop, record, since)
     finally:
         os._exit(0)
 

@@ -1,4 +1,4 @@
-"""An event loop of forty lines: descriptors, timers, nothing else. ``asyncio`` takes longer to import than a container to run."""
+"""An event loop: descriptors, timers, nothing else. ``asyncio`` takes longer to import than a container to run."""
 
 from __future__ import annotations
 
@@ -123,3 +123,51 @@ class Loop:
     def close(self) -> None:
         """Give the epoll descriptor back."""
         self._epoll.close()
+
+
+class Share(Loop):
+    """A loop as one of its users has it: an error in what is called for this one is no other's.
+
+    After an error, or a call of :meth:`leave`, nothing more is called for it; ``failed`` is called once, while the error is
+    being handled.
+    """
+
+    def __init__(self, loop: Loop) -> None:
+        self._epoll = loop._epoll
+        self._calls = loop._calls
+        self._timers = loop._timers
+        self._sweep_at = _FEW
+        self._signals = loop._signals
+        self._mine: set[int] = set()
+        self.over = False
+        self.failed: Callable[[], None] = self.leave
+
+    def call(self, call: Callable[[], None]) -> None:
+        """Call now, with what happens to an error as later."""
+        if self.over:
+            return
+        try:
+            call()
+        except Exception:
+            self.leave()
+            self.failed()
+
+    def leave(self) -> None:
+        """Call nothing more. The descriptors stay open: who opened them may be asked about them yet."""
+        self.over = True
+        for fd in list(self._mine):
+            self.forget(fd)
+
+    def watch(self, fd: int, call: Callable[[int], None], events: int = READ) -> None:
+        def called(ready: int) -> None:
+            self.call(lambda: call(ready))
+
+        self._mine.add(fd)
+        super().watch(fd, called, events)
+
+    def forget(self, fd: int) -> None:
+        self._mine.discard(fd)
+        super().forget(fd)
+
+    def at(self, when: float, call: Callable[[], None]) -> Timer:
+        return super().at(when, lambda: self.call(call))

@@ -70,6 +70,7 @@ class PodRunner:
         self.listening: Listening | None = None
         self.checks: Checks | None = None
         self.error: LadingError | None = None
+        self.lost: LadingError | None = None  # why this one has stopped keeping it, though it goes on
         self.finished = False
         self.started = False
         self.size = (0, 0)

@@ -113,6 +113,11 @@ class Shop:
             self._networks.close()
             self._networks = None
 
+    def disinherit(self) -> None:
+        """In a fork of the process that made this: let go of what only that one may speak to."""
+        if self._runtime is not None:
+            self._runtime.nursery = None
+
     def __del__(self) -> None:
         # A connection and its statement cache refer to each other, so it stays open until a collection, which nobody
         # may count on before a fork. Closing it here would cost every command a checkpoint at its end.

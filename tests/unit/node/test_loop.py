@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import random
+import sys
 import time
 
-from lading.node.loop import Loop
+from lading.node.loop import Loop, Share
 
 
 def test_timers_are_called_in_order_and_cancelled_ones_never() -> None:
@@ -65,4 +66,62 @@ def test_cancelled_timers_are_not_kept_until_their_time_comes() -> None:
     assert len(loop._timers) < 1000
     loop.turn()
     assert called == list(range(100))
+    loop.close()
+
+
+def test_an_error_of_one_user_is_no_others() -> None:
+    loop = Loop()
+    said: list[str] = []
+    share, other = Share(loop), Share(loop)
+    share.failed = lambda: said.append(f"failed: {sys.exc_info()[1]}")
+    ours, theirs = os.pipe(), os.pipe()
+
+    def mistake(_events: int) -> None:
+        raise ZeroDivisionError("the mistake")
+
+    share.watch(ours[0], mistake)
+    share.after(0.0, lambda: said.append("too late"))
+    other.watch(theirs[0], lambda _events: said.append(os.read(theirs[0], 9).decode()))
+    os.write(ours[1], b"x")
+    os.write(theirs[1], b"other")
+    loop.turn(1.0)
+    assert sorted(said) == ["failed: the mistake", "other"]
+    os.write(theirs[1], b"again")
+    other.after(0.0, lambda: said.append("in time"))
+    share.call(lambda: said.append("never"))
+    loop.turn(1.0)
+    assert sorted(said[2:]) == ["again", "in time"]
+    assert share.over
+    assert not other.over
+    for fd in (*ours, *theirs):
+        os.close(fd)
+    loop.close()
+
+
+def test_a_mistake_in_a_timer_and_at_once() -> None:
+    loop = Loop()
+    said: list[str] = []
+    for begin in (lambda share: share.after(0.0, lambda: 1 / 0), lambda share: share.call(lambda: 1 / 0)):
+        share = Share(loop)
+        share.failed = lambda: said.append("failed")
+        begin(share)
+        loop.turn(0.0)
+    assert said == ["failed", "failed"]
+    loop.close()
+
+
+def test_what_one_user_forgets_another_may_watch() -> None:
+    loop = Loop()
+    said: list[str] = []
+    share, other = Share(loop), Share(loop)
+    read, write = os.pipe()
+    share.watch(read, lambda _events: said.append("first"))
+    share.forget(read)
+    other.watch(read, lambda _events: said.append("second"))
+    share.leave()
+    os.write(write, b"x")
+    loop.turn(1.0)
+    assert said == ["second"]
+    os.close(read)
+    os.close(write)
     loop.close()
