@@ -33,13 +33,17 @@ class BlockLimit(Record):
 class ListenSocket(Record):
     """A socket that listens in the pod's network before its container runs, and is handed to it (sd_listen_fds(3)).
 
-    ``protocol`` is TCP or UDP; ``name`` is what ``LISTEN_FDNAMES`` calls it.
+    ``protocol``   TCP or UDP.
+    ``name``       what ``LISTEN_FDNAMES`` calls it.
+    ``host_port``  a socket that listens at this port of the machine is handed on in its place, where a service manager gave
+                   one to the process that runs the pod; 0: none is.
     """
 
     port: int
     protocol: str = "TCP"
     address: str = "0.0.0.0"
     name: str = ""
+    host_port: int = 0
 
 
 class Companion(Record):

@@ -55,6 +55,7 @@ def _listen(pod: Pod, report: Report) -> None:
             for index, wanted in enumerate(extras.listen):
                 here = f"{path}[{index}]"
                 report.within(f"{here}.port", wanted.port, 1, 65535)
+                report.within(f"{here}.hostPort", wanted.host_port, 0, 65535)
                 report.one_of(f"{here}.protocol", wanted.protocol, ("TCP", "UDP"))
                 if not is_address(wanted.address):
                     report.bad(f"{here}.address", f"{wanted.address[:80]!r} is not an IP address")

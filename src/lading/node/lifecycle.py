@@ -108,7 +108,7 @@ def _in_foreground(shop: Shop, record: PodRecord, stdio: Stdio | None, begin: Ca
         try:
             runner.begin()
             loop.after(1.0, _collect_again)
-            loop.run(lambda: runner.finished)
+            loop.run(_announced(runner) if os.environ.get("NOTIFY_SOCKET") else lambda: runner.finished)
         finally:
             close(shop, listener, record, loop)
     finally:
@@ -125,6 +125,19 @@ def _in_foreground(shop: Shop, record: PodRecord, stdio: Stdio | None, begin: Ca
                 reason="io",
             )
     return runner.exit_code
+
+
+def _announced(runner: PodRunner) -> Callable[[], bool]:
+    """Whether the pod is finished; asked each time that something happened, it tells the service manager (sd_notify(3))."""
+    from lading.node.notifying import Announcer
+
+    announcer = Announcer(runner.sequence)
+
+    def finished() -> bool:
+        announcer.look()
+        return runner.finished
+
+    return finished
 
 
 def _collect_again() -> None:

@@ -1,6 +1,7 @@
 """Sockets that listen in the pod's network for a container and are there before it: socket activation (sd_listen_fds(3)).
 
-The keeper holds them as long as the pod lives, so what connects between two runs of a container waits for the next one.
+The keeper holds them as long as the pod lives, so what connects between two runs of a container waits for the next one. One
+that a service manager handed to the keeper takes the place of one in the pod's network.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
 
     from lading.formats.oci_runtime import Spec
     from lading.formats.pod import Container
+    from lading.formats.podextras import ListenSocket
     from lading.node.runner import PodRunner
 
 
@@ -32,13 +34,12 @@ class Listening:
     def _of(self, container: Container) -> list[_socket.socket]:
         found = self._sockets.setdefault(container.name, [])
         for wanted in container.extras.listen[len(found) :]:
-            what = f"container {container.name}: x-lading.listen"
-            found.append(
-                podsockets.listen(
-                    self.runner, wanted.address, wanted.port, what, udp=wanted.protocol == "UDP"
-                )
-            )
+            found.append(_handed(wanted) or self._made(container, wanted))
         return found
+
+    def _made(self, container: Container, wanted: ListenSocket) -> _socket.socket:
+        what = f"container {container.name}: x-lading.listen"
+        return podsockets.listen(self.runner, wanted.address, wanted.port, what, udp=wanted.protocol == "UDP")
 
     def hand_to(self, container: Container, spec: Spec) -> list[int]:
         """The descriptors for a container that starts, in their order; their names go into its environment.
@@ -52,8 +53,16 @@ class Listening:
         return [socket.fileno() for socket in found]
 
     def close(self) -> None:
-        """Listen no more."""
+        """Listen no more. Sockets that were handed over listen on, for who handed them over."""
         for found in self._sockets.values():
             for socket in found:
                 socket.close()
         self._sockets.clear()
+
+
+def _handed(wanted: ListenSocket) -> _socket.socket | None:
+    if not wanted.host_port:
+        return None
+    from lading.node import handed
+
+    return handed.socket(wanted.protocol, wanted.host_port)

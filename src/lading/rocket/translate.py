@@ -20,6 +20,7 @@ from lading.formats.pod import (
     ContainerExtras,
     ContainerPort,
     EnvVar,
+    ListenSocket,
     ObjectMeta,
     Pod,
     PodExtras,
@@ -37,7 +38,7 @@ from lading.formats.podvolumes import EmptyDirVolumeSource
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
 
     from lading.formats.appc.app import App
     from lading.formats.appc.image import ImageManifest
@@ -60,11 +61,17 @@ class Translated:
 
 
 def translate(
-    manifest: PodManifest, images: Mapping[str, ImageManifest], *, uuid: str, metadata_url: str = ""
+    manifest: PodManifest,
+    images: Mapping[str, ImageManifest],
+    *,
+    uuid: str,
+    metadata_url: str = "",
+    handed: Collection[tuple[str, int]] = (),
 ) -> Translated:
     """The Pod that executes ``manifest``, which is reified; ``images`` has manifests by image ID.
 
-    ``metadata_url``: what ``AC_METADATA_URL`` is to be; empty leaves it out. Raises :class:`InvalidInput` and
+    ``metadata_url``: what ``AC_METADATA_URL`` is to be; empty leaves it out. ``handed``: protocol and port of sockets of this
+    machine that are handed on instead of ports that lead to one that the app is activated by. Raises :class:`InvalidInput` and
     :class:`Unsupported`, naming the app.
     """
     notes: list[str] = []
@@ -80,7 +87,12 @@ def translate(
             raise Unsupported(
                 f"port {port.name!r}: protocol {port.protocol!r}: only tcp and udp are published"
             )
-        by_name[port.app].ports.append(
+        container = by_name[port.app]
+        waiting = _listening(container, port.port, protocol)
+        if waiting is not None and (protocol, port.host_port) in handed:
+            waiting.host_port = port.host_port
+            continue
+        container.ports.append(
             ContainerPort(
                 container_port=port.port, host_port=port.host_port, host_ip=port.host_ip, protocol=protocol
             )
@@ -148,7 +160,7 @@ def _container(
     )
     for mount in placed(manifest, app, image):
         _mount(mount, container, volumes)
-    _check_activated(runs, where)
+    extras.listen = _activated(runs, where)
     return container
 
 
@@ -249,7 +261,26 @@ def _report(isolation: Isolation, where: str, notes: list[str]) -> None:
         notes.append(f"{where}: isolator resource/network-bandwidth: not enforced")
 
 
-def _check_activated(app: App, where: str) -> None:
+def _activated(app: App, where: str) -> list[ListenSocket]:
+    """The sockets that listen before the app runs, one a port."""
+    made = []
     for port in app.ports:
-        if port.socket_activated:
-            raise Unsupported(f"{where}: port {port.name!r}: socketActivated")
+        if not port.socket_activated:
+            continue
+        protocol = PROTOCOLS.get(port.protocol.lower())
+        if protocol is None:
+            raise Unsupported(
+                f"{where}: port {port.name!r}: protocol {port.protocol!r}: only tcp and udp are listened at"
+            )
+        made += [
+            ListenSocket(port=port.port + step, protocol=protocol, name=port.name)
+            for step in range(port.count)
+        ]
+    return made
+
+
+def _listening(container: Container, port: int, protocol: str) -> ListenSocket | None:
+    for wanted in container.extras.listen:
+        if (wanted.port, wanted.protocol) == (port, protocol):
+            return wanted
+    return None

@@ -28,6 +28,7 @@ FAILED = 254
 
 _INSTEAD = ("volume", "port", "set-env", "set-env-file", "inherit-env", "pull-policy")
 _LARGEST_FILE = 4 << 20
+_OURS = frozenset("NOTIFY_SOCKET LISTEN_FDS LISTEN_PID LISTEN_FDNAMES WATCHDOG_PID WATCHDOG_USEC".split())
 
 
 def run(context: Context, parsed: Parsed) -> int:
@@ -101,6 +102,11 @@ def _run(context: Context, parsed: Parsed) -> int:
 
     node = context.node
     if line["detach"]:
+        if any(wanted.host_port for app in made.pod.spec.containers for wanted in app.extras.listen):
+            raise InvalidInput(
+                "--detach: the sockets of the service manager would end with this process",
+                hint="leave it out: the manager keeps the process",
+            )
         node.run_detached(made.pod, on_created=created)
         print(made.uuid)
         return 0
@@ -239,7 +245,10 @@ def _environment(line: Line) -> assemble.Environment:
     for path in line.list("set-env-file"):
         given.update(assemble.file_variables(_text("--set-env-file", path), where=path))
     given.update(pairs("set-env", line.list("set-env")))
-    caller: Mapping[str, str] = os.environ if line["inherit-env"] else {}
+    caller: Mapping[str, str] = {}
+    if line["inherit-env"]:
+        # What a service manager says to this process is no business of the apps.
+        caller = {name: value for name, value in os.environ.items() if name not in _OURS}
     return assemble.Environment(caller, given)
 
 

@@ -94,7 +94,7 @@ def metadata_service(context: Context, parsed: Parsed) -> int:
     """
     import signal
 
-    from lading.cli import notifying
+    from lading.node import notifying
 
     ending = {signal.SIGTERM, signal.SIGINT, signal.SIGHUP}
     signal.pthread_sigmask(signal.SIG_BLOCK, ending)
