@@ -57,6 +57,7 @@ class Shop:
         self._images: Images | None = None
         self._networks: Networks | None = None
         self._runtime: Runtime | None = None
+        self._scoped: bool | None = None
         self._volumes: Volumes | None = None
         _shops[:] = [known for known in _shops if known() is not None]
         _shops.append(ref(self))
@@ -95,7 +96,21 @@ class Shop:
             from lading.runtime import Runtime
 
             self._runtime = Runtime(self.roots.runtime, self.kernel)
+            if self.scoped:
+                self._runtime.cgroup_manager = "systemd-optional"
         return self._runtime
+
+    @property
+    def scoped(self) -> bool:
+        """Whether containers get their control groups from systemd: an ordinary user's, where it has groups to give."""
+        if self._scoped is None:
+            self._scoped = False
+            if self.roots.uid:
+                from lading.kernel.cgroups import detect
+                from lading.runtime import systemd
+
+                self._scoped = detect().mode == "v2" and systemd.serves_users()
+        return self._scoped
 
     @property
     def volumes(self) -> Volumes:
@@ -145,7 +160,9 @@ class Shop:
         return f"{self.roots.run}/pods/{pod_id}"
 
     def cgroup(self, record: PodRecord, container: ContainerRecord) -> str:
-        """The container's control group below each hierarchy's root."""
+        """The container's control group below each hierarchy's root; with :attr:`scoped` SLICE:PREFIX:NAME of a scope."""
+        if self.scoped and not record.pod.spec.extras.runtime:
+            return f"{record.pod.spec.containers[0].extras.cgroup_parent}:lading:{container.id}"
         parent = record.pod.spec.containers[0].extras.cgroup_parent or f"/{self.roots.tag}"
         if record.single:
             return f"{parent}/{container.id}"

@@ -29,7 +29,7 @@ class Runtime:
     """The containers below one state directory.
 
     ``root``            the state directory (``roots.runtime``; runc's ``--root``).
-    ``cgroup_manager``  ``cgroupfs`` or ``systemd``.
+    ``cgroup_manager``  ``cgroupfs``, ``systemd``, or ``systemd-optional``: without limits it is no error that there is none.
     """
 
     def __init__(self, root: str, kernel: Kernel | None = None, cgroup_manager: str = "cgroupfs") -> None:
@@ -84,11 +84,15 @@ class Runtime:
 
     def group_of(self, spec: Spec, id: str, rootless: bool) -> dict[str, object]:
         """Where the group will be, for the record that is written before it is made."""
-        if self.cgroup_manager != "cgroupfs":
+        if self.cgroup_manager == "disabled":
             return {}
         from lading.kernel.cgroups import detect
 
         wanted = spec.linux.cgroups_path if spec.linux is not None else ""
+        if self.cgroup_manager != "cgroupfs":
+            from lading.runtime import scopes
+
+            return scopes.planned(wanted, id, detect(), rootless=rootless)
         return {"path": resources.group_path(wanted, id, detect(), rootless=rootless), "rootless": rootless}
 
     def _make(self, request: RunRequest) -> Container:

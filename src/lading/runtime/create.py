@@ -177,6 +177,8 @@ def _born(
         born = birth.give_birth(kernel, job, init.become, runtime.nursery)
         state.pid = record.pid = born.pid
         permission = birth.from_outside(kernel, job, born)
+        if group.unit or not group.path:  # where systemd has put it, or that nobody would
+            record.cgroup = group.saved()
         if spec.linux is not None and spec.linux.net_devices:
             from lading.runtime.netdevices import move
 

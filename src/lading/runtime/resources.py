@@ -121,8 +121,16 @@ class CgroupHandle:
         """
         if self.manager is None:
             return
-        if self.manager.version == 1 or not self.inner:
-            self.manager.join()  # on v1 a group below may exist in some trees only
+        if self.manager.version == 1 or not self.inner:  # on v1 a group below may exist in some trees only
+            try:
+                self.manager.join()
+            except LadingError:
+                # An ordinary user may move processes within what systemd has delegated to him, and not from elsewhere.
+                if not (self.unit and self.rootless):
+                    raise
+                from lading.runtime import systemd
+
+                systemd.attach(self.unit, os.getpid(), user=True)
         for inner in self.inner:
             inner.join()
 
@@ -200,7 +208,7 @@ class CgroupHandle:
     def delete(self) -> None:
         """Remove the group and all below it; fine when it is gone. Raises :class:`Conflict` while it has
         processes."""
-        if self.unit:
+        if self.unit and (self.manager is None or self.manager.exists()):
             from lading.runtime import systemd
 
             systemd.stop_scope(self.unit, user=self.rootless)
@@ -271,10 +279,10 @@ def plan(
 
         needed = limits.controllers_for(resources) | {"devices", *controllers}
         controllers = tuple(sorted(needed))
-    if cgroup_manager == "systemd":
+    if cgroup_manager in ("systemd", "systemd-optional"):
         from lading.runtime import scopes
 
-        return scopes.plan(spec, wanted, id, layout, rootless=rootless)
+        return scopes.plan(spec, wanted, id, layout, rootless=rootless, optional=cgroup_manager != "systemd")
     if cgroup_manager == "disabled":
         from lading.runtime import limits
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from lading.errors import Conflict
+from lading.errors import Conflict, LadingError
 from lading.formats.oci_runtime import Resources
 from lading.kernel.cgroups import Layout, manager
 from lading.runtime import deviceaccess, systemd
@@ -17,15 +17,19 @@ if TYPE_CHECKING:
 class Scope:
     """What has to be done once there is a process: systemd makes no group without one."""
 
-    __slots__ = ("annotations", "resources", "slice")
+    __slots__ = ("annotations", "optional", "resources", "slice")
 
     def __init__(self, resources: Resources | None, annotations: dict[str, str], slice_: str) -> None:
         self.resources = resources
         self.annotations = annotations
         self.slice = slice_
+        self.optional = False
+        """Whether the container may do without, where it asks for no limits and there is no way to have one."""
 
 
-def plan(spec: Spec, wanted: str, id: str, layout: Layout, *, rootless: bool) -> CgroupHandle:
+def plan(
+    spec: Spec, wanted: str, id: str, layout: Layout, *, rootless: bool, optional: bool = False
+) -> CgroupHandle:
     """The handle of a scope that is still to be made. ``wanted`` is ``linux.cgroupsPath``.
 
     Raises :class:`InvalidInput`, and :class:`Unsupported` where systemd is not to be had.
@@ -35,7 +39,15 @@ def plan(spec: Spec, wanted: str, id: str, layout: Layout, *, rootless: bool) ->
     path = systemd.group_of(slice_, unit, layout, rootless=rootless)
     handle = CgroupHandle(manager(path, layout), path=path, unit=unit, rootless=rootless)
     handle.scope = Scope(spec.linux.resources if spec.linux is not None else None, spec.annotations, slice_)
+    handle.scope.optional = optional
     return handle
+
+
+def planned(wanted: str, id: str, layout: Layout, *, rootless: bool) -> dict[str, object]:
+    """As :meth:`CgroupHandle.saved` of what :func:`plan` makes: by this it is found when nothing later was written."""
+    slice_, unit = systemd.unit_of(wanted, id, rootless=rootless)
+    path = systemd.group_of(slice_, unit, layout, rootless=rootless)
+    return {"path": path, "unit": unit, "rootless": rootless}
 
 
 def check(handle: CgroupHandle) -> None:
@@ -62,8 +74,21 @@ def start(handle: CgroupHandle, pid: int) -> None:
         # Not the scheduler's own weights, which are written all the same: systemd has a property for the general one.
         wanted = limits.settings(scope.resources, version, lambda controller, file: "bfq" not in file)
         properties += unitproperties.properties(wanted, version)
-    systemd.start_scope(handle.unit, scope.slice, pid, properties, scope.annotations, user=handle.rootless)
     handle.scope = None
+    try:
+        path = systemd.start_scope(
+            handle.unit, scope.slice, pid, properties, scope.annotations, user=handle.rootless
+        )
+    except LadingError:
+        from lading.runtime import limits
+
+        if not scope.optional or limits.asks_for_limits(scope.resources):
+            raise
+        handle.manager, handle.path, handle.unit = None, "", ""
+        return
+    if path != handle.path:
+        handle.path = path
+        handle.manager = group = manager(path, group.layout)
     group.create(fresh=False)
     group.add(pid)
     limit(group, scope.resources, rootless=handle.rootless)

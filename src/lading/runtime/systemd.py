@@ -12,11 +12,14 @@ from __future__ import annotations
 import os
 
 from lading.errors import Conflict, InvalidInput, RemoteError, Unsupported
+from lading.kernel import userns
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from lading.kernel.cgroups import Layout
 
+_PATIENCE = 25  # seconds
+_TEXT = 4096
 _MANAGER = ("org.freedesktop.systemd1", "/org/freedesktop/systemd1", "org.freedesktop.systemd1.Manager")
 
 
@@ -55,14 +58,38 @@ def slice_path(slice_: str) -> str:
 
 
 def group_of(slice_: str, unit: str, layout: Layout, *, rootless: bool) -> str:
-    """The group systemd gives the scope."""
+    """The group systemd gives the scope, as far as that can be known before: :func:`start_scope` returns the real one."""
     top = ""
     if rootless:
+        user = _user()
         own = layout.own("" if layout.mode == "v2" else "name=systemd")
-        marker = "/user@" + str(os.getuid()) + ".service"
+        marker = f"/user@{user}.service"
         index = own.find(marker)
-        top = own[: index + len(marker)] if index >= 0 else ""
+        top = own[: index + len(marker)] if index >= 0 else f"/user.slice/user-{user}.slice{marker}"
     return f"{top}{slice_path(slice_)}/{unit}"
+
+
+def _user() -> int:
+    """This user's id outside of all user namespaces but the first, by which systemd knows him."""
+    inside = os.getuid()
+    for row in userns.own_map():
+        if row[0] <= inside < row[0] + row[2]:
+            return row[1] + inside - row[0]
+    return inside
+
+
+def user_bus() -> str:
+    """The socket of the user's own bus, on which the user's systemd is; empty when there is none."""
+    own = os.environ.get("XDG_RUNTIME_DIR") or f"/run/user/{_user()}"
+    for place in (own, f"/run/user/{_user()}"):
+        if os.path.exists(f"{place}/bus") and os.path.exists(f"{place}/systemd"):
+            return f"{place}/bus"
+    return ""
+
+
+def serves_users() -> bool:
+    """Whether an ordinary user can have scopes: there is a systemd of his own, and a way to speak to it."""
+    return os.path.isdir("/run/systemd/system") and user_bus() != "" and _busctl() != ""
 
 
 def require(*, rootless: bool) -> None:
@@ -87,8 +114,8 @@ def _busctl() -> str:
 
 def start_scope(
     unit: str, slice_: str, pid: int, limits: list[list[str]], annotations: dict[str, str], *, user: bool
-) -> None:
-    """Start the transient scope ``unit`` around the process ``pid`` and wait until it is there.
+) -> str:
+    """Start the transient scope ``unit`` around the process ``pid``, wait until it is there, and return its group.
 
     ``limits`` are properties, rows of name, signature and value. Annotations ``org.systemd.property.NAME`` with strings,
     numbers and truth values become properties, too.
@@ -99,6 +126,11 @@ def start_scope(
         ["PIDs", "au", "1", str(pid)],
         ["Delegate", "b", "true"],
         ["DefaultDependencies", "b", "false"],
+        [
+            "CollectMode",
+            "s",
+            "inactive-or-failed",
+        ],  # forgotten with its last process, also when that was killed
         ["CPUAccounting", "b", "true"],
         ["MemoryAccounting", "b", "true"],
         ["TasksAccounting", "b", "true"],
@@ -110,16 +142,22 @@ def start_scope(
     words = [str(len(properties))]
     for row in properties:
         words += row
-    # A scope that failed earlier keeps its name until it is forgotten.
-    _call(user, "ResetFailedUnit", "s", unit, quiet=True)
-    _call(user, "StartTransientUnit", "ssa(sv)a(sa(sv))", unit, "replace", *words, "0")
+    arguments = ("StartTransientUnit", "ssa(sv)a(sa(sv))", unit, "replace", *words, "0")
+    try:
+        _call(user, *arguments)
+    except Conflict:
+        # A scope that failed, and that somebody else made, keeps its name until it is forgotten.
+        _call(user, "ResetFailedUnit", "s", unit, quiet=True)
+        _call(user, *arguments)
     import time
 
     end = time.monotonic() + 10
     while True:
         with open(f"/proc/{pid}/cgroup", encoding="utf-8", errors="surrogateescape") as file:
-            if "/" + unit in file.read():
-                return
+            for line in file:
+                number, kinds, group = line.rstrip("\n").split(":", 2)
+                if group.endswith("/" + unit) and (number == "0" or kinds == "name=systemd"):
+                    return group
         if time.monotonic() > end:
             raise RemoteError(f"systemd did not put process {pid} into {unit}", reason="systemd")
         time.sleep(0.002)
@@ -150,6 +188,11 @@ def _variant(key: str, value: str) -> list[str]:
     raise Unsupported(f"annotation {key}: the value {value!r} is not a string, number or truth value")
 
 
+def attach(unit: str, pid: int, *, user: bool) -> None:
+    """Move a process into the scope's group, which somebody who is outside of it may not do himself."""
+    _call(user, "AttachProcessesToUnit", "ssau", unit, "", "1", str(pid))
+
+
 def stop_scope(unit: str, *, user: bool) -> None:
     """Stop the scope; fine when it is gone, which it is as soon as its last process is."""
     _call(user, "StopUnit", "ss", unit, "replace", quiet=True)
@@ -157,26 +200,44 @@ def stop_scope(unit: str, *, user: bool) -> None:
 
 
 def _call(user: bool, method: str, signature: str, *words: str, quiet: bool = False) -> None:
-    import subprocess
-
     command = [
         _busctl(),
         "--user" if user else "--system",
         "--quiet",
+        f"--timeout={_PATIENCE}",
         "call",
         *_MANAGER,
         method,
         signature,
         *words,
     ]
+    environment = dict(os.environ)
+    if user and (bus := user_bus()):
+        environment["DBUS_SESSION_BUS_ADDRESS"] = f"unix:path={bus}"
+    status, said = _run(command, environment)
+    if status != 0 and not quiet:
+        last = ([line for line in said.splitlines() if line.strip()] or ["no reason given"])[-1].strip()
+        if "already" in last:
+            raise Conflict(f"systemd: {last}", reason="cgroup-in-use")
+        raise RemoteError(f"systemd refused {method} for {words[0]}: {last}", reason="systemd")
+
+
+def _run(command: list[str], environment: dict[str, str]) -> tuple[int, str]:
+    """Exit status and standard error of a program; ``subprocess`` would take longer to import than this to run."""
+    said = os.memfd_create("busctl", os.MFD_CLOEXEC)
+    null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
-    except subprocess.TimeoutExpired:
-        raise RemoteError(f"systemd did not answer {method}", reason="systemd") from None
-    except OSError as error:
-        raise Unsupported(f"--systemd-cgroup: busctl: {error.strerror}", reason="no-systemd") from None
-    if done.returncode != 0 and not quiet:
-        said = (done.stderr.strip().splitlines() or ["no reason given"])[-1]
-        if "already" in said:
-            raise Conflict(f"systemd: {said}", reason="cgroup-in-use")
-        raise RemoteError(f"systemd refused {method} for {words[0]}: {said}", reason="systemd")
+        streams = [
+            (os.POSIX_SPAWN_DUP2, null, 0),
+            (os.POSIX_SPAWN_DUP2, null, 1),
+            (os.POSIX_SPAWN_DUP2, said, 2),
+        ]
+        try:
+            pid = os.posix_spawn(command[0], command, environment, file_actions=streams)
+        except OSError as error:
+            raise Unsupported(f"--systemd-cgroup: busctl: {error.strerror}", reason="no-systemd") from None
+        status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+        return status, os.pread(said, _TEXT, 0).decode(errors="replace")
+    finally:
+        os.close(said)
+        os.close(null)
