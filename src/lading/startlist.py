@@ -105,6 +105,7 @@ _GROUPS = {
         lading.images.aci: envelope finding format
         lading.node: admission admission_containers admission_extras admission_report admission_sources holder logfile
         lading.node: lookup machine membership qos releasing sources termination wire
+        lading.kernel: title
         lading.rocket: translate
         lading.rocket.rkt: appimages assemble choosing insecure line netflags podoptions pods running
     """,
