@@ -34,7 +34,10 @@ BEFORE = {
     ("lading.runtime.resources", "_apply"): "the creator's",
     ("lading.runtime.resources", "add"): "the creator's",
     ("lading.runtime.resources", "delete"): "the creator's",
-    ("lading.runtime.resources", "join"): "the helper's of an exec, before it enters the container; nobody else's has a scope",
+    (
+        "lading.runtime.resources",
+        "join",
+    ): "the helper's of an exec, before it enters the container; nobody else's has a scope",
     ("lading.runtime.resources", "make"): "the creator's",
     ("lading.runtime.resources", "plan"): "the creator's",
     ("lading.runtime.resources", "update"): "not the first process's",
