@@ -34,15 +34,10 @@ def mounts(
 ) -> list[Mount]:
     """The container's volumes as mounts. Descriptors in them are in ``around.opened``, for the caller to close."""
     found: list[Mount] = []
-    volumes = {volume.name: volume for volume in record.pod.spec.volumes}
     try:
         for wanted in container.volume_mounts:
-            volume = volumes.get(wanted.name)
-            if volume is None:
-                raise InvalidInput(
-                    f"container {container.name}: volumeMounts names {wanted.name!r}, which is no volume"
-                )
-            found.append(_mount(shop, record, container, volume, wanted, around))
+            owner, volume = _named(shop, record, container, wanted.name)
+            found.append(_mount(shop, record, owner, container, volume, wanted, around))
         for bind in container.extras.mounts:
             found.append(_bind(shop, made, bind, rootfs, around))
     except BaseException:
@@ -51,15 +46,30 @@ def mounts(
     return found
 
 
+def _named(shop: Shop, record: PodRecord, container: Container, name: str) -> tuple[PodRecord, Volume]:
+    """The volume of this name and the pod that has it: the container's own, or the one that it lives in (``extras.pod``)."""
+    pods: list[PodRecord | None] = [record]
+    if record.pod.spec.extras.pod:
+        pods.append(shop.records.get(record.pod.spec.extras.pod))
+    for owner in pods:
+        if owner is None:
+            continue
+        for volume in owner.pod.spec.volumes:
+            if volume.name == name:
+                return owner, volume
+    raise InvalidInput(f"container {container.name}: volumeMounts names {name!r}, which is no volume")
+
+
 def _mount(
     shop: Shop,
     record: PodRecord,
+    owner: PodRecord,
     container: Container,
     volume: Volume,
     wanted: VolumeMount,
     around: spec.Surroundings,
 ) -> Mount:
-    source = volume_source(shop, record, volume, around)
+    source = volume_source(shop, owner, volume, around)
     sub = _sub_path_of(record, container, wanted, around)
     if sub:
         if source.kind != "bind":
