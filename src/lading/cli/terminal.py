@@ -176,10 +176,11 @@ def converse(
     tty: bool,
     forward: bool,
     shown: tuple[bool, bool] = (True, True),
+    lasting: bool = False,
 ) -> int:
     """Copy between the user and the session until it ends (its exit code) or the user detaches (0).
 
-    ``shown``: whether the process's stdout, and its stderr, reach the user.
+    ``shown``: whether the process's stdout, and its stderr, reach the user. ``lasting`` is :func:`pump`'s.
     ``forward`` sends signals to the process; otherwise a deadly signal ends this command and the process goes on.
     """
     from lading.node.session import pump
@@ -213,6 +214,7 @@ def converse(
                 keys=watch if stdin and (tty or keys) else None,
                 wake=signals.fd,
                 on_wake=woken,
+                lasting=lasting,
             )
         except _Ended as ended:
             session.close()

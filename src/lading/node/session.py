@@ -280,11 +280,13 @@ def pump(
     keys: Callable[[bytes], tuple[bytes, bool]] | None = None,
     wake: int = -1,
     on_wake: Callable[[], None] | None = None,
+    lasting: bool = False,
 ) -> int | None:
     """Copy between ``session`` and the caller's descriptors (-1: none) until it ends: its exit code.
 
     ``keys`` sees what the user types and returns what to pass on and whether to detach; then the result is None.
     ``wake`` is one more descriptor to poll (a signal's wake-up pipe); ``on_wake`` is called when it is readable.
+    ``lasting``: the end of the caller's input is not the end of the process's, to which others may write later.
     """
     import select
 
@@ -304,7 +306,8 @@ def pump(
             leave = False
             if not typed:
                 stdin = -1
-                session.close_stdin()
+                if not lasting:
+                    session.close_stdin()
             elif keys is not None:
                 typed, leave = keys(typed)
             if typed:

@@ -112,6 +112,7 @@ def attach(context: Context, parsed: Parsed) -> int:
         tty=session.tty,
         forward=False,
         shown=("stdout" in wanted or "tty-out" in wanted, "stderr" in wanted),
+        lasting=True,
     )
 
 
