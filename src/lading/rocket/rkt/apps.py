@@ -53,7 +53,7 @@ def status(context: Context, parsed: Parsed) -> int:
 
 def _named(context: Context, parsed: Parsed) -> tuple[SeenPod, SeenApp]:
     if not parsed["app"]:
-        raise UsageError(f"app {parsed.command.name}: which app is missing", hint="name it with --app=NAME")
+        raise UsageError("which app is missing", hint="name it with --app=NAME")
     pod = seen.find(context.node, parsed.args[0])
     return pod, pod.app(parsed["app"])
 

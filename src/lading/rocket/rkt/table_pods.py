@@ -117,8 +117,32 @@ def _gc() -> list[Flag]:
     ]
 
 
+def _add() -> list[Flag]:
+    from lading.rocket.rkt.table import app
+
+    return [
+        *(flag for flag in app() if flag.name != "signature"),
+        Flag(
+            "mnt-volume",
+            "",
+            "list",
+            "NAME,kind=KIND,...,target=PATH",
+            "A volume for this app alone, mounted there",
+        ),
+    ]
+
+
 def _app() -> list[Command]:
     return [
+        Command(
+            "add",
+            "Add an app to a pod that runs, without starting it",
+            "UUID IMAGE...",
+            flags=_add,
+            action="lading.rocket.rkt.adding:add",
+            interspersed=False,
+            description="IMAGE is one that is here, by its name or ID; flags follow it, and its arguments stand after --.",
+        ),
         Command(
             "list",
             "Names and states of a pod's apps",
