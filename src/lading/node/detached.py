@@ -303,6 +303,9 @@ def detach_process(keep: list[int]) -> None:
     os.umask(0o022)
     import _signal  # type: ignore[import-not-found]
 
+    for number in range(1, 32):
+        if callable(_signal.getsignal(number)):  # what a command in the foreground does about it
+            _signal.signal(number, _signal.SIG_DFL)
     for number in (1, 2, 3, 10, 12, 13):
         _signal.signal(number, _signal.SIG_IGN)
 

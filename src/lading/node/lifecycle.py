@@ -111,6 +111,12 @@ def _in_foreground(shop: Shop, record: PodRecord, stdio: Stdio | None, begin: Ca
             loop.run(_announced(runner) if os.environ.get("NOTIFY_SOCKET") else lambda: runner.finished)
         finally:
             close(shop, listener, record, loop)
+    except Exception as error:
+        if not isinstance(error, LadingError):  # a mistake of ours: what runs goes on in the background
+            from lading.node import heirs
+
+            heirs.bequeath(shop, record)
+        raise
     finally:
         undo()
         loop.close()

@@ -172,3 +172,26 @@ def test_a_pod_that_cannot_even_begin_leaves_nothing(
     assert node.check() == []
     node.start("unborn")
     assert node.wait("unborn") == 0
+
+
+def test_what_runs_in_the_foreground_goes_on_in_the_background(
+    node: Node, roots: Roots, one: Make, tmp_path: Path
+) -> None:
+    """And its new keeper ends it in good order when it is told to end, as any keeper does."""
+    code = MISTAKE.replace("ALWAYS", "False").replace("DONE", repr(f"{tmp_path}/done"))
+    words = ["run", "--name", "cursed", "--network", "none", "busybox", "sh", "-c"]
+    words.append("trap 'exit 9' TERM; echo boom; while :; do sleep 0.05; done")
+    env = {**os.environ, "LADING_ROOT": roots.data, "LADING_RUN": roots.run, "LADING_CONFIG": roots.config}
+    program = f"import sys\n{code}\nfrom lading.cli.main import main\nsys.exit(main({words!r}))"
+    done = subprocess.run(
+        [sys.executable, "-c", program], env=env, capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 125
+    assert "internal error: ZeroDivisionError" in done.stderr
+    record = node.inspect("cursed")
+    assert record.state == "running"
+    assert process_start(record.keeper_pid) == record.keeper_start
+    os.kill(record.keeper_pid, signal.SIGTERM)
+    assert node.wait("cursed") == 9
+    _until(lambda: not node.inspect("cursed").keeper_pid)
+    assert node.check() == []
