@@ -53,6 +53,8 @@ _ON_DEMAND = {
     "lading.kernel.bpf": "more",
     "lading.kernel.cgroups.v2": "more",
     "lading.node.podvolumes": "more",
+    "lading.rocket": "rkt",
+    "lading.rocket.rkt.running": "pods",
 }
 """Module → the group that is served from when this module is first asked for: ``--network none`` does without the first."""
 

@@ -91,6 +91,24 @@ _GROUPS = {
         lading.images: aliases files image names
         lading.kernel: capabilities ffi files libc mounts namespaces process userns
     """,
+    # what lading rkt is found by
+    "rkt": """
+        lading: rocket
+        lading.rocket: rkt
+        lading.rocket.rkt: table table_images table_pods
+    """,
+    # what lading rkt run takes besides the group "run"
+    "pods": """
+        lading.formats: appc platform podextras podsecurity podvolumes quantity
+        lading.formats.appc: app environ errors image isolators labels names pod record reify source strings values wanted
+        lading.images: aci aliases content leases source
+        lading.images.aci: envelope finding format
+        lading.node: admission admission_containers admission_extras admission_report admission_sources holder logfile
+        lading.node: lookup machine membership qos releasing sources termination wire
+        lading.kernel: title
+        lading.rocket: translate
+        lading.rocket.rkt: appimages assemble choosing insecure line netflags podoptions pods running
+    """,
     "runtime": f"""
         {_KERNEL} {_RUNTIME}
         lading: flags

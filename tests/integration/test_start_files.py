@@ -72,6 +72,7 @@ def test_nearly_all_that_commands_import_is_in_their_start_files(
     lading(lading_env, "run", "--rm", "busybox", "true")  # compiles the default seccomp filter, once for all
     check("run", "run", "--rm", "--network", "none", "busybox", "true")
     check("run network", "run", "--rm", "busybox", "true")
+    check("run network rkt pods", "rkt", "run", "docker://busybox", "--exec", "/bin/true")
     check("run network", "run", "-d", "--name", "sleeper", "busybox", "sleep", "600")
     try:
         check("exec", "exec", "sleeper", "true")

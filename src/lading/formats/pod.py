@@ -233,6 +233,7 @@ class ContainerExtras(Record):
     pre_start: list[str] = []  # a command that is run in the container before its own, each time it starts
     post_stop: list[str] = []  # and one after it has ended
     stop_signal: str = ""
+    default_action: bool = False  # its stop signal ends it also as the first process of its PID namespace
     stop_timeout: int | None = None  # seconds
     healthcheck: Healthcheck | None = None
     restart: str = ""  # no | on-failure[:N] | always | unless-stopped; empty: the pod's restartPolicy

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import os
 
-from lading.errors import LadingError
+from lading.errors import KernelError, LadingError
 from lading.kernel.process import PR_SET_PDEATHSIG
+from lading.kernel.title import entitle
 from lading.node import etcfiles, memory
 from lading.node.shop import alive, process_start, send_signal
 
@@ -114,6 +115,7 @@ class Holder:
         if pid == 0:
             try:
                 os.close(go)
+                entitle(f"lading-pause {self.runner.record.name}")
                 _become_pause(kernel, empty, ready)
             finally:
                 os._exit(1)
@@ -172,6 +174,16 @@ def _recorded(shop: Shop, pod_id: str) -> tuple[int, int]:
         return 0, 0
 
 
+def _drop_rights(kernel: Kernel) -> None:
+    """Be nobody; in a user namespace that has no other id than ours, be without rights."""
+    try:
+        kernel.setgroups([])
+        kernel.setresgid(_NOBODY)
+        kernel.setresuid(_NOBODY)
+    except KernelError:
+        kernel.capset(0, 0, 0)
+
+
 def _become_pause(kernel: Kernel, empty: str, ready: int) -> None:
     """Be pid 1 of a pod: no files, no rights, no descriptors; reap what is orphaned until killed."""
     import _signal  # type: ignore[import-not-found]
@@ -191,9 +203,7 @@ def _become_pause(kernel: Kernel, empty: str, ready: int) -> None:
     os.chdir("/")
     os.closerange(0, max(4096, os.sysconf("SC_OPEN_MAX")))  # a keeper of many pods has more
     try:
-        kernel.setgroups([])
-        kernel.setresgid(_NOBODY)
-        kernel.setresuid(_NOBODY)
+        _drop_rights(kernel)
         kernel.prctl(4, 0)
     except LadingError:
         os._exit(1)

@@ -35,6 +35,14 @@ def pods(database: Database, stages: tuple[str, ...]) -> list[PodRecord]:
     )
 
 
+def mentioning(database: Database, pod_id: str) -> list[PodRecord]:
+    """The other pods in whose Pod this id stands somewhere, oldest first: few of many, so no other is decoded."""
+    rows = database.query(
+        f"SELECT {POD} FROM pods WHERE instr(pod, ?) > 0 AND id != ? ORDER BY created", (pod_id, pod_id)
+    )
+    return _assemble(database, rows) if rows else []
+
+
 def staged(database: Database, pod_id: str = "") -> dict[str, str]:
     """Pod id → stage, of every pod or of one."""
     if pod_id:

@@ -44,8 +44,10 @@ def members(shop: Shop, record: PodRecord) -> list[PodRecord]:
     """The containers that live in a pod, oldest first; none lives in a pod of one."""
     if record.single:
         return []
-    found = [r for r in shop.records.list() if r.single and r.pod.spec.extras.pod == record.id]
-    return sorted(found, key=lambda member: member.created)
+    from lading.node import lookup
+
+    found = lookup.mentioning(shop.records.database, record.id)
+    return [r for r in found if r.single and r.pod.spec.extras.pod == record.id]
 
 
 def stop(shop: Shop, record: PodRecord, timeout: float | None, signal: int) -> None:

@@ -158,7 +158,12 @@ class PodRunner:
         if verb == "start":
             births.start(self, running)
         elif verb == "terminate":
-            self.signal(running, self.stop_with or stop_signal(running.container))
+            number = self.stop_with or stop_signal(running.container)
+            if running.container.extras.default_action:
+                from lading.node.lostsignals import effective
+
+                number = effective(running.record.pid, number)
+            self.signal(running, number)
         elif verb == "kill":
             self.signal(running, _SIGKILL)
         elif verb == "probe":

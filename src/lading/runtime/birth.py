@@ -75,7 +75,7 @@ def _by_ourselves(
     if plan.needs_helper or not _single_threaded():
         from lading.runtime import helper
 
-        return helper.bear(kernel, plan, lambda: _child(kernel, job, up, main))
+        return helper.bear(kernel, plan, _score_of(job), lambda: _child(kernel, job, up, main))
     pid = kernel.clone(plan.clone_flags)
     if pid == 0:
         _child(kernel, job, up, main)
@@ -120,10 +120,15 @@ def from_outside(kernel: Kernel, job: Job, born: Born) -> bytes:
             permission = channel.GO_WITHOUT_GROUPS  # a user namespace around all of us
     if not job.joins_cgroup_itself:
         job.cgroup.add(born.pid)
-    process = job.spec.process
-    if process is not None and process.oom_score_adj is not None:
-        set_oom_score(kernel, born.pid, process.oom_score_adj)
+    score = _score_of(job)
+    if score is not None and not job.plan.needs_helper:
+        set_oom_score(kernel, born.pid, score)
     return permission
+
+
+def _score_of(job: Job) -> int | None:
+    process = job.spec.process
+    return process.oom_score_adj if process is not None else None
 
 
 def set_oom_score(kernel: Kernel, pid: int, value: int) -> None:

@@ -238,8 +238,6 @@ def start(kernel: Kernel, job: ExecJob, pid_file: str, on_listener: Callable[[in
         os.close(target_fd)
         down.close()
     try:
-        if job.process.oom_score_adj is not None:
-            birth.set_oom_score(kernel, born.pid, job.process.oom_score_adj)
         if pid_file:
             birth.write_pid_file(pid_file, born.pid)
         born.questions = 1 if job.filter_flags & FLAG_NEW_LISTENER else 0
@@ -290,6 +288,9 @@ def _help(kernel: Kernel, job: ExecJob, target_fd: int, write_fd: int) -> None:
     if not job.process.terminal:
         job.stdio = command.with_null(kernel, job.stdio)
     job.cgroup.join()
+    if job.process.oom_score_adj is not None:
+        # Here, where it is inherited: an ordinary user may not write into /proc/PID of what is not dumpable.
+        birth.set_oom_score(kernel, os.getpid(), job.process.oom_score_adj)
     kernel.prctl(PR_SET_DUMPABLE, 0)
     command.forbid_imports()
     flags = 0

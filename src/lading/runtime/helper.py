@@ -11,7 +11,7 @@ import os
 from lading.errors import KernelError
 from lading.kernel.namespaces import CLONE_NEWTIME, CLONE_PARENT
 from lading.kernel.process import PR_SET_DUMPABLE
-from lading.runtime import channel, command, join
+from lading.runtime import birth, channel, command, join
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -50,13 +50,18 @@ def through_helper(kernel: Kernel, work: Callable[[int], None]) -> int:
     return int(answer)
 
 
-def bear(kernel: Kernel, plan: join.Plan, child: Callable[[], NoReturn]) -> int:
-    """The pid of a child that runs ``child`` in the namespaces that ``plan`` joins and makes."""
-    return through_helper(kernel, lambda write_fd: _clone(kernel, plan, child, write_fd))
+def bear(kernel: Kernel, plan: join.Plan, score: int | None, child: Callable[[], NoReturn]) -> int:
+    """The pid of a child that runs ``child`` in the namespaces that ``plan`` joins and makes, with the OOM score ``score``."""
+    return through_helper(kernel, lambda write_fd: _clone(kernel, plan, score, child, write_fd))
 
 
-def _clone(kernel: Kernel, plan: join.Plan, child: Callable[[], NoReturn], write_fd: int) -> None:
+def _clone(
+    kernel: Kernel, plan: join.Plan, score: int | None, child: Callable[[], NoReturn], write_fd: int
+) -> None:
     if plan.needs_helper:
+        if score is not None:
+            # Here, where it is inherited: an ordinary user may not write into /proc/PID of what is not dumpable.
+            birth.set_oom_score(kernel, os.getpid(), score)
         if plan.joins:
             kernel.prctl(PR_SET_DUMPABLE, 0)
         if plan.offsets or "time" in plan.new:

@@ -325,3 +325,25 @@ def test_handlers_system_calls_and_companions_need_no_root(lading_as: Run) -> No
     served, refused, *rest = done.stdout.splitlines()
     assert served == "served" and refused.endswith("Read-only file system")
     assert rest == ["before", "after", "3 []"]
+
+
+def test_apps_of_an_ordinary_user_share_their_processes(lading_as: Run) -> None:
+    show = "ps -o pid,args; cat /proc/self/oom_score_adj"
+    done = lading_as(
+        "rkt", "run", "--net=none", "--mds-register", "docker://busybox", "--exec=/bin/sleep", "--", "1", "---",
+        "docker://busybox", "--name=b", "--exec=/bin/sh", "--",
+        "-c", f"wget -qO- $AC_METADATA_URL/acMetadata/v1/pod/uuid; echo; {show}",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    uuid, _, first, *others, score = done.stdout.splitlines()
+    assert first.split() == ["1", "lading-pause", f"rkt-{uuid}"]
+    assert any("sleep" in line for line in others) and score == "1000"
+    made = lading_as("rkt", "run", "-d", "--net=none", "docker://busybox", "--exec=/bin/sleep", "--", "600", "---",
+                     "docker://busybox", "--name=b", "--exec=/bin/sleep", "--", "600")  # fmt: skip
+    assert made.returncode == 0, made.stderr
+    name = f"rkt-{made.stdout.strip()}"
+    try:
+        done = lading_as("pod", "exec", "-c", "b", name, "cat", "/proc/self/oom_score_adj")
+        assert (done.returncode, done.stdout) == (0, "1000\n"), done.stderr
+    finally:
+        assert lading_as("pod", "rm", "-f", name).returncode == 0

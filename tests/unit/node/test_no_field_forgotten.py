@@ -61,6 +61,7 @@ READ_BY = {
     "devices": "hostdevices.py",
     "init": "prepare.py",
     "stop_signal": "running.py",
+    "default_action": "runner.py",
     "healthcheck": "births.py",
     "restart": "runner.py",
     "seccomp": "prepare.py",

@@ -117,6 +117,7 @@ class PodOptions:
         # An app that is alone needs no process above it that only keeps the namespace.
         spec.share_process_namespace = self.mutable or len(spec.containers) > 1
         for container in spec.containers:
+            container.extras.default_action = True
             streams = self.streams.get(container.name)
             if streams is not None:
                 container.stdin, container.tty = streams.stdin, streams.tty

@@ -137,7 +137,6 @@ def _run_prepared(context: Context, parsed: Parsed) -> int:
         from lading.rocket.rkt import identity
         from lading.rocket.rkt.appimages import app_image
 
-        _check_metadata(network.mode)
         identity.key(context.roots.data)
         for app, container in zip(pod.manifest.apps, pod.record.containers, strict=True):
             images[app.image.id] = app_image(context.images, context.images.get(container.image_id))
@@ -199,8 +198,6 @@ def _wanted(context: Context, line: Line, parsed: Parsed, *, quiet: bool = False
     network = netflags.network(line, _host_file)
     if line["port"] and network.mode:
         raise InvalidInput(f"--port does not go with --net={network.mode}")
-    if line["mds-register"]:
-        _check_metadata(network.mode)
     unsafe = insecure([*parsed.globals.get("insecure-options", []), *line.list("insecure-options")])
     chooser = Chooser(context, line["pull-policy"] or NEW, unsafe, quiet=quiet)
     if line["pod-manifest"] is not None:
@@ -285,11 +282,6 @@ def _check_interactive(interactive: bool, apps: int, detach: bool) -> None:
         raise InvalidInput(f"--interactive is for a pod of one app, and this one has {apps}")
     if interactive and detach:
         raise InvalidInput("--interactive and --detach contradict each other")
-
-
-def _check_metadata(mode: str) -> None:
-    if mode == "none":
-        raise InvalidInput("--mds-register does not go with --net=none", hint="leave one of them out")
 
 
 # -- files and words -------------------------------------------------------------------------------------------------
