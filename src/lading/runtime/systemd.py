@@ -153,14 +153,21 @@ def start_scope(
 
     end = time.monotonic() + 10
     while True:
-        with open(f"/proc/{pid}/cgroup", encoding="utf-8", errors="surrogateescape") as file:
-            for line in file:
-                number, kinds, group = line.rstrip("\n").split(":", 2)
-                if group.endswith("/" + unit) and (number == "0" or kinds == "name=systemd"):
-                    return group
+        if group := _group_of_process(pid, unit):
+            return group
         if time.monotonic() > end:
             raise RemoteError(f"systemd did not put process {pid} into {unit}", reason="systemd")
         time.sleep(0.002)
+
+
+def _group_of_process(pid: int, unit: str) -> str:
+    """The group of a process that systemd has put into ``unit``; empty until it has."""
+    with open(f"/proc/{pid}/cgroup", encoding="utf-8", errors="surrogateescape") as file:
+        for line in file:
+            number, kinds, group = line.rstrip("\n").split(":", 2)
+            if group.endswith("/" + unit) and (number == "0" or kinds == "name=systemd"):
+                return group
+    return ""
 
 
 def set_properties(unit: str, properties: list[list[str]], *, user: bool) -> None:
