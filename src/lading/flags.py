@@ -177,6 +177,7 @@ class Command:
                       without importing what it starts.
     ``aliases``       further names, never shown. ``hidden`` leaves the command out of its group's help.
     ``refuse``        the command is known and not supported; it is hidden.
+    ``failed``        the exit status of whatever is refused, of this command and of those below; 0: the program's own.
     ``single_dash``   (root only) accept ``-name`` for ``--name``.
     ``bare``          a group that may be called without a subcommand.
     """
@@ -189,6 +190,7 @@ class Command:
         "arguments",
         "bare",
         "description",
+        "failed",
         "hidden",
         "interspersed",
         "name",
@@ -211,6 +213,7 @@ class Command:
         aliases: tuple[str, ...] = (),
         hidden: bool = False,
         refuse: str = "",
+        failed: int = 0,
         single_dash: bool = False,
         bare: bool = False,
     ) -> None:
@@ -225,6 +228,7 @@ class Command:
         self.aliases = aliases
         self.hidden = hidden or bool(refuse)
         self.refuse = refuse
+        self.failed = failed
         self.single_dash = single_dash
         self.bare = bare
 
@@ -279,6 +283,11 @@ class Parsed:
         """The command chosen."""
         return self.path[-1]
 
+    @property
+    def failed(self) -> int:
+        """The exit status of what is refused, as the innermost command has it that says so; 0: none does."""
+        return next((command.failed for command in reversed(self.path) if command.failed), 0)
+
     def __getitem__(self, name: str) -> Any:
         return self.values[name]
 
@@ -309,12 +318,20 @@ def parse(root: Command, arguments: Sequence[str]) -> Parsed:
     Raises :class:`UsageError` for anything outside the grammar and :class:`lading.errors.Unsupported` for a
     flag or command that its table refuses.
     """
-    rest = list(arguments)
-    path: tuple[Command, ...] = (root,)
+    parsed = Parsed((root,))
+    try:
+        return _parse(parsed, root, list(arguments))
+    except (UsageError, Unsupported) as error:
+        error.exit_status = parsed.failed or error.exit_status
+        raise
+
+
+def _parse(parsed: Parsed, root: Command, rest: list[str]) -> Parsed:
+    path = parsed.path
     above: dict[str, Any] = {}
     while True:
         command = path[-1]
-        parsed = Parsed(path)
+        parsed.path, parsed.values, parsed.args = path, {}, []
         parsed.globals = above
         group = bool(command.commands)
         rest = _flags_of(parsed, rest, root.single_dash, stop=group or not command.interspersed)
@@ -334,7 +351,7 @@ def parse(root: Command, arguments: Sequence[str]) -> Parsed:
         if word == "help" and "help" not in _command_names(command):
             for word in rest:
                 path = (*path, _subcommand(path, word))
-            parsed = Parsed(path)
+            parsed.path = path
             parsed.help = True
             return parsed
         path = (*path, _subcommand(path, word))

@@ -403,6 +403,7 @@ def _tree() -> list[Command]:
             "Pods of apps, by Rocket's commands",
             commands=_late("rocket.rkt.table", "commands"),
             flags=_late("rocket.rkt.table", "group"),
+            failed=254,
         ),
         Command(
             "trust",

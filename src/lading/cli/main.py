@@ -57,6 +57,7 @@ def _guarded(argv: list[str], umask: int = -1) -> int:
         _spoken = " ".join(c.name for c in parsed.path)
         if parsed.command.name != "run" or (len(parsed.path) > 2 and parsed.path[1].name == "pod"):
             refused = FAILED
+        refused = parsed.failed or refused
         if umask >= 0 and parsed.command.name in _WRITE_FOR_THE_CALLER:
             os.umask(umask | 0o002)  # and nobody else's, for our own directories may be new
         status = _dispatch(parsed)

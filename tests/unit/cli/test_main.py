@@ -44,3 +44,23 @@ def test_a_very_long_argument_is_not_said_whole(words: list[str], capfd: pytest.
     shown = capfd.readouterr().err
     assert len(shown) < 2100 and shown.count("\n") == 1
     assert (shown.startswith("lading") and "--help'" in shown) or "usage: lading ps" in shown
+
+
+@pytest.mark.parametrize(
+    ("words", "status"),
+    [
+        (["rkt", "nonsense"], 254),
+        (["rkt", "--nonsense"], 254),
+        (["rkt", "run", "--nonsense"], 254),
+        (["rkt", "run", "--stage1-path=x", "y"], 254),
+        (["rkt", "run", "y", "--nonsense"], 254),
+        (["rkt", "run"], 254),
+        (["nonsense", "rkt"], 125),
+        (["run", "--nonsense", "rkt"], 125),
+    ],
+)
+def test_a_group_may_have_a_status_of_its_own_for_what_is_refused(
+    words: list[str], status: int, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert main(words) == status
+    assert capfd.readouterr().err.count("\n") == 1

@@ -8,7 +8,7 @@ import sys
 from lading.errors import Conflict, InvalidInput, LadingError, Unsupported
 from lading.rocket.rkt import assemble, netflags, pods
 from lading.rocket.rkt.choosing import NEW, Chooser
-from lading.rocket.rkt.insecure import Insecure, insecure
+from lading.rocket.rkt.insecure import insecure
 from lading.rocket.rkt.line import Line, pairs, read
 from lading.rocket.rkt.podoptions import PodOptions, Streams
 
@@ -23,36 +23,9 @@ if TYPE_CHECKING:
     from lading.node import PodRecord
     from lading.rocket.rkt.appimages import AppImage
 
-FAILED = 254
-"""Rocket's exit status for everything that is not an app's."""
-
 _INSTEAD = ("volume", "port", "set-env", "set-env-file", "inherit-env", "pull-policy")
 _LARGEST_FILE = 4 << 20
 _OURS = frozenset("NOTIFY_SOCKET LISTEN_FDS LISTEN_PID LISTEN_FDNAMES WATCHDOG_PID WATCHDOG_USEC".split())
-
-
-def run(context: Context, parsed: Parsed) -> int:
-    """Run a pod in the foreground: its apps' exit status. With ``--detach``: its UUID."""
-    return _as_rocket(lambda: _run(context, parsed))
-
-
-def prepare(context: Context, parsed: Parsed) -> int:
-    """Make a pod and print its UUID."""
-    return _as_rocket(lambda: _prepare(context, parsed))
-
-
-def run_prepared(context: Context, parsed: Parsed) -> int:
-    """Run a prepared pod in the foreground: its apps' exit status."""
-    return _as_rocket(lambda: _run_prepared(context, parsed))
-
-
-def _as_rocket(act: Callable[[], int]) -> int:
-    """An app may end with any status that the engine has for its own failures; Rocket's own is no usual one."""
-    try:
-        return act()
-    except LadingError as error:
-        error.exit_status = FAILED
-        raise
 
 
 # -- the verbs -------------------------------------------------------------------------------------------------------
@@ -69,7 +42,8 @@ class _Wanted:
         self.options = options
 
 
-def _prepare(context: Context, parsed: Parsed) -> int:
+def prepare(context: Context, parsed: Parsed) -> int:
+    """Make a pod and print its UUID."""
     line = _line(parsed)
     if line is None:
         return 0
@@ -82,7 +56,8 @@ def _prepare(context: Context, parsed: Parsed) -> int:
     return 0
 
 
-def _run(context: Context, parsed: Parsed) -> int:
+def run(context: Context, parsed: Parsed) -> int:
+    """Run a pod in the foreground: its apps' exit status. With ``--detach``: its UUID."""
     line = _line(parsed)
     if line is None:
         return 0
@@ -122,7 +97,8 @@ def _run(context: Context, parsed: Parsed) -> int:
     return node.run(made.pod, stdio, on_created=created)
 
 
-def _run_prepared(context: Context, parsed: Parsed) -> int:
+def run_prepared(context: Context, parsed: Parsed) -> int:
+    """Run a prepared pod in the foreground: its apps' exit status."""
     line = Line()
     line.take(parsed.values)
     node = context.node
@@ -334,4 +310,4 @@ def _tell(notes: Sequence[str]) -> None:
         print(f"note: {note}", file=sys.stderr, flush=True)
 
 
-__all__ = ["FAILED", "Insecure", "prepare", "run", "run_prepared", "streams"]
+__all__ = ["prepare", "run", "run_prepared", "streams"]
