@@ -271,6 +271,12 @@ def test_an_app_that_is_alone_does_not_sit_its_stop_signal_out(rkt, lading) -> N
     assert lading.out("pod", "wait", f"rkt-{uuid}") in ("6", "137")  # it may have had no time for its trap
 
 
+def test_a_command_that_cannot_be_executed_has_a_shells_status(rkt) -> None:  # type: ignore[no-untyped-def]
+    for command, status in (("/no/such", 127), ("/etc/passwd", 126)):
+        done = rkt("run", "docker://busybox", "--exec", command)
+        assert (done.returncode, done.stdout) == (status, "") and command in done.stderr
+
+
 def test_interactive_is_the_callers_input_or_terminal(rkt, lading) -> None:  # type: ignore[no-untyped-def]
     done = rkt("run", "--interactive", "docker://busybox", "--exec=/bin/cat", input="said\n", check=True)
     assert done.stdout == "said\n"
@@ -303,7 +309,11 @@ def test_interactive_is_the_callers_input_or_terminal(rkt, lading) -> None:  # t
         (["--net=host", "--port=www:1", "x.example/box"], "--port does not go with --net=host"),
         (["--pull-policy=never", "no.example/where"], "is not to be fetched"),
         ([], "a pod needs an image"),
-        (["x.example/box", "--exec=/no/such"], "/no/such"),
+        (["x.example/box", "--caps-retain=CAP_WISH"], "CAP_WISH"),
+        (["--bogus", "x.example/box"], "--bogus"),
+        (["--private-users", "x.example/box"], "--private-users"),
+        (["no.example/where:1"], "no key is trusted"),
+        (["./no-such.aci"], "there is no such file"),
         (["x.example/box", "--uuid-file-save=/no/such/file"], "--uuid-file-save"),
     ],
 )

@@ -14,6 +14,7 @@ from lading.formats.appc.isolators import Isolator
 from lading.formats.appc.labels import Annotation
 from lading.formats.appc.names import is_name, suggest_name
 from lading.formats.appc.pod import ExposedPort, Mount, PodManifest, RuntimeApp, RuntimeImage
+from lading.formats.capnames import NAMES
 from lading.rocket.rkt.line import pairs, words
 
 TYPE_CHECKING = False
@@ -193,7 +194,12 @@ def _capabilities(line: AppLine, made: list[Isolator]) -> None:
     both = (names.CAPABILITIES_RETAIN, names.CAPABILITIES_REMOVE)
     for text, name in ((retain, both[0]), (remove, both[1])):
         if text is not None:
-            _replace(made, name, {"set": words([text])}, *both)
+            for word in words([text]):
+                if word.removeprefix("CAP_") not in NAMES:
+                    raise InvalidInput(f"image {line.image}: there is no capability {word[:40]!r}")
+            _replace(
+                made, name, {"set": ["CAP_" + word.removeprefix("CAP_") for word in words([text])]}, *both
+            )
 
 
 def _seccomp(text: str, made: list[Isolator]) -> None:

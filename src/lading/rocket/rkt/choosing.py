@@ -5,9 +5,10 @@ Looking an image up that is here imports nothing of what fetches one.
 
 from __future__ import annotations
 
+import os
 import sys
 
-from lading.errors import InvalidInput, NotFound
+from lading.errors import InvalidInput, LadingError, NotFound
 from lading.formats.appc.source import FILE, ID, NAME, REGISTRY, source
 from lading.formats.appc.values import image_id_of
 from lading.rocket.rkt.appimages import app_image, find_id
@@ -67,7 +68,22 @@ class Chooser:
             if found.kind == FILE:
                 raise InvalidInput(f"--pull-policy never means nothing for a file: {text}")
             raise NotFound(f"image {text} is not here, and is not to be fetched (--pull-policy never)")
-        return self._fetched(found, signature)
+        if found.kind == FILE and not os.path.exists(found.text):
+            raise NotFound(f"image {text}: there is no such file")
+        try:
+            return self._fetched(found, signature)
+        except LadingError as error:
+            if found.kind == NAME and self._is_oci(text):
+                error.hint = f"the image of that name in the store is docker://{text}"
+            raise
+
+    def _is_oci(self, text: str) -> bool:
+        """Whether a name that leads nowhere is one of the other format here."""
+        try:
+            self._context.images.get(text)
+        except LadingError:
+            return False
+        return True
 
     def _local(self, wanted: Wanted) -> Image | None:
         from lading.images.aci.finding import candidates
