@@ -6,10 +6,17 @@ import os
 import shutil
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from tests.unit.images.aci.conftest import archive, on, put
 
+from lading.errors import LadingError
+from lading.images import Images
+from lading.images.aci.envelope import Envelope
+from lading.images.aci.root import render
 from lading.images.aci.verifying import verify
 
+FUZZ = settings(max_examples=500 if os.environ.get("LADING_FUZZ") else 40, deadline=None)
 FILES = {"bin": None, "bin/sh": b"#!", "bin/big": b"x" * 3_000_000, "etc": None, "etc/mtab": "/proc/mounts"}
 
 
@@ -90,3 +97,48 @@ def images_of(images, image):
     from lading.images.aci import FORMAT
 
     return list(FORMAT.references(images.content, image.descriptor))
+
+
+NAMES = st.sampled_from(["a", "b", ".wh.a", "a/b", "a/.wh..wh..opq", "a/b/c", "d"])
+CONTENTS = st.none() | st.binary(max_size=3) | st.sampled_from(["/", "..", "a", "b/c", "nowhere"])
+TREES = st.dictionaries(NAMES, CONTENTS, max_size=5)
+LAYERS = st.lists(
+    st.tuples(TREES, st.sets(st.integers(0, 3), max_size=2), st.none() | st.sets(NAMES, max_size=3)), min_size=1, max_size=4
+)  # fmt: skip
+
+
+@pytest.mark.fuzz
+@pytest.mark.timeout(1800)
+@FUZZ
+@given(LAYERS, st.data())
+def test_what_was_kept_is_as_it_came_until_it_is_changed(tmp_path_factory, layers, data):
+    """Images that depend on each other, some of them through whitelists: all are as their archives say, and all render."""
+    here = tmp_path_factory.mktemp("store")
+    images = Images(str(here / "images"))
+    made = []
+    for number, (files, below, keep) in enumerate(layers):
+        fields = {"dependencies": on(*(f"x.example/i{n}" for n in sorted(below) if n < len(made)))}
+        if keep:
+            fields["pathWhitelist"] = sorted(f"/{name}" for name in keep)
+        try:
+            made.append(put(images, archive(f"x.example/i{number}", files, **fields)))
+        except LadingError as error:
+            assert error.reason in ("hostile-archive", "duplicate-entry")
+            shutil.rmtree(here)
+            return
+    for number, image in enumerate(made):
+        assert list(verify(images, image)) == []
+        render(images, image, str(here / f"out{number}"), root_only=True)
+    top = made[-1]
+    files = {name: content for name, content in layers[-1][0].items() if type(content) is bytes}
+    layer = images.layers.get(envelope_of(images, top).source(None))
+    if files and layer is not None:
+        name = data.draw(st.sampled_from(sorted(files)))
+        with open(f"{layer.path}/{name}", "ab") as file:
+            file.write(b"more")
+        assert [text for text in verify(images, top) if text.startswith(f"{name} of ")]
+    shutil.rmtree(here)
+
+
+def envelope_of(images, image):
+    return Envelope.read(images.content, image.digest)
