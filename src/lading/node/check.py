@@ -13,7 +13,7 @@ from functools import partial
 from typing import NamedTuple
 
 from lading.errors import Conflict, LadingError, NotFound
-from lading.kernel import tree
+from lading.kernel import clearing, tree
 from lading.node import ending, freezing, lookup, memory, releasing, remove, sockets
 from lading.node.detached import is_running
 from lading.node.looking import refresh
@@ -214,7 +214,7 @@ class _Checker:
                 roots.pods,
                 "files of a pod that no record speaks of",
                 "remove them",
-                lambda name: tree.remove(f"{roots.pods}/{name}"),
+                lambda name: clearing.clear(self.shop.kernel, f"{roots.pods}/{name}"),
                 of_pods=True,
             ),
             _Kind(

@@ -11,6 +11,7 @@ from lading.node.shop import alive, process_start
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from lading.kernel import Kernel
     from lading.node.model import PodRecord
     from lading.node.shop import Shop
 
@@ -30,7 +31,7 @@ def collect(shop: Shop, record: PodRecord, *, volumes: bool, staged: bool = Fals
 
         release(shop, record)  # what a killed command left after the record said that it had ended
     try:
-        _remove_files(shop.pod_directory(record.id), record)
+        _remove_files(shop.kernel, shop.pod_directory(record.id), record)
     except OSError as error:
         raise LadingError(f"container {record.name}: removing its files: {error.strerror}") from None
     if volumes:
@@ -75,7 +76,7 @@ def _drop_group(shop: Shop, record: PodRecord) -> None:
         return  # still busy: `check --repair` finds it, as it is nobody's now
 
 
-def _remove_files(directory: str, record: PodRecord) -> None:
+def _remove_files(kernel: Kernel, directory: str, record: PodRecord) -> None:
     """The pod's directory; most hold what we put there and nothing more."""
     files = ["hosts", "hostname", "resolv.conf"]
     directories = []
@@ -88,4 +89,11 @@ def _remove_files(directory: str, record: PodRecord) -> None:
             volatile = volatile.rpartition("/")[0]
         directories += [f"{container.name}/upper", container.name]
     tree.sweep(directory, directories, files)
-    tree.remove(directory)
+    try:
+        os.rmdir(directory)
+    except FileNotFoundError:
+        return
+    except OSError:
+        from lading.kernel import clearing
+
+        clearing.clear(kernel, directory)

@@ -236,3 +236,14 @@ def test_many_passes_at_once_remove_each_pod_once_and_a_killed_one_is_finished(r
     rkt.out("gc", "--grace-period=0s")
     assert rkt.states() == {} and rkt.lading.out("pod", "ps", "-aq") == ""
     assert rkt.lading.out("check") == "Everything is as recorded."
+
+
+def test_what_somebody_mounted_in_a_pods_files_is_neither_busy_nor_lost(rkt: Rkt, tmp_path) -> None:  # type: ignore[no-untyped-def]
+    uuid = rkt.run("main=mkdir /mnt2")
+    rkt.status(uuid, "--wait")
+    [inside] = (rkt.lading.base / "root/pods").glob("*/main/upper/mnt2")
+    (tmp_path / "precious").write_text("kept")
+    subprocess.run(["mount", "--bind", str(tmp_path), str(inside)], check=True)
+    assert rkt.out("gc", "--grace-period=0s") == f'Garbage collecting pod "{uuid}"'
+    assert (tmp_path / "precious").read_text() == "kept"
+    assert rkt.states() == {} and str(inside) not in open("/proc/self/mountinfo").read()

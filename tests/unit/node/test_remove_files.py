@@ -9,6 +9,7 @@ import pytest
 
 from lading.formats.pod import Container, Pod, PodSpec
 from lading.kernel import tree
+from lading.kernel.fake import FakeKernel
 from lading.node import remove
 from lading.node.model import ContainerRecord, PodRecord
 
@@ -28,7 +29,7 @@ def fill(directory: Path) -> None:
 def test_what_a_silent_container_leaves_is_swept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     fill(tmp_path / "p")
     monkeypatch.setattr(tree, "_remove", lambda *_: pytest.fail("the long way was taken"))
-    remove._remove_files(str(tmp_path / "p"), record())
+    remove._remove_files(FakeKernel(), str(tmp_path / "p"), record())
     assert os.listdir(tmp_path) == []
 
 
@@ -40,8 +41,8 @@ def test_whatever_else_is_there_goes_too(tmp_path: Path, name: str) -> None:
     (tmp_path / "outside").mkdir()
     (tmp_path / "p/main/upper/link").symlink_to(tmp_path / "outside")
     (tmp_path / "outside/kept").touch()
-    remove._remove_files(str(tmp_path / "p"), record())
-    remove._remove_files(str(tmp_path / "p"), record())
+    remove._remove_files(FakeKernel(), str(tmp_path / "p"), record())
+    remove._remove_files(FakeKernel(), str(tmp_path / "p"), record())
     assert os.listdir(tmp_path) == ["outside"] and os.listdir(tmp_path / "outside") == ["kept"]
 
 
