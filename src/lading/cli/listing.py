@@ -148,6 +148,8 @@ def status_text(container: ContainerRecord, now: float) -> str:
         return text
     if state == "restarting":
         return f"Restarting ({container.exit_code}) {duration.ago(now - (container.finished or now))} ago"
+    if state == "exited" and not container.started and not container.error:
+        return "Created"  # of a pod that ended before this one's turn came
     if state == "exited":
         return f"Exited ({container.exit_code}) {duration.ago(now - (container.finished or now))} ago"
     return {"created": "Created", "removing": "Removal In Progress"}.get(state, state.capitalize())

@@ -53,23 +53,34 @@ class Stack:
 
 def mount(kernel: Kernel, stack: Stack) -> int:
     """A detached mount. The caller's mount namespace is its own: an old kernel's way leaves a mount over a layer in it."""
-    try:
-        return _by_layer(kernel, stack)
-    except KernelError as error:
-        # Up to 6.4 overlayfs says so only when the whole is made: its options were still one string behind the new calls.
-        if error.errno != _EINVAL:
-            raise
+    if takes_layers(os.uname().release):
+        try:
+            return _by_layer(kernel, stack)
+        except KernelError as error:
+            # Up to 6.4 overlayfs says so only when the whole is made: its options were still one string behind the new calls.
+            if error.errno != _EINVAL:
+                raise
     return _by_page(kernel, stack)
 
 
 def mount_apart(kernel: Kernel, stack: Stack) -> int:
     """A detached mount, for a caller whose mount namespace is everybody's: an old kernel's way is gone by a child."""
-    try:
-        return _by_layer(kernel, stack)
-    except KernelError as error:
-        if error.errno != _EINVAL:
-            raise
+    if takes_layers(os.uname().release):
+        try:
+            return _by_layer(kernel, stack)
+        except KernelError as error:
+            if error.errno != _EINVAL:
+                raise
     return _in_child(kernel, stack)
+
+
+def takes_layers(release: str) -> bool:
+    """Whether to ask a kernel of this release for ``lowerdir+``: an old one writes a line into its log for every question."""
+    major, _, rest = release.partition(".")
+    minor = rest.partition(".")[0].partition("-")[0]
+    if not major.isdigit() or not minor.isdigit():
+        return True
+    return (int(major), int(minor)) >= (6, 8)
 
 
 def _by_layer(kernel: Kernel, stack: Stack) -> int:
