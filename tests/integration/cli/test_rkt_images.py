@@ -49,14 +49,14 @@ def listed(lading, *words: str) -> dict[str, list[str]]:  # type: ignore[no-unty
 def test_from_a_file_into_the_list_into_use_and_out(lading, archives, tmp_path) -> None:  # type: ignore[no-untyped-def]
     base, app = str(archives / "base.aci"), str(archives / "app.aci")
     refused = lading("rkt", "fetch", base)
-    assert refused.returncode == 1 and "signature" in refused.stderr
+    assert refused.returncode == 254 and "signature" in refused.stderr
     done = lading("rkt", "--insecure-options=image", "fetch", base, app, check=True)
     assert "warning: --insecure-options image" in done.stderr
     short = done.stdout.split()
     assert [len(text) for text in short] == [len("sha512-") + 32] * 2
     [whole] = lading.out("rkt", "fetch", "--full", "x.example/app:1.0").split()
     assert whole.startswith(short[1]) and len(whole) == len("sha512-") + 128
-    assert lading("rkt", "fetch", "--pull-policy=never", "x.example/none").returncode == 1
+    assert lading("rkt", "fetch", "--pull-policy=never", "x.example/none").returncode == 254
 
     rows = listed(lading)
     assert {"busybox:latest", "x.example/busybox:1", "x.example/app:1.0"} <= set(rows)
@@ -75,14 +75,21 @@ def test_from_a_file_into_the_list_into_use_and_out(lading, archives, tmp_path) 
     out = tmp_path / "out.aci"
     lading.out("rkt", "image", "export", short[1], str(out))
     assert out.read_bytes() == Path(app).read_bytes()
-    assert lading("rkt", "image", "export", short[1], str(out)).returncode == 1
+    assert lading("rkt", "image", "export", short[1], str(out)).returncode == 254
     lading.out("rkt", "image", "export", "--overwrite", short[0], str(out))
     assert out.read_bytes() == Path(base).read_bytes()
+
+    lading.out("rkt", "image", "export", "--overwrite", "docker://busybox", str(out))
+    assert "valid image docker.io/library/busybox:latest" in lading.out("aci", "validate", str(out))
+    for verb in ("extract", "render"):
+        lading.out("rkt", "image", verb, "docker://busybox", str(tmp_path / verb))
+        assert json.loads((tmp_path / verb / "manifest").read_text())["name"] == "docker.io/library/busybox"
+        assert (tmp_path / verb / "rootfs/bin/sh").exists()
 
     tree = tmp_path / "tree"
     lading.out("rkt", "image", "extract", "x.example/app", str(tree))
     assert sorted(os.listdir(tree)) == ["manifest", "rootfs"] and os.listdir(tree / "rootfs") == ["etc"]
-    assert lading("rkt", "image", "render", "x.example/app", str(tree)).returncode == 1
+    assert lading("rkt", "image", "render", "x.example/app", str(tree)).returncode == 254
     lading.out("rkt", "image", "render", "--overwrite", "--rootfs-only", "x.example/app", str(tree))
     assert (tree / "bin/sh").exists() and (tree / "etc/mine").read_text() == "mine\n"
 
@@ -106,7 +113,7 @@ def test_what_changed_on_disk_is_found_and_a_new_copy_is_good(lading, archives) 
     )
     Path(layer.stdout.strip(), "etc/mine").write_text("not mine\n")
     failed = lading("rkt", "image", "verify", "x.example/app", "x.example/busybox")
-    assert failed.returncode == 1 and "etc/mine" in failed.stderr and '"x.example/busybox"' in failed.stdout
+    assert failed.returncode == 254 and "etc/mine" in failed.stderr and '"x.example/busybox"' in failed.stdout
     lading.out("rkt", "image", "rm", "x.example/app")
     lading.out(*fetch)
     assert lading.out("run", "--rm", "x.example/app") == "mine"
@@ -119,7 +126,7 @@ def test_an_image_that_a_pod_is_made_of_stays(lading, archives) -> None:  # type
     lading.out("create", "--name", "holds", "x.example/app")
     try:
         refused = lading("rkt", "image", "rm", "x.example/app")
-        assert refused.returncode == 1 and "is used by a container" in refused.stderr
+        assert refused.returncode == 254 and "is used by a container" in refused.stderr
         done = lading("rkt", "image", "gc", "--grace-period=0s", check=True)
         assert (done.stdout, done.stderr) == ("", "0 image(s) successfully removed\n")
         assert {"x.example/busybox:1", "x.example/app:1.0"} <= set(listed(lading))

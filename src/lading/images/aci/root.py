@@ -40,12 +40,13 @@ def manifest_of(images: Images, image: Image) -> bytes:
     return images.content.read(envelope_of(images, image).manifest.digest)
 
 
-def render(images: Images, image: Image, directory: str, *, root_only: bool) -> None:
+def render(images: Images, image: Image, directory: str, *, root_only: bool, text: bytes = b"") -> None:
     """Write the root of ``image``, dependencies and all, into a new directory: below ``rootfs``, beside ``manifest``.
 
-    Raises :class:`InvalidInput` for a directory that is there, :class:`Exhausted`; then nothing is left.
+    ``text``: the manifest, when it is not the one in its archive; then the image may be of any format. Raises
+    :class:`InvalidInput` for a directory that is there, :class:`Exhausted`; then nothing is left.
     """
-    text = manifest_of(images, image)
+    text = text or manifest_of(images, image)
     with images.lease() as lease, Making(directory) as made:
         lease.add(image.digest, *("layer:" + path.split("/")[-2] for path in image.layers))
         try:

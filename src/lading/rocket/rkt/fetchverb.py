@@ -7,6 +7,7 @@ from lading.errors import InvalidInput
 from lading.rocket.rkt.appimages import id_of
 from lading.rocket.rkt.choosing import NEW, Chooser
 from lading.rocket.rkt.insecure import insecure
+from lading.rocket.rkt.statuses import FAILED
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -27,4 +28,4 @@ def fetch(context: Context, parsed: Parsed) -> int:
         found = id_of(chooser.image(text, parsed["signature"]))
         return found if parsed["full"] else found[:_SHORT_ID]
 
-    return each(parsed.args, bring)
+    return FAILED if each(parsed.args, bring) else 0

@@ -7,17 +7,21 @@ import sys
 import time
 from contextlib import contextmanager
 
+from lading.cli.outfile import writing
 from lading.cli.output import each
 from lading.errors import Conflict, Corrupt, InvalidInput, LadingError, NotFound, Unsupported
 from lading.formats import duration, jsontext
+from lading.formats.appc.labels import mapping
 from lading.formats.appc.source import ID, NAME, REGISTRY, source
 from lading.images.aci import FORMAT, archive, root
+from lading.images.aci.build import from_image
 from lading.images.aci.finding import KIND
 from lading.images.files import disk_error, remove_tree
 from lading.images.moments import came, used
 from lading.rocket.archives import write_archive
 from lading.rocket.rkt import spoken
 from lading.rocket.rkt.appimages import app_image, find_id, id_of
+from lading.rocket.rkt.statuses import FAILED
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -152,13 +156,28 @@ def cat_manifest(context: Context, parsed: Parsed) -> int:
 
 
 def export(context: Context, parsed: Parsed) -> int:
-    """Write the archive of an image as it came, so that its signature still is one of it."""
+    """Write the archive of an image as it came, so that its signature still is one of it; of an OCI image a new one."""
     text, path = parsed.args
     image = image_of(context.images, text)
     if os.path.lexists(path) and not parsed["overwrite"]:
         raise InvalidInput(f"{path} is there already", hint="--overwrite takes its place")
-    write_archive(context.images, image, path)
+    if image.kind == KIND:
+        write_archive(context.images, image, path)
+        return 0
+    manifest = app_image(context.images, image).manifest
+    with _held(context.images, image), writing(path) as out:
+        built = from_image(image, out, name=manifest.name, labels=mapping(manifest.labels))
+    for name in built.skipped:
+        _note(f"{name}: no archive can hold what this is; left out")
     return 0
+
+
+@contextmanager
+def _held(images: Images, image: Image) -> Iterator[None]:
+    """The layers of ``image`` stay meanwhile, whoever removes it."""
+    with images.lease() as lease:
+        lease.add(image.digest, *("layer:" + path.split("/")[-2] for path in image.layers))
+        yield
 
 
 def extract(context: Context, parsed: Parsed) -> int:
@@ -166,6 +185,9 @@ def extract(context: Context, parsed: Parsed) -> int:
     text, directory = parsed.args
     image = image_of(context.images, text)
     with replacing(directory, overwrite=parsed["overwrite"]) as place:
+        if image.kind != KIND:
+            _render(context.images, image, place, root_only=parsed["rootfs-only"])
+            return 0
         pieces = root.archive_of(context.images, image)
         archive.extract(pieces, place, root_only=parsed["rootfs-only"], what=text)
     return 0
@@ -176,8 +198,14 @@ def render(context: Context, parsed: Parsed) -> int:
     text, directory = parsed.args
     image = image_of(context.images, text)
     with replacing(directory, overwrite=parsed["overwrite"]) as place:
-        root.render(context.images, image, place, root_only=parsed["rootfs-only"])
+        _render(context.images, image, place, root_only=parsed["rootfs-only"])
     return 0
+
+
+def _render(images: Images, image: Image, directory: str, *, root_only: bool) -> None:
+    """An OCI image depends on nothing: what its layers make together is what its archive would have."""
+    text = app_image(images, image).original
+    root.render(images, image, directory, root_only=root_only, text=text)
 
 
 @contextmanager
@@ -231,7 +259,7 @@ def verify(context: Context, parsed: Parsed) -> int:
             )
         return f'successfully verified checksum for image: "{text}" ("{id_of(image)}")'
 
-    return each(parsed.args, look)
+    return FAILED if each(parsed.args, look) else 0
 
 
 def rm(context: Context, parsed: Parsed) -> int:
@@ -296,7 +324,7 @@ def _counted(texts: list[str], act: Callable[[str], str]) -> int:
     status = each(texts, counted)
     if done:
         _note(f"{done} image(s) successfully removed")
-    return status
+    return FAILED if status else 0
 
 
 # --- what a word means ----------------------------------------------------------------------------------------------

@@ -101,14 +101,14 @@ def test_rm_removes_by_name_and_id_and_counts(images, capfd):
     two = put(images, archive("x.example/two"))
     three = put(images, archive("x.example/three", {"a": b"3"}))
     ids = [image.id.replace(":", "-") for image in (one, two)]
-    assert run(images, "rm", "x.example/one", ids[1][:30], "x.example/none") == 1
+    assert run(images, "rm", "x.example/one", ids[1][:30], "x.example/none") == 254
     said = capfd.readouterr()
     assert said.out.splitlines() == [
         f'successfully removed aci for image: "{ids[0]}" ("x.example/one")',
         f'successfully removed aci for image: "{ids[1]}" ("x.example/two")',
     ]
     assert "2 image(s) successfully removed" in said.err and "x.example/none" in said.err
-    assert run(images, "rm", "x.example/three", in_use=[three.digest]) == 1
+    assert run(images, "rm", "x.example/three", in_use=[three.digest]) == 254
     assert [image.digest for image in images.list()] == [three.digest]
 
 
@@ -180,7 +180,7 @@ def test_verify_says_which_image_is_not_as_it_was(images, capfd):
     bad = put(images, archive("x.example/bad", {"a": b"1", "b": b"2"}))
     for name in ("a", "b"):
         os.unlink(f"{bad.layers[0]}/{name}")
-    assert run(images, "verify", "x.example/bad", "x.example/good") == 1
+    assert run(images, "verify", "x.example/bad", "x.example/good") == 254
     said = capfd.readouterr()
     shown = good.id.replace(":", "-")
     assert said.out == f'successfully verified checksum for image: "x.example/good" ("{shown}")\n'
