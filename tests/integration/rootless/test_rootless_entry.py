@@ -6,6 +6,7 @@ import json
 import os
 import pwd
 import shutil
+import socket
 import subprocess
 import tempfile
 import time
@@ -325,6 +326,34 @@ def test_handlers_system_calls_and_companions_need_no_root(lading_as: Run) -> No
     served, refused, *rest = done.stdout.splitlines()
     assert served == "served" and refused.endswith("Read-only file system")
     assert rest == ["before", "after", "3 []"]
+
+
+def test_an_ordinary_users_service_manager_is_told_that_a_container_runs(
+    lading_as: Run, user: tuple[str, Path]
+) -> None:
+    place = user[1] / "notify"
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as heard:
+        heard.settimeout(60)
+        heard.bind(str(place))
+        try:
+            place.chmod(0o777)
+            done = lading_as("run", "--rm", "--network", "none", "busybox", "true", NOTIFY_SOCKET=str(place))
+            assert (done.returncode, done.stderr) == (0, "")
+            assert heard.recv(4096) == b"READY=1"
+        finally:
+            place.unlink()
+
+
+def test_an_ordinary_users_images_have_rockets_verbs(lading_as: Run, user: tuple[str, Path]) -> None:
+    done = lading_as("rkt", "image", "list", "--fields=name", "--no-legend")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "busybox:latest\n", "")
+    file = str(user[1] / "busybox.aci")
+    assert lading_as("rkt", "image", "export", "--overwrite", "docker://busybox", file).returncode == 0
+    fetched = lading_as("rkt", "fetch", "--insecure-options=image", file)
+    assert fetched.returncode == 0, fetched.stderr
+    for words in (("verify",), ("rm",)):
+        done = lading_as("rkt", "image", *words, fetched.stdout.strip())
+        assert done.returncode == 0 and "successfully" in done.stdout, done.stderr
 
 
 def test_apps_of_an_ordinary_user_share_their_processes(lading_as: Run) -> None:
