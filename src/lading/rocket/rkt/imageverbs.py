@@ -308,7 +308,9 @@ def unused(images: Images, in_use: set[str], before: float) -> list[Image]:
 def _removed(context: Context, image: Image, reference: str) -> str:
     """Remove one image; what is said then."""
     shown = (image.names or [""])[0].partition(",")[0]
-    context.images.remove(reference or image.digest, in_use=context.node.images_in_use)
+    report = context.images.remove(reference or image.digest, in_use=context.node.images_in_use)
+    if not report.removed:
+        return f'the image has other names; removed one: "{id_of(image)}" ("{", ".join(report.untagged)}")'
     return f'successfully removed aci for image: "{id_of(image)}" ("{shown}")'
 
 

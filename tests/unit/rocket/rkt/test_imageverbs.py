@@ -13,7 +13,9 @@ from tests.unit.images.aci.conftest import archive, labels, on, put
 from lading.cli.commands import ROOT
 from lading.errors import Conflict, LadingError
 from lading.flags import parse
+from lading.formats.oci_image import ImageConfig
 from lading.images import Images
+from lading.images.register import create
 from lading.rocket.rkt import imageverbs
 from lading.rocket.rkt.imageverbs import Row, arranged, binary, image_of, replacing
 
@@ -110,6 +112,17 @@ def test_rm_removes_by_name_and_id_and_counts(images, capfd):
     assert "2 image(s) successfully removed" in said.err and "x.example/none" in said.err
     assert run(images, "rm", "x.example/three", in_use=[three.digest]) == 254
     assert [image.digest for image in images.list()] == [three.digest]
+
+
+def test_rm_takes_one_of_several_names_of_the_stores_own(images, capfd):
+    lease = images.lease()
+    image = create(images, ImageConfig(os="linux", architecture="amd64"), [], [], ["a:1", "b:1"], lease=lease)
+    lease.close()
+    assert run(images, "rm", "a:1") == 0
+    assert "other names; removed one" in capfd.readouterr().out
+    assert [found.names for found in images.list()] == [["b:1"]]
+    assert run(images, "rm", imageverbs.id_of(image)[:30]) == 0
+    assert capfd.readouterr().out.endswith('("b:1")\n') and images.list() == []
 
 
 def old(images, image, seconds):
