@@ -131,6 +131,22 @@ def test_enter_runs_as_root_beside_the_app(rkt: Rkt) -> None:
     assert screen.process.wait(60) == 6
 
 
+def test_ctrl_c_ends_what_was_entered_with_and_not_the_app(rkt: Rkt) -> None:
+    uuid = rkt.run(f"main={LIVE}")
+    inside = subprocess.Popen(
+        rkt.lading.argv(["rkt", "enter", uuid, "sh", "-c", "echo here; exec sleep 7007"]),
+        env=rkt.lading.env,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+    )
+    assert inside.stdout is not None and inside.stdout.readline() == b"here\n"
+    inside.send_signal(signal.SIGINT)
+    assert inside.wait(60) == 130
+    inside.stdout.close()
+    assert "7007" not in rkt.out("enter", uuid, "ps")
+    assert rkt.status(uuid)["state"] == "running"
+
+
 def test_attach_leaves_the_app_and_comes_back(rkt: Rkt) -> None:
     script = "while read x; do echo got $x; echo err >&2; test $x = end && exit 5; done"
     uuid = rkt.run(f"main={script}", flags=("--stdin=stream",))
