@@ -263,3 +263,28 @@ def test_what_somebody_mounted_in_a_pods_files_is_neither_busy_nor_lost(rkt: Rkt
     assert rkt.out("gc", "--grace-period=0s") == f'Garbage collecting pod "{uuid}"'
     assert (tmp_path / "precious").read_text() == "kept"
     assert rkt.states() == {} and str(inside) not in open("/proc/self/mountinfo").read()
+
+
+def test_a_pod_whose_keeper_was_killed_is_marked_once_and_one_that_ran_again_anew(rkt: Rkt) -> None:
+    again = rkt.run("main=exit 0")
+    rkt.status(again, "--wait")
+    foreground = subprocess.Popen(
+        rkt.lading.argv(["rkt", "run", "--net=none", IMAGE, "--exec=/bin/sleep", "--", "600"]),
+        env=rkt.lading.env,
+        stdout=subprocess.DEVNULL,
+    )
+    deadline = time.monotonic() + 60
+    while "running" not in rkt.states().values():
+        assert time.monotonic() < deadline
+    [lost] = [uuid for uuid, state in rkt.states().items() if state == "running"]
+    pid = int(rkt.status(lost, "--wait-ready")["pid"])
+    foreground.kill()
+    foreground.wait(60)
+    os.kill(pid, signal.SIGKILL)
+    assert rkt.status(lost, "--wait")["app-busybox"] == "255"
+    assert rkt("gc").stderr.count("moving pod") == 2
+    assert "moving pod" not in rkt("gc").stderr
+    rkt.lading.out("pod", "start", f"rkt-{again}")
+    rkt.status(again, "--wait")
+    passed = rkt("gc").stderr
+    assert f'moving pod "{again}"' in passed and f'moving pod "{lost}"' not in passed

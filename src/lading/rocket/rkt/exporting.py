@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 
 from lading.cli.outfile import writing
 from lading.errors import Conflict, InvalidInput
@@ -39,10 +40,8 @@ def export(context: Context, parsed: Parsed) -> int:
     manifest = _manifest(context, app)
     with context.node.root(app.reference) as rootfs, writing(path) as out:
         built = from_container(manifest, rootfs, out)
-    if built.skipped:
-        from lading.cli.output import show
-
-        show("".join(f"{name}: no archive can hold what this is; left out\n" for name in built.skipped))
+    for name in built.skipped:
+        print(f"{name}: no archive can hold what this is; left out", file=sys.stderr)
     return 0
 
 

@@ -24,8 +24,6 @@ if TYPE_CHECKING:
         @property
         def created(self) -> float: ...
         @property
-        def finished(self) -> float: ...
-        @property
         def garbage_since(self) -> float: ...
 
 
@@ -48,13 +46,12 @@ class Plan:
 def plan(pods: Sequence[Pod], now: float, *, grace: float, expire: float, mark_only: bool = False) -> Plan:
     """What is to be done with ``pods``. Times are in seconds.
 
-    A pod that is marked in this pass is old enough for a grace period of nothing. A mark from before a pod's end is of an
-    earlier run, and counts for nothing.
+    A pod that is marked in this pass is old enough for a grace period of nothing.
     """
     made = Plan()
     for pod in pods:
         state, marked = pod.state, pod.garbage_since
-        if state == EXITED or (state == GARBAGE_STATE and marked < pod.finished):
+        if state == EXITED:
             made.mark.append(pod.uuid)
             marked = now
         elif state == ABORTED:

@@ -79,7 +79,8 @@ class RocketPod:
             return RUNNING
         if record.phase == "Pending" and not self.started:
             return ABORTED if record.keeper_pid else PREPARED
-        return GARBAGE_STATE if GARBAGE in record.pod.metadata.annotations else EXITED
+        # A mark from before the pod's start is of an earlier run.
+        return GARBAGE_STATE if self.garbage_since and self.garbage_since >= self.started else EXITED
 
     @property
     def created(self) -> float:

@@ -11,13 +11,10 @@ GRACE, EXPIRE = 1800.0, 86400.0
 
 
 class Pod:
-    def __init__(
-        self, state: str, *, created: float = NOW - 10, marked: float = 0.0, finished: float = 0.0
-    ) -> None:
+    def __init__(self, state: str, *, created: float = NOW - 10, marked: float = 0.0) -> None:
         self.uuid = "pod"
         self.state = state
         self.created = created
-        self.finished = finished
         self.garbage_since = marked
 
 
@@ -48,10 +45,6 @@ def test_what_a_pass_does_with_a_pod(pod: Pod, done: set[str]) -> None:
 
 def test_the_grace_period_counts_from_the_mark_and_not_from_the_end() -> None:
     assert _done(Pod("exited", created=NOW - 10 * EXPIRE)) == {"mark", "kept"}
-
-
-def test_a_mark_from_before_the_end_is_of_an_earlier_run() -> None:
-    assert _done(Pod("exited garbage", marked=1.0, finished=NOW - 1)) == {"mark", "kept"}
 
 
 def test_without_a_grace_period_one_pass_is_enough() -> None:

@@ -116,6 +116,8 @@ def test_a_pod_marked_as_garbage_says_so_and_since_when() -> None:
     record.pod.metadata.annotations[pods.GARBAGE] = "12.5"
     pod = pods.RocketPod(record)
     assert (pod.state, pod.garbage_since) == ("exited garbage", 12.5)
+    record.containers[0].started = 12.6
+    assert pod.state == "exited", "it ran again"
 
 
 def test_pods_are_found_by_the_beginning_of_their_uuid() -> None:
