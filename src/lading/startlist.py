@@ -109,6 +109,15 @@ _GROUPS = {
         lading.rocket: translate
         lading.rocket.rkt: appimages assemble choosing insecure line netflags podoptions pods running
     """,
+    # the metadata service of a pod
+    "service": """
+        lading: errors formats node rocket roots
+        lading.formats: appc jsontext oci_image pod podextras podsecurity quantity schema
+        lading.formats.appc: app callsets environ errors image isolators labels metadata names pod record values
+        lading.node: database handed lookup model records
+        lading.rocket: metadata rkt
+        lading.rocket.rkt: identity pods
+    """,
     "runtime": f"""
         {_KERNEL} {_RUNTIME}
         lading: flags

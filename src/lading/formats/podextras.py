@@ -52,9 +52,11 @@ class Companion(Record):
     ``command``  an absolute path and arguments; the socket is its descriptor 3 (sd_listen_fds(3)).
     ``listen``   where on the pod's loopback; port 0: one that is free.
     ``env``      variables of the pod's containers, with ``{address}`` for where it listens (``127.0.0.1:4321``).
+    ``ready``    it writes a line to descriptor 4 once it answers (s6's notification-fd), and no container starts before.
     """
 
     name: str
     command: list[str]
     listen: str = "127.0.0.1:0"
     env: dict[str, str] = {}
+    ready: bool = False

@@ -11,7 +11,7 @@ from __future__ import annotations
 import _socket
 import os
 
-from lading.errors import InvalidInput, LadingError
+from lading.errors import InvalidInput, LadingError, TimedOut
 from lading.formats import jsontext
 from lading.kernel.process import PR_SET_PDEATHSIG
 from lading.node import podsockets
@@ -27,10 +27,12 @@ if TYPE_CHECKING:
 
 #: What a value of ``env`` has in the place of the address.
 ADDRESS = "{address}"
-_DESCRIPTOR = 3
+_DESCRIPTOR, _READY = 3, 4
 _SIGTERM, _SIGKILL = 15, 9
 #: Seconds until one that has ended is started again, and that it gets to end when it is told to.
 _AGAIN, _GRACE = 1.0, 2.0
+#: Seconds that the first container waits for one that says when it is ready.
+_PATIENCE = 20.0
 
 
 class _One:
@@ -43,6 +45,7 @@ class _One:
         self.address = ""
         self.pid = self.start = 0
         self.pidfd = -1
+        self.told = -1  # where it says that it is ready
 
     def note(self) -> None:
         """Write down which process it is."""
@@ -54,6 +57,12 @@ class _One:
         finally:
             os.close(fd)
         os.rename(fresh, self.record)
+
+    def deaf(self) -> None:
+        """Hear no more whether it is ready."""
+        if self.told >= 0:
+            os.close(self.told)
+            self.told = -1
 
 
 class Companions:
@@ -68,7 +77,10 @@ class Companions:
         self._closed = False
 
     def open(self) -> None:
-        """Make the sockets. The programs start as soon as the keeper has nothing else to do."""
+        """Make the sockets. The programs start as soon as the keeper has nothing else to do; now those that say they are ready.
+
+        Raises :class:`LadingError` for one of these that ends before, :class:`TimedOut`.
+        """
         for one in self._all:
             program = one.wanted.command[0]
             if not os.access(program, os.X_OK):
@@ -77,6 +89,12 @@ class Companions:
                 )
             self._listen(one, one.wanted.listen)
             one.note()
+        for one in self._all:
+            if one.wanted.ready:
+                self._spawn(one)
+                self.runner.loop.watch(one.pidfd, lambda _events, one=one: self._ended(one))  # type: ignore[misc]
+        for one in self._all:
+            _await(one)
         self.runner.loop.after(0.0, self._start_all)
 
     def _listen(self, one: _One, place: str) -> None:
@@ -102,10 +120,11 @@ class Companions:
     def _spawn(self, one: _One) -> None:
         kernel = self.runner.shop.kernel
         read, write = os.pipe2(os.O_CLOEXEC)
+        one.told, tells = os.pipe2(os.O_CLOEXEC) if one.wanted.ready else (-1, -1)
         try:
             one.pid = kernel.fork()
             if one.pid == 0:
-                _become(kernel, one, read, write)
+                _become(kernel, one, read, write, tells)
             one.start = process_start(one.pid)
             one.pidfd = kernel.pidfd_open(one.pid)
             # Until it is written down, it dies with us; afterwards repair finds it.
@@ -122,6 +141,8 @@ class Companions:
         finally:
             os.close(read)
             os.close(write)
+            if tells >= 0:
+                os.close(tells)
 
     def _ended(self, one: _One) -> None:
         self._forget(one)
@@ -130,6 +151,7 @@ class Companions:
     def _forget(self, one: _One) -> None:
         self.runner.loop.forget(one.pidfd)
         os.close(one.pidfd)
+        one.deaf()
         try:
             os.waitpid(one.pid, 0)
         except ChildProcessError:
@@ -186,7 +208,44 @@ class Companions:
             _unlink(one.record)
 
 
-def _become(kernel: Kernel, one: _One, read: int, write: int) -> None:
+def _await(one: _One) -> None:
+    """Wait until it says that it is ready, where it does."""
+    import select
+
+    if one.told < 0:
+        return
+    poll = select.poll()
+    poll.register(one.told, select.POLLIN)
+    if not poll.poll(_PATIENCE * 1000):
+        raise TimedOut(
+            f"companion {one.wanted.name} is not ready after {_PATIENCE:.0f} s", hint=f"see {one.record}.log"
+        )
+    said = os.read(one.told, 64)
+    one.deaf()
+    if not said:
+        raise LadingError(
+            f"companion {one.wanted.name} ended before it was ready: {_last_line(one.record + '.log')}",
+            reason="companion",
+        )
+
+
+def _above(fd: int) -> int:
+    """``fd`` under a number that no program of ours expects something at."""
+    while 0 <= fd <= _READY:
+        fd = os.dup(fd)
+    return fd
+
+
+def _last_line(path: str) -> str:
+    try:
+        with open(path, "rb") as stream:
+            lines = stream.read(64 << 10).decode(errors="replace").splitlines()
+    except OSError:
+        lines = []
+    return lines[-1] if lines else "it said nothing"
+
+
+def _become(kernel: Kernel, one: _One, read: int, write: int, tells: int) -> None:
     """In the new process: wait until we are written down, then be the program. Never returns."""
     try:
         from lading.runtime import command
@@ -203,9 +262,11 @@ def _become(kernel: Kernel, one: _One, read: int, write: int) -> None:
             os._exit(1)
         kernel.prctl(PR_SET_PDEATHSIG, 0)
         assert one.socket is not None
-        os.dup2(one.socket.fileno(), _DESCRIPTOR)
-        os.set_inheritable(_DESCRIPTOR, True)
-        kernel.close_range(_DESCRIPTOR + 1)
+        listens, tells = _above(one.socket.fileno()), _above(tells)  # neither may be in the way of the other
+        os.dup2(listens, _DESCRIPTOR)
+        if tells >= 0:
+            os.dup2(tells, _READY)
+        kernel.close_range(_DESCRIPTOR + 1 + (tells >= 0))
         command.default_signals(kernel)
         told = {"LISTEN_FDS": "1", "LISTEN_PID": str(os.getpid()), "LISTEN_FDNAMES": one.wanted.name}
         os.execve(one.wanted.command[0], one.wanted.command, {**os.environ, **told})

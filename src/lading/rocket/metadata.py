@@ -11,6 +11,7 @@ An app may ask as soon as it runs, and waits for this program to start: it impor
 from __future__ import annotations
 
 import _socket
+import os
 import select
 import sys
 import time
@@ -22,8 +23,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-LISTENING = 3
-"""The descriptor of the socket, as sd_listen_fds(3) has it."""
+LISTENING, READY = 3, 4
+"""The descriptors of the socket, as sd_listen_fds(3) has it, and of who waits until we are ready, as s6 has it."""
 LARGEST_HEAD = 16 << 10
 _MOST = 64
 """Connections at a time. Beyond them the one that was silent for longest makes room."""
@@ -279,12 +280,14 @@ def main() -> int:
     try:
         if len(sys.argv) != 2:
             raise InvalidInput(
-                "usage: python -m lading.rocket.metadata POD, with a listening socket as descriptor 3"
+                "usage: python -m lading.rocket.metadata POD, with a listening socket as descriptor 3 and a pipe as 4"
             )
         from lading.rocket.rkt import identity
 
         service = identity.recorded(sys.argv[1])
         server = Server(_socket.socket(fileno=LISTENING), service.answer)
+        os.write(READY, b"\n")
+        os.close(READY)
     except (LadingError, OSError, ValueError) as error:
         print(f"metadata service: {error}", file=sys.stderr)
         return 1

@@ -333,6 +333,29 @@ def test_a_companion_serves_its_pod_and_ends_with_it(node: Node, network: str) -
     assert node.check() == []
 
 
+def test_no_container_starts_before_a_companion_that_says_when_it_is_ready(
+    node: Node, tmp_path: Path
+) -> None:
+    slow = (
+        f"import os, time; time.sleep(0.5); open({str(tmp_path / 'ready')!r}, 'w'); os.write(4, b'x'); "
+        + SERVER
+    )
+    command = [sys.executable, "-c", slow.replace("\n", "", 1)]
+    own = _sh("main", f"ls /seen; {ASK}")
+    own["x-lading"] = {"mounts": [{"target": "/seen", "source": str(tmp_path)}]}
+    record = node.run_detached(_pod("patient", own, **{"x-lading": _companion(command=command, ready=True)}))
+    assert node.wait("patient") == 0
+    first, second = [line.text.decode() for line in node.logs("patient")]
+    assert first == "ready" and "('1', 'clerk', True)" in second
+    node.remove(record.id)
+    with pytest.raises(LadingError, match="companion clerk ended before it was ready: no luck") as raised:
+        broken = [sys.executable, "-c", "import sys; sys.exit('no luck')"]
+        node.run_detached(_pod("broken", own, **{"x-lading": _companion(command=broken, ready=True)}))
+    assert raised.value.reason == "companion"
+    node.remove("broken")
+    assert node.check() == []
+
+
 def test_a_companion_that_ends_is_started_again_and_asked_meanwhile(
     node: Node, one: Callable[..., Pod]
 ) -> None:

@@ -7,7 +7,6 @@ signatures are made with is one file of the root, ``rocket/hmac.key``: any pod h
 from __future__ import annotations
 
 import binascii
-import fcntl
 import os
 import sys
 
@@ -47,9 +46,21 @@ def give(pod: Pod, uuid: str, manifest: PodManifest, images: Mapping[str, AppIma
             hint="run it without --mds-register",
         )
     pod.metadata.annotations[pods.METADATA] = text
-    command = [sys.executable, "-P", "-m", "lading.rocket.metadata", pods.name_of(uuid)]
+    command = [sys.executable, "-I", "-S", "-c", _program(), pods.name_of(uuid)]
     url = f"http://{{address}}/{token}"
-    pod.spec.extras.companions.append(Companion(name=_NAME, command=command, env={METADATA_URL: url}))
+    made = Companion(name=_NAME, command=command, env={METADATA_URL: url}, ready=True)
+    pod.spec.extras.companions.append(made)
+
+
+def _program() -> str:
+    """:func:`lading.rocket.metadata.main` for an interpreter that does nothing first: half of a start is site's and runpy's."""
+    import lading
+
+    home = os.path.dirname(os.path.dirname(os.path.abspath(lading.__file__)))
+    return (
+        f"import sys; sys.path.insert(0, {home!r}); from lading import start; start.serve('service'); "
+        "from lading.rocket.metadata import main; sys.exit(main())"
+    )
 
 
 def has_service(pod: Pod) -> bool:
@@ -101,6 +112,8 @@ def service_of(record: PodRecord, key: bytes) -> Service:
 
 def key(root: str) -> bytes:
     """The key of this root (:attr:`lading.roots.Roots.data`), made when there is none yet. Raises :class:`LadingError`."""
+    import fcntl
+
     directory = f"{root}/rocket"
     path = f"{directory}/hmac.key"
     try:

@@ -10,10 +10,8 @@ import os
 
 from lading.errors import InvalidInput, NotFound, Unsupported
 from lading.formats.appc.pod import PodManifest
-from lading.formats.appc.reify import reify
 from lading.formats.appc.values import uuid_text
 from lading.node import handed
-from lading.rocket.translate import translate
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -202,6 +200,9 @@ def make(
 
     Raises :class:`InvalidInput`, :class:`NotFound`, :class:`Unsupported`, naming the app.
     """
+    from lading.formats.appc.reify import reify
+    from lading.rocket.translate import translate
+
     uuid = uuid or new_uuid()
     manifests = {image_id: image.manifest for image_id, image in images.items()}
     reified, notes = reify(manifest, manifests, implicit=True)

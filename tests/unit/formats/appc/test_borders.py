@@ -8,8 +8,8 @@ from pathlib import Path
 import lading
 
 SOURCE = Path(lading.__file__).parent
-HOME = ("formats/appc/", "images/aci/", "rocket/", "cli/commands.py", "cli/help.py")
-"""The format's own rooms and its face, and the tables in which the command line finds that face by name."""
+HOME = ("formats/appc/", "images/aci/", "rocket/", "cli/commands.py", "cli/help.py", "startlist.py")
+"""The format's own rooms and its face, and the tables in which the command line and the start files find these by name."""
 WORD = re.compile(r"appc|\baci\b|\bACI\b|\.aci\b")
 
 
