@@ -38,7 +38,7 @@ from lading.formats.podvolumes import EmptyDirVolumeSource
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Mapping
 
     from lading.formats.appc.app import App
     from lading.formats.appc.image import ImageManifest
@@ -66,12 +66,10 @@ def translate(
     *,
     uuid: str,
     metadata_url: str = "",
-    handed: Collection[tuple[str, int]] = (),
 ) -> Translated:
     """The Pod that executes ``manifest``, which is reified; ``images`` has manifests by image ID.
 
-    ``metadata_url``: what ``AC_METADATA_URL`` is to be; empty leaves it out. ``handed``: protocol and port of sockets of this
-    machine that are handed on instead of ports that lead to one that the app is activated by. Raises :class:`InvalidInput` and
+    ``metadata_url``: what ``AC_METADATA_URL`` is to be; empty leaves it out. Raises :class:`InvalidInput` and
     :class:`Unsupported`, naming the app.
     """
     notes: list[str] = []
@@ -87,12 +85,7 @@ def translate(
             raise Unsupported(
                 f"port {port.name!r}: protocol {port.protocol!r}: only tcp and udp are published"
             )
-        container = by_name[port.app]
-        waiting = _listening(container, port.port, protocol)
-        if waiting is not None and (protocol, port.host_port) in handed:
-            waiting.host_port = port.host_port
-            continue
-        container.ports.append(
+        by_name[port.app].ports.append(
             ContainerPort(
                 container_port=port.port, host_port=port.host_port, host_ip=port.host_ip, protocol=protocol
             )
@@ -277,10 +270,3 @@ def _activated(app: App, where: str) -> list[ListenSocket]:
             for step in range(port.count)
         ]
     return made
-
-
-def _listening(container: Container, port: int, protocol: str) -> ListenSocket | None:
-    for wanted in container.extras.listen:
-        if (wanted.port, wanted.protocol) == (port, protocol):
-            return wanted
-    return None

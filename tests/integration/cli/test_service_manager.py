@@ -118,7 +118,8 @@ def activated(lading, tmp_path_factory: pytest.TempPathFactory) -> None:  # type
     lading.out("aci", "import", str(here / "base.aci"), str(here / "app.aci"))
 
 
-def test_sockets_of_a_service_manager_are_the_apps(lading, heard, activated) -> None:  # type: ignore[no-untyped-def]
+@pytest.mark.parametrize("prepared", [False, True])
+def test_sockets_of_a_service_manager_are_the_apps(lading, heard, activated, prepared) -> None:  # type: ignore[no-untyped-def]
     with (
         socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp,
         socket.socket(socket.AF_INET6) as tcp,
@@ -128,10 +129,12 @@ def test_sockets_of_a_service_manager_are_the_apps(lading, heard, activated) -> 
         tcp.bind(("::", 0))
         tcp.listen()
         fds = [other.fileno(), udp.fileno(), tcp.fileno()]
-        words = lading.argv(
-            ["rkt", "run", f"--port=say:{udp.getsockname()[1]}", f"--port=www:{tcp.getsockname()[1]}",
-             "x.example/activated"]
-        )  # fmt: skip
+        ports = [f"--port=say:{udp.getsockname()[1]}", f"--port=www:{tcp.getsockname()[1]}"]
+        words = lading.argv(["rkt", "run", *ports, "x.example/activated"])
+        if prepared:
+            words = lading.argv(
+                ["rkt", "run-prepared", lading.out("rkt", "prepare", *ports, "x.example/activated")]
+            )
         words = [sys.executable, "-c", HAND_OVER, ",".join(map(str, fds)), *words]
         environ = {**lading.env, "NOTIFY_SOCKET": heard.getsockname()}
         with subprocess.Popen(words, env=environ, pass_fds=fds, text=True, stdout=subprocess.PIPE) as made:

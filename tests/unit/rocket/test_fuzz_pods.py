@@ -23,6 +23,7 @@ from lading.formats.appc.reify import reify
 from lading.formats.pod import Pod
 from lading.node import admission
 from lading.rocket.rkt import assemble, netflags, pods, table
+from lading.rocket.rkt.activation import hand_on
 from lading.rocket.rkt.appimages import AppImage
 from lading.rocket.rkt.line import read
 from lading.rocket.rkt.podoptions import PodOptions
@@ -167,7 +168,6 @@ def test_a_pod_manifest_is_refused_or_a_pod(changes: list[tuple[int, str, object
             IMAGES,
             uuid=UUID,
             metadata_url="http://127.0.0.1:1",
-            handed=[("TCP", 8080), ("TCP", 5432)],
         )
     except LadingError as error:
         _is_one_line(error)
@@ -175,6 +175,7 @@ def test_a_pod_manifest_is_refused_or_a_pod(changes: list[tuple[int, str, object
     for app, container in zip(reified.apps, made.pod.spec.containers, strict=True):
         assert container.name == app.name
         assert len(container.extras.mounts) + len(container.volume_mounts) == len(app.mounts)
+    hand_on(made.pod, [("TCP", 8080), ("TCP", 5432)])
     _admitted(made.pod)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from typing import Any
 
 import pytest
@@ -29,7 +28,6 @@ def _translated(
     runtime: dict[str, Any] | None = None,
     isolators: list[tuple[str, Any]] | None = None,
     metadata_url: str = "",
-    handed: Collection[tuple[str, int]] = (),
     **app: Any,
 ) -> Translated:
     image = ImageManifest.new("example.com/main")
@@ -38,7 +36,7 @@ def _translated(
     one = RuntimeApp(name="main", image=RuntimeImage(id=ID), **(runtime or {}))
     manifest = PodManifest.new().replace(apps=[one], **(pod or {}))
     made, _ = reify(manifest, {ID: image})
-    return translate(made, {ID: image}, uuid=UUID, metadata_url=metadata_url, handed=handed)
+    return translate(made, {ID: image}, uuid=UUID, metadata_url=metadata_url)
 
 
 def _app(**asked: Any) -> Container:
@@ -250,34 +248,18 @@ def test_a_set_that_nobody_knows_is_refused(value: str) -> None:
             _app(isolators=[(f"os/linux/seccomp-{kind}-set", {"set": ["read", value]})])
 
 
-ACTIVATED = [
-    Port(name="www", protocol="tcp", port=80, count=2, socket_activated=True),
-    Port(name="dns", protocol="udp", port=53, socket_activated=True),
-    Port(name="own", protocol="tcp", port=90),
-]
-EXPOSED = [
-    ExposedPort(name=name, host_port=port) for name, port in (("www", 8080), ("dns", 5353), ("own", 9090))
-]
-
-
-@pytest.mark.parametrize(
-    ("handed", "listening", "published"),
-    [
-        ([], [0, 0, 0], [(80, 8080), (81, 8081), (53, 5353), (90, 9090)]),
-        ([("TCP", 8081), ("UDP", 8080), ("TCP", 9090)], [0, 8081, 0], [(80, 8080), (53, 5353), (90, 9090)]),
-        ([("TCP", 8080), ("TCP", 8081), ("UDP", 5353)], [8080, 8081, 5353], [(90, 9090)]),
-    ],
-)
-def test_sockets_of_activated_ports(
-    handed: list[tuple[str, int]], listening: list[int], published: list[tuple[int, int]]
-) -> None:
-    made = _translated(ports=ACTIVATED, pod={"ports": EXPOSED}, handed=handed)
+def test_sockets_of_activated_ports() -> None:
+    ports = [
+        Port(name="www", protocol="tcp", port=80, count=2, socket_activated=True),
+        Port(name="dns", protocol="udp", port=53, socket_activated=True),
+        Port(name="own", protocol="tcp", port=90),
+    ]
+    made = _translated(ports=ports, pod={"ports": [ExposedPort(name="www", host_port=8080)]})
     one = made.pod.spec.containers[0]
-    assert [(w.port, w.protocol, w.address, w.name) for w in one.extras.listen] == [
-        (80, "TCP", "0.0.0.0", "www"), (81, "TCP", "0.0.0.0", "www"), (53, "UDP", "0.0.0.0", "dns"),
+    assert [(w.port, w.protocol, w.address, w.name, w.host_port) for w in one.extras.listen] == [
+        (80, "TCP", "0.0.0.0", "www", 0), (81, "TCP", "0.0.0.0", "www", 0), (53, "UDP", "0.0.0.0", "dns", 0),
     ]  # fmt: skip
-    assert [w.host_port for w in one.extras.listen] == listening
-    assert [(p.container_port, p.host_port) for p in one.ports] == published
+    assert [(p.container_port, p.host_port) for p in one.ports] == [(80, 8080), (81, 8081)]
     _admitted(made.pod)
 
 

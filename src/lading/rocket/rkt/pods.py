@@ -11,7 +11,6 @@ import os
 from lading.errors import InvalidInput, NotFound, Unsupported
 from lading.formats.appc.pod import PodManifest
 from lading.formats.appc.values import uuid_text
-from lading.node import handed
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -206,7 +205,7 @@ def make(
     uuid = uuid or new_uuid()
     manifests = {image_id: image.manifest for image_id, image in images.items()}
     reified, notes = reify(manifest, manifests, implicit=True)
-    made = translate(reified, manifests, uuid=uuid, handed=handed.sockets())
+    made = translate(reified, manifests, uuid=uuid)
     pod = made.pod
     for container, app in zip(pod.spec.containers, reified.apps, strict=True):
         container.image = images[app.image.id].image.digest

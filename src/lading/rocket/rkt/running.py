@@ -6,7 +6,8 @@ import os
 import sys
 
 from lading.errors import Conflict, InvalidInput, LadingError, Unsupported
-from lading.rocket.rkt import assemble, netflags, pods
+from lading.node import handed
+from lading.rocket.rkt import activation, assemble, netflags, pods
 from lading.rocket.rkt.choosing import NEW, Chooser
 from lading.rocket.rkt.insecure import insecure
 from lading.rocket.rkt.line import Line, pairs, read
@@ -76,8 +77,9 @@ def run(context: Context, parsed: Parsed) -> int:
         save(made.uuid)
 
     node = context.node
+    activated = activation.hand_on(made.pod, handed.sockets())
     if line["detach"]:
-        if any(wanted.host_port for app in made.pod.spec.containers for wanted in app.extras.listen):
+        if activated:
             raise InvalidInput(
                 "--detach: the sockets of the service manager would end with this process",
                 hint="leave it out: the manager keeps the process",
@@ -127,6 +129,8 @@ def run_prepared(context: Context, parsed: Parsed) -> int:
             found.spec.containers[0].tty = os.isatty(0)
         if images:
             identity.give(found, pod.uuid, pod.manifest, images)
+        if not line["detach"]:
+            activation.hand_on(found, handed.sockets())
 
     record = node.amend(pod.record.id, change)
     if line["detach"]:
