@@ -376,3 +376,31 @@ def test_apps_of_an_ordinary_user_share_their_processes(lading_as: Run) -> None:
         assert (done.returncode, done.stdout) == (0, "1000\n"), done.stderr
     finally:
         assert lading_as("pod", "rm", "-f", name).returncode == 0
+
+
+def test_an_ordinary_user_looks_after_pods_of_apps(lading_as: Run, user: tuple[str, Path]) -> None:
+    def rkt(*words: str) -> str:
+        done = lading_as("rkt", *words)
+        assert done.returncode == 0, done.stderr
+        return done.stdout.rstrip("\n")
+
+    live = "trap 'exit 3' TERM; while :; do sleep 0.05; done"
+    uuid = rkt(
+        "run", "-d", "--net=none", "docker://busybox", "--exec=/bin/sh", "--", "-c", f"touch /new; {live}"
+    )
+    file = str(user[1] / "left.aci")
+    try:
+        assert "state=running" in rkt("status", "--wait-ready", uuid)
+        assert rkt("enter", uuid, "id", "-u") == "0"
+        rkt("app", "add", uuid, "docker://busybox", "--name=more", "--exec=/bin/sh", "--", "-c", live)
+        rkt("app", "start", uuid, "--app=more")
+        assert rkt("enter", "--app=more", uuid, "hostname") == f"rkt-{uuid}"
+        rkt("app", "rm", uuid, "--app=more")
+        assert rkt("stop", uuid) == f'"{uuid}"'
+        assert "app-busybox=3" in rkt("status", uuid)
+        rkt("export", "--overwrite", uuid, file)
+        assert lading_as("aci", "validate", file).returncode == 0
+        assert f'Garbage collecting pod "{uuid}"' in rkt("gc", "--grace-period=0s")
+        assert rkt("list", "--no-legend") == ""
+    finally:
+        lading_as("pod", "rm", "-f", f"rkt-{uuid}")

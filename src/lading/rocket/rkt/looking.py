@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 _SHORT, _SHORT_ID = 8, 19
 _RAN = (pods.RUNNING, pods.DELETING, pods.EXITED, pods.GARBAGE_STATE)
 _AFTER = (pods.DELETING, pods.EXITED, pods.GARBAGE_STATE)
+_OBEYED = {code: f"\\u{code:04x}" for code in range(0x7F, 0xA0)}  # those that JSON itself does not escape
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.01, 0.25
 
 
@@ -71,7 +72,8 @@ def rows_of(pod: SeenPod, now: float, *, full: bool) -> list[list[str]]:
         image = [app.image_name or "--", *([app.app.image.id[:_SHORT_ID]] if full else [])]
         uuid = "" if rows else pod.pod.uuid if full else pod.pod.uuid[:_SHORT]
         rows.append([uuid, app.app.name, *image, *(of_pod if not rows else [""] * len(of_pod))])
-    return rows
+    nothing = ["-"] * (3 if full else 2)
+    return rows or [[pod.pod.uuid if full else pod.pod.uuid[:_SHORT], *nothing, *of_pod]]
 
 
 def networks(pod: RocketPod) -> str:
@@ -161,8 +163,8 @@ def _has_ended(app: SeenApp) -> bool:
 
 
 def show_json(value: object, form: str) -> None:
-    """JSON on one line, or indented for ``json-pretty``."""
-    print(jsontext.dumps(value, indent=4 if form == "json-pretty" else 0))
+    """JSON on one line, or indented for ``json-pretty``, without characters that a terminal would obey."""
+    print(jsontext.dumps(value, indent=4 if form == "json-pretty" else 0).translate(_OBEYED))
 
 
 def as_json(pod: SeenPod) -> dict[str, object]:

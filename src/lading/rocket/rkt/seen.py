@@ -97,6 +97,8 @@ class SeenPod:
         """The app that ``--app`` names, or the only one. Raises :class:`InvalidInput` where that says too little."""
         if name:
             return self.app(name)
+        if not self.apps:
+            raise NotFound(f"pod {self.pod.uuid} has no apps")
         if len(self.apps) == 1:
             return self.apps[0]
         print("pod contains multiple apps:", file=sys.stderr)
@@ -115,7 +117,10 @@ class SeenPod:
 
 def _added(record: PodRecord) -> RuntimeApp:
     text = record.pod.metadata.annotations.get(ADDED, "")
-    return RuntimeApp.decode(jsontext.loads(text, what=f"app of container {record.name}"))
+    what = f"app of container {record.name}"
+    made = RuntimeApp.decode(jsontext.loads(text, what=what), where=what)
+    made.check(what)
+    return made
 
 
 def every(node: Node) -> tuple[list[SeenPod], list[LadingError]]:

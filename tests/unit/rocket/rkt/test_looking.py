@@ -47,6 +47,27 @@ def test_in_full_it_has_its_whole_uuid_the_images_id_and_times(utc: None) -> Non
     assert row[5:] == ["2016-01-26 13:23:34.631 +0000 UTC", "2016-01-26 13:23:34.73 +0000 UTC", ""]
 
 
+def test_a_pod_whose_manifest_has_no_app_of_its_own_has_a_row_too() -> None:
+    made = record(state="running")
+    made.containers[0].name = "other"
+    (row,) = rows_of(_seen(made), CREATED, full=False)
+    assert row[:4] == [uuid(made)[:8], "-", "-", "running"]
+    (row,) = rows_of(_seen(made), CREATED, full=True)
+    assert row[:5] == [uuid(made), "-", "-", "-", "running"]
+    with pytest.raises(NotFound):
+        _seen(made).chosen("", "enter")
+
+
+def test_what_a_terminal_would_obey_is_escaped(capsys: pytest.CaptureFixture[str]) -> None:
+    made = record(
+        runtime={"app": App(exec=["/x", "\x9b31m\x7f"], user="0", group="0")},
+    )
+    assert _run(cat_manifest, Node(made), "cat-manifest", uuid(made)) == 0
+    printed = capsys.readouterr().out
+    assert "\\u009b31m\\u007f" in printed
+    assert json.loads(printed)["apps"][0]["app"]["exec"] == ["/x", "\x9b31m\x7f"]
+
+
 def test_list_has_a_legend_or_none_and_json(capsys: pytest.CaptureFixture[str]) -> None:
     node = Node(record(), record("a", "b"))
     assert _run(list_, node, "list") == 0
