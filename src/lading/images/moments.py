@@ -10,14 +10,28 @@ import os
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from lading.images import Images
     from lading.images.image import Image
 
 
 def came(images: Images, image: Image) -> float:
     """When ``image`` came last; 0 when nobody knows any more."""
-    known = [alias.came for alias in images.aliases.list() if alias.target.digest == image.digest]
-    return max(known) / 1e9 if known else _age(images.content.path(image.digest))
+    return all_came(images, [image])[image.digest]
+
+
+def all_came(images: Images, some: Sequence[Image]) -> dict[str, float]:
+    """The same of several images, by their digests."""
+    known: dict[str, int] = {}
+    for alias in images.aliases.list():
+        known[alias.target.digest] = max(alias.came, known.get(alias.target.digest, 0))
+    return {
+        image.digest: known[image.digest] / 1e9
+        if image.digest in known
+        else _age(images.content.path(image.digest))
+        for image in some
+    }
 
 
 def used(images: Images, image: Image) -> float:

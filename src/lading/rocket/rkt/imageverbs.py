@@ -17,7 +17,7 @@ from lading.images.aci import FORMAT, archive, root
 from lading.images.aci.build import from_image
 from lading.images.aci.finding import KIND
 from lading.images.files import disk_error, remove_tree
-from lading.images.moments import came, used
+from lading.images.moments import all_came, used
 from lading.rocket.archives import write_archive
 from lading.rocket.rkt import spoken
 from lading.rocket.rkt.appimages import app_image, find_id, id_of
@@ -101,8 +101,10 @@ def list_(context: Context, parsed: Parsed) -> int:
 def rows(images: Images) -> list[Row]:
     """A row for every name of every image; one for an image without a name."""
     made = []
-    for image in images.list():
-        id, arrived = id_of(image), came(images, image)
+    every = images.list()
+    arrivals = all_came(images, every)
+    for image in every:
+        id, arrived = id_of(image), arrivals[image.digest]
         # Labels but the version are the name's business: Rocket does not show them either.
         names = list(dict.fromkeys(name.partition(",")[0] for name in image.names))
         last = max(arrived, used(images, image))
