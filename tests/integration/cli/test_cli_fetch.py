@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -100,3 +101,44 @@ def test_mistakes_are_one_line(web: tuple[Site, Run], tmp_path: Path) -> None:
         )
         assert "internal error" not in done.stderr
     assert run("images", "--quiet", check=True).stdout == ""
+
+
+def test_a_pod_is_run_of_what_discovery_finds(
+    web: tuple[Site, Run], signer: Signer, key: str, tmp_path: Path
+) -> None:
+    site, run = web
+    tool = tmp_path / "tool"
+    (tool / "rootfs").mkdir(parents=True)
+    shutil.copy("/bin/busybox", tool / "rootfs/busybox")
+    (tool / "manifest").write_text(json.dumps({**MANIFEST, "name": "localhost/tool"}))
+    run("aci", "build", str(tool), "-o", str(tmp_path / "tool.aci"), check=True)
+    data = (tmp_path / "tool.aci").read_bytes()
+    site.answers["/localhost/tool-1.aci"] = Answer(data)
+    site.answers["/localhost/tool-1.aci.asc"] = Answer(signer.sign(data, key))
+    command = ("--exec=/busybox", "--", "echo", "ran")
+
+    def rkt(*words: str) -> subprocess.CompletedProcess[str]:
+        return run("rkt", "run", "--net=none", *words, *command)
+
+    refused = rkt("localhost/tool:1")
+    assert refused.returncode == 254 and "no key is trusted" in refused.stderr
+    run("rkt", "trust", "--prefix=localhost/tool", input="y\n", check=True)
+    site.answers["/localhost/tool-1.aci.asc"] = Answer(signer.sign(data + b"x", key))
+    forged = rkt("localhost/tool:1")
+    assert forged.returncode == 254 and forged.stdout == ""
+    assert run("images", "--quiet", check=True).stdout == ""
+    site.answers["/localhost/tool-1.aci.asc"] = Answer(signer.sign(data, key))
+    try:
+        done = rkt("localhost/tool:1")
+        assert (done.returncode, done.stdout) == (0, "ran\n")
+        assert "https://localhost/localhost/tool-1.aci" in done.stderr and key in done.stderr
+        asked = len(site.asked)
+        assert rkt("localhost/tool:1", "--pull-policy=never").stdout == "ran\n"
+        assert rkt("localhost/tool").stderr == "" and len(site.asked) == asked
+        assert rkt("https://localhost/localhost/tool-1.aci").stdout == "ran\n"
+        del site.answers["/localhost/tool-1.aci"]
+        gone = rkt("localhost/tool:1", "--pull-policy=update")
+        assert gone.returncode == 254 and gone.stdout == ""
+    finally:
+        left = run("pod", "ps", "-a", "-q", check=True).stdout.split()
+        run("pod", "rm", "-f", *left, check=True)
