@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 #: The kernel's own windows: their masks would protect nothing if the name led elsewhere.
 _REAL_DIRECTORIES = ("proc", "sysfs")
+_EINVAL = 22
 #: File systems of the container's own, of which nobody needs a descriptor once they are there.
 _PLAIN = ("tmpfs", "devpts", "mqueue")
 
@@ -46,7 +47,7 @@ def add(
         else:
             made, target = _new(kernel, root_fd, mount, options, label, wanted)
         if made >= 0:
-            kernel.move_mount(made, target)
+            _put(kernel, mount, made, target)
         kernel.close(target)
         for flag, recursive in options.propagation:
             kernel.mount_setattr(made, propagation=flag, recursive=recursive)
@@ -104,8 +105,24 @@ def _attributes(kernel: Kernel, made: int, options: Options) -> None:
         kernel.mount_setattr(made, set_=options.tree_set, clear=options.tree_clear, recursive=True)
 
 
+def _put(kernel: Kernel, mount: Mount, made: int, target: int) -> None:
+    try:
+        kernel.move_mount(made, target)
+    except KernelError as error:
+        if error.errno != _EINVAL or _is_directory(kernel, made) or not _is_directory(kernel, target):
+            raise
+        raise InvalidInput(
+            f"mount on {mount.destination}: {mount.source} is no directory, and the container has one there",
+            hint="mount it on another path",
+        ) from None
+
+
+def _is_directory(kernel: Kernel, fd: int) -> bool:
+    return stat.S_ISDIR(kernel.fstat(fd).st_mode)
+
+
 def _bind_target(kernel: Kernel, root_fd: int, destination: str, made: int) -> int:
-    if stat.S_ISDIR(kernel.fstat(made).st_mode):
+    if _is_directory(kernel, made):
         return make_directory_inside(kernel, root_fd, destination)
     return make_file_inside(kernel, root_fd, destination)
 

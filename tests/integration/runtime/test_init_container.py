@@ -172,6 +172,14 @@ def test_tmpcopyup_starts_with_what_the_image_has(box: Any) -> None:
     assert box.sh("/bin/touch /bin/new && readlink /bin/sh", mounts=[mount]) == (0, "busybox\n")
 
 
+def test_a_file_is_not_mounted_on_a_directory(box: Any, tmp_path: Path) -> None:
+    (tmp_path / "f").touch()
+    mount = Mount(destination="/tmp", source=str(tmp_path / "f"), options=["bind"])
+    with pytest.raises(InvalidInput, match="is no directory, and the container has one there"):
+        box.sh("true", mounts=[mount])
+    assert box.runtime.list() == []
+
+
 def test_wrong_mounts_name_the_destination_and_the_kernels_reason(box: Any, reason: Any) -> None:
     for options in (["size=nonsense"], ["bogus"]):
         mount = Mount(destination="/tmp/x", type="tmpfs", source="t", options=options)
