@@ -52,7 +52,7 @@ class Announcer:
 
     def look(self) -> None:
         """Tell what has not been told yet."""
-        if self._is_up():
+        if READY not in self._told and self._is_up():
             self._tell(READY)
         if self._sequence.stopping:
             self._tell(STOPPING)
