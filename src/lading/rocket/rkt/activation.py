@@ -13,10 +13,17 @@ if TYPE_CHECKING:
 def hand_on(pod: Pod, handed: Collection[tuple[str, int]]) -> bool:
     """Let apps of ``pod`` listen with sockets that this process was ``handed`` (protocol, port of the machine); whether any does.
 
-    A port that leads to one where an app listens before it runs is not published where there is such a socket for it.
+    A port that leads to one where an app listens before it runs is not published where there is such a socket for it. In the
+    machine's network nothing is published, and a socket is for the port that it listens at.
     """
     some = False
     for container in pod.spec.containers:
+        if pod.spec.host_network:
+            for wanted in container.extras.listen:
+                if (wanted.protocol, wanted.port) in handed:
+                    wanted.host_port = wanted.port
+                    some = True
+            continue
         stays = []
         for port in container.ports:
             waiting = _listening(container, port.container_port, port.protocol)

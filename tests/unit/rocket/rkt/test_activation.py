@@ -46,3 +46,13 @@ def test_one_socket_is_enough_for_one_port() -> None:
     assert hand_on(pod, [("TCP", 8080), ("TCP", 8088)])
     assert pod.spec.containers[0].extras.listen[0].host_port == 8080
     assert [port.host_port for port in pod.spec.containers[0].ports] == [5353, 9090]
+
+
+def test_in_the_machines_network_a_socket_is_for_its_own_port() -> None:
+    pod = _pod()
+    pod.spec.host_network = True
+    for container in pod.spec.containers:
+        container.ports = []
+    assert not hand_on(pod, [("TCP", 53), ("UDP", 80)])
+    assert hand_on(pod, [("TCP", 80)])
+    assert [wanted.host_port for wanted in pod.spec.containers[0].extras.listen] == [80, 0]
