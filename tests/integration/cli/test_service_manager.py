@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -167,3 +168,41 @@ def test_without_a_service_manager_they_are_made_in_the_pods_network(lading, act
             assert made.wait(60) == 0
         finally:
             made.kill()
+
+
+@pytest.mark.peer("systemd-socket-activate")
+def test_systemds_own_launcher_hands_over(lading, activated) -> None:  # type: ignore[no-untyped-def]
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as free:
+        free.bind(("127.0.0.1", 0))
+        place = free.getsockname()
+    words = ["systemd-socket-activate", "--datagram", f"--listen=127.0.0.1:{place[1]}"]
+    words += [f"--setenv={name}" for name in lading.env if name.startswith("LADING_") or name == "PYTHONPATH"]
+    words += lading.argv(["rkt", "run", f"--port=say:{place[1]}", "x.example/activated"])
+    with subprocess.Popen(
+        words, env=lading.env, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as made:
+        try:
+            assert made.stdout is not None and made.stderr is not None
+            assert "Listening on" in made.stderr.readline()
+            with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
+                client.sendto(b"hello", place)
+            assert [made.stdout.readline() for _ in range(2)] == ["2 say:www\n", "mine\n"]
+            assert made.stdout.readline().startswith("socket:[")
+            assert made.stdout.readline() == "hello\n"
+            assert made.wait(60) == 0
+        finally:
+            made.kill()
+
+
+@pytest.mark.peer("systemd-analyze")
+def test_systemd_finds_nothing_wrong_with_the_units_of_the_documentation(tmp_path: Path) -> None:
+    page = (Path(__file__).parents[3] / "docs/rocket.md").read_text()
+    units = []
+    for block in re.findall(r"```ini\n(.*?)```", page, re.DOTALL):
+        for part in re.split(r"(?m)^# /etc/systemd/system/", block)[1:]:
+            name, _, text = part.partition("\n")
+            units.append(tmp_path / name)
+            units[-1].write_text(text.replace("/usr/bin/lading", sys.executable))
+    assert len(units) == 4
+    done = subprocess.run(["systemd-analyze", "verify", *units], capture_output=True, text=True, timeout=120)
+    assert (done.returncode, done.stderr) == (0, "")
