@@ -310,7 +310,13 @@ def unused(images: Images, in_use: set[str], before: float) -> list[Image]:
 def _removed(context: Context, image: Image, reference: str) -> str:
     """Remove one image; what is said then."""
     shown = (image.names or [""])[0].partition(",")[0]
-    report = context.images.remove(reference or image.digest, in_use=context.node.images_in_use)
+    in_use = context.node.images_in_use
+    try:
+        report = context.images.remove(reference or image.digest, in_use=in_use)
+    except Conflict as error:
+        if error.reason != "several-names" or {image.digest, image.id} & in_use():
+            raise
+        report = context.images.remove(image.digest, force=True, in_use=in_use)  # an ID means all of them
     if not report.removed:
         return f'the image has other names; removed one: "{id_of(image)}" ("{", ".join(report.untagged)}")'
     return f'successfully removed aci for image: "{id_of(image)}" ("{shown}")'

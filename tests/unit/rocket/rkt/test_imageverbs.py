@@ -125,6 +125,17 @@ def test_rm_takes_one_of_several_names_of_the_stores_own(images, capfd):
     assert capfd.readouterr().out.endswith('("b:1")\n') and images.list() == []
 
 
+def test_rm_by_id_takes_all_names_unless_a_pod_needs_the_image(images, capfd):
+    lease = images.lease()
+    image = create(images, ImageConfig(os="linux", architecture="amd64"), [], [], ["a:1", "b:1"], lease=lease)
+    lease.close()
+    short = imageverbs.id_of(image)[:30]
+    assert run(images, "rm", short, in_use=[image.digest]) == 254
+    assert sorted(images.list()[0].names) == ["a:1", "b:1"]
+    assert run(images, "rm", short) == 0 and images.list() == []
+    assert "1 image(s) successfully removed" in capfd.readouterr().err
+
+
 def old(images, image, seconds):
     os.utime(images.resolved.path(image.digest), (time.time() - seconds,) * 2)
 
