@@ -205,6 +205,7 @@ class Volumes:
             raise Conflict(
                 f"volume {name} is in use by {', '.join(users)}", hint="remove these containers first"
             )
+        _refuse_mounted(f"{self.root}/{name}", f"volume {name}")
         gone = self._aside("gone", name)
         try:
             os.rename(f"{self.root}/{name}", gone)
@@ -362,9 +363,18 @@ def _sync_directory(path: str) -> None:
         os.close(fd)
 
 
+def _refuse_mounted(path: str, what: str) -> None:
+    """What somebody mounted among our files is not ours to remove. Raises :class:`Conflict`."""
+    from lading.kernel.clearing import mounted_below
+
+    for point in mounted_below(path):
+        raise Conflict(f"{what}: something is mounted at {point}", hint="unmount it first", reason="mounted")
+
+
 def _remove_tree(path: str) -> None:
     from lading.kernel import tree
 
+    _refuse_mounted(path, path)
     try:
         tree.remove(path)
     except OSError as error:
