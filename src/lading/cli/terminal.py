@@ -172,7 +172,7 @@ def converse(
     session: Session,
     *,
     stdin: bool,
-    keys: str = "",
+    keys: str | None = "",
     tty: bool,
     forward: bool,
     shown: tuple[bool, bool] = (True, True),
@@ -180,12 +180,13 @@ def converse(
 ) -> int:
     """Copy between the user and the session until it ends (its exit code) or the user detaches (0).
 
+    ``keys``: those that detach, as :func:`detach_keys` reads them; None: there are none.
     ``shown``: whether the process's stdout, and its stderr, reach the user. ``lasting`` is :func:`pump`'s.
     ``forward`` sends signals to the process; otherwise a deadly signal ends this command and the process goes on.
     """
     from lading.node.session import pump
 
-    watch = KeyWatch(detach_keys(keys))
+    watch = KeyWatch(detach_keys(keys)) if keys is not None else None
     window = -1
 
     def woken() -> None:

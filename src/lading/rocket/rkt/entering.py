@@ -64,7 +64,7 @@ def enter(context: Context, parsed: Parsed) -> int:
     request = ExecRequest(command=command, user="0", tty=tty, stdin=True, rows=rows, columns=columns)
     if tty:
         return terminal.converse(
-            context.node.exec(app.reference, request), stdin=True, tty=True, forward=False
+            context.node.exec(app.reference, request), stdin=True, keys=None, tty=True, forward=False
         )
     return _stay(context.node.exec(app.reference, request, Stdio(stdin=0)))
 
