@@ -124,6 +124,8 @@ def _in_foreground(shop: Shop, record: PodRecord, stdio: Stdio | None, begin: Ca
         outlet.finish()
     if failure and not runner.started:
         raise failure[0]
+    if runner.error is not None and any(made.reason == "StartError" for made in record.containers):
+        raise runner.error  # others of the pod ran, and say nothing of it
     for outlet in runner.outlets:
         if outlet.lost:
             raise LadingError(

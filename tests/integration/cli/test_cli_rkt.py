@@ -271,6 +271,14 @@ def test_an_app_that_is_alone_does_not_sit_its_stop_signal_out(rkt, lading) -> N
     assert lading.out("pod", "wait", f"rkt-{uuid}") in ("6", "137")  # it may have had no time for its trap
 
 
+def test_an_app_that_cannot_start_is_said_although_others_ran(rkt) -> None:  # type: ignore[no-untyped-def]
+    first = ("docker://busybox", "--exec=/no/such")
+    other = ("docker://busybox", "--name=other", "--exec=/bin/sleep", "--", "600")
+    for words in ((*first, "---", *other), (*other, "---", *first)):
+        done = rkt("run", *words)
+        assert (done.returncode, done.stderr.count("\n")) == (127, 1) and "/no/such" in done.stderr
+
+
 def test_a_command_that_cannot_be_executed_has_a_shells_status(rkt) -> None:  # type: ignore[no-untyped-def]
     for command, status in (("/no/such", 127), ("/etc/passwd", 126)):
         done = rkt("run", "docker://busybox", "--exec", command)

@@ -109,14 +109,13 @@ def read(spoken: str, flags: Sequence[Flag], values: Mapping[str, Any], words: S
         elif word == "---":
             del rest[0]  # it ends arguments, and there may be none to end
         elif len(word) > 1 and word[0] == "-":
-            parsed = parse(more, rest)
+            end = next((index for index, text in enumerate(rest) if text in ("--", "---")), len(rest))
+            parsed = parse(more, rest[:end])
             if parsed.help:
                 line.help = True
                 return line
             line.take(parsed.values)
-            begin = len(rest) - len(parsed.args)
-            # What ended the flags is taken with them; here it has a meaning of its own.
-            rest = rest[begin - 1 :] if rest[begin - 1] == "--" else rest[begin:]
+            rest = [*parsed.args, *rest[end:]]
         elif not word:
             raise UsageError(f"{spoken}: the name of an image is empty")
         else:

@@ -31,6 +31,7 @@ Apps = list[tuple[str, list[str] | None, dict[str, list[str]]]]
         ("a -- --exec -- z", [("a", ["--exec", "--", "z"], {})]),
         ("a --", [("a", [], {})]),
         ("a --- b", [("a", None, {}), ("b", None, {})]),
+        ("a --exec /x --- b", [("a", None, {"exec": ["/x"]}), ("b", None, {})]),
         ("a --exec /x -- y", [("a", ["y"], {"exec": ["/x"]})]),
         ("a --exec=/x --name n b --name=m", [("a", None, {"exec": ["/x"], "name": ["n"]}), ("b", None, {"name": ["m"]})]),
         ("a -- x --- --user 5 b", [("a", ["x"], {"user": ["5"]}), ("b", None, {})]),
