@@ -188,3 +188,24 @@ def test_storing_keeps_everything_else_in_the_file_and_hides_it_from_others(home
     assert auth.erase("a.io", home) is True
     assert not auth.find("a.io", "", home)
     assert auth.find("b.io", "", home).user == "b"
+
+
+def test_what_stands_in_the_files_is_shown_by_registry_the_first_file_first(home: dict[str, str]) -> None:
+    _write(
+        auth.files(home)[0],
+        {
+            "auths": {
+                "https://r.example/v1/": _basic("u", "p:q"),
+                "t.example": {"identitytoken": "t"},
+                "h.example": {},
+            }
+        },
+    )
+    _write(
+        auth.files(home)[-1], {"auths": {"r.example": _basic("other", "x"), "s.example/ns": _basic("s", "y")}}
+    )
+    found = {name: (one.user, one.password) for name, one in auth.plain(home).items()}
+    assert found == {"r.example": ("u", "p:q"), "s.example/ns": ("s", "y")}
+    _write(auth.files(home)[0], {"auths": {"r.example": {"auth": "not base64"}}})
+    with pytest.raises(InvalidInput):
+        auth.plain(home)

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from lading.errors import InvalidInput, Unsupported
+from lading.errors import InvalidInput, LadingError, Unsupported
 from lading.formats.appc.credentials import Credential, header_for, parse, together
 
 BASIC = {
@@ -20,6 +23,9 @@ OAUTH = {
     "type": "oauth",
     "credentials": {"token": "sometoken"},
 }
+
+
+FUZZ = settings(max_examples=5_000 if os.environ.get("LADING_FUZZ") else 100, deadline=None)
 
 
 def _parse(value: object) -> list[Credential]:
@@ -97,3 +103,55 @@ def test_two_files_for_one_domain_are_refused() -> None:
 def test_a_secret_goes_to_its_domain_only(url: str, header: str) -> None:
     known = together([("a.json", _parse(BASIC)), ("b.json", _parse(OAUTH))])
     assert header_for(url, known).partition(" ")[0] == header
+
+
+# -- property ------------------------------------------------------------------------------------------------------
+
+TEXTS = st.text(max_size=6)
+HOSTS = st.sampled_from(
+    ["a.example", "A.example:443", "a.example/x", "a.example/x/y", "b.example:8443", "a.example/"]
+)
+FILES = st.fixed_dictionaries(
+    {"rktKind": st.just("auth"), "rktVersion": st.just("v1"), "domains": st.lists(HOSTS | TEXTS, max_size=3)},
+    optional={
+        "type": st.sampled_from(["basic", "oauth", "aws", ""]) | TEXTS,
+        "credentials": st.dictionaries(st.sampled_from(["user", "password", "token"]) | TEXTS, TEXTS | st.none(), max_size=3),
+        "other": TEXTS,
+    },
+)  # fmt: skip
+URLS = st.tuples(st.sampled_from(["https", "http", "HTTPS", "ftp"]), HOSTS | TEXTS, TEXTS).map(
+    "{0[0]}://{0[1]}/{0[2]}".format
+)
+
+
+@pytest.mark.fuzz
+@pytest.mark.timeout(900)
+@FUZZ
+@given(st.lists(FILES, max_size=3), URLS)
+def test_no_file_does_worse_than_be_refused_and_no_header_leaves_its_host(
+    files: list[object], url: str
+) -> None:
+    try:
+        known = together((f"{number}.json", _parse(file)) for number, file in enumerate(files))
+    except LadingError as error:
+        assert error.message and error.reason
+        return
+    for one in known.values():
+        assert one.header.isprintable() and one.header.partition(" ")[0] in ("Basic", "Bearer")
+    header = header_for(url, known)
+    if header:
+        assert url.lower().startswith("https://")
+        host = (
+            url.partition("://")[2]
+            .partition("/")[0]
+            .partition("?")[0]
+            .partition("#")[0]
+            .rpartition("@")[2]
+            .lower()
+        )
+        given_to = {
+            domain.partition("/")[0].lower().removesuffix(":443")
+            for domain, c in known.items()
+            if c.header == header
+        }
+        assert host.removesuffix(":443") in given_to
