@@ -10,6 +10,7 @@ from lading.errors import Conflict, LadingError, NotFound
 from lading.formats import duration
 from lading.rocket.rkt import pods
 from lading.rocket.rkt.garbage import plan
+from lading.rocket.rkt.looking import time_of
 from lading.rocket.rkt.statuses import FAILED, as_rocket
 from lading.rocket.rkt.uuids import chosen
 
@@ -94,7 +95,7 @@ def _each(texts: Sequence[str], act: Callable[[str], object], verb: str) -> int:
 @as_rocket
 def gc(context: Context, parsed: Parsed) -> int:
     """One pass: mark what has ended, remove what was marked long enough ago."""
-    grace, expire = (duration.seconds(parsed[name]) for name in ("grace-period", "expire-prepared"))
+    grace, expire = (time_of(f"--{name}", parsed[name]) for name in ("grace-period", "expire-prepared"))
     node = context.node
     now = time.time()
     half = [pods.RocketPod(record) for record in node.half_removed() if pods.is_app_pod(record)]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import time
 
-from lading.errors import TimedOut
+from lading.errors import InvalidInput, TimedOut
 from lading.flags import UsageError
 from lading.formats import duration, jsontext
 from lading.network.model import DEFAULT_NETWORK
@@ -93,7 +93,11 @@ def _called(network: NetworkRecord) -> str:
 def status(context: Context, parsed: Parsed) -> int:
     """Show one pod, after waiting for it if asked."""
     if len(parsed.args) > 1:
-        raise UsageError(f"status takes one pod, not {len(parsed.args)}")
+        waits = "true" in (parsed["wait"], parsed["wait-ready"])
+        raise UsageError(
+            f"status takes one pod, not {len(parsed.args)}",
+            hint="a duration stands behind an equals sign: --wait=10s" if waits else "",
+        )
     ready, finished = (_patience(parsed, name) for name in ("wait-ready", "wait"))
     (uuid,) = chosen(parsed)
     pod = seen.find(context.node, uuid)
@@ -117,7 +121,15 @@ def _patience(parsed: Parsed, name: str) -> float | None:
         return None
     if text.lower() in ("true", "t", "1"):
         return float("inf")
-    return duration.seconds(text)
+    return time_of(f"--{name}", text)
+
+
+def time_of(flag: str, text: str) -> float:
+    """The seconds of a duration that a flag says. Raises :class:`InvalidInput`, naming the flag."""
+    try:
+        return duration.seconds(text)
+    except InvalidInput as error:
+        raise InvalidInput(f"{flag}: {error.message}", hint=error.hint) from None
 
 
 def _is_ready(pod: RocketPod) -> bool:

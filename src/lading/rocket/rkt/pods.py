@@ -153,10 +153,10 @@ def find(node: Node, prefix: str) -> RocketPod:
         )
     found = [pod for pod in every(node) if pod.uuid.startswith(wanted)]
     if not found:
-        raise NotFound(f"no pod has the UUID {prefix}", hint="see `lading rkt list`")
+        raise NotFound(f"no pod has the UUID {prefix[:60]}", hint="see `lading rkt list`")
     if len(found) > 1:
         raise InvalidInput(
-            f"{prefix!r} is the beginning of {len(found)} pods' UUIDs",
+            f"{prefix[:60]!r} is the beginning of {len(found)} pods' UUIDs",
             hint="write more of it",
             reason="ambiguous",
         )

@@ -210,6 +210,15 @@ def test_what_status_cannot_do(words: list[str], error: type[LadingError]) -> No
     assert raised.value.exit_status == 254
 
 
+def test_a_duration_that_stands_apart_and_one_that_is_none_are_told() -> None:
+    with pytest.raises(UsageError) as apart:
+        _run(status, Node(), "status", "--wait", "10s", "ab")
+    assert "--wait=10s" in apart.value.hint
+    with pytest.raises(InvalidInput) as none:
+        _run(status, Node(), "status", "--wait-ready=10", "ab")
+    assert none.value.message.startswith("--wait-ready: ")
+
+
 def test_waiting_ends_with_the_pod_or_the_patience(capsys: pytest.CaptureFixture[str]) -> None:
     ended, runs = record(state="exited"), record(state="running")
     assert _run(status, Node(ended), "status", "--wait", uuid(ended)) == 0
