@@ -4,7 +4,9 @@ from __future__ import annotations
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from lading.formats.pod import DNSConfig, HostAlias, NetworkRequest, Pod, PodSpec
+    from collections.abc import Collection
+
+    from lading.formats.pod import Container, DNSConfig, HostAlias, NetworkRequest, Pod, PodSpec
 
 _LABEL = frozenset("abcdefghijklmnopqrstuvwxyz0123456789-")
 
@@ -72,6 +74,7 @@ class PodOptions:
     ``capable``         every app keeps all capabilities, whatever its isolators say.
     ``unmasked``        no path of ``/proc`` and ``/sys`` is hidden or read-only.
     ``unfiltered``      no system call is refused.
+    ``unlimited``       names of apps whose limits are left out, with a note: this user cannot have any.
     ``streams``         by app; others have an empty input and no terminal.
     """
 
@@ -83,6 +86,7 @@ class PodOptions:
         "network",
         "streams",
         "unfiltered",
+        "unlimited",
         "unmasked",
     )
 
@@ -96,6 +100,7 @@ class PodOptions:
         capable: bool = False,
         unmasked: bool = False,
         unfiltered: bool = False,
+        unlimited: Collection[str] = (),
         streams: dict[str, Streams] | None = None,
     ) -> None:
         self.network = network or Network()
@@ -105,10 +110,11 @@ class PodOptions:
         self.capable = capable
         self.unmasked = unmasked
         self.unfiltered = unfiltered
+        self.unlimited = unlimited
         self.streams = streams or {}
 
-    def apply(self, pod: Pod) -> None:
-        """Say it in the Pod's words."""
+    def apply(self, pod: Pod) -> list[str]:
+        """Say it in the Pod's words. Notes about what is not done."""
         from lading.formats.pod import CapabilityChange, SecurityContext
 
         spec = pod.spec
@@ -116,8 +122,11 @@ class PodOptions:
         spec.host_ipc = self.host_ipc
         # An app that is alone needs no process above it that only keeps the namespace.
         spec.share_process_namespace = self.mutable or len(spec.containers) > 1
+        notes: list[str] = []
         for container in spec.containers:
             container.extras.default_action = True
+            if container.name in self.unlimited:
+                notes += _without_limits(container)
             streams = self.streams.get(container.name)
             if streams is not None:
                 container.stdin, container.tty = streams.stdin, streams.tty
@@ -130,3 +139,19 @@ class PodOptions:
             if self.unfiltered:
                 container.extras.system_calls = None
                 container.extras.seccomp = "unconfined"
+        return notes
+
+
+def _without_limits(container: Container) -> list[str]:
+    """Take away a container's limits: a note for each."""
+    extras = container.extras
+    limits = container.resources.limits if container.resources is not None else {}
+    found = [f"resource/{name}" for name in limits]
+    found += ["os/linux/cpu-shares"] if extras.cpu_shares is not None else []
+    found += ["resource/block-bandwidth"] if extras.block_bandwidth else []
+    found += ["resource/block-iops"] if extras.block_operations else []
+    container.resources = None
+    extras.cpu_shares = None
+    extras.block_bandwidth, extras.block_operations = [], []
+    why = "an ordinary user's limits need cgroup v2"
+    return [f"app {container.name!r}: isolator {name}: not enforced: {why}" for name in found]

@@ -218,7 +218,7 @@ def make(
     metadata.annotations[MANIFEST] = text
     if options.mutable:
         metadata.annotations[MUTABLE] = "true"
-    options.apply(pod)
+    notes += options.apply(pod)
     if options.metadata:
         from lading.rocket.rkt import identity
 

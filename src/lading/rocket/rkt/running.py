@@ -195,9 +195,26 @@ def _wanted(context: Context, line: Line, parsed: Parsed, *, quiet: bool = False
         capable=unsafe.capabilities,
         unmasked=unsafe.paths,
         unfiltered=unsafe.seccomp,
+        unlimited=_without_limits(context, line, manifest),
         streams=streams(line, manifest),
     )
     return _Wanted(manifest, images, options)
+
+
+def _without_limits(context: Context, line: Line, manifest: PodManifest) -> list[str]:
+    """Apps that run without their images' limits, which this user cannot have here. Those that the line asks for stay.
+
+    Source: spec/ace.md, "Isolators": who cannot enforce one may go on, and has to say so.
+    """
+    if not context.roots.uid or line["pod-manifest"] is not None:
+        return []
+    from lading.kernel.cgroups import detect
+
+    if detect().mode == "v2":
+        return []
+    asked = ("memory", "cpu", "cpu-shares")
+    pairs = zip(line.apps, manifest.apps, strict=True)
+    return [runs.name for app, runs in pairs if all(app.one(flag) is None for flag in asked)]
 
 
 def _of_file(path: str, chooser: Chooser) -> tuple[PodManifest, dict[str, AppImage]]:
