@@ -88,7 +88,7 @@ def test_mistakes_are_one_line(web: tuple[Site, Run], tmp_path: Path) -> None:
     run = web[1]
     for words, said in (
         (["--insecure", "everything", "localhost/app"], "everything"), (["sha512-" + "0" * 30], "not here"),
-        (["ftp://localhost/app"], "ftp"), (["Not A Name"], "AC Identifier"), (["./absent.aci"], "no signature"),
+        (["ftp://localhost/app"], "ftp"), (["Not A Name"], "AC Identifier"), (["./absent.aci"], "no such file"),
         (["--insecure=none", "http://localhost/app.aci"], "plain HTTP"),
         (["--signature", "x", "localhost/app", "localhost/b"], "one image"),
         (["--signature", "x", "localhost/app"], "signature is"), (["--pull", "never", "docker://absent"], "absent"),

@@ -30,14 +30,23 @@ _PULL = {NEVER: "never", NEW: "missing", UPDATE: "always"}
 class Chooser:
     """Finds images, and fetches those that are not here as ``policy`` allows: ``never``, ``new`` (the default) or ``update``.
 
-    ``quiet``: where they came from is not told.
+    ``quiet``: where they came from is not told. ``flag`` is what the policy came by.
     """
 
-    def __init__(self, context: Context, policy: str, insecure: Insecure, *, quiet: bool = False) -> None:
+    def __init__(
+        self,
+        context: Context,
+        policy: str,
+        insecure: Insecure,
+        *,
+        quiet: bool = False,
+        flag: str = "--pull-policy",
+    ) -> None:
         self._context = context
         self._policy = policy
         self._insecure = insecure
         self._quiet = quiet
+        self._flag = flag
 
     def app(self, text: str, signature: str = "") -> AppImage:
         """The image that ``text`` means, as pods name it. Raises as :meth:`image`."""
@@ -66,8 +75,8 @@ class Chooser:
                 return here
         if self._policy == NEVER:
             if found.kind == FILE:
-                raise InvalidInput(f"--pull-policy never means nothing for a file: {text}")
-            raise NotFound(f"image {text} is not here, and is not to be fetched (--pull-policy never)")
+                raise InvalidInput(f"{self._flag} never means nothing for a file: {text}")
+            raise NotFound(f"image {text} is not here, and is not to be fetched ({self._flag} never)")
         if found.kind == FILE and not os.path.exists(found.text):
             raise NotFound(f"image {text}: there is no such file")
         try:

@@ -10,9 +10,9 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-_FETCH, _RUN = ("image", "tls", "http"), ("capabilities", "paths", "seccomp")
-_MEANS = {"all-fetch": _FETCH, "all-run": _RUN, "all": (*_FETCH, *_RUN), "none": ()}
-_ASIDE = {
+FETCH, RUN = ("image", "tls", "http"), ("capabilities", "paths", "seccomp")
+_MEANS = {"all-fetch": FETCH, "all-run": RUN, "all": (*FETCH, *RUN), "none": ()}
+ASIDE = {
     "image": "signatures are not looked at",
     "tls": "any certificate will do, so any host can be in the place of the one that is asked",
     "http": "plain HTTP will do, and whoever is on the way can change what comes over it",
@@ -74,10 +74,10 @@ def insecure(texts: Sequence[str]) -> Insecure:
     for word in [word.strip() for text in texts for word in text.split(",")]:
         if word in _REFUSED:
             raise Unsupported(f"--insecure-options {word}: {_REFUSED[word]}")
-        if word and word not in _ASIDE and word not in _MEANS:
-            known = ", ".join((*_ASIDE, *_MEANS))
+        if word and word not in ASIDE and word not in _MEANS:
+            known = ", ".join((*ASIDE, *_MEANS))
             raise InvalidInput(f"--insecure-options: {word[:60]!r} is not known", hint=f"known are {known}")
         found.update(_MEANS.get(word, (word,) if word else ()))
     for word in sorted(found):
-        print(f"warning: --insecure-options {word}: {_ASIDE[word]}", file=sys.stderr, flush=True)
+        print(f"warning: --insecure-options {word}: {ASIDE[word]}", file=sys.stderr, flush=True)
     return Insecure(frozenset(found))
