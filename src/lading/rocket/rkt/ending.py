@@ -101,33 +101,39 @@ def gc(context: Context, parsed: Parsed) -> int:
     half = [pods.RocketPod(record) for record in node.half_removed() if pods.is_app_pod(record)]
     found = {pod.uuid: pod for pod in pods.every(node)}
     todo = plan(list(found.values()), now, grace=grace, expire=expire, mark_only=parsed["mark-only"])
-    for uuid in todo.mark:
-        _mark(node, found[uuid], now)
+    wrong = sum(not _mark(node, found[uuid], now) for uuid in todo.mark)
     for uuid in todo.aborted:
         _say(f'moving failed prepare "{uuid}" to garbage')
     for uuid in todo.expired:
         _say(f'moving expired prepared pod "{uuid}" to garbage')
     for uuid in todo.kept:
         _say(f'pod "{uuid}" not removed: still within grace period ({duration.shown(grace)})')
-    wrong = 0
     for pod in [found[uuid] for uuid in todo.remove] + ([] if parsed["mark-only"] else half):
         wrong += not _collect(node, pod)
     return FAILED if wrong else 0
 
 
-def _mark(node: Node, pod: RocketPod, now: float) -> None:
+def _mark(node: Node, pod: RocketPod, now: float) -> bool:
+    """Mark one pod as garbage; False, and said, when that failed."""
     _say(f'moving pod "{pod.uuid}" to garbage')
-    try:
-        node.amend(pod.record.id, lambda made: made.metadata.annotations.update({pods.GARBAGE: repr(now)}))
-    except NotFound:
-        return  # somebody removed it meanwhile
+    return _tried(
+        pod,
+        lambda: node.amend(
+            pod.record.id, lambda made: made.metadata.annotations.update({pods.GARBAGE: repr(now)})
+        ),
+    )
 
 
 def _collect(node: Node, pod: RocketPod) -> bool:
     """Remove one pod; False, and said, when that failed."""
     print(f'Garbage collecting pod "{pod.uuid}"', flush=True)
+    return _tried(pod, lambda: node.remove(pod.record.id, volumes=True))
+
+
+def _tried(pod: RocketPod, act: Callable[[], object]) -> bool:
+    """Whether ``act`` worked, or has become needless; what else stopped it is said, and stops nothing else."""
     try:
-        node.remove(pod.record.id, volumes=True)
+        act()
     except (NotFound, Conflict):
         return True  # another pass was faster, or somebody started it: the next pass looks again
     except LadingError as error:

@@ -112,6 +112,14 @@ def test_two_passes_at_once_are_no_failure_and_one_that_fails_hides_no_other(
     assert (uuid(first) in capfd.readouterr().err.rpartition("to garbage")[2]) == bool(status)
 
 
+def test_a_pod_that_cannot_be_marked_keeps_none_from_going(monkeypatch: pytest.MonkeyPatch) -> None:
+    first, second = record(state="exited"), record()
+    node = Node(first, second)
+    monkeypatch.setattr(node, "amend", lambda *_: (_ for _ in ()).throw(InvalidInput("not admitted")))
+    assert _run(node, "gc", "--expire-prepared=0s") == 254
+    assert [asked[1] for asked in node.asked] == [second.id]
+
+
 @pytest.mark.parametrize("words", [["--grace-period=soon"], ["--expire-prepared=-1h"], ["--grace-period=30"]])
 def test_times_that_are_none(words: list[str]) -> None:
     with pytest.raises(InvalidInput):
