@@ -94,20 +94,21 @@ _GROUPS = {
     # what lading rkt is found by
     "rkt": """
         lading: rocket
-        lading.rocket: rkt
+        lading.rocket: rkt table
         lading.rocket.rkt: table table_images table_pods
     """,
     # what lading rkt run takes besides the group "run"
     "pods": """
         lading.formats: appc platform podextras podsecurity podvolumes quantity
-        lading.formats.appc: app environ errors image isolators labels names pod record reify source strings values wanted
+        lading.formats.appc: app callsets environ errors image isolators labels names pod record reify source strings
+        lading.formats.appc: values wanted
         lading.images: aci aliases content leases source
         lading.images.aci: envelope finding format
         lading.node: admission admission_containers admission_extras admission_report admission_sources holder logfile
-        lading.node: lookup machine membership qos releasing sources termination wire
+        lading.node: handed lookup machine membership qos releasing sources termination wire
         lading.kernel: title
         lading.rocket: translate
-        lading.rocket.rkt: appimages assemble choosing insecure line netflags podoptions pods running
+        lading.rocket.rkt: activation appimages assemble choosing insecure line netflags podoptions pods running
     """,
     # the metadata service of a pod
     "service": """

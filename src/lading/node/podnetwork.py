@@ -33,7 +33,7 @@ def take(runner: PodRunner) -> None:
         runner.attachment = networks.attach(request)
         return
     reserved = networks.reserve(request)
-    later = reserved.can_wait and record.single and not request.sysctls
+    later = reserved.can_wait and len(record.containers) == 1 and not request.sysctls
     if later and not (record.pod.spec.extras.runtime or _is_listened_in(record)):
         runner.reserved = reserved
     else:
