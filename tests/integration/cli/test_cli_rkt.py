@@ -271,6 +271,14 @@ def test_an_app_that_is_alone_does_not_sit_its_stop_signal_out(rkt, lading) -> N
     assert lading.out("pod", "wait", f"rkt-{uuid}") in ("6", "137")  # it may have had no time for its trap
 
 
+def test_an_app_that_failed_starts_again_when_that_is_asked_for(rkt, tmp_path) -> None:  # type: ignore[no-untyped-def]
+    volume = f"data,kind=host,source={tmp_path}"
+    twice = "echo run; test -e /data/once && exit 0; touch /data/once; exit 3"
+    words = ("x.example/box", "--exec=/bin/sh", "--", "-c", twice)
+    done = rkt("run", "--restart=on-failure", "--volume", volume, *words)
+    assert (done.returncode, done.stdout) == (0, "run\nrun\n")
+
+
 def test_an_app_that_cannot_start_is_said_although_others_ran(rkt) -> None:  # type: ignore[no-untyped-def]
     first = ("docker://busybox", "--exec=/no/such")
     other = ("docker://busybox", "--name=other", "--exec=/bin/sleep", "--", "600")

@@ -74,6 +74,7 @@ class PodOptions:
     ``capable``         every app keeps all capabilities, whatever its isolators say.
     ``unmasked``        no path of ``/proc`` and ``/sys`` is hidden or read-only.
     ``unfiltered``      no system call is refused.
+    ``restart``         what becomes of an app that has ended: ``Never``, ``OnFailure`` or ``Always`` it starts again.
     ``unlimited``       names of apps whose limits are left out, with a note: this user cannot have any.
     ``streams``         by app; others have an empty input and no terminal.
     """
@@ -84,6 +85,7 @@ class PodOptions:
         "metadata",
         "mutable",
         "network",
+        "restart",
         "streams",
         "unfiltered",
         "unlimited",
@@ -101,6 +103,7 @@ class PodOptions:
         unmasked: bool = False,
         unfiltered: bool = False,
         unlimited: Collection[str] = (),
+        restart: str = "Never",
         streams: dict[str, Streams] | None = None,
     ) -> None:
         self.network = network or Network()
@@ -111,6 +114,7 @@ class PodOptions:
         self.unmasked = unmasked
         self.unfiltered = unfiltered
         self.unlimited = unlimited
+        self.restart = restart
         self.streams = streams or {}
 
     def apply(self, pod: Pod) -> list[str]:
@@ -120,6 +124,7 @@ class PodOptions:
         spec = pod.spec
         self.network.apply(spec)
         spec.host_ipc = self.host_ipc
+        spec.restart_policy = self.restart
         # An app that is alone needs no process above it that only keeps the namespace.
         spec.share_process_namespace = self.mutable or len(spec.containers) > 1
         notes: list[str] = []

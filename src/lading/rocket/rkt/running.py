@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 _INSTEAD = ("volume", "port", "set-env", "set-env-file", "inherit-env", "pull-policy")
 _LARGEST_FILE = 4 << 20
+_RESTART = {"no": "Never", "on-failure": "OnFailure", "always": "Always"}
 _OURS = frozenset("NOTIFY_SOCKET LISTEN_FDS LISTEN_PID LISTEN_FDNAMES WATCHDOG_PID WATCHDOG_USEC".split())
 
 
@@ -196,6 +197,7 @@ def _wanted(context: Context, line: Line, parsed: Parsed, *, quiet: bool = False
         unmasked=unsafe.paths,
         unfiltered=unsafe.seccomp,
         unlimited=_without_limits(context, line, manifest),
+        restart=_RESTART[line["restart"] or "no"],
         streams=streams(line, manifest),
     )
     return _Wanted(manifest, images, options)

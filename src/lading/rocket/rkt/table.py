@@ -196,6 +196,15 @@ def _making() -> list[Flag]:
             help="Apps get the variables of this command, but for their own",
             unset=True,
         ),
+        Flag(
+            "restart",
+            "",
+            "str",
+            "WHEN",
+            "Whether an app that has ended starts again: no, on-failure, always",
+            choices=("no", "on-failure", "always"),
+            unset=True,
+        ),
         Flag("pod-manifest", "", "str", "FILE", "The pod manifest, in place of images", unset=True),
         Flag(
             "private-users",

@@ -77,6 +77,11 @@ def test_rights_that_are_given_back() -> None:
     assert pod.spec.host_ipc
 
 
+def test_apps_start_again_when_that_is_asked_for() -> None:
+    assert _applied(PodOptions())[0].spec.restart_policy == "Never"
+    assert _applied(PodOptions(restart="OnFailure"))[0].spec.restart_policy == "OnFailure"
+
+
 def test_streams_are_an_apps_own() -> None:
     pod, _ = _applied(PodOptions(streams={"two": Streams(stdin=True, tty=True)}))
     assert [(c.stdin, c.tty) for c in pod.spec.containers] == [(False, False), (True, True)]
