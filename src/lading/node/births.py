@@ -95,6 +95,10 @@ def _give_birth(runner: PodRunner, running: Running, container: Container, ready
     running.spec = spec.build(runner.record.pod, container, ready.run_config, ready.around)
     if runner.companions is not None:
         runner.companions.add_to(running.spec)
+    elif runner.record.pod.spec.extras.pod:
+        from lading.node import companions
+
+        companions.lend(shop, runner.record.pod.spec.extras.pod, running.spec)
     sockets: list[int] = []
     if runner.listening is not None and container is running.container:
         sockets = runner.listening.hand_to(container, running.spec)

@@ -160,14 +160,7 @@ class Companions:
 
     def add_to(self, spec: Spec) -> None:
         """Tell a container where they are. What it says itself of a variable stays."""
-        process = spec.process
-        if process is None:
-            return
-        own = {text.partition("=")[0] for text in process.env}
-        for one in self._all:
-            for name, value in one.wanted.env.items():
-                if name not in own:
-                    process.env.append(f"{name}={value.replace(ADDRESS, one.address)}")
+        _tell(spec, [(one.wanted, one.address) for one in self._all])
 
     def adopt(self) -> None:
         """Go on with those of a keeper that was killed, and start what ended meanwhile at the same address."""
@@ -206,6 +199,25 @@ class Companions:
                 one.socket.close()
                 one.socket = None
             _unlink(one.record)
+
+
+def _tell(spec: Spec, addresses: list[tuple[Companion, str]]) -> None:
+    if spec.process is None:
+        return
+    own = {text.partition("=")[0] for text in spec.process.env}
+    for companion, address in addresses:
+        for name, value in companion.env.items():
+            if name not in own:
+                spec.process.env.append(f"{name}={value.replace(ADDRESS, address)}")
+
+
+def lend(shop: Shop, pod_id: str, spec: Spec) -> None:
+    """Tell a container that lives in a pod where that pod's companions are, as the pod's own are told."""
+    house = shop.records.get(pod_id)
+    wanted = house.pod.spec.extras.companions if house is not None else []
+    directory = _directory(shop, pod_id)
+    found = [(companion, _recorded(f"{directory}/{companion.name}")[2]) for companion in wanted]
+    _tell(spec, [(companion, address) for companion, address in found if address])
 
 
 def _await(one: _One) -> None:

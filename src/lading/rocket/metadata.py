@@ -275,6 +275,32 @@ class Server:
         client.close()
 
 
+class _Renewing:
+    """The service of the pod called ``name``, which is read again when somebody asks for an app that it does not know.
+
+    Apps may be added to a pod that runs. Who is not of the pod is turned away before.
+    """
+
+    def __init__(self, name: str) -> None:
+        from lading.rocket.rkt import identity
+
+        self._name = name
+        self._service = identity.recorded(name)
+
+    def answer(self, method: str, target: str, body: bytes = b"") -> Answer:
+        """See :meth:`lading.formats.appc.metadata.Service.answer`."""
+        made = self._service.answer(method, target, body)
+        if made.status == 404 and "/apps/" in target:
+            from lading.rocket.rkt import identity
+
+            try:
+                self._service = identity.recorded(self._name, added=True)
+            except (LadingError, OSError):
+                return made  # the pod is being removed
+            made = self._service.answer(method, target, body)
+        return made
+
+
 def main() -> int:
     """The program. Its end is a signal's; a pod that has no service is one line and 1."""
     try:
@@ -282,9 +308,7 @@ def main() -> int:
             raise InvalidInput(
                 "usage: python -m lading.rocket.metadata POD, with a listening socket as descriptor 3 and a pipe as 4"
             )
-        from lading.rocket.rkt import identity
-
-        service = identity.recorded(sys.argv[1])
+        service = _Renewing(sys.argv[1])
         server = Server(_socket.socket(fileno=LISTENING), service.answer)
         os.write(READY, b"\n")
         os.close(READY)

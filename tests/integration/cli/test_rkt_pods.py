@@ -238,6 +238,21 @@ def test_an_app_joins_shares_and_leaves(rkt: Rkt) -> None:
     assert rkt.lading.out("ps", "-aq") == ""
 
 
+def test_an_app_that_joins_is_in_the_pods_metadata(rkt: Rkt) -> None:
+    uuid = rkt.out(
+        "run", "--net=none", "--detach", "--mds-register", IMAGE, "--name=main", "--exec=/bin/sh", "--", "-c", LIVE
+    )  # fmt: skip
+    ask = "for x in pod/uuid apps/more/image/id apps/main/image/id apps/none/image/id; do "
+    ask += "wget -qO- $AC_METADATA_URL/acMetadata/v1/$x 2>&1; echo; done"
+    rkt.out("app", "add", uuid, IMAGE, "--name=more", "--exec=/bin/sh", "--", "-c", ask)
+    rkt.out("app", "start", uuid, "--app=more")
+    deadline = time.monotonic() + 60
+    while "state=exited" not in rkt.out("app", "status", uuid, "--app=more").splitlines():
+        assert time.monotonic() < deadline
+    own, more, main, none = rkt.lading.out("logs", f"rkt-{uuid}-more").splitlines()
+    assert own == uuid and more == main and main.startswith("sha512-") and "404" in none
+
+
 def test_many_passes_at_once_remove_each_pod_once_and_a_killed_one_is_finished(rkt: Rkt) -> None:
     uuids = {rkt.run("main=exit 0") for _ in range(4)}
     for uuid in uuids:

@@ -10,7 +10,7 @@ from lading.formats import jsontext
 from lading.formats.appc import strings
 from lading.formats.appc.pod import Mount, PodManifest
 from lading.formats.appc.reify import reify
-from lading.rocket.rkt import assemble, pods, seen
+from lading.rocket.rkt import assemble, identity, pods, seen
 from lading.rocket.rkt.choosing import NEVER, Chooser
 from lading.rocket.rkt.entering import not_running
 from lading.rocket.rkt.insecure import insecure
@@ -85,6 +85,7 @@ def member(pod: SeenPod, line: Line, image: AppImage) -> tuple[Pod, list[str]]:
     _alone(made, pod, image, given)
     _share(made, pod, runs)
     made.metadata.annotations[seen.ADDED] = jsontext.dumps(runs.encode())
+    identity.join(made, image)
     return made, notes + translated.notes
 
 

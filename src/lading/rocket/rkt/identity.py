@@ -20,7 +20,7 @@ from lading.rocket.rkt import pods
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from lading.formats.pod import Pod
     from lading.node import PodRecord
@@ -72,10 +72,15 @@ def _base64(data: bytes) -> str:
     return binascii.b2a_base64(data, newline=False).decode()
 
 
-def recorded(name: str) -> Service:
+def join(member: Pod, image: AppImage) -> None:
+    """Let the service of the pod that ``member`` joins tell of its app, too."""
+    member.metadata.annotations[pods.METADATA] = _base64(image.original)
+
+
+def recorded(name: str, *, added: bool = False) -> Service:
     """The service of the pod that the engine calls ``name``, on the roots of this process's environment.
 
-    Raises :class:`NotFound`, and as :func:`service_of`.
+    ``added``: with the apps that were added to it since. Raises :class:`NotFound`, and as :func:`service_of`.
     """
     from lading.node.records import Records
     from lading.roots import Roots
@@ -83,13 +88,20 @@ def recorded(name: str) -> Service:
     roots = Roots.default()
     records = Records(roots.database)
     try:
-        return service_of(records.resolve(name)[0], key(roots.data))
+        record = records.resolve(name)[0]
+        members: list[PodRecord] = []
+        if added:
+            from lading.node.records import LIVE
+            from lading.rocket.rkt import seen
+
+            members = seen.members_of(record, records.list(stages=(LIVE,)))
+        return service_of(record, key(roots.data), members)
     finally:
         records.database.close()
 
 
-def service_of(record: PodRecord, key: bytes) -> Service:
-    """The service of a recorded pod. Raises :class:`Corrupt`, :class:`InvalidInput`."""
+def service_of(record: PodRecord, key: bytes, members: Sequence[PodRecord] = ()) -> Service:
+    """The service of a recorded pod, and of those that joined it. Raises :class:`Corrupt`, :class:`InvalidInput`."""
     annotations = record.pod.metadata.annotations
     what = f"pod {record.name}"
     if pods.METADATA not in annotations or pods.MANIFEST not in annotations:
@@ -98,13 +110,20 @@ def service_of(record: PodRecord, key: bytes) -> Service:
     try:
         originals = {name: binascii.a2b_base64(text) for name, text in found["images"].items()}
         token = str(found["token"])
+        manifest = PodManifest.parse(annotations[pods.MANIFEST], what=f"{what}: manifest")
+        for member in members:
+            from lading.rocket.rkt import seen
+
+            app = seen.added_app(member)
+            originals[app.name] = binascii.a2b_base64(member.pod.metadata.annotations[pods.METADATA])
+            manifest.apps.append(app)
     except (KeyError, TypeError, AttributeError, ValueError):
         raise Corrupt(f"{what}: what its metadata service is to answer is broken") from None
     return Service(
         token=token,
         uuid=record.pod.metadata.labels[pods.UUID],
         key=key,
-        manifest=PodManifest.parse(annotations[pods.MANIFEST], what=f"{what}: manifest"),
+        manifest=manifest,
         images={name: ImageManifest.parse(data, what=f"{what}: {name}") for name, data in originals.items()},
         originals=originals,
     )

@@ -82,7 +82,7 @@ class SeenPod:
         self.apps = [
             SeenApp(app, pod.record, by_name[app.name]) for app in manifest.apps if app.name in by_name
         ]
-        self.apps += [SeenApp(_added(record), record, record.container) for record in members]
+        self.apps += [SeenApp(added_app(record), record, record.container) for record in members]
         self.manifest: PodManifest = manifest.replace(apps=[seen.app for seen in self.apps])
 
     def app(self, name: str) -> SeenApp:
@@ -115,7 +115,8 @@ class SeenPod:
         return _STATES.get(seen.container.state, "running")
 
 
-def _added(record: PodRecord) -> RuntimeApp:
+def added_app(record: PodRecord) -> RuntimeApp:
+    """What the manifest says of a container that joined. Raises :class:`InvalidInput`."""
     text = record.pod.metadata.annotations.get(ADDED, "")
     what = f"app of container {record.name}"
     made = RuntimeApp.decode(jsontext.loads(text, what=what), where=what)
@@ -155,6 +156,11 @@ def again(node: Node, pod: RocketPod) -> RocketPod:
         return RocketPod(node.inspect(pod.record.id))
     except NotFound:
         raise NotFound(f"pod {pod.uuid} was removed", reason="removed") from None
+
+
+def members_of(pod: PodRecord, records: Iterable[PodRecord]) -> list[PodRecord]:
+    """Those of ``records`` that joined ``pod`` as apps, as they came."""
+    return _members(records).get(pod.id, [])
 
 
 def _members(records: Iterable[PodRecord]) -> dict[str, list[PodRecord]]:

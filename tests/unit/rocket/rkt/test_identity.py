@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 import stat
 from pathlib import Path
 
 import pytest
+from tests.unit.rocket.rkt.conftest import member
 
 from lading.errors import Corrupt, InvalidInput
 from lading.formats.appc.image import ImageManifest
@@ -45,6 +47,29 @@ def test_the_service_tells_what_the_record_says_to_who_knows_the_token() -> None
     assert service.answer("GET", f"{base}/apps/main/image/manifest").body == original
     assert service.answer("GET", f"{base}/pod/manifest").body == manifest.text().encode()
     assert service.answer("GET", f"/{'0' * 64}/acMetadata/v1/pod/uuid").status == 401
+
+
+def test_an_app_that_was_added_is_told_of_with_its_image() -> None:
+    record, _, original = _record()
+    joined = member(record, "more")
+    with pytest.raises(Corrupt):
+        identity.service_of(record, b"\0key", [joined])
+    more = ImageManifest.new("example.com/more")
+    identity.join(joined.pod, AppImage(ID, None, more, b"{ }"))  # type: ignore[arg-type]
+    [companion] = record.pod.spec.extras.companions
+    token = companion.env["AC_METADATA_URL"].rpartition("/")[2]
+    with pytest.raises(InvalidInput):
+        identity.service_of(record, b"\0key", [joined])  # what it is made of is no manifest
+    identity.join(joined.pod, AppImage(ID, None, more, original))  # type: ignore[arg-type]
+    service = identity.service_of(record, b"\0key", [joined])
+    base = f"/{token}/acMetadata/v1"
+    assert service.answer("GET", f"{base}/apps/more/image/manifest").body == original
+    assert [
+        app["name"] for app in json.loads(service.answer("GET", f"{base}/pod/manifest").body)["apps"]
+    ] == [
+        "main",
+        "more",
+    ]
 
 
 def test_two_pods_have_different_tokens() -> None:
