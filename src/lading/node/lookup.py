@@ -35,10 +35,15 @@ def pods(database: Database, stages: tuple[str, ...]) -> list[PodRecord]:
     )
 
 
-def mentioning(database: Database, pod_id: str) -> list[PodRecord]:
-    """The other pods in whose Pod this id stands somewhere, oldest first: few of many, so no other is decoded."""
+def mentioning(database: Database, pod_id: str, *, ended: bool = True) -> list[PodRecord]:
+    """The pods of one in whose Pod this id stands somewhere, oldest first: few of many, so no other is decoded.
+
+    Without the ``ended`` ones no other Pod is even read: a machine may have a thousand.
+    """
+    chosen = "SELECT id FROM containers WHERE id = pod_id" + ("" if ended else " AND state != 'exited'")
     rows = database.query(
-        f"SELECT {POD} FROM pods WHERE instr(pod, ?) > 0 AND id != ? ORDER BY created", (pod_id, pod_id)
+        f"SELECT {POD} FROM pods WHERE id IN ({chosen}) AND instr(pod, ?) > 0 AND id != ? ORDER BY created",
+        (pod_id, pod_id),
     )
     return _assemble(database, rows) if rows else []
 

@@ -40,13 +40,13 @@ def join(shop: Shop, pod: Pod) -> None:
         extras.pid_mode = mode
 
 
-def members(shop: Shop, record: PodRecord) -> list[PodRecord]:
-    """The containers that live in a pod, oldest first; none lives in a pod of one."""
+def members(shop: Shop, record: PodRecord, *, ended: bool = True) -> list[PodRecord]:
+    """The containers that live in a pod, oldest first, also those that have ``ended``; none lives in a pod of one."""
     if record.single:
         return []
     from lading.node import lookup
 
-    found = lookup.mentioning(shop.records.database, record.id)
+    found = lookup.mentioning(shop.records.database, record.id, ended=ended)
     return [r for r in found if r.single and r.pod.spec.extras.pod == record.id]
 
 
@@ -96,7 +96,7 @@ def ask_to_stop(shop: Shop, record: PodRecord) -> None:
     """A pod has ended by itself: ask the keepers of its members to end them, and wait for none of them."""
     from lading.node import sockets, wire
 
-    for member in members(shop, record):
+    for member in members(shop, record, ended=False):
         if not alive(member.keeper_pid, member.keeper_start) or not member.keeper_socket:
             continue
         try:
