@@ -175,7 +175,7 @@ def test_names_and_name_servers(rkt) -> None:  # type: ignore[no-untyped-def]
     done = rkt(
         "run", "--dns=192.0.2.53", "--dns-search=a.example", "--dns-opt=ndots:2", "--hosts-entry=192.0.2.7=db",
         "--hostname=web", "docker://busybox", "--exec=/bin/sh", "--",
-        "-c", "cat /etc/resolv.conf; grep db /etc/hosts; hostname", check=True,
+        "-c", "cat /etc/resolv.conf; grep -w db /etc/hosts; hostname", check=True,
     )  # fmt: skip
     assert done.stdout.splitlines() == [
         "search a.example",
