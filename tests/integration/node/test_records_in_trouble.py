@@ -24,7 +24,7 @@ pytestmark = pytest.mark.root
 Make = Callable[..., Pod]
 #: Keeps a keeper awake: one that has fallen asleep wakes without what was planted in it.
 AWAKE = Healthcheck(test=["CMD", "true"], interval=3600.0)
-EXITS_7 = "trap 'exit 7' USR1; while :; do sleep 0.05; done"
+EXITS_7 = "trap 'exit 7' USR1; echo ready; while :; do sleep 0.05; done"
 
 
 @pytest.fixture
@@ -49,11 +49,17 @@ def _until(check: Callable[[], object]) -> None:
         time.sleep(0.02)
 
 
+def _ready(node: Node, name: str) -> bool:
+    """Whether a signal would be met: a first process never gets one that it has no handler for (pid_namespaces(7))."""
+    return [line.text for line in node.logs(name)] == [b"ready"]
+
+
 @pytest.mark.parametrize("remove", [False, True])
 def test_an_exit_code_waits_for_the_records(node: Node, one: Make, full: Path, remove: bool) -> None:
     pod = one("sh", "-c", EXITS_7, name="patient", healthcheck=AWAKE, remove=remove)
     record = node.run_detached(pod)
     pid, start = record.container.pid, record.container.pid_start
+    _until(lambda: _ready(node, "patient"))
     full.touch()
     os.kill(pid, signal.SIGUSR1)
     _until(lambda: not alive(pid, start))
@@ -73,6 +79,7 @@ def test_a_restart_policy_goes_on_while_nothing_can_be_written(node: Node, one: 
     script = f"[ -e /been ] && exec sleep 1000; touch /been; {EXITS_7}"
     record = node.run_detached(one("sh", "-c", script, name="again", healthcheck=AWAKE, restart="always"))
     pid, start = record.container.pid, record.container.pid_start
+    _until(lambda: _ready(node, "again"))
     full.touch()
     os.kill(pid, signal.SIGUSR1)
     _until(lambda: not alive(pid, start))

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+import yaml
 
 import lading
 from support.signing import Signer
@@ -54,7 +55,10 @@ def user() -> Iterator[tuple[str, Path]]:
     subprocess.run(["useradd", "-M", "-d", str(home), "-s", "/bin/sh", name], check=True)
     try:
         source = Path(lading.__file__).parent
-        shutil.copytree(source, home / "src/lading", ignore=shutil.ignore_patterns("__pycache__"))
+        ours = shutil.ignore_patterns("__pycache__")
+        shutil.copytree(source, home / "src/lading", ignore=ours)
+        # What Lading needs beside itself: the system's interpreter has the library only where the machine has its package.
+        shutil.copytree(Path(yaml.__file__).parent, home / "src/yaml", ignore=ours)
         uid = pwd.getpwnam(name).pw_uid
         subprocess.run(["chown", "-R", f"{uid}:{uid}", str(home)], check=True)
         yield name, home
