@@ -5,6 +5,8 @@ from __future__ import annotations
 import http.client
 import os
 import socket
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -185,3 +187,34 @@ def test_a_request_that_does_not_come_whole_is_ended(
         except OSError:
             pass
         assert time.monotonic() < end, "each byte bought more time"
+
+
+PROGRAM = """
+import os, socket, sys
+from lading.rocket import metadata
+from lading.rocket.rkt import identity
+
+class Service:
+    answer = None
+
+class Server:
+    def __init__(self, *_):
+        pass
+    def turn(self):
+        print(told.recv(9), "_hashlib" in sys.modules)
+        sys.exit()
+
+assert "_hashlib" not in sys.modules
+identity.recorded, metadata.Server = (lambda name: Service), Server
+listener, (told, tells) = socket.socket(), socket.socketpair()
+told = socket.socket(fileno=os.dup2(told.detach(), 20))
+os.dup2(os.dup2(tells.fileno(), 21), 4)
+os.dup2(os.dup2(listener.fileno(), 22), 3)
+sys.argv = ["metadata", "pod"]
+metadata.main()
+"""
+
+
+def test_what_signs_is_loaded_before_an_app_can_ask() -> None:
+    done = subprocess.run([sys.executable, "-c", PROGRAM], capture_output=True, text=True, timeout=60)
+    assert done.stdout == "b'\\n' True\n", done.stderr
