@@ -33,6 +33,8 @@ def ended(runner: PodRunner, running: Running, until: float = 0.0) -> None:
         return
     code = 255 if status is None else os.waitstatus_to_exitcode(status)
     code = code if code >= 0 else 128 - code
+    if running.instead:
+        code, running.instead = (128 + running.instead if code == 137 else code), 0
     runner.loop.forget(running.pidfd)
     os.close(running.pidfd)
     running.pidfd = -1

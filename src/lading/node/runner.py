@@ -162,7 +162,8 @@ class PodRunner:
             if running.container.extras.default_action:
                 from lading.node.lostsignals import effective
 
-                number = effective(running.record.pid, number)
+                wanted, number = number, effective(running.record.pid, number)
+                running.instead = wanted if number != wanted else 0
             self.signal(running, number)
         elif verb == "kill":
             self.signal(running, _SIGKILL)

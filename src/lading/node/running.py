@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 class Running:
     """Its unit of the sequence, record and streams, and (while it runs) process."""
 
-    __slots__ = ("container", "handle", "pidfd", "record", "spec", "streams", "unit")
+    __slots__ = ("container", "handle", "instead", "pidfd", "record", "spec", "streams", "unit")
 
     def __init__(self, unit: Unit, container: Container, record: ContainerRecord) -> None:
         self.unit = unit
@@ -27,6 +27,8 @@ class Running:
         self.handle: Handle | None = None
         self.pidfd = -1
         self.spec: Spec | None = None
+        #: The signal in whose place it was sent SIGKILL: its end is told as that signal's.
+        self.instead = 0
 
 
 def note_readiness(record: PodRecord, running: Running) -> bool:

@@ -305,3 +305,14 @@ def test_an_image_is_removed_or_a_container_made_of_it_and_never_both(
             act(late)
         assert "removed meanwhile" in str(caught.value)
         assert "late" not in [record.name for record in node.list(all=True)]
+
+
+def test_a_stop_signal_that_is_not_met_ends_a_first_process_where_that_is_asked_for(
+    node: Node, one: Make
+) -> None:
+    node.run_detached(one("sleep", "1000", name="deaf", default_action=True))
+    node.stop("deaf", timeout=1000.0)
+    assert node.inspect("deaf").container.exit_code == 143
+    node.start("deaf")
+    node.kill("deaf", 9)
+    assert node.wait("deaf") == 137
