@@ -44,6 +44,10 @@ def docker(tmp_path_factory: pytest.TempPathFactory, busybox: Path) -> Iterator[
     words += ["--exec-root", str(directory / "exec"), "--pidfile", str(directory / "pid"), "--bridge", "none"]
     words += ["--iptables=false", "--ip6tables=false", "--cgroup-parent", "/lading-test-docker"]
     words += [
+        "--exec-opt",
+        "native.cgroupdriver=cgroupfs",
+    ]  # on cgroup v2 with systemd its default is the other one
+    words += [
         "--add-runtime",
         f"lading={runtime_script(directory)}",
         "--config-file",
