@@ -17,6 +17,8 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 
+import standing
+
 from lading.roots import Roots
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -196,13 +198,7 @@ def clean() -> list[str]:
     left: list[str] = []
     remove_pods()
     lading("check")
-    # The default bridge, its table and an empty control group stay while a root exists, as docker0 does. This root goes.
-    tag = Roots.default(environment()).tag
-    for link in Path("/sys/class/net").glob(f"ld{tag.removeprefix('lading-')}-*"):
-        subprocess.run(["ip", "link", "delete", link.name], check=True)
-    subprocess.run(["nft", "delete", "table", "inet", tag], check=False, capture_output=True)
-    for hierarchy in Path("/sys/fs/cgroup").glob(f"**/{tag}"):
-        hierarchy.rmdir()  # empty, or this fails and says so
+    standing.remove(Roots.default(environment()).tag)
     with Path("/proc/self/mountinfo").open() as file:
         left += [f"mount {line.split()[4]}" for line in file if f" {WORK}/" in line]
     shutil.rmtree(WORK, ignore_errors=True)

@@ -13,6 +13,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "tests"))
 
+import standing  # noqa: E402
+
 from support.killing import Broken  # noqa: E402  # a directory of tests is no installed package
 from support.killing_trial import Trial  # noqa: E402
 from support.killing_walk import OPERATIONS, Walk, sample  # noqa: E402
@@ -60,6 +62,7 @@ def main() -> int:
         print(f"{rounds} rounds, {trial.commands} commands, {total} killed ({kinds}), {seconds:.0f} s")
         for what, count in trial.repairs.most_common():
             print(f"  repaired {count} × {what}")
+    standing.remove(trial.world.tag)
     shutil.rmtree(base, ignore_errors=True)
     print("nothing lost, nothing left")
     return 0
