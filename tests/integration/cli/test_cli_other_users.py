@@ -14,6 +14,8 @@ from typing import Any
 
 import pytest
 
+from support import leaks
+
 pytestmark = pytest.mark.root
 SOMEBODY = 54321
 MANIFEST = """
@@ -61,6 +63,7 @@ def here(lading_class: Any) -> Iterator[Any]:
         if left:
             command("rm", "-f", "-v", *left)
         command("network", "prune", "-f")
+        leaks.remove_idle_roots(str(base))
         shutil.rmtree(base)
 
 
