@@ -6,6 +6,7 @@ import os
 import sys
 
 from lading.errors import Conflict, InvalidInput, LadingError, Unsupported
+from lading.formats.env import read_file
 from lading.node import handed
 from lading.rocket.rkt import activation, assemble, netflags, pods
 from lading.rocket.rkt.choosing import NEW, Chooser
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
     from lading.rocket.rkt.appimages import AppImage
 
 _INSTEAD = ("volume", "port", "set-env", "set-env-file", "inherit-env", "pull-policy")
-_LARGEST_FILE = 4 << 20
 _RESTART = {"no": "Never", "on-failure": "OnFailure", "always": "Always"}
 _OURS = frozenset("NOTIFY_SOCKET LISTEN_FDS LISTEN_PID LISTEN_FDNAMES WATCHDOG_PID WATCHDOG_USEC".split())
 
@@ -288,14 +288,7 @@ def _check_interactive(interactive: bool, apps: int, detach: bool) -> None:
 
 def _text(flag: str, path: str) -> str:
     try:
-        with open(path, "rb") as stream:
-            data = stream.read(_LARGEST_FILE + 1)
-    except OSError as error:
-        raise LadingError(f"{flag} {path}: {error.strerror}", reason="not-found") from None
-    if len(data) > _LARGEST_FILE:
-        raise InvalidInput(f"{flag} {path}: larger than {_LARGEST_FILE >> 20} MiB")
-    try:
-        return data.decode()
+        return read_file(flag, path).decode()
     except UnicodeDecodeError:
         raise InvalidInput(f"{flag} {path}: not UTF-8 text") from None
 
