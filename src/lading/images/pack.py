@@ -26,7 +26,6 @@ from lading.images.tarentry import (
 )
 from lading.images.tarwrite import TarWriter
 from lading.images.unpacked import OWNER_XATTR
-from lading.kernel.idmap import subordinate
 from lading.kernel.paths import open_plain
 
 TYPE_CHECKING = False
@@ -51,7 +50,9 @@ def owner_on_disk() -> Owner:
     uid, gid = os.geteuid(), os.getegid()
     if uid == 0:
         return lambda u, g: (u, g)
-    uids, gids = _ranges("/etc/subuid", uid), _ranges("/etc/subgid", uid)
+    from lading.kernel.idmap import granted
+
+    uids, gids = granted(uid)
 
     def inside(number: int, own: int, ranges: list[tuple[int, int]]) -> int:
         if number == own:
@@ -64,16 +65,6 @@ def owner_on_disk() -> Owner:
         return 65534
 
     return lambda u, g: (inside(u, uid, uids), inside(g, gid, gids))
-
-
-def _ranges(path: str, uid: int) -> list[tuple[int, int]]:
-    import pwd
-
-    try:
-        name = pwd.getpwuid(uid).pw_name
-    except KeyError:
-        name = ""
-    return subordinate(path, name, uid)
 
 
 class Packer:

@@ -53,6 +53,17 @@ def subordinate(path: str, name: str, id: int) -> list[tuple[int, int]]:
     return found[: _LINES - 1]  # one's own id has a line, too
 
 
+def granted(uid: int) -> tuple[list[tuple[int, int]], list[tuple[int, int]]]:
+    """The :func:`subordinate` ranges of uids and of gids of the user ``uid``."""
+    import pwd
+
+    try:
+        name = pwd.getpwuid(uid).pw_name
+    except KeyError:
+        name = ""
+    return subordinate("/etc/subuid", name, uid), subordinate("/etc/subgid", name, uid)
+
+
 def _beside(taken: list[tuple[int, int]], first: int, count: int) -> list[tuple[int, int]]:
     """The parts of a range that are in none of ``taken``."""
     left, end = [], first + count

@@ -185,15 +185,9 @@ def _refused(error: KernelError) -> Denied:
 
 def _maps(uid: int, gid: int) -> tuple[Map, Map]:
     """What to map: oneself to root and the ranges of subuid(5) and subgid(5) after it, or oneself alone."""
-    import pwd
+    from lading.kernel.idmap import granted
 
-    from lading.kernel.idmap import subordinate
-
-    try:
-        name = pwd.getpwuid(uid).pw_name
-    except KeyError:
-        name = ""
-    uids, gids = subordinate("/etc/subuid", name, uid), subordinate("/etc/subgid", name, uid)
+    uids, gids = granted(uid)
     if not uids or not gids or not _found("newuidmap") or not _found("newgidmap"):
         return [(0, uid, 1)], [(0, gid, 1)]
     return [(0, uid, 1), *_stacked(uids)], [(0, gid, 1), *_stacked(gids)]
