@@ -53,25 +53,14 @@ class Stack:
 
 def mount(kernel: Kernel, stack: Stack) -> int:
     """A detached mount. The caller's mount namespace is its own: an old kernel's way leaves a mount over a layer in it."""
-    if takes_layers(os.uname().release):
-        try:
-            return _by_layer(kernel, stack)
-        except KernelError as error:
-            # Up to 6.4 overlayfs says so only when the whole is made: its options were still one string behind the new calls.
-            if error.errno != _EINVAL:
-                raise
-    return _by_page(kernel, stack)
+    made = _by_layer(kernel, stack)
+    return made if made >= 0 else _by_page(kernel, stack)
 
 
 def mount_apart(kernel: Kernel, stack: Stack) -> int:
     """A detached mount, for a caller whose mount namespace is everybody's: an old kernel's way is gone by a child."""
-    if takes_layers(os.uname().release):
-        try:
-            return _by_layer(kernel, stack)
-        except KernelError as error:
-            if error.errno != _EINVAL:
-                raise
-    return _in_child(kernel, stack)
+    made = _by_layer(kernel, stack)
+    return made if made >= 0 else _in_child(kernel, stack)
 
 
 def takes_layers(release: str) -> bool:
@@ -84,11 +73,22 @@ def takes_layers(release: str) -> bool:
 
 
 def _by_layer(kernel: Kernel, stack: Stack) -> int:
+    """The mount, or -1 where this kernel does not take layers one by one."""
+    if not takes_layers(os.uname().release):
+        return -1
     options: list[tuple[str, str | None]] = [("lowerdir+", layer) for layer in stack.lower]
     if stack.upper:
         options += [("upperdir", stack.upper), ("workdir", stack.work)]
     options += [(flag, None) for flag in stack.flags]
-    return kernel.new_filesystem("overlay", "overlay", options, MOUNT_ATTR_RDONLY if stack.read_only else 0)
+    try:
+        return kernel.new_filesystem(
+            "overlay", "overlay", options, MOUNT_ATTR_RDONLY if stack.read_only else 0
+        )
+    except KernelError as error:
+        # Up to 6.4 overlayfs says so only when the whole is made: its options were still one string behind the new calls.
+        if error.errno != _EINVAL:
+            raise
+        return -1
 
 
 def _by_page(kernel: Kernel, stack: Stack) -> int:
