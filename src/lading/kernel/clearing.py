@@ -6,13 +6,11 @@ import os
 
 from lading.errors import KernelError
 from lading.kernel import tree
-from lading.kernel.mounts import MNT_DETACH, UMOUNT_NOFOLLOW
+from lading.kernel.mounts import MNT_DETACH, UMOUNT_NOFOLLOW, unescape
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from lading.kernel import Kernel
-
-_ESCAPES = (("\\040", " "), ("\\011", "\t"), ("\\012", "\n"), ("\\134", "\\"))
 
 
 def mounted_below(path: str, mountinfo: str = "/proc/self/mountinfo") -> list[str]:
@@ -20,13 +18,7 @@ def mounted_below(path: str, mountinfo: str = "/proc/self/mountinfo") -> list[st
     inside = os.path.realpath(path) + "/"
     with open(mountinfo, encoding="utf-8", errors="surrogateescape") as file:
         points = [line.split(" ", 5)[4] for line in file]
-    return [point for point in map(_plain, reversed(points)) if f"{point}/".startswith(inside)]
-
-
-def _plain(point: str) -> str:
-    for code, letter in _ESCAPES:
-        point = point.replace(code, letter)
-    return point
+    return [point for point in map(unescape, reversed(points)) if f"{point}/".startswith(inside)]
 
 
 def clear(kernel: Kernel, path: str) -> None:

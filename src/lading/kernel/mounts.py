@@ -77,6 +77,15 @@ CGROUP2_SUPER_MAGIC = 0x63677270
 OVERLAYFS_SUPER_MAGIC = 0x794C7630
 
 
+def unescape(point: str) -> str:
+    """A path as ``/proc/PID/mountinfo`` writes it, without its escapes. Source: proc(5)."""
+    if "\\" not in point:
+        return point
+    for code, letter in (("\\040", " "), ("\\011", "\t"), ("\\012", "\n"), ("\\134", "\\")):
+        point = point.replace(code, letter)
+    return point
+
+
 class Mounts:
     """Mount calls. Descriptors returned are close-on-exec; every failure is a :class:`KernelError`."""
 

@@ -17,6 +17,7 @@ from lading.kernel.mounts import (
     MS_REC,
     MS_SLAVE,
     OPEN_TREE_CLONE,
+    unescape,
 )
 from lading.kernel.namespaces import CLONE_NEWNS
 
@@ -86,9 +87,7 @@ def _let_go_of_windows(kernel: Kernel, root_fd: int) -> None:
     points = []
     for row in rows:
         kind = row[row.index("-") + 1]
-        point = row[4]
-        for code, letter in (("\\040", " "), ("\\011", "\t"), ("\\012", "\n"), ("\\134", "\\")):
-            point = point.replace(code, letter)
+        point = unescape(row[4])
         if kind in ("proc", "sysfs") and not f"{point}/".startswith(inside):
             points.append(point)
     for point in reversed(points):

@@ -6,6 +6,7 @@ from __future__ import annotations
 import os
 
 from lading.errors import Unsupported
+from lading.kernel.mounts import unescape
 
 #: Controllers whose v1 trees a container may use, in the order their directories are made.
 V1_CONTROLLERS = (
@@ -114,7 +115,7 @@ def detect(proc: str = "/proc") -> Layout:
         left, right = line.split(" - ", 1)
         kind, _, options = right.split(" ", 2)
         fields = left.split(" ")
-        root, mount = _unescape(fields[3]), _unescape(fields[4])
+        root, mount = unescape(fields[3]), unescape(fields[4])
         if kind == "cgroup2":
             if unified is None or mount == "/sys/fs/cgroup":
                 unified = Hierarchy(mount, root, ())
@@ -133,11 +134,3 @@ def detect(proc: str = "/proc") -> Layout:
     if proc == "/proc":
         _detected = layout
     return layout
-
-
-def _unescape(text: str) -> str:
-    if "\\" not in text:
-        return text
-    for code, character in (("\\040", " "), ("\\011", "\t"), ("\\012", "\n"), ("\\134", "\\")):
-        text = text.replace(code, character)
-    return text
