@@ -36,7 +36,9 @@ def unit_of(wanted: str, id: str, *, rootless: bool) -> tuple[str, str]:
     slice_, prefix, name = parts
     slice_ = slice_ or ("user.slice" if rootless else "system.slice")
     if not slice_.endswith(".slice") or "/" in slice_ or slice_.startswith("-") or "--" in slice_:
-        raise InvalidInput(f"linux.cgroupsPath: {slice_!r} is not the name of a systemd slice")
+        raise InvalidInput(
+            f"linux.cgroupsPath: {slice_!r} is not the name of a systemd slice", hint="write NAME.slice"
+        )
     if name.endswith(".slice"):
         raise Unsupported(f"linux.cgroupsPath: {name!r} is a slice; a container gets a scope")
     unit = f"{prefix}-{name}" if prefix else name
