@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from lading.images.layers import LayerStore
     from lading.images.leases import Lease
     from lading.images.maintenance import Finding, Usage
+    from lading.images.pins import Pins
     from lading.images.pull import PullOptions
     from lading.images.remove import InUse, RemoveReport
     from lading.images.storage import Choice
@@ -80,6 +81,13 @@ class Images:
         from lading.images.aliases import Aliases
 
         return Aliases(self.root)
+
+    @property
+    def pins(self) -> Pins:
+        """Records of other packages that hold content."""
+        from lading.images.pins import Pins
+
+        return Pins(self.root)
 
     def lease(self) -> Lease:
         """A lease: what is added to it is not collected while this process lives and has not closed it."""

@@ -1,7 +1,7 @@
 """The collector: removes content that nothing refers to.
 
-Reachable is what a name, a resolved image or a living lease leads to. It runs under the exclusive store lock, which every
-change of names, records and leases takes shared.
+Reachable is what a name, a resolved image, a pin or a living lease leads to. It runs under the exclusive store lock, which every
+change of names, records, pins and leases takes shared.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 def reachable(images: Images) -> tuple[set[str], set[str]]:
     """Digests of blobs and keys of layers that must stay."""
     held, _ = leases.held(images.root)
+    held.update(images.pins.held())
     blobs = {name for name in held if not name.startswith("layer:")}
     layers = {name[6:] for name in held if name.startswith("layer:")}
     targets: dict[str, Descriptor] = {}

@@ -10,6 +10,7 @@ from lading.images.collect import collect, remove_layer
 from lading.images.files import Lock, is_temporary, remove_tree, try_lock, walk_files
 from lading.images.names import Named
 from lading.images.oci import format_of
+from lading.images.pins import LAYER
 from lading.images.remove import RemoveReport, Removing, used, users
 
 TYPE_CHECKING = False
@@ -171,6 +172,7 @@ def check(
         broken = _layers(images, repair, findings)
         missing = _records(images, broken)
         _names(images, repair, missing, findings)
+        _pins(images, repair, findings)
     for digest in sorted(missing):
         _restore(images, repair, digest, findings)
     return findings
@@ -187,7 +189,7 @@ def _leftovers(images: Images, repair: bool, findings: list[Finding]) -> None:
             findings.append(Finding(path, "content that was never finished", repair))
             if repair:
                 os.unlink(path)
-    for part in ("names", "resolved"):
+    for part in ("names", "resolved", "pins"):
         for path in walk_files(f"{images.root}/{part}"):
             if is_temporary(os.path.basename(path)):
                 findings.append(Finding(path, "a record that was never finished", repair))
@@ -270,6 +272,30 @@ def _names(images: Images, repair: bool, missing: set[str], findings: list[Findi
             continue
         if _unrecorded(images, repair, alias.target.digest, alias.text, missing, findings):
             images.aliases.unlink(path)
+
+
+def _pins(images: Images, repair: bool, findings: list[Finding]) -> None:
+    """Pins that cannot be read, or hold what is not here: whose they are makes or fetches it again."""
+    for kind in images.pins.kinds():
+        for name in list(os.listdir(f"{images.root}/pins/{kind}")):
+            if is_temporary(name):
+                continue
+            try:
+                pin = images.pins.get(kind, name)
+                lacking = [] if pin is None else [held for held in pin.holds if not _here(images, held)]
+                problem = f"{lacking[0]} is not here" if lacking else ""
+            except LadingError:
+                problem = "it is broken"
+            if problem:
+                findings.append(Finding(f"record {kind}/{name}", problem, repair))
+                if repair:
+                    os.unlink(f"{images.root}/pins/{kind}/{name}")
+
+
+def _here(images: Images, held: str) -> bool:
+    if held.startswith(LAYER):
+        return os.path.isdir(images.layers.directory(held.removeprefix(LAYER)))
+    return images.content.has(held)
 
 
 def _unrecorded(
