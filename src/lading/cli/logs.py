@@ -7,11 +7,16 @@ import time
 
 from lading.errors import InvalidInput
 from lading.formats import duration
+from lading.node.labels import Label, on_terminal
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Collection
+    from typing import BinaryIO
+
     from lading.cli.context import Context
     from lading.flags import Parsed
+    from lading.node.model import LogLine
 
 
 def _lines(tail: str) -> int:
@@ -40,7 +45,8 @@ def show(
     stamps = parsed["timestamps"]
     sys.stdout.flush()
     outputs = {"stdout": sys.stdout.buffer, "stderr": sys.stderr.buffer}
-    unfinished: set[tuple[str, str]] = set()  # whose line goes on: several containers write to one stream
+    labels: dict[tuple[str, str], Label] = {}  # several containers write to one stream
+    torn: set[tuple[str, str]] = set()  # those whose line goes on
     lines = context.node.logs(
         reference, follow=parsed["follow"], since=since, until=until, tail=count, previous=previous
     )
@@ -48,16 +54,23 @@ def show(
         out = outputs.get(line.stream, outputs["stdout"])
         text = line.text if line.partial else line.text + b"\n"
         who = (line.container, line.stream)
-        if who not in unfinished:
-            if prefix:
-                text = f"[{line.container}] ".encode() + text
-            if stamps:
-                text = line.stamp.encode() + b" " + text
-        if line.partial:
-            unfinished.add(who)
-        else:
-            unfinished.discard(who)
+        if stamps and who not in torn:
+            text = line.stamp.encode() + b" " + text
+        torn.add(who) if line.partial else torn.discard(who)
+        if prefix:
+            if who not in labels:
+                labels[who] = _label(line, labels, out)
+            text = labels[who].lines(text)
         out.write(text)
         if parsed["follow"] or line.stream == "stderr":
             out.flush()
+    for (_, stream), label in labels.items():
+        out = outputs.get(stream, outputs["stdout"])
+        out.write(label.end())
+        out.flush()
     return 0
+
+
+def _label(line: LogLine, labels: Collection[tuple[str, str]], out: BinaryIO) -> Label:
+    names = list(dict.fromkeys([name for name, _ in labels] + [line.container]))
+    return Label(line.container, names.index(line.container), terminal=on_terminal(out.fileno()))

@@ -62,6 +62,9 @@ class Outlet:
                 self._wait()
                 self.changed()
 
+    def end(self) -> None:
+        """The container says no more, or begins anew: nothing of what it said has been kept."""
+
     def _target(self, stream: str) -> int:
         return self.stdio.stdout if stream == "stdout" else self.stdio.stderr
 

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from lading.node.checks import Checks
     from lading.node.companions import Companions
     from lading.node.holder import Holder
+    from lading.node.labels import Chorus, Voice
     from lading.node.listening import Listening
     from lading.node.loop import Loop, Timer
     from lading.node.model import PodRecord, Stdio
@@ -62,7 +63,10 @@ class PodRunner:
         self.stop_with = 0  # the signal a user stops it by, instead of the container's own
         self.interrupted = 0  # the signal that ended it in the foreground
         self.stdio = stdio
-        self.outlets: list[Outlet] = []  # of containers that have ended: what the caller has not read yet
+        self._chorus: Chorus | None = None  # of several containers that speak to the caller
+        self.outlets: list[
+            Outlet | Voice
+        ] = []  # of containers that have ended: what the caller has not read yet
         self.attachment: Attachment | None = None
         self.reserved: Reserved | None = None  # an attachment that the first container's birth completes
         self.holder: Holder | None = None
@@ -221,7 +225,20 @@ class PodRunner:
             stdin=container.stdin or container.extras.open_stdin,
             once=container.stdin_once,
             stdio=stdio,
+            voice=self._voice(running) if stdio is not None else None,
         )
+
+    def _voice(self, running: Running) -> Callable[[Callable[[], None]], Voice] | None:
+        """What a container's share of the caller's streams is made with; None for one that has them for itself."""
+        mains = [other.container.name for other in self.running.values() if other.unit.kind == MAIN]
+        if len(mains) == 1 or self.stdio is None:
+            return None
+        if self._chorus is None:
+            from lading.node.labels import Chorus
+
+            self._chorus = Chorus(self.loop, self.stdio)
+        chorus, name = self._chorus, running.container.name
+        return lambda changed: chorus.voice(name, mains.index(name), changed)
 
     def on_first(self, call: Callable[[LadingError | None], None]) -> None:
         """Have ``call`` called when the first start worked or failed."""

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from lading.node.clients import Client
+    from lading.node.labels import Voice
     from lading.node.model import Stdio
 
 #: The most that a pipe can be made to hold without CAP_SYS_RESOURCE (pipe(7), /proc/sys/fs/pipe-max-size), and some more.
@@ -23,10 +24,21 @@ OUTPUTS = ("stdout", "stderr")
 
 
 class Streams:
-    """Pipes or a terminal, from before a container starts until after it has ended."""
+    """Pipes or a terminal, from before a container starts until after it has ended.
+
+    ``stdio`` is the caller's; ``voice`` makes the share of it that the container has where it has not got it for itself.
+    """
 
     def __init__(
-        self, loop: Loop, log: LogWriter, *, tty: bool, stdin: bool, once: bool, stdio: Stdio | None
+        self,
+        loop: Loop,
+        log: LogWriter,
+        *,
+        tty: bool,
+        stdin: bool,
+        once: bool,
+        stdio: Stdio | None,
+        voice: Callable[[Callable[[], None]], Voice] | None = None,
     ) -> None:
         self.loop = loop
         self.log = log
@@ -34,7 +46,10 @@ class Streams:
         self.wants_stdin = stdin
         self.once = once
         self.stdio = stdio
-        self.outlet = Outlet(loop, stdio, self.hold_or_release) if stdio is not None else None
+        self.outlet: Outlet | Voice | None = None
+        if stdio is not None:
+            own = self.hold_or_release
+            self.outlet = Outlet(loop, stdio, own) if voice is None else voice(own)
         self.clients: list[Client] = []
         self.console = -1
         self.stdin = -1
@@ -90,6 +105,8 @@ class Streams:
             self.stdin = console
         for fd in self._sources:
             self.loop.watch(fd, self._watcher(fd), self._interest(fd))
+        if self.outlet is not None:
+            self.hold_or_release()  # others may have filled it
 
     def _watcher(self, fd: int) -> Callable[[int], None]:
         def call(events: int) -> None:
@@ -239,6 +256,8 @@ class Streams:
         for fd in self._theirs:
             os.close(fd)
         self._theirs.clear()
+        if self.outlet is not None:
+            self.outlet.end()
         self.log.flush(time.time_ns())
 
     def discard(self) -> None:

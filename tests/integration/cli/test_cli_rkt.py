@@ -92,7 +92,7 @@ def test_apps_of_a_pod_share_it_and_the_first_failure_is_its_status(rkt) -> None
         "x.example/box", "--name=client", *box, client,
     )  # fmt: skip
     assert done.returncode == 5, done.stderr
-    assert sorted(done.stdout.split()) == ["hello", "pod"]
+    assert sorted(done.stdout.splitlines()) == ["[client] hello", "[server] pod"]
 
 
 def test_what_is_said_of_an_app_goes_over_what_its_image_says(rkt, tmp_path) -> None:  # type: ignore[no-untyped-def]
@@ -254,7 +254,7 @@ def test_a_signal_ends_the_pod_in_the_foreground(rkt, lading, number: int) -> No
     process = subprocess.Popen(
         lading.argv(words), env=lading.env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True
     )
-    assert process.stdout is not None and process.stdout.readline() == "up\n"
+    assert process.stdout is not None and process.stdout.readline() == "[a] up\n"
     process.send_signal(number)
     assert process.wait(60) != 0
     process.stdout.close()

@@ -10,7 +10,7 @@ from lading.cli.logs import show
 from lading.node.model import LogLine
 
 
-def test_each_container_of_a_pod_begins_lines_of_its_own(capfdbinary: pytest.CaptureFixture[bytes]) -> None:
+def test_lines_of_a_pods_containers_are_never_mixed(capfdbinary: pytest.CaptureFixture[bytes]) -> None:
     lines = [
         LogLine(time=0.0, container="a", stream="stdout", stamp="1", text=b"long, ", partial=True),
         LogLine(time=0.0, container="b", stream="stdout", stamp="2", text=b"short"),
@@ -20,4 +20,4 @@ def test_each_container_of_a_pod_begins_lines_of_its_own(capfdbinary: pytest.Cap
     context = SimpleNamespace(node=SimpleNamespace(logs=lambda *_, **__: iter(lines)))
     parsed = {"since": "", "until": "", "tail": "all", "timestamps": True, "follow": True}
     assert show(context, parsed, "pod", prefix=True) == 0  # type: ignore[arg-type]
-    assert capfdbinary.readouterr().out == b"1 [a] long, 2 [b] short\nlonger\n4 [a] next\n"
+    assert capfdbinary.readouterr().out == b"[b] 2 short\n[a] 1 long, longer\n[a] 4 next\n"
