@@ -34,6 +34,10 @@ def help_text(path: tuple[Command, ...], width: int = 0) -> str:
     rows = [(_left(f), flag_meaning(f)) for f in command.flags if not f.hidden]
     if rows:
         parts.append("Options:\n" + _table(rows, width))
+    groups = [index for index, group in enumerate(path[:-1], 1) if group.persistent]
+    if groups:
+        spoken = " ".join(c.name for c in path[: groups[0]])
+        parts.append(f"See '{spoken} --help' for what every command of it takes.\n")
     if command.commands:
         parts.append(f"See '{' '.join(c.name for c in path)} COMMAND --help' for one command.\n")
     return "\n".join(parts)

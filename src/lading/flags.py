@@ -35,7 +35,7 @@ from lading.errors import InvalidInput, Unsupported
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
     from typing import Any
 
 
@@ -175,6 +175,9 @@ class Command:
     ``commands``      subcommands, or a function that returns them; then the command is a group.
     ``action``        ``"package.module:function"``, resolved by whoever runs it; lets a table be declared
                       without importing what it starts.
+    ``persistent``    a group whose flags may stand behind the subcommand as well, where that has none of the name.
+    ``before``        ``"package.module:function"``, called with the :class:`Parsed` before the action of this command, or of
+                      one below it, and before anything is opened for that.
     ``aliases``       further names, never shown. ``hidden`` leaves the command out of its group's help.
     ``refuse``        the command is known and not supported; it is hidden.
     ``failed``        the exit status of whatever is refused, of this command and of those below; 0: the program's own.
@@ -189,11 +192,13 @@ class Command:
         "aliases",
         "arguments",
         "bare",
+        "before",
         "description",
         "failed",
         "hidden",
         "interspersed",
         "name",
+        "persistent",
         "refuse",
         "single_dash",
         "summary",
@@ -208,6 +213,8 @@ class Command:
         flags: Sequence[Flag] | Callable[[], Sequence[Flag]] = (),
         commands: Sequence[Command] | Callable[[], Sequence[Command]] = (),
         action: str = "",
+        before: str = "",
+        persistent: bool = False,
         description: str = "",
         interspersed: bool = True,
         aliases: tuple[str, ...] = (),
@@ -223,6 +230,8 @@ class Command:
         self._flags = flags
         self._commands = commands
         self.action = action
+        self.before = before
+        self.persistent = persistent
         self.description = description
         self.interspersed = interspersed
         self.aliases = aliases
@@ -299,17 +308,27 @@ class Parsed:
 class _Names:
     """Long and short names of one command's flags."""
 
-    __slots__ = ("long", "short")
+    __slots__ = ("above", "long", "short")
 
     def __init__(self, flags: Sequence[Flag]) -> None:
         self.long: dict[str, Flag] = {}
         self.short: dict[str, Flag] = {}
+        self.above: set[str] = set()
         for flag in flags:
-            self.long[flag.name] = flag
-            for alias in flag.aliases:
-                self.long[alias] = flag
-            if flag.short:
-                self.short[flag.short] = flag
+            self._add(flag)
+
+    def _add(self, flag: Flag) -> None:
+        for name in (flag.name, *flag.aliases):
+            self.long.setdefault(name, flag)
+        if flag.short:
+            self.short.setdefault(flag.short, flag)
+
+    def inherit(self, flags: Iterable[Flag]) -> None:
+        """Know those of a group, too, where the command has none of the name."""
+        for flag in flags:
+            if flag.name not in self.long:
+                self._add(flag)
+                self.above.add(flag.name)
 
 
 def parse(root: Command, arguments: Sequence[str]) -> Parsed:
@@ -329,12 +348,13 @@ def parse(root: Command, arguments: Sequence[str]) -> Parsed:
 def _parse(parsed: Parsed, root: Command, rest: list[str]) -> Parsed:
     path = parsed.path
     above: dict[str, Any] = {}
+    everywhere: Sequence[Flag] = ()
     while True:
         command = path[-1]
         parsed.path, parsed.values, parsed.args = path, {}, []
         parsed.globals = above
         group = bool(command.commands)
-        rest = _flags_of(parsed, rest, root.single_dash, stop=group or not command.interspersed)
+        rest = _flags_of(parsed, everywhere, rest, root.single_dash, stop=group or not command.interspersed)
         if parsed.help:
             return parsed
         if not group:
@@ -355,7 +375,12 @@ def _parse(parsed: Parsed, root: Command, rest: list[str]) -> Parsed:
             parsed.help = True
             return parsed
         path = (*path, _subcommand(path, word))
-        above = {**above, **parsed.values}
+        inner = {
+            name: value for name, value in parsed.values.items() if value is not None or name not in above
+        }
+        above = {**above, **inner}
+        if command.persistent:
+            everywhere = command.flags
 
 
 def _command_names(group: Command) -> dict[str, Command]:
@@ -379,13 +404,16 @@ def _subcommand(path: tuple[Command, ...], word: str) -> Command:
     return command
 
 
-def _flags_of(parsed: Parsed, rest: list[str], single_dash: bool, *, stop: bool) -> list[str]:
-    """Read the flags of one command out of ``rest`` into ``parsed``; return the arguments left."""
+def _flags_of(
+    parsed: Parsed, everywhere: Sequence[Flag], rest: list[str], single_dash: bool, *, stop: bool
+) -> list[str]:
+    """Read the flags of one command, and those that stand ``everywhere``, out of ``rest``; return the arguments left."""
     flags = parsed.command.flags
     names = _Names(flags)
     values = parsed.values
     for flag in flags:
         values[flag.name] = flag.absent()
+    names.inherit(everywhere)
     left: list[str] = []
     index, end = 0, len(rest)
     while index < end:
@@ -436,7 +464,7 @@ def _long(
             index += 1
         else:
             raise _missing(parsed, flag, shown)
-    _set(parsed, flag, value, shown)
+    _set(parsed, names, flag, value, shown)
     return index
 
 
@@ -469,7 +497,7 @@ def _short(parsed: Parsed, names: _Names, word: str, rest: list[str], index: int
             index += 1
         else:
             raise _missing(parsed, flag, shown)
-        _set(parsed, flag, value, shown)
+        _set(parsed, names, flag, value, shown)
     return index
 
 
@@ -488,15 +516,16 @@ def _missing(parsed: Parsed, flag: Flag, shown: str) -> UsageError:
     )
 
 
-def _set(parsed: Parsed, flag: Flag, text: str, shown: str) -> None:
+def _set(parsed: Parsed, names: _Names, flag: Flag, text: str, shown: str) -> None:
     spoken = _spoken(parsed.path)
     value = flag.convert(text, f"{spoken}: {shown}") if flag.kind == "bool" or not flag.refuse else None
     if flag.refuse and value != flag.absent():
         raise Unsupported(f"{spoken}: {shown}: {flag.refuse}")
+    into = parsed.globals if flag.name in names.above else parsed.values
     if flag.kind == "list":
-        parsed.values[flag.name].append(value)
+        into[flag.name] = [*into.get(flag.name, ()), value]
     else:
-        parsed.values[flag.name] = value
+        into[flag.name] = value
 
 
 def _check_count(parsed: Parsed) -> None:

@@ -17,6 +17,10 @@ from __future__ import annotations
 
 import os
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
 
 def keep_private(path: str) -> None:
     """Make ``path`` a directory that its owner alone can enter, and one again that is there already. Raises OSError.
@@ -32,6 +36,24 @@ def keep_private(path: str) -> None:
         return
     if found.st_mode & 0o077 and found.st_uid == os.geteuid():
         os.chmod(path, 0o700)
+
+
+SYSTEM_CONFIG = "/usr/lib/lading"
+"""Where a distribution puts its settings and keys; ``LADING_SYSTEM_CONFIG`` in its place."""
+
+
+def system_config(environ: Mapping[str, str] = os.environ) -> str:
+    """The directory of a distribution's settings."""
+    return environ.get("LADING_SYSTEM_CONFIG") or SYSTEM_CONFIG
+
+
+def config_layers(config: str, environ: Mapping[str, str] = os.environ) -> list[str]:
+    """The directories of settings that go over one another, the last one the strongest.
+
+    A distribution's, ``config`` (:attr:`Roots.config`), and with ``LADING_USER_CONFIG`` one of whoever runs the command.
+    """
+    own = environ.get("LADING_USER_CONFIG")
+    return [system_config(environ), config, *([own] if own else [])]
 
 
 class Roots:

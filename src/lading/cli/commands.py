@@ -403,6 +403,8 @@ def _tree() -> list[Command]:
             "Pods of apps, by Rocket's commands",
             commands=_late("rocket.rkt.table", "commands"),
             flags=_late("rocket.rkt.table", "group"),
+            before="lading.rocket.rkt.places:choose",
+            persistent=True,
             failed=254,
         ),
         Command(

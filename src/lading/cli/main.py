@@ -17,7 +17,6 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from lading.cli.context import Context
 
 BROKEN_PIPE = 141  # what a shell says of a program that SIGPIPE ended
 INTERRUPTED = 130
@@ -118,9 +117,10 @@ def _dispatch(parsed: Parsed) -> int:
         return 0
     from lading.cli.context import Context
 
-    module, _, name = parsed.command.action.partition(":")
-    __import__(module)
-    action: Callable[[Context, Parsed], int | None] = getattr(sys.modules[module], name)
+    for command in parsed.path:
+        if command.before:
+            _named(command.before)(parsed)
+    action = _named(parsed.command.action)
     context = Context.of(parsed)
     status = action(context, parsed) or 0
     if os.path.exists(context.roots.network + "/untold"):
@@ -128,6 +128,13 @@ def _dispatch(parsed: Parsed) -> int:
 
         tell(context.roots)
     return status
+
+
+def _named(text: str) -> Callable[..., int | None]:
+    module, _, name = text.partition(":")
+    __import__(module)
+    found: Callable[..., int | None] = getattr(sys.modules[module], name)
+    return found
 
 
 _spoken = "lading"

@@ -86,7 +86,7 @@ def plain(environ: Mapping[str, str]) -> dict[str, Credentials]:
         for key, value in auths.items():
             made = _entry(value, path, key) if value else None
             if made is not None and made.user:
-                found.setdefault(_normal(key), made)
+                found.setdefault(registry_of(key), made)
     return found
 
 
@@ -131,7 +131,7 @@ def store(registry: str, credentials: Credentials, environ: Mapping[str, str] | 
             user = credentials.user or _TOKEN_USER
             entry["auth"] = base64.b64encode(f"{user}:".encode()).decode()
         auths = config["auths"] = config.get("auths") or {}
-        for old in [k for k in auths if _normal(k) == _normal(key)]:
+        for old in [k for k in auths if registry_of(k) == registry_of(key)]:
             del auths[old]
         auths[key] = entry
         _save(path, config)
@@ -152,7 +152,7 @@ def erase(registry: str, environ: Mapping[str, str] | None = None) -> bool:
                 gone = _ask_helper(helper, _key(registry), source) is not None or gone
                 _run_helper(helper, "erase", _key(registry), source)
             auths = config.get("auths") or {}
-            old = [k for k in auths if _normal(k) == _normal(_key(registry))]
+            old = [k for k in auths if registry_of(k) == registry_of(_key(registry))]
             for name in old:
                 del auths[name]
             if old:
@@ -165,7 +165,7 @@ def _key(registry: str) -> str:
     return DOCKER_KEY if registry == DEFAULT_REGISTRY else registry
 
 
-def _normal(key: str) -> str:
+def registry_of(key: str) -> str:
     """A key of ``auths`` without what people and old versions wrote around it: ``https://HOST/v1/`` is ``HOST``."""
     text = key.removeprefix("https://").removeprefix("http://").rstrip("/")
     host, _, path = text.partition("/")
@@ -216,7 +216,7 @@ def _in_file(
     # What has several spellings is what has credentials: helpers leave empty entries beside them.
     auths: dict[str, object] = {}
     for key, value in (config.get("auths") or {}).items():
-        auths[_normal(key)] = value or auths.get(_normal(key), value)
+        auths[registry_of(key)] = value or auths.get(registry_of(key), value)
     # The most specific namespace first: host/a/b, host/a, host.
     name = f"{registry}/{repository}" if repository else registry
     while name:
@@ -258,7 +258,7 @@ def _helper_of(config: dict[str, Any], registry: str, path: str) -> str:
         raise InvalidInput(f"{path}: credHelpers: expected an object")
     helper = config.get("credsStore") or ""
     for key, value in helpers.items():
-        if _normal(key) == _normal(_key(registry)):
+        if registry_of(key) == registry_of(_key(registry)):
             helper = value or ""  # an empty name takes the registry out of credsStore
     if type(helper) is not str or "/" in helper or "\0" in helper:
         raise InvalidInput(f"{path}: {str(helper)[:80]!r} is not the name of a credential helper")

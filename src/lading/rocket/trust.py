@@ -52,12 +52,18 @@ def _add(context: Context, store: TrustStore, parsed: Parsed) -> int:
         _say(
             "warning: --insecure-allow-http: over plain HTTP, whoever is on the way can hand us a key of their own"
         )
-    with Web(context.roots.config, http=plain) as web:
+    # As `lading rkt trust` it has flags before the verb, too.
+    from lading.rocket.rkt.insecure import of_line
+
+    unsafe = of_line(parsed.globals, ())
+    plain = plain or unsafe.http or unsafe.pubkey
+    with Web(context.roots.config, http=plain, tls=not (unsafe.tls or unsafe.pubkey)) as web:
         sources = parsed.args or Discovery(web, time.time()).keys(prefix)
         taken = 0
         for source in sources:
+            known = sure or (unsafe.trusting and source.lower().startswith("https://"))
             for key in read_keys(_content(web, source, sure), what=source):
-                taken += _ask(store, key, prefix, source, sure=sure)
+                taken += _ask(store, key, prefix, source, sure=known)
     return 0 if taken else 1
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from support.registry import Registry, tar
 from support.signing import Signer
 from support.site import Answer, Authority, Island, Site, meta
 
@@ -101,6 +102,71 @@ def test_mistakes_are_one_line(web: tuple[Site, Run], tmp_path: Path) -> None:
         )
         assert "internal error" not in done.stderr
     assert run("images", "--quiet", check=True).stdout == ""
+
+
+def test_keys_that_a_page_names_are_trusted_where_that_is_asked_for(web: tuple[Site, Run], key: str) -> None:
+    _, run = web
+    done = run("rkt", "fetch", "--trust-keys-from-https", "localhost/app:1", check=True)
+    assert done.stdout.startswith("sha512-") and "warning: --trust-keys-from-https: " in done.stderr
+    assert f"trusts {key} of https://localhost/keys" in done.stderr
+    listed = run("trust", "list", "--format={prefix} {fingerprint}", check=True).stdout
+    assert listed == f"localhost/app {key}\n"
+
+
+def test_such_keys_come_over_https_unless_that_is_given_up_too(
+    web: tuple[Site, Run], key: str, tmp_path: Path
+) -> None:
+    _, run = web
+    (tmp_path / "config/certs.d/localhost/ca.crt").unlink()
+    words = ("--trust-keys-from-https", "--insecure-options=tls", "localhost/app:1")
+    refused = run("rkt", "fetch", *words)
+    assert refused.returncode == 254 and "certificate" in refused.stderr, refused.stderr
+    assert run("trust", "list", "--format={prefix}", check=True).stdout == ""
+    done = run("rkt", "--insecure-options=pubkey", "fetch", *words, check=True)
+    assert f"trusts {key}" in done.stderr and "warning: --insecure-options pubkey: " in done.stderr
+
+
+def test_credentials_come_from_the_directories_that_are_named(web: tuple[Site, Run], tmp_path: Path) -> None:
+    site, run = web
+    for directory, user in (("system", "sys"), ("user", "me")):
+        (tmp_path / directory / "auth.d").mkdir(parents=True)
+        entry = {
+            "rktKind": "auth", "rktVersion": "v1", "domains": ["localhost"], "type": "oauth",
+            "credentials": {"token": user},
+        }  # fmt: skip
+        (tmp_path / directory / "auth.d/a.json").write_text(json.dumps(entry))
+    system, own = f"--system-config={tmp_path}/system", f"--user-config={tmp_path}/user"
+    for words, token in (([system], "sys"), ([system, own], "me")):
+        site.asked.clear()
+        run(
+            "rkt",
+            *words,
+            "fetch",
+            "--trust-keys-from-https",
+            "--pull-policy=update",
+            "localhost/app:1",
+            check=True,
+        )
+        asked = {request.headers.get("authorization") for request in site.asked}
+        assert asked == {f"Bearer {token}"}
+    shown = json.loads(run("rkt", "config", own, check=True).stdout)["stage0"]
+    assert shown[0]["credentials"] == {"token": "me"}
+
+
+def test_a_registry_is_logged_in_to_by_rockets_files(lading_class, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    run = lading_class(tmp_path)
+    with Registry(auth="basic") as registry:
+        registry.image("team/app", "1", tar({"file": b"x"}))
+        words = ("rkt", "--insecure-options=http", f"--local-config={tmp_path}/local", "fetch")
+        reference = f"docker://{registry.host}/team/app:1"
+        (tmp_path / "local/auth.d").mkdir(parents=True)
+        assert run(*words, reference).returncode == 254
+        entry = {
+            "rktKind": "dockerAuth", "rktVersion": "v1", "registries": [registry.host],
+            "credentials": {"user": "alice", "password": "secret"},
+        }  # fmt: skip
+        (tmp_path / "local/auth.d/registry.json").write_text(json.dumps(entry))
+        assert run(*words, reference, check=True).stdout.startswith("sha512-")
 
 
 def test_a_pod_is_run_of_what_discovery_finds(

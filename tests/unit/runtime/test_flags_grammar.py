@@ -260,3 +260,27 @@ def test_the_module_brings_no_heavy_import() -> None:
 def test_nearest_finds_swaps_and_gives_up_on_strangers() -> None:
     assert flags.nearest("rnu", ["run", "rm"]) == "run"
     assert flags.nearest("zebra", ["run", "rm"]) == ""
+
+
+def _group(persistent: bool) -> Command:
+    def own() -> list[Flag]:
+        return [Flag("dir", unset=True), Flag("leave", "", "list"), Flag("debug", "D", "bool", unset=True)]
+
+    verbs = [
+        Command("go", arguments="[X...]", flags=[Flag("own"), Flag("leave", "", "list")], action="a:b"),
+        Command("in", commands=[Command("deep", action="a:b")]),
+    ]
+    group = Command("g", flags=own, commands=verbs, persistent=persistent)
+    return Command("p", commands=[group], flags=[Flag("debug", "", "bool")])
+
+
+def test_flags_of_a_group_stand_behind_its_commands_where_it_says_so() -> None:
+    parsed = parse(
+        _group(True), ["--debug", "g", "--leave=a", "go", "x", "--dir", "/d", "--own=1", "--leave=b", "-D"]
+    )
+    assert parsed.globals == {"debug": True, "dir": "/d", "leave": ["a"]}
+    assert parsed.values == {"own": "1", "leave": ["b"]} and parsed.args == ["x"]
+    deep = parse(_group(True), ["--debug", "g", "in", "--dir=/a", "deep", "--leave=c", "--leave=d"])
+    assert deep.globals == {"debug": True, "dir": "/a", "leave": ["c", "d"]} and deep.values == {}
+    with pytest.raises(UsageError, match="--dir"):
+        parse(_group(False), ["g", "go", "--dir=/d"])

@@ -1,7 +1,7 @@
 """Credentials for discovery pages, images and signatures, in the form of Rocket's ``auth.d`` files.
 
 Source: Rocket's documentation, "configuration", kind ``auth`` version ``v1``. A domain here may also go on with a path, and the
-longest one that fits a URL counts. Registries have credentials of their own (kind ``dockerAuth`` is for those).
+longest one that fits a URL counts. Beside them stand files of the kind ``dockerAuth``, for registries.
 """
 
 from __future__ import annotations
@@ -15,7 +15,13 @@ from lading.formats.schema import Record
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
+    from typing import TypeVar
+
+    Known = TypeVar("Known", "Credential", "Login")
+
+KINDS = ("auth", "dockerAuth")
+"""Of the files in ``auth.d``."""
 
 
 class Secrets(Record):
@@ -39,6 +45,29 @@ class AuthFile(Record):
     credentials: Secrets | None = None
 
 
+class RegistryFile(Record):
+    """One file of the kind ``dockerAuth``."""
+
+    rkt_kind: str
+    rkt_version: str
+    registries: list[str] = []
+    credentials: Secrets | None = None
+
+
+class Login:
+    """Who we are at a registry (``HOST[:PORT]``)."""
+
+    __slots__ = ("domain", "password", "user")
+
+    def __init__(self, domain: str, user: str, password: str) -> None:
+        self.domain = domain
+        self.user = user
+        self.password = password
+
+    def __repr__(self) -> str:
+        return f"Login({self.domain!r})"
+
+
 class Credential:
     """Who we are at ``domain`` (``HOST[:PORT][/PATH]``). ``header`` is the value of ``Authorization``."""
 
@@ -54,32 +83,66 @@ class Credential:
 
 
 def parse(text: str | bytes, *, what: str) -> list[Credential]:
-    """The credentials in one file; none for a file of another kind. ``what`` names it in errors.
+    """The credentials in one file; none for one of the kind ``dockerAuth``. ``what`` names it in errors.
 
     Raises :class:`InvalidInput`, :class:`Unsupported` (another version, AWS signatures).
     """
     value = jsontext.loads(text, what=what)
-    if type(value) is dict and value.get("rktKind") != "auth":
-        if not value.get("rktKind"):
-            raise bad(what, "rktKind is missing")
+    if kind_of(value, KINDS, what) != "auth":
         return []
     if type(value) is dict and value.get("type") == "aws":
-        raise Unsupported(f"{what}: credentials of type 'aws' are not supported")
+        raise Unsupported(
+            f"{what}: credentials of type 'aws' are not supported",
+            hint="a URL that is signed in advance is fetched without any",
+        )
     file = AuthFile.decode(value, where=what)
-    if file.rkt_version != "v1":
-        raise Unsupported(f"{what}: rktVersion {shown(file.rkt_version)} is not supported; it is v1")
     if not file.domains:
         raise bad(join(what, "domains"), "must not be empty")
     header = _header(file, what)
-    made: list[Credential] = []
-    for index, domain in enumerate(file.domains):
-        if not _is_domain(domain):
-            raise bad(
-                join(what, f"domains[{index}]"),
-                f"{shown(domain)} is not HOST, HOST:PORT or one of them with a path",
-            )
-        made.append(Credential(domain.rstrip("/"), header))
-    return made
+    return [
+        Credential(_domain(domain, join(what, f"domains[{index}]")), header)
+        for index, domain in enumerate(file.domains)
+    ]
+
+
+def logins(text: str | bytes, *, what: str) -> list[Login]:
+    """The same for registries, of a file of the kind ``dockerAuth``; none for one of the kind ``auth``."""
+    value = jsontext.loads(text, what=what)
+    if kind_of(value, KINDS, what) != "dockerAuth":
+        return []
+    file = RegistryFile.decode(value, where=what)
+    secrets = file.credentials or Secrets()
+    if not file.registries:
+        raise bad(join(what, "registries"), "must not be empty")
+    if secrets.token:
+        raise bad(join(what, "credentials.token"), "means nothing for a registry: it has user and password")
+    if not secrets.user or not secrets.password:
+        raise bad(join(what, "credentials"), "needs user and password")
+    return [
+        Login(_domain(name, join(what, f"registries[{index}]")), secrets.user, secrets.password)
+        for index, name in enumerate(file.registries)
+    ]
+
+
+def kind_of(value: object, kinds: Sequence[str], what: str) -> str:
+    """The ``rktKind`` of a file in a directory for ``kinds``. Raises :class:`InvalidInput`, :class:`Unsupported` (version)."""
+    if type(value) is not dict:
+        raise bad(what, "is not an object")
+    kind, version = value.get("rktKind"), value.get("rktVersion")
+    if type(kind) is not str or kind not in kinds:
+        found = "rktKind is missing" if not kind else f"rktKind {shown(str(kind))}"
+        raise bad(what, f"{found}: files here are of the kind {' or '.join(kinds)}")
+    if not version:
+        raise bad(what, "rktVersion is missing")
+    if version != "v1":
+        raise Unsupported(f"{what}: rktVersion {shown(str(version))} is not supported; it is v1")
+    return kind
+
+
+def _domain(text: str, where: str) -> str:
+    if not _is_domain(text):
+        raise bad(where, f"{shown(text)} is not HOST, HOST:PORT or one of them with a path")
+    return text.rstrip("/")
 
 
 def _header(file: AuthFile, what: str) -> str:
@@ -119,12 +182,12 @@ def _is_domain(text: str) -> bool:
     )
 
 
-def together(files: Iterable[tuple[str, Iterable[Credential]]]) -> dict[str, Credential]:
+def together(files: Iterable[tuple[str, Iterable[Known]]]) -> dict[str, Known]:
     """The credentials of one directory by domain. Two files for one domain are an error: their order would be chance.
 
     A directory that overrides another does so by ``{**system, **local}``. Raises :class:`InvalidInput`.
     """
-    made: dict[str, Credential] = {}
+    made: dict[str, Known] = {}
     owner: dict[str, str] = {}
     for name, credentials in files:
         for credential in credentials:

@@ -16,13 +16,14 @@ from lading.formats.appc.labels import mapping, platform_labels
 from lading.formats.appc.source import FILE, NAME, URL, Source
 from lading.formats.appc.values import image_id_of
 from lading.formats.appc.wanted import Wanted
+from lading.formats.openpgp import LARGEST as LARGEST_KEYS
 from lading.formats.platform import host
 from lading.images.aci.archive import examine, manifest_of, pieces_of
 from lading.images.aci.discover import Discovery, Pages
 from lading.images.aci.download import LARGEST, Partial, download, pieces
 from lading.images.aci.finding import candidates
 from lading.images.aci.receive import check_name, receive
-from lading.images.aci.trust import TrustStore
+from lading.images.aci.trust import TrustStore, read_keys
 from lading.images.aci.web import Web
 from lading.images.files import OwnFile, disk_error, read
 from lading.images.openpgp import LARGEST_SIGNATURE, signature_packets, verify
@@ -51,6 +52,8 @@ class FetchOptions:
     ``unsigned``   signatures are not looked at. ``http``: plain HTTP is accepted. ``tls``: certificates are verified.
     ``signature``  where the signature of a file or URL is, when it is not beside it.
     ``port``       of discovery pages, 0 for the usual one.
+    ``trusting``   where no key may sign an image, those that its page names are trusted for its name, without asking.
+    ``any_keys``   these may come over plain HTTP and from hosts without a good certificate.
     """
 
     def __init__(
@@ -64,6 +67,8 @@ class FetchOptions:
         tls: bool = True,
         signature: str = "",
         port: int = 0,
+        trusting: bool = False,
+        any_keys: bool = False,
         stall: float = STALL_SECONDS,
         environ: Mapping[str, str] | None = None,
     ) -> None:
@@ -75,6 +80,8 @@ class FetchOptions:
         self.tls = tls
         self.signature = signature
         self.port = port
+        self.trusting = trusting
+        self.any_keys = any_keys
         self.stall = stall
         self.environ = environ
 
@@ -217,6 +224,8 @@ class _Fetch:
         if self._options.unsigned:
             return None
         keys = self._options.trust.trusted(name)
+        if not keys and self._options.trusting:
+            keys = self._trust(name)
         if not keys:
             raise Denied(
                 f"image {name}: no key is trusted to sign it",
@@ -224,6 +233,19 @@ class _Fetch:
                 reason="no-trusted-key",
             )
         return keys
+
+    def _trust(self, name: str) -> list[Key]:
+        """Trust the keys that the page of ``name`` names. They come over HTTPS even where the image itself need not."""
+        options = self._options
+        anyhow = options.any_keys
+        with Web(
+            options.config, http=anyhow, tls=not anyhow, stall=options.stall, environ=options.environ
+        ) as web:
+            for source in Discovery(web, time.time(), port=options.port).keys(name):
+                for key in read_keys(web.read(source, LARGEST_KEYS, what=f"key {source}"), what=source):
+                    path = options.trust.add(key, name)
+                    self._progress.say(f"{name}: trusts {key.fingerprint} of {source} from now on: {path}")
+        return options.trust.trusted(name)
 
     # --- into the store ---------------------------------------------------------------------------------------------
 

@@ -21,6 +21,7 @@ from lading.formats.appc.names import check_identifier, is_identifier, parents
 from lading.formats.openpgp import LARGEST, PUBLIC_KEY, armor, dearmor, is_fingerprint
 from lading.formats.openpgp_packets import Key, keys
 from lading.images.files import disk_error, make_directories, sync_directory, write_atomically
+from lading.roots import system_config
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -28,8 +29,6 @@ if TYPE_CHECKING:
 
     from lading.roots import Roots
 
-SYSTEM = "/usr/lib/lading"
-"""Where a distribution puts its keys."""
 _SHORTEST = 16
 """Digits at the end of a fingerprint that may stand for it: a long key ID."""
 
@@ -58,7 +57,7 @@ class TrustStore:
     def of(cls, roots: Roots) -> TrustStore:
         """The store of a root. An ordinary user's keys add to the machine's, and can take them away."""
         machine = "/etc/lading"
-        system = [SYSTEM, machine] if roots.uid and roots.config != machine else [SYSTEM]
+        system = [system_config(), *([machine] if roots.uid and roots.config != machine else [])]
         return cls(roots.config, system)
 
     def trusted(self, name: str) -> list[Key]:

@@ -1,6 +1,6 @@
 """Asking strangers' web sites for pages, keys, signatures and archives: HTTPS, and credentials where they belong.
 
-Credentials are Rocket's files below ``CONFIG/auth.d`` (:mod:`lading.formats.appc.credentials`). They are looked up for each URL
+Credentials are Rocket's files in ``auth.d`` (:mod:`lading.images.aci.configured`). They are looked up for each URL
 that is asked, so a redirect elsewhere takes none along, and they are never sent over plain HTTP.
 """
 
@@ -9,8 +9,8 @@ from __future__ import annotations
 import os
 
 from lading.errors import Denied, LadingError, NotFound, RemoteError, TimedOut
-from lading.formats.appc.credentials import Credential, header_for, parse, together
-from lading.images.files import read
+from lading.formats.appc.credentials import header_for
+from lading.images.aci.configured import credentials
 from lading.images.remote import backoff, redirected
 from lading.images.remote_config import Registries
 from lading.images.remote_http import STALL_SECONDS, BrokenConnection, Cancel, HttpPool, Response
@@ -28,7 +28,7 @@ _AGAIN = (408, 429, 500, 502, 503, 504)
 class Web:
     """Requests for one fetch. A context manager.
 
-    ``config``  the configuration directory: ``auth.d`` and ``certs.d``.
+    ``config``  the configuration directory: ``auth.d`` and ``certs.d``. Others for ``auth.d`` are in ``environ``.
     ``http``    plain HTTP is allowed.
     ``tls``     certificates are verified; False accepts any.
     """
@@ -47,7 +47,7 @@ class Web:
         self.cancel = cancel or Cancel()
         self._tls = tls
         self._registries = Registries(config)
-        self._credentials = credentials(config)
+        self._credentials = credentials(config, os.environ if environ is None else environ)
         self._contexts: dict[str, ssl.SSLContext] = {}
         self._pool = HttpPool(self._context, cancel=self.cancel, stall=stall, environ=environ)
 
@@ -127,14 +127,3 @@ def failure(answer: Response, what: str) -> LadingError:
             reason="unauthorized",
         )
     return RemoteError(f"{what}: {url} answered {status}", reason="status")
-
-
-def credentials(config: str) -> dict[str, Credential]:
-    """The credentials below ``config``, by domain. Raises :class:`InvalidInput` for a file that is broken."""
-    directory = f"{config}/auth.d"
-    try:
-        names = sorted(name for name in os.listdir(directory) if name.endswith(".json") and name[0] != ".")
-    except (FileNotFoundError, NotADirectoryError):
-        return {}
-    files = [(path, read(path) or b"") for path in (f"{directory}/{name}" for name in names)]
-    return together((path, parse(data, what=path)) for path, data in files)

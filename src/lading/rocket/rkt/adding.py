@@ -13,8 +13,9 @@ from lading.formats.appc.reify import reify
 from lading.rocket.rkt import assemble, identity, pods, seen
 from lading.rocket.rkt.choosing import NEVER, Chooser
 from lading.rocket.rkt.entering import not_running
-from lading.rocket.rkt.insecure import insecure
+from lading.rocket.rkt.insecure import of_line
 from lading.rocket.rkt.line import read
+from lading.rocket.rkt.podoptions import PodOptions
 from lading.rocket.rkt.running import streams
 from lading.rocket.rkt.statuses import as_rocket
 from lading.rocket.translate import translate
@@ -49,14 +50,17 @@ def add(context: Context, parsed: Parsed) -> int:
     pod = seen.find(context.node, uuid)
     if pod.state != pods.RUNNING:
         raise not_running(pod)
+    unsafe = of_line(parsed.globals, ())
     try:
-        image = Chooser(context, NEVER, insecure([])).app(line.apps[0].image)
+        image = Chooser(context, NEVER, unsafe).app(line.apps[0].image)
     except NotFound:
         text = line.apps[0].image
         raise NotFound(f"image {text} is not here", hint=f"lading rkt fetch {text}") from None
     made, notes = member(pod, line, image)
     for note in notes:
         print(f"note: {note}", file=sys.stderr, flush=True)
+    options = PodOptions(capable=unsafe.capabilities, unmasked=unsafe.paths, unfiltered=unsafe.seccomp)
+    options.unprotect(made.spec.containers[0])
     context.node.create(made)
     return 0
 

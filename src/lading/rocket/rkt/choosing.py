@@ -15,16 +15,37 @@ from lading.rocket.rkt.appimages import app_image, find_id
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any, Protocol
+
     from lading.cli.context import Context
     from lading.formats.appc.source import Source
     from lading.formats.appc.wanted import Wanted
+    from lading.images.auth import Credentials
     from lading.images.image import Image
     from lading.rocket.rkt.appimages import AppImage
     from lading.rocket.rkt.insecure import Insecure
 
+    class Values(Protocol):
+        """Flags by name."""
+
+        def __getitem__(self, name: str, /) -> Any: ...
+
+
 NEVER, NEW, UPDATE = "never", "new", "update"
 POLICIES = (NEVER, NEW, UPDATE)
+_OLDER = {"store-only": NEVER, "no-store": UPDATE}
+"""What Rocket's older words mean."""
 _PULL = {NEVER: "never", NEW: "missing", UPDATE: "always"}
+
+
+def policy(values: Values) -> str:
+    """The policy that the flags of :func:`lading.rocket.rkt.table.fetching` say. Raises :class:`InvalidInput`."""
+    given = {"pull-policy": values["pull-policy"]}
+    given |= {name: means for name, means in _OLDER.items() if values[name]}
+    said = {name: means for name, means in given.items() if means}
+    if len(set(said.values())) > 1:
+        raise InvalidInput(f"{' and '.join(f'--{name}' for name in said)} contradict each other")
+    return next(iter(said.values()), NEW)
 
 
 class Chooser:
@@ -119,8 +140,19 @@ class Chooser:
 
         self._tell(f"image: from the registry of {reference}")
         unsafe = self._insecure.http or self._insecure.tls
-        options = PullOptions(config=self._context.roots.config, insecure=unsafe)
+        options = PullOptions(
+            config=self._context.roots.config, insecure=unsafe, credentials=self._login(reference)
+        )
         return images.pull(reference, options=options, progress=progress(self._quiet))
+
+    def _login(self, reference: str) -> Credentials | None:
+        """What Rocket's files say of the registry; None for what the user's own files say."""
+        from lading.formats.reference import Reference
+        from lading.images.aci.configured import logins
+        from lading.images.auth import Credentials
+
+        found = logins(self._context.roots.config).get(Reference.parse(reference).registry)
+        return None if found is None else Credentials(found.user, found.password)
 
     def _fetched(self, found: Source, signature: str) -> Image:
         from lading.cli.deferred import progress
@@ -135,6 +167,8 @@ class Chooser:
             http=self._insecure.http,
             tls=not self._insecure.tls,
             signature=signature,
+            trusting=self._insecure.trusting,
+            any_keys=self._insecure.pubkey,
         )
         image = fetch(self._context.images, found, options, progress(self._quiet))
         self._tell(f"image: {found.text} is {image_id_of(image.id)[:19]}")

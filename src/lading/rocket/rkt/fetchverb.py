@@ -5,8 +5,8 @@ from __future__ import annotations
 from lading.cli.output import each
 from lading.errors import InvalidInput
 from lading.rocket.rkt.appimages import id_of
-from lading.rocket.rkt.choosing import NEW, Chooser
-from lading.rocket.rkt.insecure import insecure
+from lading.rocket.rkt.choosing import Chooser, policy
+from lading.rocket.rkt.insecure import of_line
 from lading.rocket.rkt.statuses import FAILED
 
 TYPE_CHECKING = False
@@ -21,8 +21,8 @@ def fetch(context: Context, parsed: Parsed) -> int:
     """Fetch images and print their IDs, shortened unless they are to be whole."""
     if parsed["signature"] and len(parsed.args) > 1:
         raise InvalidInput("--signature is of one image")
-    aside = insecure([*(parsed.globals.get("insecure-options") or []), *parsed["insecure-options"]])
-    chooser = Chooser(context, parsed["pull-policy"] or NEW, aside)
+    aside = of_line(parsed.globals, parsed["insecure-options"])
+    chooser = Chooser(context, policy(parsed.values), aside)
 
     def bring(text: str) -> str:
         found = id_of(chooser.image(text, parsed["signature"]))

@@ -4,26 +4,26 @@ from __future__ import annotations
 
 import sys
 
-from lading.errors import InvalidInput, Unsupported
+from lading.errors import InvalidInput
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
+    from typing import Any
 
-FETCH, RUN = ("image", "tls", "http"), ("capabilities", "paths", "seccomp")
+FETCH, RUN = ("image", "tls", "http", "pubkey"), ("capabilities", "paths", "seccomp")
 _MEANS = {"all-fetch": FETCH, "all-run": RUN, "all": (*FETCH, *RUN), "none": ()}
 ASIDE = {
     "image": "signatures are not looked at",
     "tls": "any certificate will do, so any host can be in the place of the one that is asked",
     "http": "plain HTTP will do, and whoever is on the way can change what comes over it",
+    "pubkey": "what --trust-keys-from-https and trust take as a key may come over plain HTTP, or from a host in another's place",
     "capabilities": "apps keep every capability",
     "paths": "no path of /proc and /sys is hidden or read-only",
     "seccomp": "no system call is refused",
 }
-_REFUSED = {
-    "pubkey": "keys are never taken without somebody's word: see `lading rkt trust`",
-    "ondisk": "images are checked when they arrive, and kept by their digests",
-}
+_ONDISK = "nothing is compared before each run, with or without it: `lading rkt image verify` does that"
+TRUSTING = "keys that an image's page names over HTTPS are trusted without asking, for that image's name"
 
 
 class Insecure:
@@ -50,6 +50,16 @@ class Insecure:
         return "http" in self.words
 
     @property
+    def pubkey(self) -> bool:
+        """Keys may come over plain HTTP, and from hosts without a good certificate."""
+        return "pubkey" in self.words
+
+    @property
+    def trusting(self) -> bool:
+        """Keys that a page names are trusted without asking."""
+        return "trust-keys-from-https" in self.words
+
+    @property
     def capabilities(self) -> bool:
         """Apps keep every capability."""
         return "capabilities" in self.words
@@ -66,18 +76,25 @@ class Insecure:
 
 
 def insecure(texts: Sequence[str]) -> Insecure:
-    """What the values of ``--insecure-options`` put aside, said on standard error.
-
-    Raises :class:`InvalidInput`, :class:`Unsupported`.
-    """
+    """What the values of ``--insecure-options`` put aside, said on standard error. Raises :class:`InvalidInput`."""
     found: set[str] = set()
     for word in [word.strip() for text in texts for word in text.split(",")]:
-        if word in _REFUSED:
-            raise Unsupported(f"--insecure-options {word}: {_REFUSED[word]}")
+        if word == "ondisk":
+            print(f"note: --insecure-options ondisk: {_ONDISK}", file=sys.stderr, flush=True)
+            continue
         if word and word not in ASIDE and word not in _MEANS:
-            known = ", ".join((*ASIDE, *_MEANS))
+            known = ", ".join((*ASIDE, "ondisk", *_MEANS))
             raise InvalidInput(f"--insecure-options: {word[:60]!r} is not known", hint=f"known are {known}")
         found.update(_MEANS.get(word, (word,) if word else ()))
     for word in sorted(found):
         print(f"warning: --insecure-options {word}: {ASIDE[word]}", file=sys.stderr, flush=True)
     return Insecure(frozenset(found))
+
+
+def of_line(before: Mapping[str, Any], behind: Sequence[str]) -> Insecure:
+    """What the flags ``before`` a verb (by name), and the values of ``--insecure-options`` ``behind`` it put aside."""
+    found = insecure([*(before.get("insecure-options") or ()), *behind])
+    if not before.get("trust-keys-from-https"):
+        return found
+    print(f"warning: --trust-keys-from-https: {TRUSTING}", file=sys.stderr, flush=True)
+    return Insecure(found.words | {"trust-keys-from-https"})

@@ -119,8 +119,6 @@ class PodOptions:
 
     def apply(self, pod: Pod) -> list[str]:
         """Say it in the Pod's words. Notes about what is not done."""
-        from lading.formats.pod import CapabilityChange, SecurityContext
-
         spec = pod.spec
         self.network.apply(spec)
         spec.host_ipc = self.host_ipc
@@ -135,16 +133,22 @@ class PodOptions:
             streams = self.streams.get(container.name)
             if streams is not None:
                 container.stdin, container.tty = streams.stdin, streams.tty
-            if self.capable:
-                rights = container.security_context or SecurityContext()
-                rights.capabilities = CapabilityChange(add=["ALL"])
-                container.security_context = rights
-            if self.unmasked:
-                container.extras.unmask = ["ALL"]
-            if self.unfiltered:
-                container.extras.system_calls = None
-                container.extras.seccomp = "unconfined"
+            self.unprotect(container)
         return notes
+
+    def unprotect(self, container: Container) -> None:
+        """Put those protections of a container aside that are not wanted."""
+        if self.capable:
+            from lading.formats.pod import CapabilityChange, SecurityContext
+
+            rights = container.security_context or SecurityContext()
+            rights.capabilities = CapabilityChange(add=["ALL"])
+            container.security_context = rights
+        if self.unmasked:
+            container.extras.unmask = ["ALL"]
+        if self.unfiltered:
+            container.extras.system_calls = None
+            container.extras.seccomp = "unconfined"
 
 
 def _without_limits(container: Container) -> list[str]:

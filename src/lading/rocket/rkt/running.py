@@ -9,8 +9,8 @@ from lading.errors import Conflict, InvalidInput, LadingError, Unsupported
 from lading.formats.env import read_file
 from lading.node import handed
 from lading.rocket.rkt import activation, assemble, netflags, pods
-from lading.rocket.rkt.choosing import NEW, Chooser
-from lading.rocket.rkt.insecure import insecure
+from lading.rocket.rkt.choosing import Chooser, policy
+from lading.rocket.rkt.insecure import of_line
 from lading.rocket.rkt.line import Line, pairs, read
 from lading.rocket.rkt.podoptions import PodOptions, Streams
 
@@ -25,7 +25,9 @@ if TYPE_CHECKING:
     from lading.node import PodRecord
     from lading.rocket.rkt.appimages import AppImage
 
-_INSTEAD = ("volume", "port", "set-env", "set-env-file", "inherit-env", "pull-policy")
+_INSTEAD = (
+    "volume", "port", "set-env", "set-env-file", "inherit-env", "pull-policy", "store-only", "no-store",
+)  # fmt: skip
 _RESTART = {"no": "Never", "on-failure": "OnFailure", "always": "Always"}
 _OURS = frozenset("NOTIFY_SOCKET LISTEN_FDS LISTEN_PID LISTEN_FDNAMES WATCHDOG_PID WATCHDOG_USEC".split())
 
@@ -179,8 +181,8 @@ def _wanted(context: Context, line: Line, parsed: Parsed, *, quiet: bool = False
     network = netflags.network(line, _host_file)
     if line["port"] and network.mode:
         raise InvalidInput(f"--port does not go with --net={network.mode}")
-    unsafe = insecure([*parsed.globals.get("insecure-options", []), *line.list("insecure-options")])
-    chooser = Chooser(context, line["pull-policy"] or NEW, unsafe, quiet=quiet)
+    unsafe = of_line(parsed.globals, line.list("insecure-options"))
+    chooser = Chooser(context, policy(line), unsafe, quiet=quiet)
     if line["pod-manifest"] is not None:
         manifest, images = _of_file(line["pod-manifest"], chooser)
     else:

@@ -12,7 +12,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from lading.cli.context import Context
     from lading.flags import Parsed
-    from lading.formats.appc.credentials import Credential
+    from lading.formats.appc.credentials import Credential, Login
     from lading.images.auth import Credentials
     from lading.roots import Roots
 
@@ -38,12 +38,12 @@ def version(context: Context, parsed: Parsed) -> int:
 
 def config(context: Context, parsed: Parsed) -> int:
     """Print what is set, in entries as Rocket's configuration files have them."""
-    from lading.images.aci.web import credentials
+    from lading.images.aci.configured import credentials, logins
     from lading.images.auth import plain
 
     known = credentials(context.roots.config)
     entries = [_auth(known[domain]) for domain in sorted(known)]
-    registries = plain(os.environ)
+    registries: dict[str, Credentials | Login] = {**plain(os.environ), **logins(context.roots.config)}
     entries += [_registry(name, registries[name]) for name in sorted(registries)]
     entries.append(_paths(context.roots))
     entries += _trusted(context.roots)
@@ -65,7 +65,7 @@ def _auth(one: Credential) -> dict[str, object]:
     )
 
 
-def _registry(name: str, one: Credentials) -> dict[str, object]:
+def _registry(name: str, one: Credentials | Login) -> dict[str, object]:
     return _entry("dockerAuth", registries=[name], credentials={"user": one.user, "password": one.password})
 
 

@@ -52,35 +52,33 @@ def commands() -> list[Command]:
 
 
 def group() -> list[Flag]:
-    """The flags of ``lading rkt`` itself, which stand before the verb."""
+    """The flags of ``lading rkt`` itself, which stand before the verb, and may stand behind it."""
     return [
+        Flag("debug", "", "bool", help="Show where in the program an error comes from", unset=True),
+        Flag("dir", "", "str", "DIR", "Where images and pods are kept, as lading --root", unset=True),
         *insecure(),
-        Flag("dir", "", "str", "DIR", refuse="say where things are kept with lading --root"),
-        *(
-            Flag(
-                f"{which}-config",
-                "",
-                "str",
-                "DIR",
-                refuse="settings are in $LADING_CONFIG: see `lading rkt config`",
-            )
-            for which in ("local", "system", "user")
-        ),
+        Flag("local-config", "", "str", "DIR", "This machine's settings and keys", unset=True),
+        Flag("system-config", "", "str", "DIR", "The distribution's settings and keys", unset=True),
+        Flag("user-config", "", "str", "DIR", "Your own settings, over the others", unset=True),
         Flag(
-            "trust-keys-from-https", "", "bool", refuse="keys count after somebody's yes: `lading rkt trust`"
+            "trust-keys-from-https",
+            "",
+            "bool",
+            help="Trust keys that an image's page names over HTTPS, without asking",
+            unset=True,
         ),
     ]
 
 
 def insecure() -> list[Flag]:
-    """``--insecure-options``, which stands before the verb as well as after it."""
+    """``--insecure-options``, which may stand behind an image, too."""
     return [
         Flag(
             "insecure-options",
             "",
             "list",
             "WHAT",
-            "Do without image (signatures), tls, http, capabilities, paths, seccomp, all-fetch, all-run or all",
+            "Do without image (signatures), tls, http, pubkey, capabilities, paths, seccomp, all-fetch, all-run or all",
         )
     ]
 
@@ -97,8 +95,8 @@ def fetching() -> list[Flag]:
             choices=("never", "new", "update"),
             unset=True,
         ),
-        Flag("store-only", "", "bool", refuse="say --pull-policy=never"),
-        Flag("no-store", "", "bool", refuse="say --pull-policy=update"),
+        Flag("store-only", "", "bool", help="The same as --pull-policy=never", hidden=True, unset=True),
+        Flag("no-store", "", "bool", help="The same as --pull-policy=update", hidden=True, unset=True),
         *insecure(),
     ]
 

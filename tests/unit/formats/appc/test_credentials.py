@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import re
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lading.errors import InvalidInput, LadingError, Unsupported
-from lading.formats.appc.credentials import Credential, header_for, parse, together
+from lading.formats.appc.credentials import Credential, header_for, logins, parse, together
 
 BASIC = {
     "rktKind": "auth", "rktVersion": "v1", "domains": ["example.com", "example.org:8443"], "type": "basic",
@@ -39,8 +40,38 @@ def test_the_two_types_give_the_two_headers() -> None:
     assert [(c.domain, c.header) for c in _parse(OAUTH)] == [("example.com/private", "Bearer sometoken")]
 
 
-def test_a_file_of_another_kind_is_for_others() -> None:
-    assert _parse({"rktKind": "paths", "rktVersion": "v1", "data": "/x"}) == []
+REGISTRY = {
+    "rktKind": "dockerAuth", "rktVersion": "v1", "registries": ["quay.io", "localhost:5000"],
+    "credentials": {"user": "foo", "password": "bar"},
+}  # fmt: skip
+
+
+def test_a_file_about_registries_is_for_registries_alone() -> None:
+    assert _parse(REGISTRY) == []
+    found = logins(json.dumps(REGISTRY), what="a.json")
+    assert [(one.domain, one.user, one.password) for one in found] == [
+        ("quay.io", "foo", "bar"), ("localhost:5000", "foo", "bar"),
+    ]  # fmt: skip
+    assert logins(json.dumps(BASIC), what="a.json") == []
+    assert "bar" not in repr(found)
+
+
+@pytest.mark.parametrize(
+    ("changes", "field"),
+    [
+        ({"registries": []}, "a.json.registries"), ({"registries": ["https://quay.io"]}, "a.json.registries[0]"),
+        ({"credentials": {"user": "a"}}, "a.json.credentials"), ({"credentials": {"token": "a"}}, "a.json.credentials.token"),
+        ({"domains": ["x"]}, "a.json.domains"), ({"rktVersion": "v2"}, "a.json"),
+    ],
+)  # fmt: skip
+def test_a_broken_file_about_registries_is_named(changes: dict[str, object], field: str) -> None:
+    with pytest.raises(LadingError, match="^" + re.escape(field) + ": "):
+        logins(json.dumps({**REGISTRY, **changes}), what="a.json")
+
+
+def test_a_file_of_another_kind_is_in_the_wrong_place() -> None:
+    with pytest.raises(InvalidInput, match="auth or dockerAuth"):
+        _parse({"rktKind": "paths", "rktVersion": "v1", "data": "/x"})
 
 
 @pytest.mark.parametrize(
