@@ -416,6 +416,7 @@ def _tree() -> list[Command]:
             description="KEY is a file, a URL, or - for standard input; without one, the page of --prefix is asked.\n"
             "`lading trust list` shows the keys, `lading trust remove FINGERPRINT...` takes them away.",
         ),
+        Command("registry", "A registry of one's own", commands=_late("cli.registryflags", "commands")),
         Command("network", "Manage networks", commands=_network),
         Command("volume", "Manage volumes", commands=_volume),
         Command(

@@ -18,7 +18,10 @@ GROUPS: tuple[tuple[str, tuple[str, ...]], ...] = (
             "pause unpause rename update".split()
         ),
     ),
-    ("Images", tuple("images push tag rmi prune history save load import login logout aci trust".split())),
+    (
+        "Images",
+        tuple("images push tag rmi prune history save load import login logout registry aci trust".split()),
+    ),
     ("Pods, networks, volumes", ("pod", "rkt", "network", "volume")),
     ("This machine", ("system", "events", "info", "version", "check", "completion")),
 )

@@ -141,6 +141,23 @@ class ContentStore:
                 ingest.commit()
         return digest
 
+    def adopt(self, path: str, fd: int, digest: str) -> str:
+        """Make the whole and verified file ``path``, open as ``fd`` on the same file system, the blob ``digest``.
+
+        Its bytes are synced, its name is not: the directory returned is the caller's to sync, once for many blobs. The caller
+        has a lease on it. Raises :class:`Exhausted` and what else :func:`disk_error` says.
+        """
+        final = self.path(digest)
+        directory = os.path.dirname(final)
+        try:
+            os.fchmod(fd, 0o444)
+            os.fsync(fd)
+            make_directories(directory)
+            os.rename(path, final)
+        except OSError as error:
+            raise disk_error(error, f"cannot store {digest}") from None
+        return directory
+
     def remove(self, digest: str) -> int:
         """Remove a blob and return its size; absent is 0. Only the collector calls this, under the store's lock."""
         path = self.path(digest)
@@ -258,16 +275,8 @@ class Ingest:
     def commit(self) -> None:
         """Verify, make durable, and give the blob its name. Raises :class:`Corrupt`; incomplete data is kept for resuming."""
         self.verify()
-        final = self._store.path(self.digest)
-        try:
-            os.fchmod(self._fd, 0o444)
-            os.fsync(self._fd)
-            directory = os.path.dirname(final)
-            make_directories(directory)
-            os.rename(self._name, final)
-            self._shared = True
-        except OSError as error:
-            raise disk_error(error, f"cannot store {self.digest}") from None
+        directory = self._store.adopt(self._name, self._fd, self.digest)
+        self._shared = True
         sync_directory(directory)
         self.close()
 

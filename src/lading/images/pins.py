@@ -3,6 +3,7 @@
 ::
 
     pins/KIND/NAME    JSON: ``holds``, what stays as long as this file is there, and ``about``, what its owner keeps in it
+                      ``ledger``: where one holds more than fits a file, an SQLite database with a table ``holds (digest)``
 
 A pin is the owner's record and the reason to keep in one file: neither is ever there without the other, whatever is killed
 and when. Its modification time is the moment of its last use. Putting and removing take the store's lock shared as every
@@ -29,16 +30,22 @@ _ALLOWED = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ012345
 
 
 class Pin:
-    """``holds``: digests of blobs and ``layer:KEY``; ``about``: the owner's JSON object; ``used``: when last, in seconds."""
+    """``holds``: digests of blobs and ``layer:KEY``; ``about``: the owner's JSON object; ``used``: when last, in seconds.
 
-    __slots__ = ("about", "holds", "kind", "name", "used")
+    ``ledger``: a database below the store's directory that says what else is held, or empty.
+    """
 
-    def __init__(self, kind: str, name: str, holds: list[str], about: dict[str, object], used: float) -> None:
+    __slots__ = ("about", "holds", "kind", "ledger", "name", "used")
+
+    def __init__(
+        self, kind: str, name: str, holds: list[str], about: dict[str, object], used: float, ledger: str = ""
+    ) -> None:
         self.kind = kind
         self.name = name
         self.holds = holds
         self.about = about
         self.used = used
+        self.ledger = ledger
 
 
 class Pins:
@@ -72,17 +79,25 @@ class Pins:
             return None
         try:
             record = jsontext.loads(data)
-            holds, about = record["holds"], record["about"]
-            if not isinstance(holds, list) or not isinstance(about, dict):
+            holds, about, ledger = record["holds"], record["about"], record.get("ledger", "")
+            if not isinstance(holds, list) or not isinstance(about, dict) or not isinstance(ledger, str):
                 raise TypeError
-            return Pin(kind, name, [str(held) for held in holds], about, used)
+            return Pin(kind, name, [str(held) for held in holds], about, used, ledger)
         except (LadingError, KeyError, TypeError, ValueError):
             raise Corrupt(f"the record {path} is broken", hint="run `lading check --repair`") from None
 
-    def put(self, kind: str, name: str, *, holds: Collection[str], about: dict[str, object]) -> None:
-        """Write a pin durably, in place of one that was there. What it holds must be here, and leased by the caller."""
+    def put(
+        self, kind: str, name: str, *, holds: Collection[str], about: dict[str, object], ledger: str = ""
+    ) -> None:
+        """Write a pin durably, in place of one that was there. What it holds must be here, and leased by the caller.
+
+        ``ledger``: the name below the store's directory of a database that its owner keeps, with what else is held.
+        """
         path = self.path(kind, name)
-        data = jsontext.dumps({"holds": sorted(set(holds)), "about": about}).encode()
+        record: dict[str, object] = {"holds": sorted(set(holds)), "about": about}
+        if ledger:
+            record["ledger"] = ledger
+        data = jsontext.dumps(record).encode()
         try:
             make_directories(os.path.dirname(path))
             with Lock(self.root + "/lock", exclusive=False):
@@ -136,6 +151,27 @@ class Pins:
         for kind in self.kinds():
             for pin in self.list(kind):
                 yield from pin.holds
+                if pin.ledger:
+                    yield from _listed(f"{self.root}/{pin.ledger}")
+
+
+def _listed(path: str) -> list[str]:
+    """What a ledger holds: nothing when it is gone. Raises :class:`Corrupt` when it cannot be read."""
+    import sqlite3
+
+    if not os.path.exists(path):
+        return []
+    try:
+        database = sqlite3.connect(path, timeout=30.0)
+        try:
+            return [str(row[0]) for row in database.execute("SELECT digest FROM holds")]
+        finally:
+            database.close()
+    except sqlite3.Error as error:
+        raise Corrupt(
+            f"{path} cannot be read ({error}), so nobody knows what it holds and nothing is removed",
+            hint="`lading registry check`",
+        ) from None
 
 
 def _names(directory: str) -> list[str]:

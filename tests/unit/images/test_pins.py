@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sqlite3
 
 import pytest
 
@@ -89,3 +90,21 @@ def test_names_that_are_no_files_are_refused(images, name):
         images.pins.get("step", name)
     with pytest.raises(InvalidInput):
         images.pins.put(name, "x", holds=[], about={})
+
+
+def test_what_a_ledger_lists_stays_until_it_lists_it_no_more(images, blob):
+    path = f"{images.root}/own/ledger.db"
+    os.makedirs(os.path.dirname(path))
+    database = sqlite3.connect(path, isolation_level=None)
+    database.execute("CREATE TABLE holds (digest TEXT)")
+    database.execute("INSERT INTO holds VALUES (?)", (blob,))
+    images.pins.put("shop", "books", holds=[], about={}, ledger="own/ledger.db")
+    images.prune(all=True)
+    assert images.content.has(blob)
+    assert images.check(repair=True) == []
+    database.execute("DELETE FROM holds")
+    database.close()
+    images.prune(all=True)
+    assert not images.content.has(blob)
+    os.unlink(path)
+    images.prune(all=True)

@@ -1,0 +1,106 @@
+"""The records: gathered writers, and a failure that undoes one alone."""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+from pathlib import Path
+
+import pytest
+
+from lading.errors import Corrupt, LadingError
+from lading.registry.ledger import Change, Ledger
+from lading.registry.store import RECORDS, Store, repository_id
+
+
+@pytest.fixture
+def ledger(tmp_path: Path):
+    made = Ledger(str(tmp_path / "r" / "records.db"))
+    yield made
+    made.close()
+
+
+def test_writers_that_come_together_are_all_recorded(ledger):
+    def write(number: int) -> None:
+        ledger.write(lambda made: repository_id(made, f"name{number}"))
+
+    threads = [threading.Thread(target=write, args=(n,)) for n in range(50)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert ledger.row("SELECT count(*) FROM repositories") == (50,)
+
+
+def test_a_failed_change_takes_no_other_with_it(ledger):
+    def fail(made: Change) -> None:
+        repository_id(made, "half")
+        raise ValueError
+
+    ready = threading.Barrier(2)
+
+    def good() -> None:
+        ready.wait()
+        ledger.write(lambda made: repository_id(made, "good"))
+
+    thread = threading.Thread(target=good)
+    thread.start()
+    ready.wait()
+    with pytest.raises(ValueError):
+        ledger.write(fail)
+    thread.join()
+    assert ledger.rows("SELECT name FROM repositories") == [("good",)]
+
+
+def test_what_is_written_is_there_for_another_process(ledger):
+    ledger.write(lambda made: repository_id(made, "one"))
+    other = sqlite3.connect(ledger.path)
+    assert other.execute("SELECT name FROM repositories").fetchall() == [("one",)]
+    other.close()
+
+
+def test_records_of_another_version_are_not_touched(tmp_path: Path):
+    path = tmp_path / "records.db"
+    database = sqlite3.connect(path)
+    database.execute("PRAGMA user_version=77")
+    database.close()
+    with pytest.raises(LadingError) as caught:
+        Ledger(str(path))
+    assert caught.value.reason == "version"
+
+
+def test_broken_records_are_said_as_such(tmp_path: Path):
+    path = tmp_path / "records.db"
+    path.write_bytes(b"no database at all, but long enough to be looked at" * 100)
+    with pytest.raises(Corrupt):
+        Ledger(str(path))
+
+
+def test_the_image_store_removes_nothing_that_a_repository_has(shop):
+    digest = shop.blob("one", b"kept")
+    images = shop.store.images
+    with images.lease() as lease:
+        loose = images.content.put(b"loose", lease=lease)
+    images.prune(all=True)
+    assert images.content.has(digest)
+    assert not images.content.has(loose)
+    shop.store.unlink("one", digest)
+    images.prune(all=True)
+    assert not images.content.has(digest)
+
+
+def test_the_image_store_removes_nothing_while_the_records_cannot_be_read(shop):
+    digest = shop.blob("one", b"kept")
+    shop.store.close()
+    for suffix in ("", "-wal", "-shm"):
+        Path(f"{shop.root}/{RECORDS}{suffix}").write_bytes(b"x" * 5000)
+    with pytest.raises(Corrupt):
+        shop.store.images.prune(all=True)
+    assert shop.store.images.content.has(digest)
+
+
+def test_two_servers_have_one_key(tmp_path: Path):
+    first, second = Store(str(tmp_path / "s")), Store(str(tmp_path / "s"))
+    assert first.sign("a") == second.sign("a") != first.sign("b")
+    first.close()
+    second.close()
