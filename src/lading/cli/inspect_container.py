@@ -181,7 +181,8 @@ def _host_config(record: PodRecord, definition: Container) -> dict[str, object]:
         "IpcMode": spec.extras.ipc_mode or ("host" if spec.host_ipc else "private"),
         "PidMode": spec.extras.pid_mode or ("host" if spec.host_pid else ""),
         "UTSMode": spec.extras.uts_mode,
-        "UsernsMode": extras.userns,
+        "UsernsMode": "auto" if record.users else extras.userns,
+        "IDMappings": id_mappings(record),
         "CgroupnsMode": extras.cgroupns or "private",
         "CgroupParent": extras.cgroup_parent,
         "Privileged": bool(security is not None and security.privileged),
@@ -217,6 +218,16 @@ def _host_config(record: PodRecord, definition: Container) -> dict[str, object]:
         "Sysctls": extras.sysctls,
         "Init": extras.init,
     }
+
+
+def id_mappings(record: PodRecord) -> dict[str, list[str]] | None:
+    """Which ids of the host the pod has, INSIDE:OUTSIDE:HOW MANY as in ``podman inspect``; None: all, as they are."""
+    if not record.users:
+        return None
+    from lading.node.idranges import SIZE
+
+    row = f"0:{record.users}:{SIZE}"
+    return {"UidMap": [row], "GidMap": [row]}
 
 
 def _bind(source: str, target: str, read_only: bool) -> str:

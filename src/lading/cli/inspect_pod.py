@@ -62,7 +62,12 @@ def status(record: PodRecord) -> dict[str, object]:
         made["initContainerStatuses"] = [_container(c, True) for c in init]
     made["containerStatuses"] = [_container(c, initialized) for c in main]
     made["qosClass"] = qos.class_of(record.pod)
-    made["x-lading"] = {"id": record.id, "keeperPID": record.keeper_pid}
+    own: dict[str, object] = {"id": record.id, "keeperPID": record.keeper_pid}
+    if record.users:
+        from lading.cli.inspect_container import id_mappings
+
+        own["idMappings"] = id_mappings(record)
+    made["x-lading"] = own
     return made
 
 

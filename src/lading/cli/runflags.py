@@ -145,7 +145,7 @@ def _shared() -> list[Flag]:
         Flag("ipc", "", "str", "MODE", "private, shareable, host or container:NAME"),
         Flag("pid", "", "str", "MODE", "host or container:NAME"),
         Flag("uts", "", "str", "MODE", "host"),
-        Flag("userns", "", "str", "MODE", "host: no user namespace of its own"),
+        Flag("userns", "", "str", "MODE", "auto: users of its own, who are nobody on the host; or host"),
         Flag(
             "cgroupns",
             "",

@@ -108,6 +108,7 @@ _OF_THE_POD = (
     "add-host",
     "ipc",
     "uts",
+    "userns",
 )
 
 

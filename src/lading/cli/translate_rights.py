@@ -68,8 +68,11 @@ def _namespaces(options: Mapping[str, Any], spec: PodSpec, extras: ContainerExtr
         raise InvalidInput(f"--uts {uts!r} is not host")
     if uts == "host" and extras.hostname:
         raise InvalidInput("--hostname does not go with --uts host")
-    if userns not in ("", "host"):
-        raise Unsupported(f"--userns {userns!r} is not supported", hint="the mode is host")
+    if userns not in ("", "host", "auto"):
+        raise Unsupported(f"--userns {userns!r} is not supported", hint="the modes are auto and host")
+    if userns == "auto":
+        _own_users(options)
+        spec.host_users = False
     spec.extras.ipc_mode = ipc
     spec.extras.pid_mode = "" if pid == "private" else pid
     spec.extras.uts_mode = "" if uts == "private" else uts
@@ -77,6 +80,21 @@ def _namespaces(options: Mapping[str, Any], spec: PodSpec, extras: ContainerExtr
     spec.host_pid = pid == "host"
     extras.userns = userns
     extras.cgroupns = options["cgroupns"]
+
+
+def _own_users(options: Mapping[str, Any]) -> None:
+    """Raise :class:`InvalidInput` for flags that ask for what belongs to the host's root, or to another container's."""
+    if options["privileged"]:
+        raise InvalidInput(
+            "--privileged does not go with --userns auto",
+            hint="root of a user namespace has no power over the host's devices",
+        )
+    for flag in ("network", "pid", "ipc", "uts", "cgroupns"):
+        for word in options[flag] if flag == "network" else [options[flag]]:
+            if word == "host" or word.startswith(("container:", "ns:")):
+                raise InvalidInput(
+                    f"--{flag} {word} does not go with --userns auto", hint="what it names has other users"
+                )
 
 
 def _container(text: str) -> bool:

@@ -14,6 +14,8 @@ class Rootfs(Record):
     ``userxattr``  overlay metadata lives in ``user.overlay.*`` (rootless).
     ``base``    of a plain root that began as a private copy of an image: the layers to compare it with, top-most first.
     ``volatile``   skip overlayfs syncs; only for containers that are removed when they end.
+    ``mapped``   the container is in a user namespace, and the ids of its files are the namespace's: on the disk is what the
+                container sees, and layers are shared with everybody who sees the same.
     """
 
     lower: list[str] = []
@@ -22,3 +24,4 @@ class Rootfs(Record):
     base: list[str] = []
     userxattr: bool = False
     volatile: bool = False
+    mapped: bool = False

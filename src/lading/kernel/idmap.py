@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import os
 
-from lading.errors import Denied, InvalidInput, KernelError
+from lading.errors import Denied, InvalidInput, KernelError, Unsupported
+from lading.kernel.mounts import MOUNT_ATTR_IDMAP
 from lading.kernel.namespaces import CLONE_NEWUSER
 from lading.kernel.process import PR_SET_PDEATHSIG
 
@@ -178,6 +179,38 @@ def user_namespace(kernel: Kernel, uids: Map, gids: Map) -> int:
             os.waitpid(child, 0)
         except OSError:
             pass
+
+
+def show(kernel: Kernel, mount: int, userns: int, what: str, *, recursive: bool = False) -> None:
+    """Let a detached mount show its files' ids as the user namespace maps them: on the disk they stay what they are.
+
+    ``what`` is named by the :class:`Unsupported` (reason ``idmap``) for a file system, or with ``recursive`` one mounted below,
+    that the kernel cannot do this for: mount_setattr(2), "ID-mapped mounts".
+    """
+    try:
+        kernel.mount_setattr(mount, set_=MOUNT_ATTR_IDMAP, userns_fd=userns, recursive=recursive)
+    except KernelError as error:
+        # EINVAL: no such file system. EPERM: it is mapped already, or it belongs to a user namespace that is not ours.
+        if error.errno not in (1, 22):
+            raise
+        below = " or one mounted below it" if recursive else ""
+        raise Unsupported(
+            f"{what}: its file system{below} cannot be shown with other ids (idmapped mounts)",
+            hint="keep it on ext4, xfs, btrfs or tmpfs, or do without a user namespace",
+            reason="idmap",
+        ) from None
+
+
+def act_as(kernel: Kernel, uid: int, gid: int) -> None:
+    """Make and open files as ``uid`` and ``gid`` from here on, with all the power this thread has (setfsuid(2)).
+
+    For what an idmapped mount shows: the kernel makes nothing there for who has no id in its mapping (EOVERFLOW), and 0 has none.
+    """
+    sets = kernel.capget()
+    kernel.setfsids(uid, gid)
+    kernel.capset(
+        *sets
+    )  # a file-system id other than 0 has lost CAP_DAC_OVERRIDE and its like (capabilities(7))
 
 
 def may_set_groups(kernel: Kernel, pid: int) -> bool:

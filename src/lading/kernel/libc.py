@@ -36,6 +36,8 @@ _SIGNATURES = {
     "fstatfs": "ip",
     "statx": "isiIp",
     "sched_setaffinity": "iLp",
+    "setfsuid": "I",
+    "setfsgid": "I",
     # by number
     "pivot_root": "ss",
     "open_tree": "isI",

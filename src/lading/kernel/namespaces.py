@@ -29,6 +29,7 @@ FLAGS = {
     "time": CLONE_NEWTIME,
     "pid": CLONE_NEWPID,
 }
+_NS_GET_USERNS = 0xB701
 _NS_GET_NSTYPE = 0xB703
 
 
@@ -56,6 +57,15 @@ class Namespaces:
         import fcntl
 
         return fcntl.ioctl(fd, _NS_GET_NSTYPE)
+
+    def namespace_owner(self, fd: int) -> int:
+        """A close-on-exec descriptor of the user namespace that owns a namespace (ioctl_ns(2), NS_GET_USERNS)."""
+        import fcntl
+
+        try:
+            return fcntl.ioctl(fd, _NS_GET_USERNS)
+        except OSError as error:
+            raise KernelError("owner of a namespace", error.errno or 0) from None
 
     def sethostname(self, name: str) -> None:
         """sethostname(2)."""

@@ -3,6 +3,9 @@
 Since Linux 6.8 they are given one by one (``lowerdir+``). Before, all names stand in one string that has to fit the page of
 mount(2)'s options, so they are written relative to the layers' common directory; and mount(2) needs a place in a mount
 namespace that nobody else sees. Source: Linux Documentation/filesystems/overlayfs.rst, "Multiple lower layers".
+
+Layers that are to show other ids than they have (Linux 5.19) are covered by idmapped mounts of themselves, in a mount
+namespace of a child's own: overlayfs then finds these under the names it is given, and keeps them.
 """
 
 from __future__ import annotations
@@ -10,6 +13,7 @@ from __future__ import annotations
 import os
 
 from lading.errors import InvalidInput, KernelError, LadingError
+from lading.kernel.files import O_PATH
 from lading.kernel.mounts import MOUNT_ATTR_RDONLY, MS_PRIVATE, MS_RDONLY, MS_REC, OPEN_TREE_CLONE
 from lading.kernel.namespaces import CLONE_NEWNS
 
@@ -24,9 +28,12 @@ _PAGE = 4095
 
 
 class Stack:
-    """What to mount: ``lower`` layers top-most first, and ``upper`` with ``work`` (empty: read-only)."""
+    """What to mount: ``lower`` layers top-most first, and ``upper`` with ``work`` (empty: read-only).
 
-    __slots__ = ("lower", "read_only", "upper", "userxattr", "volatile", "work")
+    ``users``  a descriptor of the user namespace by whose mapping the layers' ids are shown; -1: as they are.
+    """
+
+    __slots__ = ("lower", "read_only", "upper", "users", "userxattr", "volatile", "work")
 
     def __init__(
         self,
@@ -37,6 +44,7 @@ class Stack:
         userxattr: bool = False,
         volatile: bool = False,
         read_only: bool = False,
+        users: int = -1,
     ) -> None:
         self.lower = lower
         self.upper = upper
@@ -44,6 +52,7 @@ class Stack:
         self.userxattr = userxattr
         self.volatile = bool(upper) and volatile
         self.read_only = read_only
+        self.users = users
 
     @property
     def flags(self) -> list[str]:
@@ -53,13 +62,15 @@ class Stack:
 
 def mount(kernel: Kernel, stack: Stack) -> int:
     """A detached mount. The caller's mount namespace is its own: an old kernel's way leaves a mount over a layer in it."""
+    if stack.users >= 0:
+        return _in_child(kernel, stack)
     made = _by_layer(kernel, stack)
     return made if made >= 0 else _by_page(kernel, stack)
 
 
 def mount_apart(kernel: Kernel, stack: Stack) -> int:
     """A detached mount, for a caller whose mount namespace is everybody's: an old kernel's way is gone by a child."""
-    made = _by_layer(kernel, stack)
+    made = _by_layer(kernel, stack) if stack.users < 0 else -1
     return made if made >= 0 else _in_child(kernel, stack)
 
 
@@ -119,6 +130,7 @@ def _in_child(kernel: Kernel, stack: Stack) -> int:
     """Mount in a forked child's own namespace, and take the mount over as a descriptor (unix(7), SCM_RIGHTS)."""
     import _socket
 
+    covers = _covers(kernel, stack) if stack.users >= 0 else []
     ours, theirs = _socket.socketpair(_socket.AF_UNIX, _socket.SOCK_SEQPACKET)
     pid = os.fork()
     if pid == 0:
@@ -126,7 +138,13 @@ def _in_child(kernel: Kernel, stack: Stack) -> int:
         try:
             kernel.unshare(CLONE_NEWNS)
             kernel.mount("", "/", "", MS_REC | MS_PRIVATE)
-            fd = _by_page(kernel, stack)
+            for place, cover in covers:
+                kernel.move_mount(cover, kernel.open(place, O_PATH | os.O_DIRECTORY))
+            if covers and stack.upper:
+                _work_as_owner(kernel, covers[-1][1])
+            fd = _by_layer(kernel, stack) if covers else -1
+            if fd < 0:
+                fd = _by_page(kernel, stack)
             rights = (_socket.SOL_SOCKET, _socket.SCM_RIGHTS, fd.to_bytes(4, "little"))
             theirs.sendmsg([b"mount"], [rights])
             status = 0
@@ -135,6 +153,8 @@ def _in_child(kernel: Kernel, stack: Stack) -> int:
         finally:
             os._exit(status)
     theirs.close()
+    for _, cover in covers:
+        os.close(cover)
     try:
         words, rights_got, _flags, _address = ours.recvmsg(2048, _socket.CMSG_SPACE(4))
     finally:
@@ -146,3 +166,33 @@ def _in_child(kernel: Kernel, stack: Stack) -> int:
             os.set_inheritable(fd, False)
             return fd
     raise LadingError(f"cannot stack the layers: {words.decode(errors='replace')}", reason="overlay")
+
+
+def _work_as_owner(kernel: Kernel, cover: int) -> None:
+    """What overlayfs makes of its own accord, it makes as who mounted it: that is to be somebody whom the mapping knows."""
+    from lading.kernel import idmap
+
+    shown = kernel.fstat(cover)
+    idmap.act_as(kernel, shown.st_uid, shown.st_gid)
+
+
+def _covers(kernel: Kernel, stack: Stack) -> list[tuple[str, int]]:
+    """Idmapped, detached mounts of the layers, and over which directory each goes.
+
+    ``upper`` and ``work`` must lie on one mount, so the directory that has both is one, the last. Raises :class:`Unsupported`.
+    """
+    from lading.kernel import idmap
+
+    places = list(stack.lower)
+    if stack.upper:
+        places.append(os.path.commonpath((stack.upper, stack.work)))
+    made: list[tuple[str, int]] = []
+    try:
+        for place in places:
+            made.append((place, kernel.open_tree(place, OPEN_TREE_CLONE)))
+            idmap.show(kernel, made[-1][1], stack.users, f"layer {place}")
+    except BaseException:
+        for _, cover in made:
+            os.close(cover)
+        raise
+    return made

@@ -58,6 +58,11 @@ class Processes:
         """setresuid(2): real, effective and saved."""
         call("setresuid", uid, uid, uid, about=uid)
 
+    def setfsids(self, uid: int, gid: int) -> None:
+        """setfsuid(2) and setfsgid(2) of the calling thread: who makes and opens files. They never say whether they could."""
+        call("setfsgid", gid)
+        call("setfsuid", uid)
+
     def setrlimit(self, resource: int, soft: int, hard: int, pid: int = 0) -> None:
         """prlimit(2); values are bytes, seconds or counts, all ones (2⁶⁴−1) is unlimited."""
         call("prlimit64", pid, resource, struct.pack("QQ", soft, hard), None, about=resource)

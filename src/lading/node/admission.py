@@ -98,6 +98,10 @@ def admit(pod: Pod) -> list[str]:
     _volumes(pod, report)
     containers(pod, report)
     extras(pod, report)
+    if pod.spec.host_users is False:
+        from lading.node import admission_users
+
+        admission_users.check(pod, report)
     if report.problems:
         raise Refused(report.problems)
     return report.notes
@@ -194,8 +198,6 @@ def _spec(spec: PodSpec, report: Report) -> None:
     for field, why in REFUSED.items():
         if getattr(spec, field) not in (None, "", [], {}, False):
             report.unsupported(f"spec.{_wire(field)}", why)
-    if spec.host_users is False:
-        report.unsupported("spec.hostUsers", "pods have no user namespace of their own")
     if isinstance(spec.os, dict):
         if set(spec.os) != {"name"} or spec.os["name"] != "linux":
             report.unsupported("spec.os", "this is Linux")

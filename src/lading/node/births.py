@@ -99,6 +99,11 @@ def _give_birth(runner: PodRunner, running: Running, container: Container, ready
         from lading.node import companions
 
         companions.lend(shop, runner.record.pod.spec.extras.pod, running.spec)
+    if runner.record.users:
+        from lading.node import podusers
+
+        podusers.enter(runner, container, running.spec, ready.around)
+        ready.rootfs = ready.rootfs.replace(mapped=True)
     sockets: list[int] = []
     if runner.listening is not None and container is running.container:
         sockets = runner.listening.hand_to(container, running.spec)
@@ -118,12 +123,15 @@ def _give_birth(runner: PodRunner, running: Running, container: Container, ready
         podnetwork.furnish(runner, pid)
 
     try:
+        stdio = RuntimeStdio(*streams.open())
+        if runner.record.users:
+            podusers.give_pipes(stdio, runner.record.users)
         request = RunRequest(
             made.id,
             running.spec,
             shop.container_directory(runner.record, made),
             rootfs=ready.rootfs,
-            stdio=RuntimeStdio(*streams.open()),
+            stdio=stdio,
             profile=ready.around.profile,
             sockets=sockets,
             meanwhile=None if runner.reserved is None else furnish,

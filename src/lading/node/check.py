@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from lading.errors import Conflict, LadingError, NotFound
 from lading.kernel import clearing, tree
-from lading.node import ending, freezing, lookup, memory, releasing, remove, sockets
+from lading.node import ending, freezing, idranges, lookup, memory, releasing, remove, sockets
 from lading.node.detached import is_running
 from lading.node.looking import refresh
 from lading.node.model import Finding
@@ -189,6 +189,13 @@ class _Checker:
                     self._found(kind.what, path, kind.fix, partial(kind.drop, name))
         for name in sockets:
             self._socket(f"{roots.keepers}/{name}")
+        for pod_id, first in idranges.strays(self.shop.records.database):
+            self._found(
+                "a range of users that no pod has",
+                f"users {first} to {first + idranges.SIZE - 1}",
+                "give it back",
+                partial(idranges.give_back, self.shop.records.database, pod_id),
+            )
         for path, directory in groups.items():
             identity = path.rpartition("/")[2].removeprefix("pod-")
             if identity not in containers and identity not in stages and os.path.lexists(directory):

@@ -16,6 +16,7 @@ from lading.kernel import overlay
 from lading.kernel.mounts import MOUNT_ATTR_NOSYMFOLLOW, OPEN_TREE_CLONE
 from lading.kernel.paths import make_directory_inside, open_inside, open_plain
 from lading.node.engine import engine_of
+from lading.node.fileids import Ids
 from lading.node.model import RUNNING
 from lading.node.shop import alive
 
@@ -48,11 +49,12 @@ def _rootfs(shop: Shop, record: PodRecord, made: ContainerRecord) -> tuple[Image
 
 
 class _Root:
-    """A container's root as a descriptor; close it."""
+    """A container's root as a descriptor; close it. ``ids`` are those of its files."""
 
     def __init__(self, shop: Shop, reference: str, *, write: bool) -> None:
         self.kernel = shop.kernel
         self.name = reference
+        self.ids = Ids(0)
         record, made = _target(shop, reference)
         if alive(made.pid, made.pid_start):
             try:
@@ -63,6 +65,7 @@ class _Root:
             else:
                 # Ended meanwhile, its number may have become a process of the host's, whose root is the host's.
                 if alive(made.pid, made.pid_start):
+                    self.ids = Ids(record.users)
                     return
                 os.close(self.fd)
         _, rootfs = _rootfs(shop, record, made)
@@ -154,11 +157,11 @@ def out(shop: Shop, reference: str, path: str, stream: BinaryIO, *, follow: bool
                 if not name or path.endswith("/."):
                     inner = root.open(path, _DIRECTORY)
                     try:
-                        _add_directory(archive, inner, shown if follow and shown else ".", {})
+                        _add_directory(archive, inner, shown if follow and shown else ".", {}, root.ids)
                     finally:
                         os.close(inner)
                 else:
-                    _add(archive, parent, name, shown if follow else name, {})
+                    _add(archive, parent, name, shown if follow else name, {}, root.ids)
         except FileNotFoundError:
             raise NotFound(f"{reference}: {path} does not exist in the container", reason="no-path") from None
         finally:
@@ -168,7 +171,7 @@ def out(shop: Shop, reference: str, path: str, stream: BinaryIO, *, follow: bool
 
 
 def _add(
-    archive: tarfile.TarFile, parent: int, name: str, shown: str, links: dict[tuple[int, int], str]
+    archive: tarfile.TarFile, parent: int, name: str, shown: str, links: dict[tuple[int, int], str], ids: Ids
 ) -> None:
     import tarfile
 
@@ -179,11 +182,11 @@ def _add(
         except OSError:
             return  # replaced while we looked
         try:
-            _add_directory(archive, fd, shown, links)
+            _add_directory(archive, fd, shown, links, ids)
         finally:
             os.close(fd)
         return
-    entry = _entry(info, shown)
+    entry = _entry(info, shown, ids)
     key = (info.st_dev, info.st_ino)
     if info.st_nlink > 1 and key in links:
         entry.type, entry.linkname, entry.size = tarfile.LNKTYPE, links[key], 0
@@ -212,25 +215,27 @@ def _add(
     archive.addfile(entry)
 
 
-def _add_directory(archive: tarfile.TarFile, fd: int, shown: str, links: dict[tuple[int, int], str]) -> None:
+def _add_directory(
+    archive: tarfile.TarFile, fd: int, shown: str, links: dict[tuple[int, int], str], ids: Ids
+) -> None:
     import tarfile
 
-    entry = _entry(os.fstat(fd), shown)
+    entry = _entry(os.fstat(fd), shown, ids)
     entry.type = tarfile.DIRTYPE
     archive.addfile(entry)
     for name in sorted(os.listdir(fd)):
         try:
-            _add(archive, fd, name, f"{shown}/{name}", links)
+            _add(archive, fd, name, f"{shown}/{name}", links, ids)
         except FileNotFoundError:
             continue  # a running container removes files while we read
 
 
-def _entry(info: os.stat_result, name: str) -> tarfile.TarInfo:
+def _entry(info: os.stat_result, name: str, ids: Ids) -> tarfile.TarInfo:
     import tarfile
 
     entry = tarfile.TarInfo(name)
     entry.mode = modes.S_IMODE(info.st_mode)
-    entry.uid, entry.gid = info.st_uid, info.st_gid
+    entry.uid, entry.gid = ids.inside(info.st_uid), ids.inside(info.st_gid)
     entry.mtime = int(info.st_mtime)
     return entry
 
@@ -246,7 +251,7 @@ def into(shop: Shop, reference: str, path: str, stream: BinaryIO, *, archive: bo
     try:
         target = root.open(path, _DIRECTORY)
         try:
-            with tarfile.open(fileobj=stream, mode="r|") as source:
+            with tarfile.open(fileobj=stream, mode="r|") as source, root.ids.acting(root.kernel):
                 for entry in source:
                     _place(root, target, source, entry, owners=archive)
         except (tarfile.TarError, ValueError, OverflowError) as error:
@@ -268,7 +273,7 @@ def _place(
     parts = [part for part in entry.name.split("/") if part not in ("", ".")]
     if ".." in parts or entry.name.startswith("/"):
         raise InvalidInput(f"tar entry {entry.name!r} leads out of its directory", reason="escape")
-    uid, gid = (entry.uid, entry.gid) if owners else (0, 0)
+    uid, gid = (root.ids.outside(id) for id in ((entry.uid, entry.gid) if owners else (0, 0)))
     if not parts:
         return
     parent = make_directory_inside(root.kernel, target, "/".join(parts[:-1]))

@@ -27,7 +27,7 @@ PAGE = 1024
 #: Pages of log after which a commit folds it into the file: two waits for the disk every fifteen starts or so.
 FOLD = 500
 #: ``PRAGMA user_version`` of this code. Add a step to ``_MIGRATIONS`` for each.
-VERSION = 1
+VERSION = 2
 
 _MIGRATIONS = (
     """
@@ -47,6 +47,9 @@ _MIGRATIONS = (
     CREATE TABLE events (
         number INTEGER PRIMARY KEY AUTOINCREMENT, time REAL NOT NULL, kind TEXT NOT NULL, action TEXT NOT NULL,
         id TEXT NOT NULL, name TEXT NOT NULL, attributes TEXT NOT NULL);
+    """,
+    """
+    CREATE TABLE id_ranges (first INTEGER PRIMARY KEY, pod_id TEXT NOT NULL UNIQUE);
     """,
 )
 
@@ -134,7 +137,7 @@ class Database:
         try:
             connection.execute(f"PRAGMA page_size={PAGE}")  # before the mode: it writes the first page
             connection.execute("PRAGMA journal_mode=WAL")
-            connection.executescript("BEGIN;" + _MIGRATIONS[0] + "PRAGMA user_version=1; COMMIT;")
+            connection.executescript(f"BEGIN;{''.join(_MIGRATIONS)}PRAGMA user_version={VERSION}; COMMIT;")
         finally:
             connection.close()
         os.chmod(beside, 0o600)

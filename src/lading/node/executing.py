@@ -50,8 +50,13 @@ def exec_in(shop: Shop, reference: str, request: ExecRequest, stdio: Stdio | Non
             for index in (1, 2):
                 ours[index], ends[index] = os.pipe2(os.O_CLOEXEC)
             theirs = [fd for fd in ends if fd >= 0]
+    streams = RuntimeStdio(*ends)
+    if record.users:
+        from lading.node import podusers
+
+        podusers.give_pipes(streams, record.users)
     try:
-        made_process = handle.exec(process, stdio=RuntimeStdio(*ends))
+        made_process = handle.exec(process, stdio=streams)
     except BaseException:
         for fd in ours:
             if fd >= 0:

@@ -237,7 +237,8 @@ class Call:
 
             kernel.unshare(_NEWNS)
             kernel.mount("", "/", "", _MS_REC | _MS_SLAVE)
-            rootfs.attach(kernel, self.rootfs, "", f"{self.directory}/rootfs")
+            place = rootfs.place(kernel, self.rootfs, "", f"{self.directory}/rootfs")
+            rootfs.attach(kernel, self.rootfs, "", place)
         null = os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)
         given = self.stdio
         ends = [fed, null, said] if given is None else [given.stdin, given.stdout, given.stderr]

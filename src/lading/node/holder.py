@@ -56,6 +56,11 @@ class Holder:
             self._pause(shop.kernel)
 
     def _make(self, kernel: Kernel, flags: dict[str, int], hostname: str) -> None:
+        if self.runner.record.pod.spec.host_users is False:
+            from lading.node import podusers
+
+            self.spaces.update(podusers.spaces(self.runner, flags, hostname))
+            return
         if self.runner.shop.roots.uid:
             self._make_by_child(kernel, flags, hostname)
             return
@@ -111,14 +116,23 @@ class Holder:
         empty = f"{directory}/empty"
         os.makedirs(empty, 0o755, exist_ok=True)
         ready, go = os.pipe2(os.O_CLOEXEC)
-        pid = kernel.clone(_NEWPID | _NEWNS)
-        if pid == 0:
-            try:
-                os.close(go)
-                entitle(f"lading-pause {self.runner.record.name}")
-                _become_pause(kernel, empty, ready)
-            finally:
-                os._exit(1)
+
+        def pause() -> None:
+            os.close(go)
+            entitle(f"lading-pause {self.runner.record.name}")
+            _become_pause(kernel, empty, ready)
+
+        if self.runner.record.pod.spec.host_users is False:
+            from lading.node import podusers
+
+            pid = podusers.bear(self.runner, _NEWPID | _NEWNS, pause)
+        else:
+            pid = kernel.clone(_NEWPID | _NEWNS)
+            if pid == 0:
+                try:
+                    pause()
+                finally:
+                    os._exit(1)
         os.close(ready)
         self.pause_pid = pid
         # Until it is written down, the pause process dies with us; afterwards repair finds it.

@@ -182,6 +182,10 @@ def _assemble(database: Database, rows: Any) -> list[PodRecord]:
             network = jsontext.loads(row[11])
             record.networks = [NetworkRecord.decode(n) for n in network["networks"]]
             record.ports = [PortRecord.decode(p) for p in network["ports"]]
+        if record.pod.spec.host_users is False:
+            from lading.node import idranges
+
+            record.users = idranges.of(database, idranges.whose(record.id, record.pod))
         made.append(record)
     return made
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def join(shop: Shop, pod: Pod) -> None:
-    """Turn the name in ``extras.pod`` into the pod's id and the namespaces to join.
+    """Turn the name in ``extras.pod`` into the pod's id and the namespaces to join; the users are that pod's, too.
 
     Raises :class:`NotFound`, and :class:`InvalidInput` for a container that is no pod.
     """
@@ -33,6 +33,9 @@ def join(shop: Shop, pod: Pod) -> None:
             f"--pod {extras.pod}: that is a container, not a pod",
             hint="join its namespaces with --network, --ipc and --pid container:NAME",
         )
+    if pod.spec.host_users is False and target.pod.spec.host_users is not False:
+        raise InvalidInput(f"--pod {extras.pod}: that pod has the host's users, and so has what lives in it")
+    pod.spec.host_users = target.pod.spec.host_users
     extras.pod = target.id
     mode = f"container:{target.id}"
     extras.network_mode = extras.ipc_mode = extras.uts_mode = mode

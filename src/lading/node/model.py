@@ -107,7 +107,8 @@ class PodRecord(Record):
     """A pod and its containers (init containers and sidecars first, in the manifest's order).
 
     ``phase`` is Kubernetes' (Pending, Running, Succeeded, Failed). ``stopped`` says that a user asked it to stop, which
-    restart policies honour. ``keeper_pid`` 0: nobody keeps it at present.
+    restart policies honour. ``keeper_pid`` 0: nobody keeps it at present. ``users`` is what the pod's root is on the host, the
+    first of 65536 ids, of a pod with users of its own; else 0.
     """
 
     id: str
@@ -124,6 +125,7 @@ class PodRecord(Record):
     networks: list[NetworkRecord] = []
     ports: list[PortRecord] = []
     containers: list[ContainerRecord] = []
+    users: int = 0
 
     @property
     def single(self) -> bool:

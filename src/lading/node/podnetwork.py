@@ -16,10 +16,15 @@ from lading.node.shop import alive
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import TypeVar
+
     from lading.network import Attachment, AttachRequest
     from lading.node.model import PodRecord
     from lading.node.runner import PodRunner
     from lading.node.shop import Shop
+
+    T = TypeVar("T")
 
 
 def take(runner: PodRunner) -> None:
@@ -30,17 +35,37 @@ def take(runner: PodRunner) -> None:
         return
     networks.release(record.id)  # left by a keeper that was killed
     if request.mode:
-        runner.attachment = networks.attach(request)
+        request.namespace = _of_own_users(runner)
+        runner.attachment = _or_close(request.namespace, lambda: networks.attach(request))
         return
     reserved = networks.reserve(request)
     later = reserved.can_wait and len(record.containers) == 1 and not request.sysctls
     if later and not (record.pod.spec.extras.runtime or _is_listened_in(record)):
         runner.reserved = reserved
     else:
-        networks.furnish(reserved)
+        namespace = _of_own_users(runner)
+        _or_close(namespace, lambda: networks.furnish(reserved, namespace))
     runner.attachment = reserved.attachment
     note_network(record, reserved.attachment)
     runner.unsaved.add("network")  # the network's own records have it; a start writes it into ours
+
+
+def _of_own_users(runner: PodRunner) -> int:
+    """A new network namespace that belongs to the pod's own users; -1 for a pod with the host's."""
+    if runner.record.pod.spec.host_users is not False:
+        return -1
+    from lading.node import podusers
+
+    return podusers.spaces(runner, ("net",))["net"]
+
+
+def _or_close(namespace: int, act: Callable[[], T]) -> T:
+    try:
+        return act()
+    except BaseException:
+        if namespace >= 0:
+            os.close(namespace)
+        raise
 
 
 def furnish(runner: PodRunner, pid: int) -> None:

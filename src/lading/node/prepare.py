@@ -46,6 +46,10 @@ def record_of(shop: Shop, pod: Pod, progress: object) -> PodRecord:
         from lading.node import membership
 
         membership.join(shop, pod)
+    if pod.spec.host_users is False:
+        from lading.node import podusers
+
+        podusers.check(shop, pod)
     pod_id = new_id()
     name = pod.metadata.name
     if not name:

@@ -56,7 +56,10 @@ class Records:
     # -- pods ------------------------------------------------------------------------------------------------------
 
     def insert(self, record: PodRecord, *, stage: str = LIVE) -> None:
-        """Write a new pod and its containers, and the event. Raises Conflict (``name-taken``)."""
+        """Write a new pod and its containers, the range of its users if it wants one, and the event.
+
+        Raises Conflict (``name-taken``), Exhausted (``id-ranges``).
+        """
         with self.database as db:
             try:
                 db.connection().execute(
@@ -86,6 +89,11 @@ class Records:
                     f"INSERT INTO containers ({CONTAINER}) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
                     _container_row(container),
                 )
+            if record.pod.spec.host_users is False:
+                from lading.node import idranges
+
+                house = record.pod.spec.extras.pod
+                record.users = idranges.of(db, house) if house else idranges.take(db, record.id)
             self.event(record, "create")
 
     def update(self, record: PodRecord, *columns: str) -> None:
@@ -118,6 +126,10 @@ class Records:
         with self.database as db:
             db.query("DELETE FROM containers WHERE pod_id = ?", (record.id,))
             db.query("DELETE FROM pods WHERE id = ?", (record.id,))
+            if record.pod.spec.host_users is False:
+                from lading.node import idranges
+
+                idranges.give_back(db, record.id)
             self.event(record, "destroy")
 
     # -- reading: see lookup -------------------------------------------------------------------------------------------

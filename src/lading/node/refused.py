@@ -73,8 +73,12 @@ def check(pod: Pod) -> None:
             )
         if any(label != "disable" for label in extras.selinux):
             raise Unsupported(f"container {container.name}: SELinux labels are not supported")
-        if extras.userns not in ("", "host"):
+        if extras.userns not in ("", "host", "auto"):
             raise Unsupported(f"container {container.name}: userns {extras.userns} is not supported")
+        if (extras.userns == "auto") != (pod.spec.host_users is False) and extras.userns:
+            raise InvalidInput(
+                f"container {container.name}: userns {extras.userns} contradicts hostUsers {pod.spec.host_users}"
+            )
         if _beyond(extras):
             from lading.node import admission_extras
 

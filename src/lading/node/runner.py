@@ -69,6 +69,7 @@ class PodRunner:
         ] = []  # of containers that have ended: what the caller has not read yet
         self.attachment: Attachment | None = None
         self.reserved: Reserved | None = None  # an attachment that the first container's birth completes
+        self.users = -1  # the user namespace of a pod that has one
         self.holder: Holder | None = None
         self.companions: Companions | None = None
         self.listening: Listening | None = None

@@ -164,6 +164,10 @@ def close_pod(runner: PodRunner) -> None:
     if attachment is not None:
         runner.attachment = None
         podnetwork.release(shop, record.id, attachment)
+    if runner.users >= 0:
+        from lading.node import podusers
+
+        podusers.close(runner)
 
 
 __all__ = ["FILES", "close_pod", "join", "open_pod"]

@@ -113,7 +113,7 @@ def from_outside(kernel: Kernel, job: Job, born: Born) -> bytes:
             [(m.container_id, m.host_id, m.size) for m in linux.gid_mappings],
         ):
             permission = channel.GO_WITHOUT_GROUPS
-    elif job.cgroup.rootless:
+    elif job.cgroup.rootless or job.plan.owns("user"):
         from lading.kernel import idmap
 
         if not idmap.may_set_groups(kernel, born.pid):

@@ -248,7 +248,7 @@ def _questions(job: Job) -> int:
 
 def _needs_power(job: Job) -> bool:
     """Whether a mount's source or the root has to be opened out here, see :mod:`lading.runtime.sources`."""
-    return "user" in job.plan.new or any(
+    return job.plan.owns("user") or any(
         m.uid_mappings or m.gid_mappings or "idmap" in m.options or "ridmap" in m.options
         for m in job.spec.mounts
     )

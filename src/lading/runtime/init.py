@@ -38,6 +38,7 @@ class Init:
         self.linux: Linux = job.spec.linux or _no_linux()
         self.process: Process | None = job.spec.process
         self.root_fd = -1
+        self.place_fd = -1
         self.proc_fd = -1
         self.slave = -1
         self.readonly_later: list[int] = []
@@ -110,8 +111,13 @@ class Init:
         command.use_all_processors(self.kernel)
 
     def become_root_of_user_namespace(self) -> None:
-        """With the maps written, be uid 0 of the new user namespace rather than an unmapped nobody."""
-        if "user" in self.job.plan.new:
+        """With the maps written, be uid 0 of the user namespace rather than an unmapped nobody.
+
+        The directory that the root goes over is opened before: it may be one that our creator alone can reach.
+        """
+        if self.job.plan.owns("user"):
+            if "mount" in self.job.plan.new:
+                self.place_fd = self.place()
             self.kernel.setresgid(0)
             self.kernel.setresuid(0)
 
@@ -164,12 +170,19 @@ class Init:
         self.kernel.mount_setattr(fd, propagation=flag, recursive=True)
         self.kernel.close(fd)
 
+    def place(self) -> int:
+        """A descriptor of the directory that the root goes over."""
+        return rootfs.place(self.kernel, self.job.rootfs, self._root_path(), self.job.anchor)
+
+    def _root_path(self) -> str:
+        root = self.job.spec.root
+        return os.path.join(self.job.bundle, root.path) if root else ""
+
     def attach_root(self) -> None:
         """Assemble the root."""
-        root = self.job.spec.root
-        path = os.path.join(self.job.bundle, root.path) if root else ""
+        place = self.place_fd if self.place_fd >= 0 else self.place()
         self.root_fd = rootfs.attach(
-            self.kernel, self.job.rootfs, path, self.job.anchor, mount=self.job.root_mount
+            self.kernel, self.job.rootfs, self._root_path(), place, mount=self.job.root_mount
         )
 
     def mount_all(self) -> None:
@@ -204,7 +217,7 @@ class Init:
         """``/dev``."""
         bound = any(m.destination.rstrip("/") == "/dev" and is_bind(m) for m in self.job.spec.mounts)
         if not bound:
-            devices.populate(self.kernel, self.root_fd, self.linux.devices, bind="user" in self.job.plan.new)
+            devices.populate(self.kernel, self.root_fd, self.linux.devices, bind=self.job.plan.owns("user"))
 
     def hooks_before_pivot(self) -> None:
         """prestart and createRuntime run in the creator, createContainer here; all before the root

@@ -142,10 +142,10 @@ def enter(kernel: Kernel, joins: list[tuple[str, int, int]]) -> None:
                 raise KernelError(f"join {name} namespace: {error.call}", error.errno) from None
             late.append((name, flag, fd))
     users = [fd for name, _, fd in joins if name == "user"]
-    for fd in users:
+    for (
+        fd
+    ) in users:  # who enters it becomes its root later: until then what our creator may reach can be opened
         kernel.setns(fd, FLAGS["user"])
-        kernel.setresgid(0)
-        kernel.setresuid(0)
     for name, flag, fd in late:
         try:
             kernel.setns(fd, flag)

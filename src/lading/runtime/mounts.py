@@ -11,7 +11,7 @@ import stat
 
 from lading.errors import InvalidInput, KernelError, Unsupported
 from lading.kernel.files import O_PATH
-from lading.kernel.mounts import AT_RECURSIVE, MOUNT_ATTR_IDMAP, OPEN_TREE_CLONE
+from lading.kernel.mounts import AT_RECURSIVE, OPEN_TREE_CLONE
 from lading.kernel.paths import make_directory_inside, make_file_inside, open_inside
 from lading.runtime import procmounts
 from lading.runtime.options import Options
@@ -72,9 +72,14 @@ def make_bind(kernel: Kernel, mount: Mount, options: Options, userns_fd: int = -
     else:
         made = kernel.open_tree(mount.source, flags)
     if userns_fd >= 0:
-        kernel.mount_setattr(
-            made, set_=MOUNT_ATTR_IDMAP, userns_fd=userns_fd, recursive=options.idmap == "ridmap"
-        )
+        from lading.kernel import idmap
+
+        what = f"mount on {mount.destination}: {mount.source}"
+        try:
+            idmap.show(kernel, made, userns_fd, what, recursive=options.idmap == "ridmap")
+        except BaseException:
+            kernel.close(made)
+            raise
     _attributes(kernel, made, options)
     return made
 

@@ -27,13 +27,14 @@ if TYPE_CHECKING:
     from lading.kernel import Kernel
 
 
-def make(kernel: Kernel, rootfs: Rootfs | None, path: str) -> int:
+def make(kernel: Kernel, rootfs: Rootfs | None, path: str, users: int = -1) -> int:
     """A detached mount of the root: the layers of ``rootfs`` stacked, or without them the directory ``path``.
 
-    A plain directory is copied with all mounts below it and becomes a mount because pivot_root(2) wants one.
+    A plain directory is copied with all mounts below it and becomes a mount because pivot_root(2) wants one. ``users`` is the
+    container's user namespace, for a ``rootfs`` that is mapped.
     """
     if rootfs is not None:
-        return assemble(kernel, rootfs)
+        return assemble(kernel, rootfs, users if rootfs.mapped else -1)
     try:
         return kernel.open_tree(path, OPEN_TREE_CLONE | AT_RECURSIVE)
     except KernelError as error:
@@ -42,19 +43,22 @@ def make(kernel: Kernel, rootfs: Rootfs | None, path: str) -> int:
         raise
 
 
-def attach(kernel: Kernel, rootfs: Rootfs | None, path: str, anchor: str, *, mount: int = -1) -> int:
-    """Attach the root in this mount namespace and return a descriptor of its top.
-
-    It goes over ``path``, or with ``rootfs`` over ``anchor``, any directory; only this namespace sees it. ``mount`` is a root
-    that :func:`make` made before, with more power.
-    """
-    place = path if rootfs is None else anchor
+def place(kernel: Kernel, rootfs: Rootfs | None, path: str, anchor: str) -> int:
+    """A descriptor of the directory that the root will be attached over: ``path``, or with ``rootfs`` the ``anchor``."""
+    name = path if rootfs is None else anchor
     try:
-        target = kernel.open(place, O_PATH | os.O_DIRECTORY)
+        return kernel.open(name, O_PATH | os.O_DIRECTORY)
     except KernelError as error:
         if error.errno in (2, 20):
-            raise InvalidInput(f"root.path {place!r} is not a directory") from None
+            raise InvalidInput(f"root.path {name!r} is not a directory") from None
         raise
+
+
+def attach(kernel: Kernel, rootfs: Rootfs | None, path: str, target: int, *, mount: int = -1) -> int:
+    """Attach the root in this mount namespace, over :func:`place`'s ``target``, and return a descriptor of its top.
+
+    Only this namespace sees it. ``mount`` is a root that :func:`make` made before, with more power.
+    """
     if mount < 0:
         mount = make(kernel, rootfs, path)
     kernel.mount_setattr(mount, propagation=MS_PRIVATE)
@@ -63,20 +67,41 @@ def attach(kernel: Kernel, rootfs: Rootfs | None, path: str, anchor: str, *, mou
     return mount
 
 
-def assemble(kernel: Kernel, rootfs: Rootfs) -> int:
-    """A detached mount of ``rootfs``: overlay, or a plain directory when there is nothing to stack."""
+def assemble(kernel: Kernel, rootfs: Rootfs, users: int = -1) -> int:
+    """A detached mount of ``rootfs``: overlay, or a plain directory when there is nothing to stack.
+
+    ``users`` is the user namespace whose mapping it is seen by, or -1.
+    """
     if not rootfs.lower:
         if not rootfs.upper:
             raise InvalidInput("rootfs has neither layers nor an upper directory")
-        return kernel.open_tree(rootfs.upper, OPEN_TREE_CLONE)
+        return _directory(kernel, rootfs.upper, users)
     if not rootfs.upper and len(rootfs.lower) == 1:
-        mount = kernel.open_tree(rootfs.lower[0], OPEN_TREE_CLONE)
+        mount = _directory(kernel, rootfs.lower[0], users)
         kernel.mount_setattr(mount, set_=MOUNT_ATTR_RDONLY)
         return mount
     stack = overlay.Stack(
-        rootfs.lower, rootfs.upper, rootfs.work, userxattr=rootfs.userxattr, volatile=rootfs.volatile
+        rootfs.lower,
+        rootfs.upper,
+        rootfs.work,
+        userxattr=rootfs.userxattr,
+        volatile=rootfs.volatile,
+        users=users,
     )
     return overlay.mount(kernel, stack)
+
+
+def _directory(kernel: Kernel, path: str, users: int) -> int:
+    mount = kernel.open_tree(path, OPEN_TREE_CLONE)
+    if users >= 0:
+        from lading.kernel import idmap
+
+        try:
+            idmap.show(kernel, mount, users, f"root {path}")
+        except BaseException:
+            kernel.close(mount)
+            raise
+    return mount
 
 
 def _let_go_of_windows(kernel: Kernel, root_fd: int) -> None:

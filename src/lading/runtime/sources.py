@@ -22,7 +22,8 @@ _CAP_SYS_ADMIN = 21
 def prepare(kernel: Kernel, job: Job) -> None:
     """Fill ``job.sources`` and ``job.root_mount``. Raises :class:`Unsupported`, :class:`InvalidInput`, :class:`KernelError`."""
     # An ordinary user has no such power; what it may not reach, root of its user namespace may not reach either.
-    powerful = "user" not in job.plan.new or bool(kernel.capget()[0] >> _CAP_SYS_ADMIN & 1)
+    below = job.plan.owns("user")
+    powerful = not below or bool(kernel.capget()[0] >> _CAP_SYS_ADMIN & 1)
     for index, mount in enumerate(job.spec.mounts):
         if not is_bind(mount):
             if mount.uid_mappings or mount.gid_mappings:
@@ -31,12 +32,33 @@ def prepare(kernel: Kernel, job: Job) -> None:
         options = Options(mount.options)
         if options.idmap or mount.uid_mappings or mount.gid_mappings:
             job.sources[index] = _idmapped(kernel, job, index, options)
-        elif "user" in job.plan.new and powerful:
+        elif below and powerful:
             job.sources[index] = mounts.make_bind(kernel, mount, options)
-    if "user" in job.plan.new and "mount" in job.plan.new and powerful:
+    if below and "mount" in job.plan.new and powerful:
         root = job.spec.root
         path = os.path.join(job.bundle, root.path) if root else ""
-        job.root_mount = rootfs.make(kernel, job.rootfs, path)
+        job.root_mount = _root(kernel, job, path)
+
+
+def _root(kernel: Kernel, job: Job, path: str) -> int:
+    if job.rootfs is None or not job.rootfs.mapped:
+        return rootfs.make(kernel, job.rootfs, path)
+    from lading.kernel import idmap
+
+    joined = _joined(job)
+    if joined >= 0:
+        return rootfs.make(kernel, job.rootfs, path, joined)
+    linux = job.spec.linux or Linux()
+    users = idmap.user_namespace(kernel, _ids(linux.uid_mappings), _ids(linux.gid_mappings))
+    try:
+        return rootfs.make(kernel, job.rootfs, path, users)
+    finally:
+        os.close(users)
+
+
+def _joined(job: Job) -> int:
+    """The descriptor of the user namespace that the container joins, or -1."""
+    return next((fd for name, _, fd in job.plan.joins if name == "user"), -1)
 
 
 def _idmapped(kernel: Kernel, job: Job, index: int, options: Options) -> int:
@@ -45,9 +67,9 @@ def _idmapped(kernel: Kernel, job: Job, index: int, options: Options) -> int:
     mount = job.spec.mounts[index]
     linux = job.spec.linux or Linux()
     if not mount.uid_mappings and not linux.uid_mappings:
-        for name, _, fd in job.plan.joins:
-            if name == "user":  # the mapping of the user namespace that is joined
-                return mounts.make_bind(kernel, mount, options, fd)
+        joined = _joined(job)
+        if joined >= 0:
+            return mounts.make_bind(kernel, mount, options, joined)
     uids = _ids(mount.uid_mappings or linux.uid_mappings)
     gids = _ids(mount.gid_mappings or linux.gid_mappings)
     if not uids or not gids:

@@ -315,10 +315,49 @@ def test_interactive_is_the_callers_input_or_terminal(rkt, lading) -> None:  # t
     assert two.returncode == 254 and "--interactive is for a pod of one app" in two.stderr
 
 
+def test_a_pod_has_users_of_its_own_and_so_have_its_handlers_and_what_is_added(rkt, lading) -> None:  # type: ignore[no-untyped-def]
+    show = ("docker://busybox", "--exec=/bin/sh", "--", "-c", "cat /proc/self/uid_map; id -u")
+    done = rkt(
+        "run",
+        "--private-users",
+        "--mds-register",
+        *show,
+        "---",
+        *show[:1],
+        "--name=two",
+        *show[1:],
+        check=True,
+    )
+    first = done.stdout.split()[1]
+    assert done.stdout.split() == ["0", first, "65536", "0"] * 2 and int(first) >= 65536
+    uuid = rkt(
+        "prepare", "--private-users", "docker://busybox", "--exec=/bin/sleep", "--", "600", check=True
+    ).stdout.strip()
+    named = rkt("run-prepared", "--net=host", uuid)
+    assert named.returncode == 254 and "hostNetwork" in named.stderr
+    rkt("run-prepared", "--net=none", "-d", uuid, check=True)
+    inside = rkt("enter", uuid, "/bin/cat", "/proc/self/uid_map", check=True).stdout.split()
+    rkt(
+        "app",
+        "add",
+        uuid,
+        "docker://busybox",
+        "--name=more",
+        "--exec=/bin/cat",
+        "--",
+        "/proc/self/uid_map",
+        check=True,
+    )
+    rkt("app", "start", uuid, "--app=more", check=True)
+    _until(lambda: lading.out("logs", f"rkt-{uuid}-more"))
+    assert lading.out("logs", f"rkt-{uuid}-more").split() == inside
+    assert inside[0] == "0" and inside[1] != first and inside[2] == "65536"
+
+
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        (["x.example/box", "--private-users"], "--private-users"),
+        (["x.example/box", "--private-users", "--net=host"], "--net=host does not go with --private-users"),
         (["x.example/box", "--stage1-path=/x"], "--stage1-path"),
         (["x.example/box", "--stdout=null"], "--stdout=null"),
         (["x.example/box", "--dns=none"], "--dns=none"),
@@ -327,7 +366,10 @@ def test_interactive_is_the_callers_input_or_terminal(rkt, lading) -> None:  # t
         ([], "a pod needs an image"),
         (["x.example/box", "--caps-retain=CAP_WISH"], "CAP_WISH"),
         (["--bogus", "x.example/box"], "--bogus"),
-        (["--private-users", "x.example/box"], "--private-users"),
+        (
+            ["--private-users", "--ipc=parent", "x.example/box"],
+            "--ipc=parent does not go with --private-users",
+        ),
         (["no.example/where:1"], "no key is trusted"),
         (["./no-such.aci"], "there is no such file"),
         (["x.example/box", "--uuid-file-save=/no/such/file"], "--uuid-file-save"),

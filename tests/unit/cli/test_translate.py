@@ -156,6 +156,8 @@ FLAGS: list[tuple[list[str], str, object]] = [
     (["--pid", "host"], "spec.host_pid", True),
     (["--uts", "host"], "spec.extras.uts_mode", "host"),
     (["--userns", "host"], "x.userns", "host"),
+    (["--userns", "host"], "spec.host_users", None),
+    (["--userns", "auto"], "spec.host_users", False),
     (["--cgroupns", "host"], "x.cgroupns", "host"),
     (["--cgroup-parent", "/x"], "x.cgroup_parent", "/x"),
     (["--runtime", "runc"], "spec.extras.runtime", "runc"),
@@ -227,6 +229,10 @@ MISTAKES: list[tuple[list[str], str]] = [
     (["--device-cgroup-rule", "x"], "--device-cgroup-rule"), (["--sysctl", "x"], "NAME=VALUE"), (["--ipc", "x"], "--ipc"),
     (["--pid", "x"], "--pid"), (["--uts", "x"], "--uts"), (["--uts", "host", "--hostname", "x"], "--hostname"),
     (["--userns", "keep-id"], "--userns"), (["--userns", "private"], "--userns"),
+    (["--userns", "auto", "--privileged"], "--privileged"), (["--userns", "auto", "--network", "host"], "--network host"),
+    (["--userns", "auto", "--pid", "host"], "--pid host"), (["--userns", "auto", "--ipc", "container:a"], "--ipc container:a"),
+    (["--userns", "auto", "--uts", "host"], "--uts host"), (["--userns", "auto", "--cgroupns", "host"], "--cgroupns host"),
+    (["--userns", "auto", "--pod", "p"], "--userns"), (["--userns", "auto:size=9"], "--userns"),
     (["--network", "container:a", "--hostname", "x"], "--hostname"),
 ]  # fmt: skip
 

@@ -192,7 +192,6 @@ UNSUPPORTED: list[tuple[str, object, str]] = [
     ("spec/overhead", {"cpu": "1"}, "spec.overhead"),
     ("spec/subdomain", "x", "spec.subdomain"),
     ("spec/setHostnameAsFQDN", True, "spec.setHostnameAsFQDN"),
-    ("spec/hostUsers", False, "spec.hostUsers"),
     ("spec/os", {"name": "windows"}, "spec.os"),
     ("metadata/finalizers", ["x"], "metadata.finalizers"),
     ("spec/workloadRef", {"name": "x"}, "spec.workloadRef"),

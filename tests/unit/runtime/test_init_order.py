@@ -11,6 +11,7 @@ from lading.formats.oci_runtime import (
     Capabilities,
     Hook,
     Hooks,
+    IDMapping,
     Linux,
     Mount,
     Namespace,
@@ -139,6 +140,27 @@ def test_the_steps_are_taken_in_the_order_that_is_safe(monkeypatch: pytest.Monke
         "getcwd",
         "seccomp_load",
     )
+
+
+@pytest.mark.parametrize("path", ["", "/proc/self/fd/9"])
+def test_the_place_of_the_root_is_opened_by_who_can_reach_it_and_only_then_is_it_another_user(
+    monkeypatch: pytest.MonkeyPatch, path: str
+) -> None:
+    proc_root(monkeypatch)
+    kernel = FakeKernel({**PROC, "namespace_type": join.FLAGS["user"]})
+    config = spec(kinds=("mount", "pid"))
+    rows = [IDMapping(container_id=0, host_id=700000, size=65536)]
+    assert config.linux is not None
+    config.linux.namespaces.append(Namespace(type="user", path=path))
+    if not path:
+        config.linux.uid_mappings = config.linux.gid_mappings = rows
+    init = make(kernel, config)
+    init.become_root_of_user_namespace()
+    assert [call for call in kernel.calls if call[0] != "namespace_type"][-3:] == [
+        ("open", ("/bundle/rootfs", 0o10200000)),
+        ("setresgid", (0,)),
+        ("setresuid", (0,)),
+    ]
 
 
 def test_descriptors_are_closed_and_not_only_marked(monkeypatch: pytest.MonkeyPatch) -> None:

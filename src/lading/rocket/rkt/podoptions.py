@@ -71,6 +71,7 @@ class PodOptions:
     ``metadata``        the pod has a metadata service.
     ``mutable``         apps may be added to it while it runs.
     ``host_ipc``        it has the host's System V objects and message queues.
+    ``private_users``   its users are its own, and nobody on the host.
     ``capable``         every app keeps all capabilities, whatever its isolators say.
     ``unmasked``        no path of ``/proc`` and ``/sys`` is hidden or read-only.
     ``unfiltered``      no system call is refused.
@@ -85,6 +86,7 @@ class PodOptions:
         "metadata",
         "mutable",
         "network",
+        "private_users",
         "restart",
         "streams",
         "unfiltered",
@@ -99,6 +101,7 @@ class PodOptions:
         metadata: bool = False,
         mutable: bool = False,
         host_ipc: bool = False,
+        private_users: bool = False,
         capable: bool = False,
         unmasked: bool = False,
         unfiltered: bool = False,
@@ -110,6 +113,7 @@ class PodOptions:
         self.metadata = metadata
         self.mutable = mutable
         self.host_ipc = host_ipc
+        self.private_users = private_users
         self.capable = capable
         self.unmasked = unmasked
         self.unfiltered = unfiltered
@@ -122,6 +126,8 @@ class PodOptions:
         spec = pod.spec
         self.network.apply(spec)
         spec.host_ipc = self.host_ipc
+        if self.private_users:
+            spec.host_users = False
         spec.restart_policy = self.restart
         # An app that is alone needs no process above it that only keeps the namespace.
         spec.share_process_namespace = self.mutable or len(spec.containers) > 1

@@ -181,6 +181,11 @@ def _wanted(context: Context, line: Line, parsed: Parsed, *, quiet: bool = False
     network = netflags.network(line, _host_file)
     if line["port"] and network.mode:
         raise InvalidInput(f"--port does not go with --net={network.mode}")
+    if line["private-users"] and (network.mode == "host" or line["ipc"] == "parent"):
+        shared = "--net=host" if network.mode == "host" else "--ipc=parent"
+        raise InvalidInput(
+            f"{shared} does not go with --private-users", hint="the host's belongs to its root"
+        )
     unsafe = of_line(parsed.globals, line.list("insecure-options"))
     chooser = Chooser(context, policy(line), unsafe, quiet=quiet)
     if line["pod-manifest"] is not None:
@@ -195,6 +200,7 @@ def _wanted(context: Context, line: Line, parsed: Parsed, *, quiet: bool = False
         network=network,
         metadata=bool(line["mds-register"]),
         host_ipc=line["ipc"] == "parent",
+        private_users=bool(line["private-users"]),
         capable=unsafe.capabilities,
         unmasked=unsafe.paths,
         unfiltered=unsafe.seccomp,

@@ -81,7 +81,7 @@ def test_what_is_wrong(words: str) -> None:
 
 @pytest.mark.parametrize(
     "words",
-    ["a --private-users", "a --stage1-path=/x"],
+    ["a --stage1-path=/x", "--stage1-hash=x a"],
 )
 def test_what_is_refused_by_name(words: str) -> None:
     with pytest.raises(Unsupported) as raised:
