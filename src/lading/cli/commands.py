@@ -342,6 +342,13 @@ def _pod() -> list[Command]:
 def _tree() -> list[Command]:
     containers, images = _containers(), _images()
     events = _command("events", "Show what happens", action="system:events", table="tables:events")
+    build = _command(
+        "build",
+        "Build an image from a Dockerfile",
+        "[DIRECTORY]",
+        action="build:build",
+        table="buildflags:build",
+    )
     inspect = _command(
         "inspect", "Show objects in full", "NAME...", action="inspect:inspect", table="tables:inspect"
     )
@@ -376,7 +383,7 @@ def _tree() -> list[Command]:
             action="images:inspect",
             table="tables:image_inspect",
         ),
-        Command("build", refuse=_NO_BUILD),
+        build,
     ]
     container_group = [
         *containers.values(),
@@ -394,6 +401,7 @@ def _tree() -> list[Command]:
         inspect,
         events,
         *images.values(),
+        build,
         Command("container", "Manage containers", commands=container_group),
         Command("image", "Manage images", commands=image_group),
         Command("pod", "Manage pods (Kubernetes Pod manifests)", commands=_pod),
@@ -444,12 +452,8 @@ def _tree() -> list[Command]:
     ]
 
 
-_NO_BUILD = "building images is not supported: use buildah or docker build, then lading load"
-
-
 def _refused() -> list[Command]:
     reasons = {
-        "build": _NO_BUILD,
         "builder": "building images is not supported",
         "buildx": "building images is not supported",
         "compose": "Compose files are not supported: write a pod manifest for lading pod run",

@@ -12,7 +12,7 @@ from lading.errors import InvalidInput, NotFound
 from lading.formats.digest import is_digest
 from lading.formats.reference import Reference
 from lading.formats.rootfs import Rootfs
-from lading.images.image import MARK, Image, ResolvedStore
+from lading.images.image import MARK, STEP, Image, ResolvedStore
 from lading.images.names import Names
 from lading.kernel import userns
 from lading.roots import keep_private
@@ -159,7 +159,7 @@ class Images:
         found: dict[str, list[Image]] = {}
         for digest in self.resolved.list():
             image = self.resolved.get(digest)
-            if image is None:
+            if image is None or image.kind == STEP:
                 continue
             if image.id.partition(":")[2].startswith(prefix) or digest.partition(":")[2].startswith(prefix):
                 found.setdefault(image.id, []).append(image)
@@ -190,7 +190,7 @@ class Images:
         images = []
         for digest in self.resolved.list():
             image = self.resolved.get(digest)
-            if image is not None:
+            if image is not None and image.kind != STEP:
                 image._names = names.get(digest, {})
                 images.append(image)
         images.sort(key=lambda i: i.created, reverse=True)

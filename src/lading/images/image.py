@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 
+STEP = "step"  # the kind of what is no image, and only made so that containers can be (snapshots.py)
 MARK = "removing"  # a file of the store that says that images are being removed at this moment (remove.py)
 
 
@@ -26,7 +27,7 @@ class Image:
 
     ``id``        digest of its configuration, what people call the image ID.
     ``digest``    digest of its manifest.
-    ``kind``      the format it came in: ``oci``.
+    ``kind``      the format it came in: ``oci``; or :data:`STEP`.
     ``layers``    absolute layer directories, top-most first, as overlayfs wants them.
     ``size``      bytes of its unpacked layers.
     ``names``     familiar names (``busybox:latest``) that stand for it now.

@@ -8,6 +8,7 @@ from lading.errors import Corrupt, LadingError
 from lading.images import leases
 from lading.images.collect import collect, remove_layer
 from lading.images.files import Lock, is_temporary, remove_tree, try_lock, walk_files
+from lading.images.image import STEP
 from lading.images.names import Named
 from lading.images.oci import format_of
 from lading.images.pins import LAYER
@@ -73,6 +74,7 @@ def prune(images: Images, *, in_use: InUse, all: bool) -> RemoveReport:
                     report.untagged.append(alias.text)
             images.resolved.remove(image.digest)
             report.removed.append(image.id)
+        _forget_steps(images, now)
         collect(images, report)
         for path in _abandoned(images.root + "/ingest"):
             report.freed += _size(path)
@@ -80,6 +82,15 @@ def prune(images: Images, *, in_use: InUse, all: bool) -> RemoveReport:
         for path in _abandoned(images.root + "/staging"):
             remove_tree(path)
     return report
+
+
+def _forget_steps(images: Images, in_use: Collection[str]) -> None:
+    """What a build that was killed recorded to make its containers of (snapshots.py)."""
+    held = leases.held(images.root)[0]
+    for digest in images.resolved.list():
+        image = images.resolved.get(digest)
+        if image is not None and image.kind == STEP and digest not in held and digest not in in_use:
+            images.resolved.remove(digest)
 
 
 def usage(images: Images, *, in_use: Collection[str] = ()) -> Usage:

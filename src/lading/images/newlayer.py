@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 
-from lading.errors import Corrupt
+from lading.errors import Corrupt, InvalidInput
 from lading.formats import digest as digests
-from lading.formats.oci_image import OCI_LAYER_GZIP, Descriptor
+from lading.formats.oci_image import OCI_LAYER, OCI_LAYER_GZIP, OCI_LAYER_ZSTD, Descriptor
 from lading.images.files import OwnFile, disk_error, make_directories, sync_directory
 from lading.images.leases import Lease
 
@@ -82,13 +82,18 @@ class BlobWriter:
 class LayerWriter:
     """Takes the bytes of an uncompressed tar; :meth:`finish` gives the blob's descriptor and its diff-id.
 
+    ``compression``: ``gzip``, ``zstd`` or ``uncompressed``; ``level``: as the algorithm has it, None for ours.
     A context manager: leaving without finish removes what was made.
+    Raises :class:`InvalidInput` for another compression or level.
     """
 
-    def __init__(self, images: Images, *, lease: Lease) -> None:
+    def __init__(
+        self, images: Images, *, lease: Lease, compression: str = "gzip", level: int | None = None
+    ) -> None:
+        self._compressor = compressor(compression, level)
+        self._type = _MEDIA_TYPES[compression]
         self._blob = BlobWriter(images, lease=lease)
         self._plain = digests.hasher("sha256")
-        self._gzip = gzip_compressor()
         self._pending = bytearray()
 
     def write(self, data: bytes) -> None:
@@ -101,16 +106,24 @@ class LayerWriter:
         data = bytes(self._pending)
         self._pending.clear()
         self._plain.update(data)
-        self._blob.write(self._gzip.compress(data))
+        self._blob.write(self._compressor.compress(data))
 
-    def finish(self) -> tuple[Descriptor, str]:
-        """Store the blob durably; its descriptor and diff-id. Registering the image unpacks it."""
+    def finish(self, *, expected: str = "") -> tuple[Descriptor, str]:
+        """Store the blob durably; its descriptor and diff-id. Registering the image unpacks it.
+
+        Raises :class:`Corrupt` when ``expected`` is another diff-id.
+        """
         self._flush()
-        self._blob.write(self._gzip.flush())
+        self._blob.write(self._compressor.flush())
+        diff_id = f"sha256:{self._plain.hexdigest()}"
+        if expected and diff_id != expected:
+            raise Corrupt(
+                f"layer {expected}: its files are those of {diff_id} now",
+                hint="run `lading check --repair` and build again",
+                reason="diff-id-mismatch",
+            )
         digest, size = self._blob.commit()
-        return Descriptor(
-            media_type=OCI_LAYER_GZIP, digest=digest, size=size
-        ), f"sha256:{self._plain.hexdigest()}"
+        return Descriptor(media_type=self._type, digest=digest, size=size), diff_id
 
     def __enter__(self) -> LayerWriter:
         return self
@@ -119,12 +132,64 @@ class LayerWriter:
         self._blob.__exit__()
 
 
-def gzip_compressor() -> Compressor:
+_MEDIA_TYPES = {"gzip": OCI_LAYER_GZIP, "zstd": OCI_LAYER_ZSTD, "uncompressed": OCI_LAYER}
+LEVELS = {"gzip": (0, 9), "zstd": (1, 22)}
+
+
+def compressor(compression: str, level: int | None) -> Compressor:
+    """What compresses a layer. Without time or name in its header: the same tar gives the same blob.
+
+    gzip's levels 0 to 3 are igzip's, which are ten times faster than zlib's; 4 to 9 are zlib's.
+    Raises :class:`InvalidInput`, :class:`Unsupported` for zstd where no module has it.
+    """
+    if compression not in _MEDIA_TYPES:
+        raise InvalidInput(f"compression {compression!r} is not one of {', '.join(_MEDIA_TYPES)}")
+    if compression == "uncompressed":
+        if level is not None:
+            raise InvalidInput("a compression level goes with gzip or zstd")
+        return _Plain()
+    lowest, highest = LEVELS[compression]
+    if level is not None and not lowest <= level <= highest:
+        raise InvalidInput(f"compression level {level} of {compression} is not {lowest} to {highest}")
+    if compression == "zstd":
+        return _zstd(3 if level is None else level)
+    if level is not None and level > 3:
+        import zlib
+
+        return zlib.compressobj(level, zlib.DEFLATED, 31)
+    return gzip_compressor(GZIP_LEVEL if level is None else level)
+
+
+class _Plain:
+    def compress(self, data: bytes, /) -> bytes:
+        return data
+
+    def flush(self) -> bytes:
+        return b""
+
+
+def _zstd(level: int) -> Compressor:
+    try:
+        from compression import zstd  # type: ignore[import-not-found, unused-ignore]
+    except ImportError:
+        try:
+            from backports import zstd
+        except ImportError:
+            from lading.errors import Unsupported
+
+            raise Unsupported(
+                "this Python has no zstd", hint="install backports.zstd, or compress with gzip"
+            ) from None
+    made: Compressor = zstd.ZstdCompressor(level)
+    return made
+
+
+def gzip_compressor(level: int = GZIP_LEVEL) -> Compressor:
     """A gzip compressor without time or name in its header: the same tar gives the same blob."""
     try:
         from isal import isal_zlib
 
-        return isal_zlib.compressobj(GZIP_LEVEL, isal_zlib.DEFLATED, 31)
+        return isal_zlib.compressobj(level, isal_zlib.DEFLATED, 31)
     except ImportError:
         import zlib
 

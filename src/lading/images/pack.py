@@ -76,12 +76,15 @@ class Packer:
         self._links: dict[tuple[int, int], bytes] = {}
         self.skipped: list[str] = []  # sockets: archives have no form for them
 
-    def add(self, name: bytes, path: bytes, there: os.stat_result) -> None:
-        """Add what is at ``path`` as ``name``. A file that changes meanwhile is kept to the size it had at first."""
+    def add(self, name: bytes, path: bytes, there: os.stat_result) -> bool:
+        """Add what is at ``path`` as ``name``; False for what an archive cannot hold.
+
+        A file that changes meanwhile is kept to the size it had at first.
+        """
         kind = _KINDS.get(stat.S_IFMT(there.st_mode))
         if kind is None:
             self.skipped.append(show(name))
-            return
+            return False
         uid, gid = self._owner(there.st_uid, there.st_gid)
         entry = Entry(name, kind, mode=stat.S_IMODE(there.st_mode), uid=uid, gid=gid, mtime=there.st_mtime_ns)
         try:
@@ -90,7 +93,7 @@ class Packer:
                 if first != name:
                     entry.kind, entry.linkname = HARDLINK, first
                     self._tar.add(entry)
-                    return
+                    return True
             self._recorded_owner(entry, path, kind)
             if kind == SYMLINK:
                 entry.mode = 0o777
@@ -113,6 +116,7 @@ class Packer:
             raise disk_error(
                 error, "cannot write the archive" if written else f"cannot read {show(name)}"
             ) from None
+        return True
 
     @staticmethod
     def _recorded_owner(entry: Entry, path: bytes, kind: int) -> None:
@@ -187,10 +191,18 @@ def pack_changes(
 
     Source: OCI image-spec, layer.md, "Representing Changes".
     """
+    return packed_changes(upper, out, owner=owner, lower=lower)[1]
+
+
+def packed_changes(
+    upper: str, out: Callable[[bytes], object], *, owner: Owner | None = None, lower: Sequence[str] = ()
+) -> tuple[dict[bytes, int], list[str]]:
+    """As :func:`pack_changes`: the names on disk that came into the archive, each with its file's size, and those left out."""
     tar = TarWriter(out)
     packer = Packer(tar, owner=owner)
     root = os.fsencode(upper)
     hidden = mounted_over(upper, lower)
+    kept: dict[bytes, int] = {}
     pending: list[tuple[bytes, bytes]] = [(b"", root)]
     while pending:
         name, path = pending.pop()
@@ -209,6 +221,7 @@ def pack_changes(
                     hint="rename it in the container",
                 )
             if union.is_whiteout(there):
+                kept[inner] = 0
                 tar.add(Entry(name + b"/.wh." + entry if name else b".wh." + entry, mode=0o600))
                 continue
             if stat.S_ISDIR(there.st_mode):
@@ -216,10 +229,11 @@ def pack_changes(
                 below.append((inner, here))
             else:
                 union.refuse_metacopy(here, there)
-            packer.add(inner, here, there)
+            if packer.add(inner, here, there):
+                kept[inner] = there.st_size if stat.S_ISREG(there.st_mode) else 0
         pending.extend(reversed(below))
     tar.close()
-    return packer.skipped
+    return kept, packer.skipped
 
 
 def pack_union(

@@ -2,53 +2,11 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
-from collections.abc import Iterator, Sequence
-from pathlib import Path
+from collections.abc import Iterator
 
 import pytest
 
-SOURCE = Path(__file__).resolve().parents[3] / "src"
-
-
-class Lading:
-    """The command, run as a user runs it."""
-
-    def __init__(self, base: Path) -> None:
-        self.base = base
-        self.env = {
-            **os.environ,
-            "PYTHONPATH": str(SOURCE),
-            "LADING_ROOT": str(base / "root"),
-            "LADING_RUN": str(base / "run"),
-            "LADING_CONFIG": str(base / "config"),
-            "DOCKER_CONFIG": str(base / "docker"),
-        }
-
-    def argv(self, words: Sequence[str]) -> list[str]:
-        return [sys.executable, "-m", "lading", *words]
-
-    def __call__(
-        self, *words: str, input: str | None = None, check: bool = False, timeout: float = 60
-    ) -> subprocess.CompletedProcess[str]:
-        done = subprocess.run(
-            self.argv(words),
-            env=self.env,
-            text=True,
-            capture_output=True,
-            timeout=timeout,
-            input=input,
-            stdin=subprocess.DEVNULL if input is None else None,
-        )
-        if check:
-            assert done.returncode == 0, done.stderr
-        return done
-
-    def out(self, *words: str, input: str | None = None) -> str:
-        """Standard output of a command that succeeds, without its last newline."""
-        return self(*words, input=input, check=True).stdout.rstrip("\n")
+from support.lading import Lading
 
 
 @pytest.fixture(scope="session")
@@ -62,18 +20,4 @@ def lading(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lading]:
     command = Lading(tmp_path_factory.mktemp("lading"))
     command("bootstrap", "--quiet", "busybox", check=True, timeout=120)
     yield command
-    left = command("ps", "-aq").stdout.split()
-    left += command("pod", "ps", "-q").stdout.split()
-    if left:
-        command("rm", "-f", "-v", *left)
-    command("network", "prune", "-f")
-    _clean_network(command)
-
-
-def _clean_network(command: Lading) -> None:
-    code = (
-        "from lading.roots import Roots; from lading.kernel import Kernel; from lading.network import Networks\n"
-        "n = Networks(Roots.default(), Kernel())\n"
-        "[n.remove(x.name, force=True) for x in n.list()]\n"
-    )
-    subprocess.run([sys.executable, "-c", code], env=command.env, check=False, timeout=30)
+    command.close()
