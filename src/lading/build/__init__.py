@@ -1,0 +1,16 @@
+"""Building images: from a Dockerfile to an image, by a graph that knows no Dockerfile.
+
+====================  ==========================================================================================
+``request``           what is asked for, in one value
+``frontend``          a Dockerfile and a request to a ``graph`` and the image's configuration
+``graph``             steps as pure data, each with a key that speaks of content alone
+``solver``            which step to look up, carry out or leave alone next: a pure state machine
+``executor``          does what the solver asks, each step in a process of its own (``worker``)
+``running``           RUN: a pod; ``placing``, ``copying``: COPY, ADD, WORKDIR
+``contexts``          files from outside; ``trees``: how they are read
+``cache``             what steps gave, as pins of the image store
+``image``             a result to an image
+====================  ==========================================================================================
+
+:class:`lading.build.builder.Builder` is what faces call. Nothing here prints: :class:`lading.build.progress.Progress` is told.
+"""

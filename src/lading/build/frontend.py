@@ -1,0 +1,248 @@
+"""From a Dockerfile to a graph and the image's configuration: which stages are needed, and what each of them begins with.
+
+One pass over the stages that the target needs, in the order of the file. The instructions themselves are
+:mod:`lading.build.instructions`'.
+"""
+
+from __future__ import annotations
+
+from lading.build.bases import Base, scratch
+from lading.build.graph import FilesOp, Graph, Vertex
+from lading.build.instructions import StageState, dispatch
+from lading.build.variables import Globals, Scope, automatic
+from lading.errors import InvalidInput, Unsupported
+from lading.formats import platform as platforms
+from lading.formats.dockerfile import Copy, DockerfileError, Expander, Onbuild, Run, parse_instruction
+from lading.formats.oci_image import ImageConfig, RunConfig
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from lading.build.bases import Bases
+    from lading.build.instructions import Step
+    from lading.build.request import Request
+    from lading.build.workshop import Source
+    from lading.formats.dockerfile import Instruction, Stage
+    from lading.formats.oci_image import Descriptor, Platform
+
+
+class Built:
+    """What a stage comes to: ``vertex`` gives its files, ``config`` says how to run them, ``steps`` how each came about.
+
+    ``base``: what it began with; ``blobs``: blobs of layers that came with base images, by diff-id.
+    """
+
+    __slots__ = ("base", "blobs", "config", "materials", "platform", "steps", "vertex")
+
+    def __init__(
+        self,
+        vertex: int,
+        config: ImageConfig,
+        steps: list[Step],
+        base: Base,
+        blobs: dict[str, Descriptor],
+        materials: list[Base],
+        platform: Platform,
+    ) -> None:
+        self.vertex = vertex
+        self.config = config
+        self.steps = steps
+        self.base = base
+        self.blobs = blobs
+        self.materials = materials
+        self.platform = platform
+
+
+class Frontend:
+    """One build's reading of its Dockerfile."""
+
+    def __init__(self, request: Request, bases: Bases) -> None:
+        self.request = request
+        self.graph = Graph()
+        self.file = request.dockerfile
+        self._bases = bases
+        self.known = automatic(request.build_platform, request.platform)
+        self.globals = Globals(
+            request.args,
+            {**self.known, "TARGETSTAGE": request.target or "default"},
+            self.file.args,
+            self.file.escape,
+        )
+        self._states: dict[int, StageState] = {}
+        self._blobs: dict[str, Descriptor] = {}
+        self._materials: dict[str, Base] = {}
+        self.warnings: list[str] = []
+        self.sources: list[Source] = []
+
+    def leaf(self, source: Source, digest: str) -> int:
+        """The vertex for files from outside, whose content is ``digest``."""
+        if source not in self.sources:
+            self.sources.append(source)
+        return self.graph.add(
+            Vertex(FilesOp(source=self.sources.index(source), digest=digest), name=f"files of {source.what}")
+        )
+
+    def build(self) -> Built:
+        """The target's vertex and configuration.
+
+        Raises :class:`DockerfileError` for mistakes, and what resolving images raises.
+        """
+        target = self.file.target(self.request.target)
+        for index in sorted(self._needed(target)):
+            stage = self.file.stages[index]
+            try:
+                self._states[index] = self._convert(stage)
+            except DockerfileError as error:
+                raise error.at(stage.location, self.file.source) from None
+        state = self._states[target.index]
+        self._unused_arguments()
+        return Built(
+            state.vertex,
+            self._finished(state),
+            state.steps,
+            state.base,
+            self._blobs,
+            list(self._materials.values()),
+            state.platform,
+        )
+
+    # -- which stages --------------------------------------------------------------------------------------------------
+
+    def _needed(self, target: Stage) -> set[int]:
+        """Indices of the stages that ``target`` depends on, and its own."""
+        found: set[int] = set()
+        waiting = [target]
+        while waiting:
+            stage = waiting.pop()
+            if stage.index in found:
+                continue
+            found.add(stage.index)
+            base = self._stage_of(self.base_name(stage), stage)
+            if base is not None:
+                waiting.append(base)
+            for instruction in stage.instructions:
+                inner = instruction.trigger if isinstance(instruction, Onbuild) else instruction
+                for reference in _sources(inner) if inner is instruction else ():
+                    other = self.stage_named(reference, stage, instruction)
+                    if other is not None:
+                        waiting.append(other)
+        return found
+
+    def base_name(self, stage: Stage) -> str:
+        """What a FROM names, its variables expanded."""
+        expander = Expander(self.globals.get, self.file.escape)
+        try:
+            name = expander.word(stage.base)
+        except DockerfileError as error:
+            raise error.at(stage.location, self.file.source) from None
+        if not name:
+            raise DockerfileError(
+                f"FROM {stage.base}: the name is empty when its variables are expanded",
+                hint="give the variable a default: ARG NAME=value before the first FROM",
+                token=stage.base,
+                reason="no-base",
+            ).at(stage.location, self.file.source)
+        return name
+
+    def _stage_of(self, name: str, stage: Stage) -> Stage | None:
+        if name in self.request.image_names or name in self.request.contexts:
+            return None
+        return self.file.named(name, before=stage.index)
+
+    def stage_named(self, reference: str, stage: Stage, instruction: Instruction) -> Stage | None:
+        """The stage that ``from`` means; None for an image or a context."""
+        if reference in self.request.image_names or reference in self.request.contexts:
+            return None
+        return self.file.source_stage(reference, stage, instruction)
+
+    # -- one stage -----------------------------------------------------------------------------------------------------
+
+    def _convert(self, stage: Stage) -> StageState:
+        name = self.base_name(stage)
+        platform = self._platform(stage)
+        before = self._stage_of(name, stage)
+        fresh = self.request.no_cache or bool(
+            {stage.name, str(stage.index)} & self.request.no_cache_stages - {""}
+        )
+        if before is not None:
+            known = self._states[before.index]
+            state = known.continued(self, stage, fresh)
+        else:
+            base = self.image(name, platform)
+            config = base.config
+            run = (config.config or RunConfig()).replace()
+            scope = Scope(self.globals, run.env, self.file.escape)
+            vertex = self.graph.add(
+                Vertex(base.op, name=f"FROM {name}", stage=stage.title, line=stage.location.first)
+            )
+            state = StageState(self, stage, base, run, scope, vertex, platform, fresh)
+            for text in run.on_build:
+                trigger = parse_instruction(text)
+                dispatch(state, trigger)
+            run.on_build = []
+        for instruction in stage.instructions:
+            try:
+                dispatch(state, instruction)
+            except DockerfileError as error:
+                raise error.at(instruction.location, self.file.source) from None
+        return state
+
+    def _platform(self, stage: Stage) -> Platform:
+        if not stage.platform:
+            return self.request.platform
+        text = Expander(self.globals.get, self.file.escape).word(stage.platform)
+        try:
+            return platforms.parse(text)
+        except InvalidInput as error:
+            raise DockerfileError(
+                f"--platform={text}: {error.message}", hint=error.hint, token=stage.platform
+            ) from None
+
+    def image(self, name: str, platform: Platform) -> Base:
+        """The image that a FROM or ``--from`` names."""
+        if name in self.request.contexts:
+            raise Unsupported(
+                f"FROM {name}: a stage cannot begin with the files of a context",
+                hint=f"write FROM scratch, and COPY --from={name} / /",
+            )
+        if name.lower() == "scratch" and name not in self.request.image_names:
+            return scratch(platform)
+        base = self._bases.get(self.request.image_names.get(name, name), platform)
+        self._blobs.update(base.blobs)
+        self._materials.setdefault(base.reference, base)
+        return base
+
+    def stage_vertex(self, stage: Stage) -> int:
+        """The vertex that gives the files of a stage before."""
+        return self._states[stage.index].vertex
+
+    # -- the image ----------------------------------------------------------------------------------------------------
+
+    def _finished(self, state: StageState) -> ImageConfig:
+        base = state.base.config
+        run = state.run.replace(env=state.scope.pairs())
+        if self.request.labels:
+            run.labels = {**run.labels, **self.request.labels}
+        return base.replace(
+            author=state.author or base.author,
+            os=state.platform.os,
+            architecture=state.platform.architecture,
+            variant=state.platform.variant,
+            config=run,
+        )
+
+    def _unused_arguments(self) -> None:
+        from lading.build.variables import PROXIES
+
+        known = self.globals.used | set(self.known) | set(PROXIES)
+        unused = sorted(n for n in self.request.args if n not in known and not n.startswith("BUILDKIT_"))
+        if unused:
+            self.warnings.append(f"no ARG takes --build-arg {', '.join(unused)}")
+
+
+def _sources(instruction: Instruction) -> list[str]:
+    """What an instruction names with ``from``."""
+    if isinstance(instruction, Copy):
+        return [instruction.from_] if instruction.from_ else []
+    if isinstance(instruction, Run):
+        return [mount.from_ for mount in instruction.mounts if mount.from_]
+    return []

@@ -1,0 +1,249 @@
+"""What steps are carried out with: the stores, the sources of files, and places to work in.
+
+Everything that a step makes on its way lies in a directory of the image store's staging area, locked while its maker lives: a
+build that is killed leaves nothing that the next ``prune`` or ``check --repair`` does not take away.
+"""
+
+from __future__ import annotations
+
+import os
+from contextlib import contextmanager
+
+from lading.build.cache import StepCache
+from lading.build.graph import CopyOp, FilesOp
+from lading.build.trees import Tree
+from lading.images import snapshots
+from lading.images.files import make_directories
+from lading.kernel import overlay
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from typing import Protocol
+
+    from lading.build.cache import Result
+    from lading.build.graph import Op, Selection
+    from lading.build.trees import Known
+    from lading.formats.rootfs import Rootfs
+    from lading.images import Images
+    from lading.images.leases import Lease
+    from lading.images.snapshots import Made, Snapshot
+    from lading.kernel import Kernel
+    from lading.roots import Roots
+
+    class Source(Protocol):
+        """Files from outside the build."""
+
+        what: str
+
+        def tree(self, kernel: Kernel) -> Tree:
+            """The files, by a descriptor that the caller closes. Fetches what was not needed before."""
+
+        def check(self, tree: Tree, selection: Selection, digest: str, op: CopyOp | None) -> None:
+            """Raise :class:`InvalidInput` (reason ``changed``) when the files are no more what the build's key says."""
+
+
+class Settings:
+    """What a build's user said of all its commands.
+
+    ``moment``: SOURCE_DATE_EPOCH, seconds; ``reproducible``: nothing in a layer is younger. ``secrets``: content by id;
+    ``agents``: sockets of SSH agents by id.
+    """
+
+    __slots__ = (
+        "agents",
+        "cgroup_parent",
+        "cpuset",
+        "memory",
+        "moment",
+        "reproducible",
+        "secrets",
+    )
+
+    def __init__(self) -> None:
+        self.moment: int | None = None
+        self.reproducible = False
+        self.secrets: dict[str, bytes] = {}
+        self.agents: dict[str, str] = {}
+        self.memory = ""
+        self.cpuset = ""
+        self.cgroup_parent = ""
+
+
+class Root:
+    """A root that a step writes to. ``fd``: its descriptor."""
+
+    __slots__ = ("fd", "rootfs")
+
+    def __init__(self, rootfs: Rootfs, fd: int) -> None:
+        self.rootfs = rootfs
+        self.fd = fd
+
+    def close(self) -> None:
+        """Take the mount away: a writable layer that is mounted may not be moved."""
+        if self.fd >= 0:
+            os.close(self.fd)
+            self.fd = -1
+
+
+class Workshop:
+    """One build's. ``sources``: what :class:`FilesOp` names by number."""
+
+    def __init__(
+        self,
+        roots: Roots,
+        images: Images,
+        kernel: Kernel,
+        lease: Lease,
+        sources: Sequence[Source],
+        settings: Settings,
+    ) -> None:
+        self.roots = roots
+        self.images = images
+        self.kernel = kernel
+        self.lease = lease
+        self.sources = sources
+        self.settings = settings
+        self.cache = StepCache(images, lease)
+        self.recorded: set[str] = set()
+
+    @property
+    def data(self) -> str:
+        """Where a build keeps what is no image: caches that commands mount, locks, digests of contexts."""
+        return self.roots.data + "/build"
+
+    def now(self) -> str:
+        """The moment a layer is made, as images write times."""
+        from lading.images.make import now, rfc3339
+
+        return now() if self.settings.moment is None else rfc3339(self.settings.moment)
+
+    @contextmanager
+    def alone_with(self, key: str) -> Iterator[None]:
+        """The only process of any build at the step with this key."""
+        import fcntl
+
+        make_directories(self.data + "/locks")
+        path = f"{self.data}/locks/{key}"
+        while True:
+            fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            fcntl.flock(fd, fcntl.LOCK_EX)
+            try:
+                if os.stat(path).st_ino == os.fstat(fd).st_ino:
+                    break
+            except FileNotFoundError:
+                pass
+            os.close(fd)  # whoever had it took its name away
+        try:
+            yield
+        finally:
+            os.unlink(path)
+            os.close(fd)
+
+    # -- file systems --------------------------------------------------------------------------------------------------
+
+    def snapshot(self, result: Result) -> Snapshot:
+        """The layers of a result, stacked."""
+        return snapshots.of_layers(self.images, result.diff_ids, lease=self.lease)
+
+    @contextmanager
+    def root(self, snapshot: Snapshot) -> Iterator[Root]:
+        """A writable root on ``snapshot``. What was written is adopted before the end of the block, or gone."""
+        with self.images.layers.stage() as staging:
+            image = snapshots.image_of(self.images, snapshot, os_="linux", architecture="")
+            rootfs = self.images.rootfs(image, staging.path + "/root")
+            if rootfs.lower:
+                fd = overlay.mount_apart(
+                    self.kernel,
+                    overlay.Stack(rootfs.lower, rootfs.upper, rootfs.work, userxattr=rootfs.userxattr),
+                )
+            else:
+                fd = os.open(rootfs.upper, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            root = Root(rootfs, fd)
+            try:
+                yield root
+            finally:
+                root.close()
+
+    def adopt(self, root: Root) -> Made:
+        """Make what was written to ``root`` a layer, and close it."""
+        root.close()
+        return self.adopt_files(root.rootfs)
+
+    def adopt_files(self, rootfs: Rootfs) -> Made:
+        """The same for a root that is mounted nowhere."""
+        clamp = self.settings.moment if self.settings.reproducible else None
+        return snapshots.adopt(self.images, rootfs, lease=self.lease, clamp=clamp)
+
+    @contextmanager
+    def tree(self, op: Op, result: Result) -> Iterator[Tree]:
+        """The files of a step's input: of a source, or of what another step gave."""
+        if isinstance(op, FilesOp):
+            made = self.sources[op.source].tree(self.kernel)
+            try:
+                yield made
+            finally:
+                os.close(made.fd)
+            return
+        with self.seen(self.snapshot(result)) as fd:
+            yield Tree(self.kernel, fd, what="the other stage", own=True)
+
+    @contextmanager
+    def seen(self, snapshot: Snapshot) -> Iterator[int]:
+        """The files of a snapshot, read-only, by a descriptor."""
+        with self.images.layers.stage() as staging:
+            empty = staging.path + "/empty"
+            os.mkdir(empty, 0o755)
+            if not snapshot.directories:
+                fd = os.open(empty, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            elif self.images.storage().kind == "copy":
+                from lading.images import copied
+
+                copied.copy_root(
+                    snapshots.image_of(self.images, snapshot, os_="linux", architecture=""),
+                    staging.path + "/copy",
+                )
+                fd = os.open(staging.path + "/copy", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            else:
+                # Without a writable layer overlayfs wants two others.
+                userxattr = os.geteuid() != 0 or self.images_in_namespace
+                fd = overlay.mount_apart(
+                    self.kernel,
+                    overlay.Stack([*snapshot.directories, empty], userxattr=userxattr, read_only=True),
+                )
+            try:
+                yield fd
+            finally:
+                os.close(fd)
+
+    @property
+    def images_in_namespace(self) -> bool:
+        """Whether overlay's attributes are those of a user namespace."""
+        from lading.kernel import userns
+
+        return userns.inside()
+
+    def content(self, result: Result, op: CopyOp, place: int) -> str:
+        """The digest of what a copy takes from what another step gave."""
+        told = []
+        with self.seen(self.snapshot(result)) as fd:
+            tree = Tree(self.kernel, fd, what="the other stage", own=True)
+            for selection in op.selections:
+                if selection.input == place:
+                    told.append(selected_digest(tree, selection, op))
+        return " ".join(told)
+
+
+def selected(tree: Tree, selection: Selection, op: CopyOp | None) -> list[str]:
+    """The paths that a copy takes of ``tree``, in the order of its sources. Raises :class:`NotFound`."""
+    found: dict[str, None] = {}
+    for path in selection.paths:
+        for name in tree.select(path, wildcards=selection.wildcards, deep=op is not None and op.parents):
+            found.setdefault(name)
+    return list(found)
+
+
+def selected_digest(tree: Tree, selection: Selection, op: CopyOp | None, known: Known | None = None) -> str:
+    """The digest of what a copy (or without ``op`` a mount) takes of ``tree``; ``known`` as in :meth:`Tree.digest`."""
+    paths = selected(tree, selection, op)
+    return tree.digest(paths, known)
