@@ -115,10 +115,16 @@ def create(
     *,
     lease: Lease,
 ) -> Image:
-    """Store the configuration and manifest of an image made here, and register it."""
+    """Store the configuration and manifest of an image made here, and register it.
+
+    One that is here as it would be made is left alone, and so are names that mean it already.
+    """
     from lading.formats.oci_image import OCI_MANIFEST
 
     config_data, manifest_data = new_image(config, layers, diff_ids)
+    known = _known(images, manifest_data, names, lease)
+    if known is not None:
+        return known
     images.content.put(config_data, lease=lease)
     digest = images.content.put(manifest_data, lease=lease)
     target = Descriptor(media_type=OCI_MANIFEST, digest=digest, size=len(manifest_data))
@@ -126,6 +132,22 @@ def create(
     # One that is for no machine in particular is for this one.
     text = platforms.text(made_for) if made_for.os and made_for.architecture else ""
     return register(images, target, names, lease=lease, platform=text)
+
+
+def _known(images: Images, manifest_data: bytes, names: Collection[str], lease: Lease) -> Image | None:
+    """The image of this manifest with all of ``names``, when it is here: nothing would have to be written."""
+    from lading.formats import digest as digests
+
+    digest = digests.of(manifest_data)
+    lease.add(digest)
+    image = images.resolved.get(digest)
+    if image is None or not images.content.has(digest) or not images.content.has(image.id):
+        return None
+    for name in names:
+        named = images.names.get(Reference.parse(name))
+        if named is None or named.image != digest or named.target.digest != digest:
+            return None
+    return image
 
 
 def tag(images: Images, image: str | Image, name: str) -> None:

@@ -289,15 +289,20 @@ class PodRunner:
     def interrupt(self, number: int) -> None:
         """A signal that the foreground process got is the main container's; of a pod it is the end, and a second one at once.
 
-        Which of a pod's containers it would be meant for nobody can know, and its init containers may be at work.
+        Which of a pod's containers it would be meant for nobody can know, and its init containers may be at work. A container
+        that a signal is to end also as the first process of its namespace, without any grace, has nothing to say to it either.
         """
-        if not self.record.single and number in _ENDING:
+        if number in _ENDING and (not self.record.single or self._ends_at_once()):
             self.interrupted = self.interrupted or number
             self.stop(0.0 if self.sequence.stopping else None)
             return
         for running in self.running.values():
             if running.unit.kind == MAIN:
                 self.signal(running, number)
+
+    def _ends_at_once(self) -> bool:
+        spec = self.record.pod.spec
+        return not spec.termination_grace_period_seconds and spec.containers[0].extras.default_action
 
     def stop(self, grace: float | None = None, signal: int = 0) -> None:
         """A user wants it to end, by ``signal`` if that is not 0."""
