@@ -65,8 +65,8 @@ def parse_device_rule(rule: str) -> DeviceCgroup:
 def resources(container: Container, *, swap_accounting: bool = False, weighed: bool = False) -> Resources:
     """Cgroup values without the device filter. ``swap_accounting``: the kernel can limit memory plus swap.
 
-    ``weighed``: who asks for no CPU gets the least weight, as the kubelet gives it; else a container that asks for a tenth of
-    one would come after those that ask for nothing. A limit of 0 is none.
+    ``weighed``: others of its pod ask for CPU, and who asks for none gets the least weight, as the kubelet gives it; else one
+    that asks for a tenth would come after those that ask for nothing. A limit of 0 is none.
     """
     made = Resources()
     extras = container.extras

@@ -272,15 +272,32 @@ def test_a_number_is_never_a_users_name_and_one_beyond_the_kernels_is_nobody() -
             resolve(name, lambda path: hostile if path == "/etc/passwd" else b"")
 
 
-def test_a_limit_of_nothing_is_no_limit_and_who_asks_for_nothing_weighs_least() -> None:
+def test_a_limit_of_nothing_is_no_limit_and_who_asks_for_nothing_weighs_least_where_that_counts() -> None:
     container = Container(name="c", resources=ResourceRequirements(limits={"cpu": "0", "memory": 0}))
     made = spec_resources.resources(container, swap_accounting=True)
     assert made.cpu is None and made.memory is None
     weighed = spec_resources.resources(container, weighed=True)
     assert weighed.cpu is not None and weighed.cpu.shares == 2
-    linux = _build(Container(name="c")).linux
-    assert linux is not None and linux.resources is not None and linux.resources.cpu is not None
-    assert linux.resources.cpu.shares == 2
+
+
+@pytest.mark.parametrize(
+    ("other", "shares"),
+    [
+        (Container(name="o"), None),
+        (Container(name="o", resources=ResourceRequirements(limits={"memory": "1G"})), None),
+        (Container(name="o", resources=ResourceRequirements(requests={"cpu": "100m"})), 2),
+        (Container(name="o", extras=ContainerExtras(cpu_shares=512)), 2),
+    ],
+)
+def test_who_asks_for_no_cpu_weighs_least_only_beside_one_who_does(
+    other: Container, shares: int | None
+) -> None:
+    pod = _pod(Container(name="c", image="x"))
+    pod.spec.containers.append(other)
+    made = spec.build(pod, pod.spec.containers[0], RunConfig(cmd=["sh"]), _around())
+    assert made.linux is not None and made.linux.resources is not None
+    cpu = made.linux.resources.cpu
+    assert (None if cpu is None else cpu.shares) == shares
 
 
 def test_what_admission_takes_for_a_namespaces_sysctl_is_set() -> None:
