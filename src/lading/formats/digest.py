@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 LENGTHS = {"sha256": 64, "sha512": 128}
 _HEX = frozenset("0123456789abcdef")
+_SHORT = 64 << 10
+"""Bytes that are hashed without OpenSSL: in less time than it takes to load."""
 
 
 def split(digest: str, *, what: str = "digest") -> tuple[str, str]:
@@ -59,9 +61,26 @@ def hasher(algorithm: str) -> hashlib._Hash:
 
 def of(data: bytes | memoryview, algorithm: str = "sha256") -> str:
     """The digest of ``data``."""
-    made = hasher(algorithm)
+    made = hasher(algorithm) if len(data) > _SHORT else _plain_hasher(algorithm)
     made.update(data)
     return f"{algorithm}:{made.hexdigest()}"
+
+
+def _plain_hasher(algorithm: str) -> hashlib._Hash:
+    """A hash of the interpreter's own: slower, and there without the 3 ms that loading OpenSSL takes."""
+    made: hashlib._Hash
+    try:
+        if algorithm == "sha512":
+            from _sha512 import sha512  # type: ignore[import-not-found]
+
+            made = sha512()
+        else:
+            from _sha256 import sha256  # type: ignore[import-not-found]
+
+            made = sha256()
+        return made
+    except ImportError:  # another interpreter has them elsewhere
+        return hasher(algorithm)
 
 
 def short(digest: str) -> str:

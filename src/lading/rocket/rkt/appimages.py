@@ -46,9 +46,7 @@ def id_of(image: Image) -> str:
     """The ID by which pods name ``image``, whatever its format."""
     if image.kind == KIND:
         return image_id_of(image.id)
-    import hashlib
-
-    return "sha512-" + hashlib.sha512(image.digest.encode()).hexdigest()
+    return image_id_of(digests.of(image.digest.encode(), "sha512"))
 
 
 def app_image(images: Images, image: Image) -> AppImage:
