@@ -47,11 +47,14 @@ _MIGRATIONS = (
     CREATE TABLE events (
         number INTEGER PRIMARY KEY AUTOINCREMENT, time REAL NOT NULL, kind TEXT NOT NULL, action TEXT NOT NULL,
         id TEXT NOT NULL, name TEXT NOT NULL, attributes TEXT NOT NULL);
+    CREATE INDEX living ON containers (pod_id) WHERE state != 'exited';
     """,
     """
     CREATE TABLE id_ranges (first INTEGER PRIMARY KEY, pod_id TEXT NOT NULL UNIQUE);
     """,
 )
+"""``living`` is for who ends, and asks which containers live in its pod: few, and thousands may have ended here. A file that was
+made without it is only slower."""
 
 
 def _module() -> Any:
