@@ -11,6 +11,7 @@ An app may ask as soon as it runs, and waits for this program to start: it impor
 from __future__ import annotations
 
 import _socket
+import gc
 import os
 import select
 import sys
@@ -313,6 +314,7 @@ def main() -> int:
         # Loads OpenSSL. With the first request to sign it used up our share of a busy processor: the next was answered 100 ms
         # later, when the specification's validator had given up.
         signature(b"", b"", b"")
+        gc.freeze()  # what is here stays: a collection need not look at it while somebody waits
         os.write(READY, b"\n")
         os.close(READY)
     except (LadingError, OSError, ValueError) as error:
