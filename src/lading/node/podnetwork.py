@@ -108,11 +108,14 @@ def attachment_of(runner: PodRunner) -> Attachment | None:
 def alone(record: PodRecord) -> bool:
     """Whether the pod is one container with nothing but loopback: its own new namespace, which its first process sets up.
 
-    Nothing is attached then, so nothing has to be recorded or given back.
+    Nothing is attached then, so nothing has to be recorded or given back. A manifest's pod keeps its network when a container
+    of it starts again, so its one must not.
     """
     spec = record.pod.spec
     extras = spec.extras
-    if not record.single or spec.host_network or extras.network_mode != "none" or extras.networks:
+    if spec.host_network or extras.network_mode != "none" or extras.networks:
+        return False
+    if not record.single and (len(record.containers) > 1 or spec.restart_policy != "Never"):
         return False
     if extras.runtime:
         return False  # what a foreign runtime does about loopback is its own affair
