@@ -27,6 +27,15 @@ _orphans: list[tuple[Database, Networks | None]] = []
 _ORPHANS = 8
 
 
+#: What else is in a pod's directory: a container may be called so, too.
+_TAKEN = frozenset("hosts hostname volumes pause empty keeper-error".split())
+
+
+def _directory_of(container: str) -> str:
+    # No name of a container has a dot in it.
+    return f"{container}.container" if container in _TAKEN else container
+
+
 def _close_orphan(database: Database, networks: Networks | None) -> None:
     database.close()
     if networks is not None:
@@ -149,7 +158,7 @@ class Shop:
 
     def container_directory(self, record: PodRecord, container: ContainerRecord) -> str:
         """One container's writable layer and log."""
-        return f"{self.roots.pods}/{record.id}/{container.name}"
+        return f"{self.roots.pods}/{record.id}/{_directory_of(container.name)}"
 
     def log_path(self, record: PodRecord, container: ContainerRecord) -> str:
         """One container's log."""
