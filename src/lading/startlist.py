@@ -108,7 +108,8 @@ _GROUPS = {
         lading.node: handed lookup machine membership qos releasing sources termination wire
         lading.kernel: title
         lading.rocket: translate
-        lading.rocket.rkt: activation appimages assemble choosing insecure line netflags places podoptions pods running
+        lading.rocket.rkt: activation appimages assemble choosing insecure line mountchecks
+        lading.rocket.rkt: netflags places podoptions pods running
     """,
     # the metadata service of a pod
     "service": """

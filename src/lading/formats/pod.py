@@ -205,8 +205,16 @@ class ContainerExtras(Record):
     """What Docker's and Rocket's users can ask of a container and a Kubernetes Pod has no field for."""
 
     user: str = ""  # "name[:group]", "uid[:gid]"; a /path in either place is its owner; overrides the image's
+    numeric_names: bool = False  # a number in it is first looked for among the names in the image's own files
     group_add: list[str] = []
     hostname: str = ""
+    keep_hosts: bool = (
+        False  # an /etc/hosts of the image that says something stays, unless the pod has hostAliases
+    )
+    must_have_directory: bool = False  # the working directory is there, or nothing is executed: none is made
+    console: bool = (
+        False  # without a terminal there is a /dev/console, too, which swallows what is written to it
+    )
     mounts: list[BindMount] = []
     tmpfs: list[TmpfsMount] = []
     ulimits: list[Ulimit] = []

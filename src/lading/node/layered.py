@@ -24,6 +24,27 @@ def find(layers: Sequence[str], path: str) -> tuple[str, os.stat_result] | None:
 
     A directory's place is that of its top-most part. None when there is nothing.
     """
+    found = _found(layers, path)
+    return None if found is None else found[:2]
+
+
+def holds_something(layers: Sequence[str], path: str) -> bool:
+    """Whether ``path`` of the merged root is a directory with something in it; links followed."""
+    found = _found(layers, path)
+    hidden: set[str] = set()
+    for directory in found[2] if found is not None else ():
+        with os.scandir(directory) as entries:
+            for entry in entries:
+                info = entry.stat(follow_symlinks=False)
+                if stat.S_ISCHR(info.st_mode) and info.st_rdev == 0:
+                    hidden.add(entry.name)
+                elif entry.name not in hidden:
+                    return True
+    return False
+
+
+def _found(layers: Sequence[str], path: str) -> tuple[str, os.stat_result, list[str]] | None:
+    """As :func:`find`; with the directories that make up a directory, top-most first."""
     parts = [part for part in path.split("/") if part not in ("", ".")]
     links = 0
     done: list[str] = []
@@ -56,7 +77,7 @@ def find(layers: Sequence[str], path: str) -> tuple[str, os.stat_result] | None:
         found = (place, info)
         done.append(part)
         current = below
-    return found
+    return None if found is None else (*found, current)
 
 
 def _top(layers: list[str]) -> tuple[str, os.stat_result] | None:

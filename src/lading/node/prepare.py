@@ -205,6 +205,8 @@ def surroundings(
     around = spec.Surroundings(
         identity, etcfiles.hostname(pod, record.id), shop.cgroup(record, made), shop.pod_directory(record.id)
     )
+    if container.extras.keep_hosts and not pod.spec.host_aliases:
+        around.kept = ["hosts"] if layered.read(layers, "/etc/hosts").strip() else []
     if attachment is not None:
         addresses = [a.partition("/")[0] for i in attachment.interfaces for a in i.addresses]
         around.facts.pod_ips = addresses
@@ -278,6 +280,7 @@ def _identity(pod: Pod, container: Container, config: RunConfig, layers: list[st
         extra_groups=container.extras.group_add,
         supplemental=supplemental,
         merge=merge,
+        numeric_names=container.extras.numeric_names,
     )
     if non_root and identity.uid == 0:
         raise InvalidInput(

@@ -47,8 +47,8 @@ class Surroundings:
 
     ``joined`` maps a namespace kind (``network``, ``ipc``, ``uts``, ``pid``) to the path it is joined by; ``shared`` names
     those it shares with the host. Every other namespace is new. ``directory`` has the generated files named in
-    ``files``; ``mounts`` are the volumes' mounts, ``opened`` the descriptors in them;
-    ``devices`` those of the host to pass in, by path in the container.
+    ``files``, of which those ``kept`` stay the image's own; ``mounts`` are the volumes' mounts, ``opened`` the descriptors in
+    them; ``devices`` those of the host to pass in, by path in the container.
     ``profile`` names a ``seccomp`` profile that other containers have too.
     """
 
@@ -63,6 +63,7 @@ class Surroundings:
         "identity",
         "init",
         "joined",
+        "kept",
         "mounts",
         "oom_score_adj",
         "opened",
@@ -80,6 +81,7 @@ class Surroundings:
         self.cgroup = cgroup
         self.directory = directory
         self.files: list[str] = []
+        self.kept: list[str] = []
         self.joined: dict[str, str] = {}
         self.shared: set[str] = set()
         self.mounts: list[Mount] = []
@@ -222,10 +224,15 @@ def _mounts(container: Container, around: Surroundings, privileged: bool, read_o
     if container.extras.read_only_tmpfs and read_only:
         taken = {mount.destination.rstrip("/") for mount in own}
         own += [spec_mounts.tmpfs(path, []) for path in ("/run", "/tmp", "/var/tmp") if path not in taken]
-    files = spec_mounts.generated(around.directory, names=around.files, read_only=False)
+    names = [name for name in around.files if name not in around.kept]
+    files = spec_mounts.generated(around.directory, names=names, read_only=False)
     made = spec_mounts.ordered(base + files, own)
     if around.init:
         made.append(Mount(destination="/dev/init", type="bind", source=around.init, options=["bind", "ro"]))
+    if container.extras.console and not container.tty:
+        made.append(
+            Mount(destination="/dev/console", type="bind", source="/dev/null", options=["bind", "nosuid"])
+        )
     return made
 
 

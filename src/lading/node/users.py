@@ -40,22 +40,24 @@ def resolve(
     extra_groups: list[str] | None = None,
     supplemental: list[int] | None = None,
     merge: bool = True,
+    numeric_names: bool = False,
 ) -> Identity:
     """The identity that ``user`` (``NAME[:GROUP]``, ``UID[:GID]``) means, after a Pod's overrides.
 
     ``extra_groups`` are names or numbers (``--group-add``); ``supplemental`` numbers (supplementalGroups, fsGroup).
-    ``merge`` adds the groups that the image lists the user in. Raises :class:`InvalidInput` for unknown names.
+    ``merge`` adds the groups that the image lists the user in. ``numeric_names``: a number in ``user`` is first looked for
+    among the names. Raises :class:`InvalidInput` for unknown names.
     """
     name, colon, group = user.partition(":")
     if run_as_user is not None:
         name, group = str(run_as_user), (group if colon else "")
-    entry = _user(name or "0", read)
+    entry = _user(name or "0", read, numeric_names and run_as_user is None)
     uid, gid, home, login = entry
     explicit = False
     if run_as_group is not None:
         gid = run_as_group
     elif group:
-        gid, explicit = _group(group, read), True
+        gid, explicit = _group(group, read, numeric_names), True
     groups: list[int] = []
     if login and merge and not explicit:
         groups = [number for _, number, members in _groups(read("/etc/group")) if login in members]
@@ -67,7 +69,11 @@ def resolve(
     return Identity(uid, gid, list(dict.fromkeys([gid, *groups])), home, login)
 
 
-def _user(name: str, read: Reader) -> tuple[int, int, str, str]:
+def _user(name: str, read: Reader, numeric_names: bool = False) -> tuple[int, int, str, str]:
+    if numeric_names:
+        for login, uid, gid, home in _users(read("/etc/passwd")):
+            if login == name:
+                return uid, gid, home, login
     number = _number(name)
     for login, uid, gid, home in _users(read("/etc/passwd")):
         # A number is never a name: runAsUser 1000 must not become root because the image calls its root "1000".
@@ -78,13 +84,15 @@ def _user(name: str, read: Reader) -> tuple[int, int, str, str]:
     return number, 0, "/root" if number == 0 else "", ""
 
 
-def _group(name: str, read: Reader) -> int:
+def _group(name: str, read: Reader, numeric_names: bool = False) -> int:
     number = _number(name)
-    if number is not None:
+    if number is not None and not numeric_names:
         return number
     for group, gid, _members in _groups(read("/etc/group")):
         if group == name:
             return gid
+    if number is not None:
+        return number
     raise InvalidInput(f"group {name!r} has no entry in the image's /etc/group", hint="give a number")
 
 

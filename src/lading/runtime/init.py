@@ -270,7 +270,7 @@ class Init:
 
     def make_cwd(self) -> None:
         """The working directory is made when the image has none; then a read-only root is made so."""
-        if self.process is not None and self.process.cwd not in ("", "/"):
+        if self.process is not None and self.process.cwd not in ("", "/") and self.job.make_cwd:
             try:
                 self.kernel.close(make_directory_inside(self.kernel, self.root_fd, self.process.cwd))
             except KernelError as error:

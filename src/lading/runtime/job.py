@@ -55,6 +55,7 @@ class Job:
         "console_fd",
         "filter",
         "filter_flags",
+        "make_cwd",
         "meanwhile",
         "no_new_keyring",
         "no_pivot",
@@ -85,6 +86,7 @@ class Job:
 
             assert handover  # loaded while it can be
         self.plain_lines = request.plain_lines
+        self.make_cwd = request.make_cwd
         self.no_pivot = request.no_pivot
         self.no_new_keyring = request.no_new_keyring
         self.meanwhile = (

@@ -23,6 +23,7 @@ class RunRequest:
     ``preserve_fds``    how many descriptors from 3 on the command keeps.
     ``plain_lines``     a terminal that adds no carriage return: whoever shows its output does (``-onlcr``).
     ``sockets``         descriptors of this process that the command gets from 3 on, as sd_listen_fds(3) has it.
+    ``make_cwd``        the working directory is made where there is none, as every runtime does.
     ``pid_file``        written before the call returns.
     ``said``            filled when making it failed: what it had written to its terminal, a hook's complaint for one.
     ``profile``         a name for ``spec.linux.seccomp`` where many containers have the very same one: what is worked out
@@ -38,6 +39,7 @@ class RunRequest:
         "console_socket",
         "hold",
         "id",
+        "make_cwd",
         "meanwhile",
         "no_new_keyring",
         "no_pivot",
@@ -67,6 +69,7 @@ class RunRequest:
         no_pivot: bool = False,
         no_new_keyring: bool = False,
         plain_lines: bool = False,
+        make_cwd: bool = True,
         profile: str = "",
         meanwhile: Callable[[int], None] | None = None,
     ) -> None:
@@ -82,6 +85,7 @@ class RunRequest:
         self.no_pivot = no_pivot
         self.no_new_keyring = no_new_keyring
         self.plain_lines = plain_lines
+        self.make_cwd = make_cwd
         self.profile = profile
         self.meanwhile = meanwhile
         self.said = b""

@@ -129,6 +129,39 @@ def test_volumes_and_mounts(rkt, tmp_path) -> None:  # type: ignore[no-untyped-d
     assert done.returncode == 254 and "'nowhere', which is no volume" in done.stderr
 
 
+def test_what_the_specification_says_of_an_image_and_its_executor(rkt, lading, tmp_path) -> None:  # type: ignore[no-untyped-def]
+    """Numbers that are names, a working directory that must be there, /etc/hosts of the image, a console."""
+    root = tmp_path / "own/rootfs"
+    (root / "etc").mkdir(parents=True)
+    (root / "etc/passwd").write_text("1000:x:4242:4343::/:/bin/sh\n")
+    (root / "etc/group").write_text("2000:x:777:\n")
+    (root / "etc/hosts").write_text("127.0.0.1 mine\n")
+    script = "id -u; id -g; cat /etc/hosts; [ -c /dev/console ] && echo lost > /dev/console && echo console"
+    app = {"exec": ["/bin/sh", "-c", script], "user": "1000", "group": "2000", "workingDirectory": "/etc"}
+    manifest = {**MANIFEST, "name": "x.example/own", "app": app}
+    (tmp_path / "own/manifest").write_text(json.dumps(manifest))
+    lading.out("aci", "build", str(tmp_path / "own"), "-o", str(tmp_path / "own.aci"))
+    lading.out("aci", "import", str(tmp_path / "own.aci"))
+    done = rkt("run", "--net=none", "x.example/own")
+    assert (done.returncode, done.stdout.split("\n")) == (0, ["4242", "777", "127.0.0.1 mine", "console", ""])
+    done = rkt("run", "--net=none", "--hosts-entry=192.0.2.1=other", "x.example/own")
+    assert "192.0.2.1\tother" in done.stdout and "mine" not in done.stdout
+    done = rkt("run", "--net=none", "x.example/own", "--working-dir=/none")
+    assert done.returncode == 126 and "working directory /none: No such file or directory" in done.stderr
+    done = rkt(
+        "run", "--net=none", "--volume", f"d,kind=host,source={tmp_path}", "x.example/own",
+        "--mount", "volume=d,target=/data", "--working-dir=/data/own", "--exec=/bin/pwd",
+    )  # fmt: skip
+    assert (done.returncode, done.stdout) == (0, "/data/own\n")
+
+
+@pytest.mark.parametrize("name", ["hosts", "volumes", "pause", "empty", "hostname", "keeper-error"])
+def test_an_app_may_be_called_as_a_file_of_its_pod(rkt, name: str) -> None:  # type: ignore[no-untyped-def]
+    script = "echo there > /data/file && cat /data/file"
+    done = rkt("run", *DATA, "x.example/box", f"--name={name}", "--exec=/bin/sh", "--", "-c", script)
+    assert (done.returncode, done.stdout) == (0, "there\n")
+
+
 def test_a_port_leads_to_the_app_on_localhost_too(rkt, lading) -> None:  # type: ignore[no-untyped-def]
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))

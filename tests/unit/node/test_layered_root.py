@@ -38,6 +38,22 @@ def test_links_are_resolved_inside_the_root(tmp_path: Path) -> None:
     assert layered.read(layers, "/escape") == b"" and layered.read(layers, "/loop") == b""
 
 
+def test_a_directory_holds_what_its_layers_hold_and_no_layer_hides(tmp_path: Path) -> None:
+    layers = _layers(tmp_path)
+    for directory in ("empty", "below", "hidden"):
+        os.mkdir(f"{layers[1]}/{directory}")
+        os.mkdir(f"{layers[0]}/{directory}")
+    (tmp_path / "bottom/below/a").write_text("")
+    (tmp_path / "bottom/hidden/a").write_text("")
+    os.mknod(tmp_path / "top/hidden/a", 0o20600, os.makedev(0, 0))
+    os.symlink("below", f"{layers[0]}/link")
+    found = {
+        path: layered.holds_something(layers, path)
+        for path in ("/empty", "/below", "/hidden", "/link", "/none", "/etc/group", "/")
+    }
+    assert [path for path, holds in found.items() if holds] == ["/below", "/link", "/"]
+
+
 def test_tree_removal_does_not_follow_links(tmp_path: Path) -> None:
     outside = tmp_path / "outside"
     outside.mkdir()

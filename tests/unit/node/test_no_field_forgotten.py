@@ -51,11 +51,15 @@ IN_THE_SPEC: dict[str, object] = {
     "no_new_privileges": True,
     "unmask": ["ALL"],
     "cgroupns": "host",
+    "console": True,
 }
 #: What is read before the spec is built, or by the keeper: the file of lading.node that reads it.
 READ_BY = {
     "user": "prepare.py",
     "group_add": "prepare.py",
+    "numeric_names": "prepare.py",
+    "keep_hosts": "prepare.py",
+    "must_have_directory": "births.py",
     "hostname": "etcfiles.py",
     "mounts": "podvolumes.py",
     "devices": "hostdevices.py",

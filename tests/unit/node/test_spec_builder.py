@@ -272,6 +272,39 @@ def test_a_number_is_never_a_users_name_and_one_beyond_the_kernels_is_nobody() -
             resolve(name, lambda path: hostile if path == "/etc/passwd" else b"")
 
 
+def test_a_number_is_a_users_or_groups_name_first_where_that_was_asked_for() -> None:
+    files = {"/etc/passwd": b"1000:x:4242:4343::/home/n:/bin/sh\n", "/etc/group": b"2000:x:777:\n"}
+
+    def read(path: str) -> bytes:
+        return files[path]
+
+    named = resolve("1000:2000", read, numeric_names=True)
+    assert (named.uid, named.gid, named.home) == (4242, 777, "/home/n")
+    assert (resolve("1001:2001", read, numeric_names=True).uid, resolve("1001:2001", read).gid) == (
+        1001,
+        2001,
+    )
+    assert (resolve("1000:2000", read).uid, resolve("1000:2000", read).gid) == (1000, 2000)
+    assert resolve("", read, run_as_user=1000, numeric_names=True).uid == 1000
+    with pytest.raises(InvalidInput):
+        resolve("nobody:2000", read, numeric_names=True)
+
+
+def test_a_console_is_there_without_a_terminal_where_that_was_asked_for() -> None:
+    extras = ContainerExtras(console=True)
+    made = {m.destination: m for m in _build(Container(name="c", extras=extras)).mounts}
+    assert (made["/dev/console"].source, made["/dev/console"].type) == ("/dev/null", "bind")
+    for other in (Container(name="c", tty=True, extras=extras), Container(name="c")):
+        assert "/dev/console" not in {m.destination for m in _build(other).mounts}
+
+
+def test_a_generated_file_that_is_kept_is_the_images() -> None:
+    pod, around = _pod(Container(name="c", image="x")), _around()
+    around.files, around.kept = ["hosts", "hostname"], ["hosts"]
+    made = spec.build(pod, pod.spec.containers[0], RunConfig(cmd=["sh"]), around)
+    assert [m.destination for m in made.mounts if m.destination.startswith("/etc/")] == ["/etc/hostname"]
+
+
 def test_a_limit_of_nothing_is_no_limit_and_who_asks_for_nothing_weighs_least_where_that_counts() -> None:
     container = Container(name="c", resources=ResourceRequirements(limits={"cpu": "0", "memory": 0}))
     made = spec_resources.resources(container, swap_accounting=True)

@@ -10,7 +10,8 @@ from lading.formats import jsontext
 from lading.formats.appc import strings
 from lading.formats.appc.pod import Mount, PodManifest
 from lading.formats.appc.reify import reify
-from lading.rocket.rkt import assemble, identity, pods, seen
+from lading.rocket.rkt import assemble, identity, mountchecks, pods, seen
+from lading.rocket.rkt.appimages import expect
 from lading.rocket.rkt.choosing import NEVER, Chooser
 from lading.rocket.rkt.entering import not_running
 from lading.rocket.rkt.insecure import of_line
@@ -80,6 +81,7 @@ def member(pod: SeenPod, line: Line, image: AppImage) -> tuple[Pod, list[str]]:
     template = PodManifest.new().replace(apps=[app], volumes=_volumes(pod, app, line))
     given = streams(line, template).get(app.name)
     reified, notes = reify(template, {image.id: image.manifest}, implicit=True)
+    notes += mountchecks.look(reified, {image.id: image})
     translated = translate(reified, {image.id: image.manifest}, uuid=pod.pod.uuid)
     runs = reified.apps[0]
     own = {volume.name: volume for volume in reified.volumes}
@@ -99,6 +101,7 @@ def _alone(made: Pod, pod: SeenPod, image: AppImage, given: Streams | None) -> N
     made.metadata.name = f"{pod.pod.record.name}-{container.name}"
     made.metadata.uid = ""
     container.image = image.image.digest
+    expect(container, image)
     if given is not None:
         container.stdin, container.tty = given.stdin, given.tty
     made.spec.share_process_namespace = False

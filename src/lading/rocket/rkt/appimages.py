@@ -17,6 +17,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from lading.formats.pod import Container
     from lading.images import Images
     from lading.images.image import Image
 
@@ -65,6 +66,16 @@ def app_image(images: Images, image: Image) -> AppImage:
     labels = {"version": version} if version else {}
     manifest = to_aci(image.config, name=name, labels=labels).manifest
     return AppImage(id_of(image), image, manifest, manifest.text().encode())
+
+
+def expect(container: Container, image: AppImage) -> None:
+    """What an image of this format may expect of who executes it, and one of a registry does not.
+
+    Source: spec/aci.md, ``user``, ``group``, ``workingDirectory``; spec/OS-SPEC.md, "Devices and File Systems", "Common Files".
+    """
+    ours = image.image.kind == KIND
+    extras = container.extras
+    extras.numeric_names = extras.must_have_directory = extras.keep_hosts = extras.console = ours
 
 
 def _called(image: Image) -> tuple[str, str]:

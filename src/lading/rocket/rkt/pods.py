@@ -200,15 +200,19 @@ def make(
     Raises :class:`InvalidInput`, :class:`NotFound`, :class:`Unsupported`, naming the app.
     """
     from lading.formats.appc.reify import reify
+    from lading.rocket.rkt import mountchecks
+    from lading.rocket.rkt.appimages import expect
     from lading.rocket.translate import translate
 
     uuid = uuid or new_uuid()
     manifests = {image_id: image.manifest for image_id, image in images.items()}
     reified, notes = reify(manifest, manifests, implicit=True)
+    notes += mountchecks.look(reified, images)
     made = translate(reified, manifests, uuid=uuid)
     pod = made.pod
     for container, app in zip(pod.spec.containers, reified.apps, strict=True):
         container.image = images[app.image.id].image.digest
+        expect(container, images[app.image.id])
     text = reified.text()
     if len(text.encode()) > _MANIFEST_LIMIT:
         raise Unsupported(f"the pod manifest is larger than {_MANIFEST_LIMIT >> 10} KiB")
