@@ -139,9 +139,10 @@ class Holder:
         note = os.open(f"{directory}/pause", os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
         os.write(note, f"{pid} {process_start(pid)}".encode())
         os.close(note)
+        # Before it goes on: once it has dropped its rights an ordinary user may not look at it any more (ptrace(2)).
+        self.spaces["pid"] = os.open(f"/proc/{pid}/ns/pid", os.O_RDONLY | os.O_CLOEXEC)
         os.write(go, b"1")
         os.close(go)
-        self.spaces["pid"] = os.open(f"/proc/{pid}/ns/pid", os.O_RDONLY | os.O_CLOEXEC)
 
     def join(self, around: Surroundings) -> None:
         """Let a container join what is held."""
