@@ -28,8 +28,6 @@ from lading.formats.dockerfile.model import (
     Command,
     Copy,
     Definition,
-    Directives,
-    Dockerfile,
     Entrypoint,
     Env,
     Expose,
@@ -42,7 +40,6 @@ from lading.formats.dockerfile.model import (
     Pair,
     Run,
     Shell,
-    Stage,
     Stopsignal,
     Transfer,
     User,
@@ -50,6 +47,7 @@ from lading.formats.dockerfile.model import (
     Workdir,
 )
 from lading.formats.dockerfile.parser import parse, parse_instruction
+from lading.formats.dockerfile.stages import Directives, Dockerfile, Stage
 
 __all__ = [
     "Add",

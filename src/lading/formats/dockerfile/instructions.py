@@ -5,7 +5,7 @@ Source: BuildKit's ``frontend/dockerfile/instructions/parse.go``.
 
 from __future__ import annotations
 
-from lading.formats.dockerfile import model, options
+from lading.formats.dockerfile import model, options, stages
 from lading.formats.dockerfile.lines import Written
 from lading.formats.dockerfile.mistakes import DockerfileError, did_you_mean, quoted
 from lading.formats.dockerfile.words import blank_separated, first_word, quoted_words, why_not_json
@@ -70,10 +70,10 @@ def _plain(written: Written) -> None:
 _NAME = frozenset("abcdefghijklmnopqrstuvwxyz0123456789-_.")
 
 
-def _from(written: Written, escape: str) -> model.Stage:
+def _from(written: Written, escape: str) -> stages.Stage:
     words = blank_separated(_wanted(written, "an image", "FROM debian:bookworm"))
     chosen = _options(written)
-    made = _record(model.Stage, written)
+    made = _record(stages.Stage, written)
     made.as_word = made.written_name = made.name = ""
     if len(words) == 3 and words[1].lower() == "as":
         made.as_word, made.written_name = words[1], words[2]
@@ -241,6 +241,10 @@ def _shell(written: Written, escape: str) -> model.Shell:
 
 def _command(made: model.Command, written: Written, example: str) -> None:
     text = _wanted(written, "a command", example)
+    if written.listed is not None and any("\0" in word for word in written.listed):
+        raise DockerfileError(
+            f"{written.keyword}: a NUL character in a word", hint="no program can get one", token=text
+        )
     made.exec = written.listed
     made.shell = text if written.listed is None else ""
 

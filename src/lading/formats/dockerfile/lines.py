@@ -12,7 +12,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from lading.formats.dockerfile.model import Dockerfile, Heredoc
+    from lading.formats.dockerfile.model import Heredoc
+    from lading.formats.dockerfile.stages import Dockerfile
 
 LARGEST = 16 << 20
 """Bytes of a file, heredocs included."""

@@ -1,4 +1,4 @@
-"""A parsed Dockerfile: directives, global arguments, stages, and their instructions as typed records.
+"""The instructions of a Dockerfile as typed records.
 
 Texts are kept as written, before expansion; :meth:`Instruction.expanded` gives a copy whose words are expanded. Source:
 the Dockerfile reference, and BuildKit's ``frontend/dockerfile/instructions``.
@@ -6,11 +6,11 @@ the Dockerfile reference, and BuildKit's ``frontend/dockerfile/instructions``.
 
 from __future__ import annotations
 
-from lading.formats.dockerfile.mistakes import DockerfileError, Location, did_you_mean, quoted
+from lading.formats.dockerfile.mistakes import DockerfileError, Location
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable
     from typing import Self
 
     from lading.formats.dockerfile.expansion import Expander
@@ -109,6 +109,13 @@ class Instruction:
         except DockerfileError as error:
             raise error.at(self.location) from None
         return made
+
+    def told(self, expand: Callable[[str], str], text: str) -> str:
+        """``expand(text)``, with a mistake in it told at this instruction. Raises :class:`DockerfileError`."""
+        try:
+            return expand(text)
+        except DockerfileError as error:
+            raise error.at(self.location) from None
 
     def _expand_more(self, expander: Expander) -> None:
         pass
@@ -332,6 +339,12 @@ class Volume(Instruction):
     _lists = ("paths",)
     paths: list[str]
 
+    def _expand_more(self, expander: Expander) -> None:
+        if not all(self.paths):
+            raise DockerfileError(
+                "VOLUME: a path is empty: the variables in it are", hint="give them a value before", token="$"
+            )
+
 
 class Cmd(Command):
     """``CMD``: the default command, or the arguments of ENTRYPOINT."""
@@ -400,123 +413,3 @@ class Onbuild(Instruction):
     keyword = "ONBUILD"
     expression: str
     trigger: Instruction
-
-
-class Stage(Instruction):
-    """A FROM and the instructions up to the next one.
-
-    ``index``         counted from 0.
-    ``name``          in lower case; empty without ``AS``. ``as_word`` and ``written_name`` are as written.
-    ``base``          text before expansion: an image, an earlier stage, a named context or ``scratch``.
-    ``platform``      ``--platform`` before expansion; empty without.
-    """
-
-    __slots__ = ("as_word", "base", "index", "instructions", "name", "platform", "written_name")
-    keyword = "FROM"
-    as_word: str
-    base: str
-    index: int
-    instructions: list[Instruction]
-    name: str
-    platform: str
-    written_name: str
-
-    @property
-    def title(self) -> str:
-        """``name``, or ``stage-INDEX`` for a stage without one."""
-        return self.name or f"stage-{self.index}"
-
-
-class Directives:
-    """``# syntax=``, ``# escape=`` and ``# check=`` of a file's top; empty when not there. ``lines`` says where each stands."""
-
-    __slots__ = ("check", "escape", "lines", "syntax")
-
-    def __init__(self) -> None:
-        self.syntax = ""
-        self.escape = ""
-        self.check = ""
-        self.lines: dict[str, int] = {}
-
-
-class Dockerfile:
-    """A whole file.
-
-    ``args``    the ARGs before the first FROM; ``escape`` ``\\`` or `````; ``source`` the physical lines without their ends.
-    ``empty_continuations``  the last lines of instructions that have an empty line in them (a warning of the linter).
-    """
-
-    __slots__ = ("args", "directives", "empty_continuations", "escape", "name", "source", "stages")
-
-    def __init__(self, name: str) -> None:
-        self.name = name
-        self.directives = Directives()
-        self.escape = "\\"
-        self.args: list[Arg] = []
-        self.stages: list[Stage] = []
-        self.source: list[str] = []
-        self.empty_continuations: list[int] = []
-
-    def __iter__(self) -> Iterator[Instruction]:
-        """Every instruction in the order of the file: global ARGs, then each FROM and what follows it."""
-        yield from self.args
-        for stage in self.stages:
-            yield stage
-            yield from stage.instructions
-
-    def target(self, name: str = "") -> Stage:
-        """The stage that ``--target`` names (case ignored) or numbers; the last one without a name.
-
-        Raises :class:`DockerfileError`.
-        """
-        if not name:
-            return self.stages[-1]
-        found = self.named(name)
-        if found is None and name.isascii() and name.isdigit() and len(name) < 6:
-            found = self.stages[int(name)] if int(name) < len(self.stages) else None
-        if found is None:
-            known = [stage.name for stage in self.stages if stage.name]
-            listed = f"the stages are {', '.join(known[:20])}" if known else "no stage has a name"
-            error = DockerfileError(
-                f"there is no stage {quoted(name)}",
-                hint=did_you_mean(name, known) or listed,
-                reason="not-found",
-            )
-            error.message = f"{self.name}: {error.why}"
-            raise error
-        return found
-
-    def named(self, name: str, *, before: int | None = None) -> Stage | None:
-        """The last stage called ``name`` (case ignored), of those with a lower index than ``before``; None without one."""
-        wanted = name.lower()
-        for stage in reversed(self.stages[:before]):
-            if stage.name == wanted:
-                return stage
-        return None
-
-    def source_stage(self, reference: str, stage: Stage, instruction: Instruction) -> Stage | None:
-        """The stage that ``from`` of a COPY or a mount in ``stage`` means; None when it is an image or a context.
-
-        A number is always a stage. Raises :class:`DockerfileError` for one that does not exist, or comes too late.
-        """
-        if reference.isascii() and reference.isdigit() and isinstance(instruction, Copy):
-            if len(reference) > 5 or int(reference) >= stage.index:
-                last = (
-                    f"stages 0 to {stage.index - 1} stand above" if stage.index else "no stage stands above"
-                )
-                raise DockerfileError(
-                    f"there is no stage {reference[:20]} to copy from: {last}",
-                    hint="count stages from 0, or give the stage a name: FROM … AS name",
-                    token=f"--from={reference}",
-                ).at(instruction.location, self.source)
-            return self.stages[int(reference)]
-        found = self.named(reference, before=stage.index)
-        late = self.named(reference) if found is None else None
-        if late is not None:
-            why = "is this stage itself" if late is stage else f"begins later, on line {late.location.first}"
-            raise DockerfileError(
-                f"stage {quoted(reference)} {why}",
-                hint="a stage takes files from stages above it: move it up",
-                token=reference,
-            ).at(instruction.location, self.source)
-        return found

@@ -202,6 +202,12 @@ def _fill(made: RunMount, pairs: dict[str, str | None]) -> None:
 
 
 def _fill_by_type(made: RunMount, pairs: dict[str, str | None]) -> None:
+    if made.target.startswith("/") and clean(made.target) == "/" and made.type != "ssh":
+        raise DockerfileError(
+            f"--mount=type={made.type}: the target may not be /",
+            hint="name a directory below it",
+            token=made.target,
+        )
     sharing = (pairs.get("sharing") or "shared").lower()
     if sharing not in SHARING:
         raise DockerfileError(

@@ -8,7 +8,8 @@ from __future__ import annotations
 from lading.formats.dockerfile import instructions
 from lading.formats.dockerfile.lines import Lines, decoded
 from lading.formats.dockerfile.mistakes import NOWHERE, DockerfileError, Location, quoted
-from lading.formats.dockerfile.model import Arg, Dockerfile, Instruction, Stage
+from lading.formats.dockerfile.model import Arg, Instruction
+from lading.formats.dockerfile.stages import Dockerfile, Stage
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
