@@ -1,118 +1,175 @@
-"""What a build shows while it runs."""
+"""What a build shows: what all ways of showing it have in common, and the choice between them."""
 
 from __future__ import annotations
 
 import sys
-import time
+import threading
 
+from lading.build.graph import FilesOp, ImageOp
 from lading.build.progress import Progress
+from lading.cli.buildlines import Lines, printable
+from lading.errors import InvalidInput
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Collection, Sequence
     from typing import TextIO
 
     from lading.build.executor import StepFailed
-    from lading.build.graph import Vertex
+    from lading.build.graph import Graph, Vertex
     from lading.errors import LadingError
     from lading.formats.dockerfile import Dockerfile
-    from lading.images.image import Image
 
 
-class Plain(Progress):
-    """Plain lines, for logs and pipes."""
+class Step:
+    """A step as it is shown. ``number``: counted from 1 in the order of showing; ``head``: ``[builder 2/5] RUN …``."""
+
+    __slots__ = ("head", "inputs", "lines", "number", "vertex")
+
+    def __init__(self, number: int, head: str, vertex: Vertex, inputs: list[str]) -> None:
+        self.number = number
+        self.head = head
+        self.vertex = vertex
+        self.inputs = inputs
+        self.lines = Lines()
+
+
+class Shown(Progress):
+    """Keeps what every way of showing needs; writes to ``out``, and stops when nobody reads any more."""
 
     def __init__(self, out: TextIO) -> None:
         self._out = out
-        self._names: dict[int, int] = {}
-        self._partial: dict[tuple[int, str], bytes] = {}
-        self._began = time.monotonic()
+        self._lock = threading.RLock()
+        self._graph: Graph | None = None
+        self._heads: dict[int, str] = {}
+        self._round = 0
+        self._steps: dict[tuple[int, int], Step] = {}
+        self._count = 0
 
-    def _number(self, number: int) -> int:
-        return self._names.setdefault(number, len(self._names) + 1)
+    # -- of use to all -------------------------------------------------------------------------------------------------
 
-    def _say(self, text: str) -> None:
-        self._out.write(text + "\n")
-        self._out.flush()
-
-    def _head(self, number: int, vertex: Vertex) -> str:
-        stage = f"[{vertex.stage}] " if vertex.stage else ""
-        return f"#{self._number(number)} {stage}{_printable(vertex.name)}"
-
-    def cached(self, number: int, vertex: Vertex) -> None:
+    def begin(self, graph: Graph, needed: Collection[int], platform: str = "") -> None:
         """See :class:`lading.build.progress.Progress`."""
-        self._say(f"{self._head(number, vertex)}\n#{self._number(number)} CACHED")
+        with self._lock:
+            self._round += 1
+            self._graph = graph
+            self._heads = heads(graph, needed, platform)
 
-    def started(self, number: int, vertex: Vertex) -> None:
-        """See :class:`lading.build.progress.Progress`."""
-        self._say(self._head(number, vertex))
+    def step(self, number: int, vertex: Vertex) -> Step:
+        """The step that a vertex is shown as."""
+        key = self._round, number
+        found = self._steps.get(key)
+        if found is None:
+            head = self._heads.get(number) or printable(vertex.name)
+            inputs = [self._graph[i].key for i in vertex.inputs] if self._graph is not None else []
+            found = self._steps[key] = Step(self.next_number(), head, vertex, inputs)
+        return found
+
+    def next_number(self) -> int:
+        """A number for whatever is shown next."""
+        self._count += 1
+        return self._count
+
+    def write(self, text: str) -> None:
+        """Write at once. That nobody reads any more is no reason to stop building."""
+        try:
+            self._out.write(text)
+            self._out.flush()
+        except UnicodeEncodeError:
+            encoding = self._out.encoding or "ascii"
+            self._out.write(text.encode(encoding, "backslashreplace").decode(encoding))
+            self._out.flush()
+        except (OSError, ValueError):
+            pass
 
     def log(self, number: int, vertex: Vertex, stream: str, data: bytes) -> None:
         """See :class:`lading.build.progress.Progress`."""
-        key = number, stream
-        lines = (self._partial.pop(key, b"") + data).split(b"\n")
-        if lines[-1]:
-            self._partial[key] = lines[-1]
-        for line in lines[:-1]:
-            self._line(number, line)
-
-    def _line(self, number: int, line: bytes) -> None:
-        text = _printable(line.decode("utf-8", "replace").rstrip("\r").rpartition("\r")[2])
-        self._say(f"#{self._number(number)} {time.monotonic() - self._began:.3f} {text}")
-
-    def _flush(self, number: int) -> None:
-        for key in [key for key in self._partial if key[0] == number]:
-            self._line(number, self._partial.pop(key))
-
-    def finished(self, number: int, vertex: Vertex, seconds: float) -> None:
-        """See :class:`lading.build.progress.Progress`."""
-        self._flush(number)
-        self._say(f"#{self._number(number)} DONE {seconds:.1f}s")
+        with self._lock:
+            self.step(number, vertex).lines.feed(stream, data)
 
     def failed(self, number: int, vertex: Vertex, error: LadingError) -> None:
         """See :class:`lading.build.progress.Progress`."""
-        self._flush(number)
-        self._say(f"#{self._number(number)} ERROR: {_printable(error.message)}")
+        with self._lock:
+            self.step(number, vertex).lines.flush()
 
-    def phase(self, name: str, state: str, done: int = 0, total: int = -1) -> None:
-        """See :class:`lading.build.progress.Progress`."""
-        if state in ("started", "done"):
-            self._say(f"{name}: {state}")
-
-    def warn(self, text: str) -> None:
-        """See :class:`lading.build.progress.Progress`."""
-        self._say(f"warning: {_printable(text)}")
+    # -- the end -------------------------------------------------------------------------------------------------------
 
     def close(self) -> None:
-        """Nothing more comes."""
+        """Nothing more comes, or only the end of it."""
 
     def tell_failure(self, error: StepFailed, file: Dockerfile) -> None:
-        """Which line of the file failed, and why."""
-        line = error.vertex.line
-        if 0 < line <= len(file.source):
-            self._say(f"{file.name}:{line}")
-            self._say(f"  {line} | {_printable(file.source[line - 1])}")
-        self._say(f"lading build: {error}")
+        """Which line of the file failed and why, with the last of what its command said."""
+        from lading.cli.buildfailure import failure
 
-    def done(self, image: Image, names: list[str]) -> None:
-        """The image is there."""
-        self._say(f"{image.id}" + (f" {', '.join(names)}" if names else ""))
+        with self._lock:
+            step = next((s for s in self._steps.values() if s.vertex is error.vertex), None)
+            said = step.lines.showing(20) if step is not None else []
+            head = step.head if step is not None else printable(error.vertex.name)
+            self.write("\n".join(failure(error, file, head, said)) + "\n")
+
+    def done(self, image: str, names: Sequence[str]) -> None:
+        """The image is there; without one (files were asked for) ``image`` is empty."""
+
+    def told_elsewhere(self) -> bool:
+        """Whether what was built is to be printed on standard output, because nothing of this says it."""
+        return False
 
 
-def _printable(text: str) -> str:
-    return "".join(c if c.isprintable() or c == "\t" else repr(c)[1:-1] for c in text)
-
-
-class Quiet(Plain):
+class Quiet(Shown):
     """Nothing but failures."""
 
-    def _say(self, text: str) -> None:
-        pass
-
-    def tell_failure(self, error: StepFailed, file: Dockerfile) -> None:
-        """See :class:`Plain`."""
-        print(f"lading build: {error}", file=sys.stderr)
+    def told_elsewhere(self) -> bool:
+        """See :class:`Shown`."""
+        return True
 
 
-def display(kind: str, *, quiet: bool) -> Plain:
-    """What shows the build as ``--progress`` wants it."""
-    return Quiet(sys.stderr) if quiet or kind == "quiet" else Plain(sys.stderr)
+def heads(graph: Graph, needed: Collection[int], platform: str = "") -> dict[int, str]:
+    """``[stage 2/3] RUN …`` for each vertex that is a step of a stage; the stage's name is left out where there is one stage only."""
+    stages: dict[str, list[int]] = {}
+    for number in sorted(needed):
+        vertex = graph[number]
+        if vertex.stage and not isinstance(vertex.op, FilesOp):
+            stages.setdefault(vertex.stage, []).append(number)
+    made = {}
+    for stage, numbers in stages.items():
+        told = [platform] if platform else []
+        if len(stages) > 1 or not stage.startswith("stage-"):
+            told.append(stage)
+        for place, number in enumerate(numbers, 1):
+            where = " ".join([*told, f"{place}/{len(numbers)}"])
+            made[number] = f"[{printable(where)}] {printable(one_line(graph[number].name))}"
+    return made
+
+
+def one_line(name: str) -> str:
+    """An instruction as one line."""
+    return " ".join(name.split()) if "\n" in name else name
+
+
+def bases(graph: Graph, needed: Collection[int]) -> list[int]:
+    """The steps of ``needed`` that are base images."""
+    return [
+        n for n in sorted(needed) if isinstance(graph[n].op, ImageOp) and graph[n].op.diff_ids and graph[n].stage
+    ]
+
+
+def display(kind: str, *, quiet: bool) -> Shown:
+    """What shows the build as ``--progress`` wants it. Raises :class:`InvalidInput` for ``tty`` where there is none."""
+    from lading.cli.progress import _is_terminal as is_terminal
+
+    if quiet or kind == "quiet":
+        return Quiet(sys.stderr)
+    if kind == "rawjson":
+        from lading.cli.buildjson import Lines as JSON
+
+        return JSON(sys.stderr)
+    live = is_terminal(sys.stderr)
+    if kind == "tty" and not live:
+        raise InvalidInput("--progress=tty: standard error is no terminal", hint="use --progress=plain")
+    if kind in ("auto", "tty") and live:
+        from lading.cli.buildlive import Live
+
+        return Live(sys.stderr)
+    from lading.cli.buildplain import Plain
+
+    return Plain(sys.stderr)
