@@ -67,7 +67,7 @@ class Builder:
             for warning in frontend.warnings:
                 progress.warn(warning)
             workshop = Workshop(self._roots, images, self._kernel, lease, frontend.sources, request.settings)
-            progress.begin(len(frontend.graph.needed([built.vertex])))
+            progress.begin(frontend.graph, frontend.graph.needed([built.vertex]))
             executor = Executor(
                 frontend.graph,
                 [built.vertex],

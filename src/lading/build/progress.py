@@ -4,15 +4,23 @@ from __future__ import annotations
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from lading.build.graph import Vertex
+    from collections.abc import Collection
+
+    from lading.build.graph import Graph, Vertex
     from lading.errors import LadingError
 
 
 class Progress:
-    """Called from one thread. ``number`` is the vertex's index in its graph, the same in all calls of a build."""
+    """``number`` is the vertex's index in its graph, the same in all calls after one :meth:`begin`.
 
-    def begin(self, total: int) -> None:
-        """The graph is made: so many steps may have to be carried out."""
+    Everything comes from one thread, but :meth:`phase` and :meth:`warn`, which a transfer calls from several.
+    """
+
+    def begin(self, graph: Graph, needed: Collection[int], platform: str = "") -> None:
+        """The graph is made: ``needed`` are the steps that may have to be carried out.
+
+        ``platform`` is empty where a build is for one alone. It is called once for each.
+        """
 
     def cached(self, number: int, vertex: Vertex) -> None:
         """The step's result was in the cache."""

@@ -55,7 +55,7 @@ def build(context: Context, parsed: Parsed) -> int:
     if parsed["quiet"]:
         print(image.id)
     else:
-        shown.done(image, parsed["tag"])
+        shown.done(image.id, parsed["tag"])
     return 0
 
 

@@ -1,8 +1,15 @@
 """A build as JSON lines for programs: BuildKit's solve status (``docker buildx build --progress=rawjson``), an object a line.
 
-Each has any of ``vertexes`` (``digest``, ``inputs``, ``name``, ``started``, ``completed``, ``cached``, ``error``), ``statuses``
-(``id``, ``vertex``, ``name``, ``current``, ``total``, ``timestamp``, ``started``, ``completed``), ``logs`` (``vertex``, ``stream`` 1 or
-2, ``data`` in base64, ``timestamp``) and ``warnings`` (``vertex``, ``level``, ``short`` in base64). Source: BuildKit, client/graph.go.
+An object has any of
+
+==============  ==================================================================================================
+``vertexes``    ``digest``, ``inputs``, ``name``, ``started``, ``completed``, ``cached``, ``error``
+``statuses``    ``id``, ``vertex``, ``name``, ``current``, ``total``, ``timestamp``, ``started``, ``completed``
+``logs``        ``vertex``, ``stream`` (1 or 2), ``data`` in base64, ``timestamp``
+``warnings``    ``level``, ``short`` in base64
+==============  ==================================================================================================
+
+Source: BuildKit, client/graph.go.
 """
 
 from __future__ import annotations
@@ -28,7 +35,7 @@ if TYPE_CHECKING:
 _INTERVAL = 0.2  # seconds between two reports of the same bytes
 
 
-class Lines(Shown):
+class JSONLines(Shown):
     """JSON lines; ``clock`` gives seconds since 1970."""
 
     def __init__(self, out: TextIO, *, clock: Callable[[], float] = time.time) -> None:
@@ -106,9 +113,7 @@ class Lines(Shown):
         super().failed(number, vertex, error)
         with self._lock:
             step = self.step(number, vertex)
-            self._vertex(
-                step, started=self._starts.get(step, ""), completed=self._now(), error=error.message
-            )
+            self._vertex(step, started=self._starts.get(step, ""), completed=self._now(), error=error.message)
 
     def phase(self, name: str, state: str, done: int = 0, total: int = -1) -> None:
         """See :class:`lading.build.progress.Progress`."""
@@ -128,7 +133,13 @@ class Lines(Shown):
         if state != "done" and self._clock() - self._told.get(name, 0.0) < _INTERVAL:
             return
         self._told[name] = self._clock()
-        row: dict[str, object] = {"id": name, "vertex": digest, "name": state, "current": done, "timestamp": now}
+        row: dict[str, object] = {
+            "id": name,
+            "vertex": digest,
+            "name": state,
+            "current": done,
+            "timestamp": now,
+        }
         if total >= 0:
             row["total"] = total
         row["started"] = self._phases[name]

@@ -94,7 +94,7 @@ class Live(Shown):
         self._busy = True
         try:
             columns, height = self._size()
-            lines = self._lines(max(columns - 1, 1), max(height - 1, 1))
+            lines = self._lines(max(columns - 1, 1), max(height - 1, 0))
             parts = ["\x1b[?25l", self._back(columns, height)]
             parts += [f"{fitted(line, max(columns - 1, 1))}\n" for line in above]
             parts += [f"{line}\n" for line in lines]
@@ -228,9 +228,15 @@ class Live(Shown):
                 _timed(f" => CANCELED {block.text}", now - block.began, max(columns - 1, 1))
                 for block in self._running.values()
             ]
-            steps = f" ({self._finished}/{self._total}" + (f", {self._cached} cached" if self._cached else "") + ")"
+            steps = (
+                f" ({self._finished}/{self._total}"
+                + (f", {self._cached} cached" if self._cached else "")
+                + ")"
+            )
             rows.append(f"[+] Building {now - self._began:.1f}s" + (steps if self._total else ""))
-            self.write(self._back(columns, height) + "".join(f"{fitted(r, max(columns - 1, 1))}\n" for r in rows))
+            self.write(
+                self._back(columns, height) + "".join(f"{fitted(r, max(columns - 1, 1))}\n" for r in rows)
+            )
             self._open = False
             self._drawn = []
 

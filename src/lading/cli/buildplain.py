@@ -1,4 +1,7 @@
-"""A build in plain lines, for logs and pipes, in the form that BuildKit made known: ``#5 [2/3] RUN …``, ``#5 CACHED``, ``#5 DONE 0.3s``."""
+"""A build in plain lines, for logs and pipes, in the form that BuildKit made known.
+
+``#5 [builder 2/3] RUN …``, then ``#5 CACHED``, or its output and ``#5 DONE 0.3s`` or ``#5 ERROR: …``.
+"""
 
 from __future__ import annotations
 

@@ -124,7 +124,7 @@ class Quiet(Shown):
 
 
 def heads(graph: Graph, needed: Collection[int], platform: str = "") -> dict[int, str]:
-    """``[stage 2/3] RUN …`` for each vertex that is a step of a stage; the stage's name is left out where there is one stage only."""
+    """``[stage 2/3] RUN …`` for each vertex that is a step of a stage; a stage without a name that is alone is not named."""
     stages: dict[str, list[int]] = {}
     for number in sorted(needed):
         vertex = graph[number]
@@ -148,9 +148,12 @@ def one_line(name: str) -> str:
 
 def bases(graph: Graph, needed: Collection[int]) -> list[int]:
     """The steps of ``needed`` that are base images."""
-    return [
-        n for n in sorted(needed) if isinstance(graph[n].op, ImageOp) and graph[n].op.diff_ids and graph[n].stage
-    ]
+    found = []
+    for number in sorted(needed):
+        op = graph[number].op
+        if isinstance(op, ImageOp) and op.diff_ids and graph[number].stage:
+            found.append(number)
+    return found
 
 
 def display(kind: str, *, quiet: bool) -> Shown:
@@ -160,9 +163,9 @@ def display(kind: str, *, quiet: bool) -> Shown:
     if quiet or kind == "quiet":
         return Quiet(sys.stderr)
     if kind == "rawjson":
-        from lading.cli.buildjson import Lines as JSON
+        from lading.cli.buildjson import JSONLines
 
-        return JSON(sys.stderr)
+        return JSONLines(sys.stderr)
     live = is_terminal(sys.stderr)
     if kind == "tty" and not live:
         raise InvalidInput("--progress=tty: standard error is no terminal", hint="use --progress=plain")
