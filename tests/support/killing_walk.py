@@ -18,7 +18,7 @@ from pathlib import Path
 
 from support.killing import LIMIT, Broken
 from support.killing_trial import Trial
-from support.killing_work import POD
+from support.killing_work import POD, own_users
 
 CALLS = (
     "mkdir,mkdirat,rename,renameat,renameat2,unlink,unlinkat,rmdir,link,linkat,symlink,symlinkat,write,pwrite64,ftruncate,"
@@ -32,6 +32,7 @@ OPERATIONS: dict[str, tuple[list[list[str]], list[str]]] = {
     "run": ([], ["run", "--name", "walk", "busybox", "true"]),
     "run-detached": ([], ["run", "-d", "-p", "127.0.0.1::80", "--name", "walk", "busybox", "sleep", "600"]),
     "run-rm": ([], ["run", "--rm", "--name", "walk", "-v", "/anonymous", "--network", "keep", "busybox", "true"]),
+    "run-users": ([], ["run", "-d", "-p", "127.0.0.1::80", "--userns", "auto", "--name", "walk", "busybox", "sleep", "600"]),
     "start": ([["create", "--name", "walk", "busybox", "sleep", "600"]], ["start", "walk"]),
     "stop": ([["run", "-d", "--name", "walk", "busybox", "sleep", "600"]], ["stop", "-t", "0", "walk"]),
     "rm": ([["run", "--name", "walk", "-v", "/anonymous", "busybox", "true"]], ["rm", "-v", "walk"]),
@@ -47,6 +48,8 @@ OPERATIONS: dict[str, tuple[list[list[str]], list[str]]] = {
     "network-rm": ([["network", "create", "wwalk"]], ["network", "rm", "wwalk"]),
     "pod": ([], ["pod", "run", "POD"]),
     "pod-rm": ([["pod", "run", "POD"]], ["pod", "rm", "-f", "walk"]),
+    "pod-users": ([], ["pod", "run", "OWN"]),
+    "pod-users-rm": ([["pod", "run", "OWN"]], ["pod", "rm", "-f", "walk"]),
     "pull": ([], ["pull", "-q", "BIG"]),
     "rmi": ([["pull", "-q", "BIG"]], ["rmi", "BIG"]),
 }  # fmt: skip
@@ -58,6 +61,7 @@ class Walk(Trial):
     def prepare(self) -> None:
         super().prepare()
         Path(self.world.base, "walk.yaml").write_text(POD.replace("NAME", "walk"))
+        Path(self.world.base, "own.yaml").write_text(own_users(POD.replace("NAME", "walk")))
 
     def instants(self, operation: str) -> int:
         """How many calls the busiest process of the operation makes."""
@@ -88,7 +92,8 @@ class Walk(Trial):
             raise Broken(f"{operation}, killed at call {instant}: {error}\n  {log}") from None
 
     def _words(self, words: list[str]) -> list[str]:
-        known = {"POD": f"{self.world.base}/walk.yaml", "BIG": f"{self.registry.host}/big:w0"}
+        base = self.world.base
+        known = {"POD": f"{base}/walk.yaml", "OWN": f"{base}/own.yaml", "BIG": f"{self.registry.host}/big:w0"}
         return [known.get(word, word) for word in words]
 
     def _traced(self, words: list[str], *options: str) -> int:

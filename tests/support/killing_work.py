@@ -19,6 +19,7 @@ apiVersion: v1
 kind: Pod
 metadata: {name: NAME}
 spec:
+  hostUsers: true
   restartPolicy: Never
   terminationGracePeriodSeconds: 0
   initContainers:
@@ -30,6 +31,11 @@ spec:
   - {name: mem, emptyDir: {medium: Memory}}
   - {name: disk, emptyDir: {}}
 """
+
+
+def own_users(manifest: str) -> str:
+    """The same pod with users of its own, and a pause process among them."""
+    return manifest.replace("hostUsers: true", "hostUsers: false\n  shareProcessNamespace: true")
 
 
 class Worker(threading.Thread):
@@ -94,10 +100,16 @@ class Worker(threading.Thread):
 
     def foreground(self, name: str) -> None:
         network = self.dice.choice(["none", "bridge", "host"])
-        self.do("run", "--rm", "--name", name, "--network", network, "busybox", "true")
+        users = self._users() if network != "host" else []
+        self.do("run", "--rm", "--name", name, "--network", network, *users, "busybox", "true")
+
+    def _users(self) -> list[str]:
+        """Sometimes users of its own."""
+        return ["--userns", self.dice.choice(["auto", "host"])]
 
     def detached(self, name: str) -> None:
         publish = ["-p", "127.0.0.1::80"] if self.dice.random() < 0.5 else ["--network", "none"]
+        publish += self._users()
         self.made("container", name, "run", "-d", *publish, "--name", name, "busybox", "sleep", "600")
         self.do("exec", name, "sh", "-c", "echo x > /x")
         self.do("stop", "-t", "0", name)
@@ -144,7 +156,8 @@ class Worker(threading.Thread):
 
     def pod(self, name: str) -> None:
         file = Path(self.world.base, f"{name}.yaml")
-        file.write_text(POD.replace("NAME", name))
+        manifest = POD.replace("NAME", name)
+        file.write_text(own_users(manifest) if self.dice.random() < 0.5 else manifest)
         self.made("pod", name, "pod", "run", str(file))
         self.do("pod", "exec", name, "-c", "one", "--", "cat", "/mem/x")
         self.do("pod", "stop", "-t", "0", name)

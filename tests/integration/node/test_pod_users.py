@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import itertools
 import os
 import signal
 import socket
@@ -177,6 +178,28 @@ def test_a_container_that_restarts_keeps_its_network_and_its_users(
     assert [os.readlink(f"/proc/{after.pid}/ns/{kind}") for kind in ("user", "net")] == spaces
 
 
+def test_a_keeper_that_slept_restarts_its_container_in_the_same_namespaces(
+    node: Node, private: Callable[..., Pod]
+) -> None:
+    """Asleep it holds the network namespace alone, and that says whose it is."""
+    keeper = node.run_detached(
+        private("sleep", "600", name="sleeper", restart="on-failure", mode="")
+    ).keeper_pid
+    _until(lambda: b"lading.node.dormant" in Path(f"/proc/{keeper}/cmdline").read_bytes())
+    before = node.inspect("sleeper").container
+    spaces = [os.readlink(f"/proc/{before.pid}/ns/{kind}") for kind in ("user", "net")]
+    os.kill(before.pid, signal.SIGKILL)
+    after = _until(
+        lambda: (
+            found
+            if (found := node.inspect("sleeper").container).pid not in (0, before.pid)
+            and found.state == "running"
+            else None
+        )
+    )
+    assert [os.readlink(f"/proc/{after.pid}/ns/{kind}") for kind in ("user", "net")] == spaces
+
+
 # -- everything of the pod is in it ----------------------------------------------------------------------------------
 
 
@@ -326,6 +349,61 @@ def test_files_go_in_and_out_with_the_ids_that_the_container_knows(
         node.remove("of-image", force=True)
         node.images.remove(image.id, force=True, in_use=())
     assert made.users
+
+
+def test_probes_and_handlers_run_with_the_pods_users(node: Node) -> None:
+    probe = {"exec": {"command": ["sh", "-c", "id -u > /tmp/probed; test -w /etc"]}, "periodSeconds": 1}
+    web = {"httpGet": {"port": 80, "path": "/"}, "periodSeconds": 1}
+    pod = _manifest(
+        "probed",
+        _sh(
+            "main",
+            "mkdir /www; echo x > /www/index.html; httpd -p 80 -h /www; sleep 600",
+            startupProbe=probe,
+            readinessProbe=web,
+            lifecycle={
+                "postStart": {"exec": {"command": ["sh", "-c", "cat /proc/self/uid_map > /tmp/hooked"]}}
+            },
+        ),
+    )
+    made = node.run_detached(pod)
+    _until(lambda: node.inspect("probed").container.ready)
+    said = _inside(node, "probed/main", "cat", "/tmp/probed", "/tmp/hooked")[1].split()
+    assert said == ["0", "0", str(made.users), str(SIZE)]
+
+
+def test_layers_that_an_old_kernel_takes_in_one_page_are_shown_so_too(
+    node: Node, private: Callable[..., Pod], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from lading.kernel import overlay
+
+    monkeypatch.setattr(overlay, "takes_layers", lambda release: False)
+    pod = private("sh", "-c", "touch /new; chown 3 /new; stat -c %u /new /bin/busybox", name="by-page")
+    assert _end(node, pod) == (0, ["3", "0"])
+    assert (_upper(node, "by-page") / "new").stat().st_uid == 3
+
+
+def test_many_at_once_have_a_range_each(node: Node, private: Callable[..., Pod]) -> None:
+    import threading
+
+    failed: list[BaseException] = []
+
+    def run(number: int) -> None:
+        try:
+            own = Node(node.shop.roots)
+            own.create(private("true", name=f"many-{number}"))
+            own.shop.close()
+        except BaseException as error:
+            failed.append(error)
+
+    threads = [threading.Thread(target=run, args=(number,)) for number in range(12)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(120)
+    assert not failed
+    firsts = sorted(record.users for record in node.list(all=True) if record.name.startswith("many-"))
+    assert len(firsts) == 12 and all(b - a >= SIZE for a, b in itertools.pairwise(firsts))
 
 
 # -- network, terminals, devices -------------------------------------------------------------------------------------
