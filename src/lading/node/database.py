@@ -27,7 +27,7 @@ PAGE = 1024
 #: Pages of log after which a commit folds it into the file: two waits for the disk every fifteen starts or so.
 FOLD = 500
 #: ``PRAGMA user_version`` of this code. Add a step to ``_MIGRATIONS`` for each.
-VERSION = 2
+VERSION = 1
 
 _MIGRATIONS = (
     """
@@ -48,9 +48,6 @@ _MIGRATIONS = (
         number INTEGER PRIMARY KEY AUTOINCREMENT, time REAL NOT NULL, kind TEXT NOT NULL, action TEXT NOT NULL,
         id TEXT NOT NULL, name TEXT NOT NULL, attributes TEXT NOT NULL);
     CREATE INDEX living ON containers (pod_id) WHERE state != 'exited';
-    """,
-    """
-    CREATE TABLE id_ranges (first INTEGER PRIMARY KEY, pod_id TEXT NOT NULL UNIQUE);
     """,
 )
 """``living`` is for who ends, and asks which containers live in its pod: few, and thousands may have ended here. A file that was
@@ -140,7 +137,7 @@ class Database:
         try:
             connection.execute(f"PRAGMA page_size={PAGE}")  # before the mode: it writes the first page
             connection.execute("PRAGMA journal_mode=WAL")
-            connection.executescript(f"BEGIN;{''.join(_MIGRATIONS)}PRAGMA user_version={VERSION}; COMMIT;")
+            connection.executescript("BEGIN;" + _MIGRATIONS[0] + "PRAGMA user_version=1; COMMIT;")
         finally:
             connection.close()
         os.chmod(beside, 0o600)

@@ -8,7 +8,10 @@ leaves nothing to repair. ``docs/decisions/0016-users-of-pods.md`` tells why.
 
 from __future__ import annotations
 
+import os
+
 from lading.errors import Exhausted, InvalidInput
+from lading.roots import Roots
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -113,13 +116,22 @@ def _merged(ranges: Iterable[Range]) -> list[Range]:
     return made
 
 
-def free(ranges: Iterable[Range], taken: Iterable[int]) -> int:
-    """The lowest first id of :data:`SIZE` in one of ``ranges`` that meet no range of a pod's; -1: there are none left.
+def free(ranges: Iterable[Range], taken: Iterable[int], start: int = 0) -> int:
+    """The first of :data:`SIZE` ids in one of ``ranges`` that meet no range of a pod's; -1: there are none left.
 
-    ``taken`` are the first ids of those that pods have, wherever they came from.
+    ``taken`` are the first ids of those that pods have, wherever they came from. It is the lowest from the place that the
+    number ``start`` means (any number; 0 is the beginning), and behind the last place the lowest of all.
     """
+    ranges = _merged(ranges)
+    places = sum(count // SIZE for _, count in ranges)
     left = without(ranges, [(first, SIZE) for first in taken])
-    return next((first for first, count in left if count >= SIZE), -1)
+    later, skip = left, start % places if places else 0
+    for first, count in ranges:
+        if skip < count // SIZE:
+            later = without(left, [(0, first + skip * SIZE)])
+            break
+        skip -= count // SIZE
+    return next((first for first, count in (*later, *left) if count >= SIZE), -1)
 
 
 # -- in the records --------------------------------------------------------------------------------------------------
@@ -131,9 +143,13 @@ def take(database: Database, pod_id: str) -> int:
         first = of(database, pod_id)
         if first:
             return first
+        # No step of the records' version: a keeper that lives through an upgrade could not read them any more.
+        database.query(
+            "CREATE TABLE IF NOT EXISTS id_ranges (first INTEGER PRIMARY KEY, pod_id TEXT NOT NULL UNIQUE)"
+        )
         taken = [row[0] for row in database.query("SELECT first FROM id_ranges")]
         ranges = pool(_text("/etc/subuid"), _text("/etc/subgid"), _own())
-        first = free(ranges, taken)
+        first = free(ranges, taken, _start(database))
         if first < 0:
             raise _none_left(ranges, len(taken))
         database.query("INSERT INTO id_ranges (first, pod_id) VALUES (?, ?)", (first, pod_id))
@@ -156,13 +172,27 @@ def _none_left(ranges: Sequence[Range], taken: int) -> Exhausted:
 
 def give_back(database: Database, pod_id: str) -> None:
     """Forget the range of a pod that is gone."""
-    database.query("DELETE FROM id_ranges WHERE pod_id = ?", (pod_id,))
+    if _any(database):
+        database.query("DELETE FROM id_ranges WHERE pod_id = ?", (pod_id,))
 
 
 def of(database: Database, pod_id: str) -> int:
     """The first id of the pod's range; 0 when it has none."""
+    if not _any(database):
+        return 0
     rows = database.query("SELECT first FROM id_ranges WHERE pod_id = ?", (pod_id,))
     return int(rows[0][0]) if rows else 0
+
+
+def _any(database: Database) -> bool:
+    """Whether a pod has ever asked for a range here."""
+    return bool(database.query("SELECT 1 FROM sqlite_master WHERE name = 'id_ranges'"))
+
+
+def _start(database: Database) -> int:
+    """Where this root's ranges begin: several roots of a machine know nothing of one another."""
+    tag = Roots(os.path.dirname(database.path), "", "", 0).tag
+    return int(tag.partition("-")[2] or "0", 16)
 
 
 def whose(pod_id: str, pod: Pod) -> str:
@@ -174,6 +204,8 @@ def whose(pod_id: str, pod: Pod) -> str:
 
 def strays(database: Database) -> list[tuple[str, int]]:
     """(pod id, first id) of each range whose pod has no record."""
+    if not _any(database):
+        return []
     return list(
         database.query("SELECT pod_id, first FROM id_ranges WHERE pod_id NOT IN (SELECT id FROM pods)")
     )

@@ -144,7 +144,7 @@ def test_two_pods_have_different_ranges_and_give_them_back(node: Node, long: Cal
     node.remove("one", force=True)
     assert idranges.of(node.shop.records.database, first.id) == 0
     third = long("three")
-    assert third.users == first.users, "the lowest that is free"
+    assert third.users == first.users, "the first that is free"
 
 
 def test_a_pods_own_users_outlive_its_restart(node: Node, long: Callable[..., Any]) -> None:

@@ -202,6 +202,12 @@ def test_a_limit_that_cannot_be_set_is_said(lading_as: Run) -> None:
     assert done.stderr.count("\n") == 1
 
 
+def test_a_pod_with_users_of_its_own_is_refused_by_name(lading_as: Run) -> None:
+    done = lading_as("run", "--rm", "--userns", "auto", "--network", "none", "busybox", "true")
+    assert done.returncode == 125 and "an ordinary user has no ranges of users to give" in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
 def test_a_run_root_that_somebody_else_prepared_is_refused(user: tuple[str, Path]) -> None:
     name, home = user
     trap = home / "trap"

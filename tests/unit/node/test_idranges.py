@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from lading.errors import Exhausted, InvalidInput
 from lading.formats.pod import Container, Pod, PodExtras, PodSpec
 from lading.node import idranges
+from lading.node.database import Database
 from lading.node.idranges import DEFAULT, SIZE
 from lading.node.model import ContainerRecord, PodRecord
 from lading.node.records import Records, new_id
@@ -41,9 +42,10 @@ def test_sets_of_ids_are_cut_as_sets_are(some: list[tuple[int, int]], others: li
     st.lists(st.tuples(st.integers(0, 40 * SIZE), st.integers(0, 9 * SIZE)), max_size=6),
     st.lists(st.integers(0, 40 * SIZE), max_size=12),
     st.lists(st.booleans(), max_size=60),
+    st.integers(0, 1 << 24),
 )
 def test_no_range_ever_meets_another_or_leaves_what_is_ours(
-    ranges: list[tuple[int, int]], old: list[int], steps: list[bool]
+    ranges: list[tuple[int, int]], old: list[int], steps: list[bool], start: int
 ) -> None:
     """``old`` are pods' ranges of before the files were changed: nothing says that they are in line with today's."""
     mine: list[int] = []
@@ -52,8 +54,9 @@ def test_no_range_ever_meets_another_or_leaves_what_is_ours(
             if mine:
                 mine.pop(len(mine) // 2)
             continue
-        first = idranges.free(ranges, [*old, *mine])
+        first = idranges.free(ranges, [*old, *mine], start)
         if first < 0:
+            assert idranges.free(ranges, [*old, *mine]) < 0, "where one begins to look hides none"
             continue
         assert idranges.common(ranges, [(first, SIZE)]) == [(first, SIZE)]
         assert all(abs(first - other) >= SIZE for other in [*old, *mine])
@@ -95,6 +98,12 @@ def test_without_such_lines_a_high_range_is_used_less_what_others_have() -> None
     ]
 
 
+def test_several_roots_begin_at_different_places() -> None:
+    pool = [(0, 2 * SIZE), (10 * SIZE, 3 * SIZE)]
+    assert [idranges.free(pool, [], start) // SIZE for start in range(7)] == [0, 1, 10, 11, 12, 0, 1]
+    assert idranges.free(pool, [11 * SIZE, 12 * SIZE], 3) == 0, "behind the last comes the first"
+
+
 def test_only_ids_that_this_process_has_can_be_given() -> None:
     assert idranges.pool("", "", [(0, 65537)]) == []
     assert idranges.pool("lading:70000:200000\n", "lading:70000:200000\n", [(0, 140000)]) == [(70000, 70000)]
@@ -104,6 +113,7 @@ def test_only_ids_that_this_process_has_can_be_given() -> None:
 def files(monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
     made = {"/etc/subuid": "", "/etc/subgid": "", "/proc/self/uid_map": "", "/proc/self/gid_map": ""}
     monkeypatch.setattr(idranges, "_text", lambda path: made[path])
+    monkeypatch.setattr(idranges, "_start", lambda database: 0)
     return made
 
 
@@ -179,6 +189,20 @@ def test_where_there_is_no_range_at_all_it_is_said_what_to_do(
     files["/proc/self/uid_map"] = files["/proc/self/gid_map"] = "0 1000 1\n1 100000 65536\n"
     with pytest.raises(Exhausted, match=r"/etc/subuid"):
         records.insert(pod("a"))
+
+
+def test_records_of_before_there_were_ranges_are_read(records: Records, files: dict[str, str]) -> None:
+    plain = pod("plain", own=False)
+    records.insert(plain)
+    assert records.database.query("SELECT name FROM sqlite_master WHERE name = 'id_ranges'") == []
+    assert idranges.of(records.database, plain.id) == 0 and idranges.strays(records.database) == []
+    idranges.give_back(records.database, plain.id)
+    records.delete(plain)
+
+
+def test_the_default_root_begins_at_the_beginning_and_another_elsewhere(tmp_path: Path) -> None:
+    assert idranges._start(Database("/var/lib/lading/node.db")) == 0
+    assert idranges._start(Database(f"{tmp_path}/node.db")) > 0
 
 
 def test_a_range_without_a_pod_is_found(records: Records, files: dict[str, str]) -> None:
