@@ -7,6 +7,16 @@ from lading.flags import Command, Flag
 _STORAGE = Flag(
     "storage", "", "str", "DIR", "Where its content is kept (default: with the images of this Lading)"
 )
+_GRACE = Flag(
+    "gc-grace",
+    "",
+    "str",
+    "DURATION",
+    "How old uploads and unused blobs are before they are garbage",
+    default="24h",
+    aliases=("grace",),
+)
+_FORMAT = Flag("format", "", "str", "FORMAT", "json, table, or Python format fields such as '{name}'")
 
 
 def commands() -> list[Command]:
@@ -19,6 +29,51 @@ def commands() -> list[Command]:
             action="lading.cli.registry:serve",
             description="Speaks the OCI distribution specification 1.1. It listens on this machine only, and lets everybody do "
             "everything, until it is told otherwise. SIGHUP reads certificates, passwords and rights again.",
+        ),
+        Command(
+            "ls",
+            "List repositories, or the tags of one",
+            "[REPOSITORY]",
+            flags=[_STORAGE, _FORMAT],
+            action="lading.cli.registry:ls",
+        ),
+        Command(
+            "rm",
+            "Remove tags, manifests or whole repositories",
+            "REPOSITORY[:TAG|@DIGEST]...",
+            flags=[_STORAGE, Flag("force", "f", "bool", help="Remove whole repositories too")],
+            action="lading.cli.registry:rm",
+            description="Also while it is served. What only they had goes with the next collection of garbage.",
+        ),
+        Command(
+            "gc",
+            "Collect garbage: forgotten uploads, and blobs that no manifest names",
+            flags=[
+                _STORAGE,
+                _GRACE,
+                Flag("untagged", "", "bool", help="Also manifests that no tag leads to"),
+            ],
+            action="lading.cli.registry:gc",
+            description="Also while it is served: nothing that is being pushed goes.",
+        ),
+        Command(
+            "check",
+            "Compare content with its digests, and records with content",
+            flags=[
+                _STORAGE,
+                Flag("repair", "", "bool", help="Forget what is lost, so that it can be pushed again"),
+            ],
+            action="lading.cli.registry:check",
+        ),
+        Command(
+            "passwd",
+            "Set a user's password in a file for --htpasswd",
+            "FILE USER",
+            flags=[
+                Flag("password-stdin", "", "bool", help="Read the password from standard input"),
+                Flag("remove", "", "bool", help="Remove the user"),
+            ],
+            action="lading.cli.registry:passwd",
         ),
     ]
 
@@ -38,6 +93,42 @@ def _serve() -> list[Flag]:
         Flag("tls-min", "", "str", "VERSION", "The oldest TLS", default="1.2", choices=("1.2", "1.3")),
         Flag("plain-http", "", "bool", help="Serve other machines without encryption"),
         Flag("delete", "", "bool", help="Let clients delete what they may", default=True),
+        Flag(
+            "htpasswd",
+            "",
+            "str",
+            "FILE",
+            "Users and their passwords (bcrypt); without it everybody is let in",
+        ),
+        Flag("rights", "", "str", "FILE", "Who may pull, push and delete where"),
+        Flag(
+            "auth",
+            "",
+            "str",
+            "KIND",
+            "How clients show who they are",
+            default="basic",
+            choices=("basic", "token"),
+        ),
+        Flag("service", "", "str", "NAME", "What the registry is called in tokens", default="lading"),
+        Flag(
+            "max-uploads", "", "int", "N", "How many uploads a client may have open at once (0: any number)"
+        ),
+        Flag("max-header", "", "str", "SIZE", "The longest line of a request's head", default="16k"),
+        Flag(
+            "chunk-min", "", "str", "SIZE", "The smallest chunk that clients are asked to send", default="0"
+        ),
+        Flag("gc-interval", "", "str", "DURATION", "How often garbage is collected (0: never)", default="1h"),
+        _GRACE,
+        Flag(
+            "access-log",
+            "",
+            "str",
+            "FORM",
+            "One line a request",
+            default="text",
+            choices=("text", "json", "none"),
+        ),
         Flag("max-blob", "", "str", "SIZE", "The largest blob that is taken", default="64g"),
         Flag("max-manifest", "", "str", "SIZE", "The largest manifest that is taken", default="4m"),
     ]

@@ -109,6 +109,22 @@ class Store:
             raise Refusal(BLOB_UNKNOWN, f"{repository} has no blob {digest}", detail=digest)
         return int(str(found[0]))
 
+    def touch(self, repository: str, digest: str, after: float) -> None:
+        """Somebody has asked whether the blob is here, and may now push a manifest that names it: it counts as new.
+
+        ``after``: seconds for which that is remembered anyway.
+        """
+        now = time.time()
+        where = "digest = ? AND linked < ? AND repository = (SELECT id FROM repositories WHERE name = ?)"
+        values = (digest, now - after, repository)
+        if self.ledger.row(f"SELECT 1 FROM blobs WHERE {where}", *values) is None:
+            return
+
+        def change(made: Change) -> None:
+            made.db.execute(f"UPDATE blobs SET linked = ? WHERE {where}", (now, *values))
+
+        self.ledger.write(change)
+
     def homes(self, digest: str) -> list[str]:
         """The repositories that have the blob ``digest``."""
         rows = self.ledger.rows(
@@ -122,7 +138,8 @@ class Store:
 
         def change(made: Change) -> None:
             made.db.execute(
-                "INSERT OR IGNORE INTO blobs (repository, digest, size, linked) VALUES (?, ?, ?, ?)",
+                "INSERT INTO blobs (repository, digest, size, linked) VALUES (?, ?, ?, ?) "
+                "ON CONFLICT (repository, digest) DO UPDATE SET linked = excluded.linked",
                 (repository_id(made, repository), digest, size, time.time()),
             )
             if directory:

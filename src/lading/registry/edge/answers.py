@@ -15,7 +15,7 @@ from lading.registry.errors import UNAVAILABLE, Refusal
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from aiohttp.abc import AbstractStreamWriter
 
@@ -90,6 +90,10 @@ class Content(web.StreamResponse):
         self._open_fd = fd
         self._first = start
         self._count = length
+        self.sent = 0
+        """Bytes of the content that are out so far."""
+        self.over: Callable[[], None] | None = None
+        """Called when it has been sent, or cannot be."""
 
     async def prepare(self, request: web.BaseRequest) -> AbstractStreamWriter | None:
         """Send the headers and the content."""
@@ -110,6 +114,8 @@ class Content(web.StreamResponse):
         finally:
             os.close(self._open_fd)
             self._open_fd = -1
+            if self.over is not None:
+                self.over()
 
     async def _sendfile(self, transport: asyncio.Transport) -> None:
         loop = asyncio.get_running_loop()
@@ -122,6 +128,7 @@ class Content(web.StreamResponse):
                 if not sent:
                     raise ConnectionResetError("the content is shorter than it was")
                 position += sent
+                self.sent += sent
 
     async def _copy(self, writer: AbstractStreamWriter) -> None:
         position, end = self._first, self._first + self._count
@@ -132,6 +139,7 @@ class Content(web.StreamResponse):
             async with asyncio.timeout(SLICE_SECONDS):
                 await writer.write(piece)
             position += len(piece)
+            self.sent += len(piece)
 
 
 def content(

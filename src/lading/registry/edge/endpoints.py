@@ -1,15 +1,20 @@
-"""One request: which endpoint, who asks, may they, what is the answer; and what the log and the counters say of it."""
+"""One request: which endpoint, who asks, may they, what is the answer."""
 
 from __future__ import annotations
+
+import asyncio
+import sys
 
 from aiohttp import web
 
 from lading.errors import LadingError
-from lading.registry import words
+from lading.registry import counters, words
 from lading.registry.edge import answers, routes
+from lading.registry.edge.guard import Caller, Guard
 from lading.registry.edge.reading import Reading
 from lading.registry.edge.uploading import Uploading
-from lading.registry.errors import NAME_UNKNOWN, UNSUPPORTED, Refusal
+from lading.registry.edge.watching import ROUTE, USER, Watch
+from lading.registry.errors import BLOB_UPLOAD_INVALID, NAME_UNKNOWN, UNSUPPORTED, Refusal
 from lading.registry.manifests import Manifests
 from lading.registry.referrers import Referrers
 from lading.registry.repositories import Repositories
@@ -22,15 +27,22 @@ if TYPE_CHECKING:
     from lading.registry.settings import Settings
     from lading.registry.store import Store
 
+_READS = frozenset(("GET", "HEAD"))
+
 
 class Endpoints:
     """The registry as a function from requests to answers."""
 
-    def __init__(self, store: Store, settings: Settings, pool: Executor) -> None:
+    def __init__(self, store: Store, settings: Settings, pool: Executor, watch: Watch) -> None:
         limits = settings.limits
         self._delete = settings.delete
+        self._pool = pool
+        self._watch = watch
+        self.closing = False
+        """Whether connections end with the answer that is being given."""
+        self.guard = Guard(store, settings, pool)
         self.uploads = Uploads(store, limits)
-        self._uploading = Uploading(store, self.uploads, pool)
+        self._uploading = Uploading(store, self.uploads, pool, each=settings.uploads_each)
         self._reading = Reading(
             store,
             Manifests(store, limits.manifest),
@@ -38,15 +50,36 @@ class Endpoints:
             Referrers(store),
             pool,
             largest_manifest=limits.manifest,
+            grace=settings.gc_grace,
         )
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer one request; never raises for what a client does."""
         route = routes.find(request.path)
+        request[ROUTE] = route.kind
+        self._watch.flying += 1
+        answer: web.StreamResponse | None = None
         try:
             answer = await self._answer(request, route)
         except LadingError as error:
-            answer = answers.refused(answers.as_refusal(error))
+            refusal = answers.as_refusal(error)
+            if refusal.status >= 500:
+                _complain(f"{request.method} {request.path[:200]!r}: {error}")
+            answer = answers.refused(refusal)
+        except (web.RequestPayloadError, ConnectionError) as error:
+            # Nobody may be there to read it.
+            answer = answers.refused(Refusal(BLOB_UPLOAD_INVALID, f"the body broke off: {error}", status=400))
+            answer.force_close()
+        except Exception as error:
+            _complain(f"{request.method} {request.path[:200]!r}: {type(error).__name__}: {error}")
+            answer = answers.refused(Refusal("UNAVAILABLE", "the registry failed", status=500))
+        finally:
+            if isinstance(answer, answers.Content):
+                answer.over = self._watch.landed
+            else:
+                self._watch.landed()
+        if self.closing:
+            answer.force_close()
         answer.headers[answers.VERSION[0]] = answers.VERSION[1]
         answer.headers["Server"] = "lading"
         return answer
@@ -61,11 +94,41 @@ class Endpoints:
                 f"{request.method[:20]} is not for this path",
                 headers={"Allow": ", ".join(methods)},
             )
-        if route.name:
-            words.repository(route.name)
-        return await self._serve(request, route)
+        if route.kind == routes.TOKEN:
+            return await self.guard.token(request)
+        if route.kind == routes.HEALTH:
+            return answers.plain(200, b"ok\n", "text/plain")
+        caller = await self.guard.caller(request)
+        request[USER] = caller.user
+        if not route.name:
+            return await self._about_all(request, route, caller)
+        words.repository(route.name)
+        self.guard.demand(request, caller, route.name, self._action(request.method, route.kind))
+        return await self._serve(request, route, caller)
 
-    async def _serve(self, request: web.BaseRequest, route: routes.Route) -> web.StreamResponse:
+    def _action(self, method: str, kind: str) -> str:
+        if kind in (routes.UPLOADS, routes.UPLOAD):
+            return "push"
+        if method in _READS:
+            return "pull"
+        return "delete" if method == "DELETE" else "push"
+
+    async def _about_all(
+        self, request: web.BaseRequest, route: routes.Route, caller: Caller
+    ) -> web.StreamResponse:
+        if route.kind == routes.CATALOG:
+            self.guard.demand_somebody(request, caller, catalog=True)
+            return await self._reading.catalog(request, lambda name: self.guard.sees(caller, name))
+        self.guard.demand_somebody(request, caller)
+        if route.kind == routes.METRICS:
+            loop = asyncio.get_running_loop()
+            text = await loop.run_in_executor(self._pool, self._watch.counters.text)
+            return answers.plain(200, text.encode(), counters.CONTENT_TYPE)
+        return answers.plain(200, b"{}")
+
+    async def _serve(
+        self, request: web.BaseRequest, route: routes.Route, caller: Caller
+    ) -> web.StreamResponse:
         method, name, rest = request.method, route.name, route.rest
         if route.kind == routes.BLOB:
             if method != "DELETE":
@@ -80,7 +143,10 @@ class Endpoints:
             self._may_delete()
             return await self._reading.remove_manifest(name, rest)
         if route.kind == routes.UPLOADS:
-            return await self._uploading.begin(request, name, lambda _: True)
+            who = f"{caller.user}@{caller.address}"
+            return await self._uploading.begin(
+                request, name, who, lambda source: self.guard.may(caller, source, "pull")
+            )
         if route.kind == routes.UPLOAD:
             if method == "PATCH":
                 return await self._uploading.chunk(request, name, rest)
@@ -91,12 +157,12 @@ class Endpoints:
             return await self._uploading.status(name, rest)
         if route.kind == routes.TAGS:
             return await self._reading.tags(request, name)
-        if route.kind == routes.REFERRERS:
-            return await self._reading.referrers(request, name, rest)
-        if route.kind == routes.CATALOG:
-            return await self._reading.catalog(request, lambda _: True)
-        return answers.plain(200, b"{}")
+        return await self._reading.referrers(request, name, rest)
 
     def _may_delete(self) -> None:
         if not self._delete:
             raise Refusal(UNSUPPORTED, "deleting is switched off in this registry")
+
+
+def _complain(text: str) -> None:
+    print(f"lading registry: {text}", file=sys.stderr, flush=True)

@@ -43,6 +43,7 @@ class Reading:
         pool: Executor,
         *,
         largest_manifest: int,
+        grace: float,
     ) -> None:
         self._store = store
         self._manifests = manifests
@@ -50,11 +51,18 @@ class Reading:
         self._referrers = referrers
         self._pool = pool
         self._largest = largest_manifest
+        self._stale = (
+            grace / 4
+        )  # a blob that is asked for by then counts as new: it is kept for who may be pushing
 
     # --- blobs ------------------------------------------------------------------------------------------------------
 
     async def blob(self, request: web.BaseRequest, repository: str, digest: str) -> web.StreamResponse:
         """GET and HEAD."""
+        if request.method == "HEAD":
+            words.digest(digest)
+            loop = asyncio.get_running_loop()
+            await loop.run_in_executor(self._pool, self._store.touch, repository, digest, self._stale)
         fd, size = self._store.open(repository, words.digest(digest))
         return answers.content(request, fd, size, digest)
 

@@ -7,6 +7,7 @@ service manager is told when it is ready (sd_notify(3)).
 from __future__ import annotations
 
 import asyncio
+import logging
 import signal
 import ssl
 import sys
@@ -18,6 +19,8 @@ from lading.errors import InvalidInput, LadingError
 from lading.node.notifying import READY, STOPPING, notify
 from lading.registry.edge.endpoints import Endpoints
 from lading.registry.edge.listening import BACKLOG, Listener, open_all
+from lading.registry.edge.watching import Watch
+from lading.registry.garbage import Collector
 from lading.registry.store import Store
 
 TYPE_CHECKING = False
@@ -25,6 +28,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from lading.registry.settings import Settings, Tls
+
+_quiet = logging.getLogger("lading.registry")  # aiohttp's own words about broken clients go nowhere
+_quiet.addHandler(logging.NullHandler())
+_quiet.propagate = False
 
 THREADS = 32
 _BUFFER = 1 << 18
@@ -82,10 +89,14 @@ class _Server:
         store = Store(settings.root)
         pool = ThreadPoolExecutor(THREADS, "registry")
         try:
-            app = Endpoints(store, settings, pool)
+            watch = Watch(settings.access_log)
+            watch.store(store)
+            app = Endpoints(store, settings, pool, watch)
             server = web.Server(
                 app.handle,
-                access_log=None,
+                access_log_class=watch.logger(),
+                access_log=_quiet,
+                logger=_quiet,
                 auto_decompress=False,
                 read_bufsize=_BUFFER,
                 keepalive_timeout=settings.idle,
@@ -93,10 +104,13 @@ class _Server:
                 max_field_size=settings.header,
                 lingering_time=2.0,
             )
-            runner = web.ServerRunner(server, shutdown_timeout=settings.grace)
+            runner = web.ServerRunner(server, shutdown_timeout=1.0)
             await runner.setup()
+            sites = []
             for listener in self._listeners:
-                await web.SockSite(runner, listener.socket, ssl_context=self._tls, backlog=BACKLOG).start()
+                site = web.SockSite(runner, listener.socket, ssl_context=self._tls, backlog=BACKLOG)
+                await site.start()
+                sites.append(site)
                 self._say(f"listening at {listener.shown}{' (TLS)' if self._tls else ''}")
             stop = asyncio.Event()
             loop = asyncio.get_running_loop()
@@ -104,21 +118,48 @@ class _Server:
                 loop.add_signal_handler(number, stop.set)
             loop.add_signal_handler(signal.SIGHUP, self._reload, app)
             notify(READY)
+            collecting = asyncio.create_task(self._collect(store, pool, watch))
             await stop.wait()
             notify(STOPPING)
             # A second signal does not wait.
             for number in (signal.SIGTERM, signal.SIGINT):
                 loop.add_signal_handler(number, sys.exit, 1)
+            collecting.cancel()
+            # aiohttp's own way out takes no more bytes of bodies that are under way.
+            app.closing = True
+            for site in sites:
+                await site.stop()
+            deadline = loop.time() + settings.grace
+            while watch.flying and loop.time() < deadline:
+                await asyncio.sleep(0.05)
             await runner.cleanup()
+            watch.flush()
         finally:
             pool.shutdown()
             store.close()
+
+    async def _collect(self, store: Store, pool: ThreadPoolExecutor, watch: Watch) -> None:
+        """Collect garbage now and then, as long as the server lives."""
+        if not self._settings.gc_interval:
+            return
+        collector = Collector(store, self._settings.gc_grace)
+        loop = asyncio.get_running_loop()
+        while True:
+            await asyncio.sleep(self._settings.gc_interval)
+            try:
+                report = await loop.run_in_executor(pool, collector.run)
+                if report is not None:
+                    watch.collected(report)
+            except LadingError as error:
+                watch.collected(None)
+                self._say(f"garbage stays: {error}")
 
     def _reload(self, app: Endpoints) -> None:
         notify("RELOADING=1")
         try:
             if self._tls is not None and self._settings.tls is not None:
                 _load(self._tls, self._settings.tls)
+            app.guard.reload()
             self._say("read certificates, passwords and rights again")
         except LadingError as error:
             self._say(f"what was read before stays in force: {error}")

@@ -10,7 +10,7 @@ import asyncio
 from lading.registry import words
 from lading.registry.edge import answers
 from lading.registry.edge.receiving import receive, too_large
-from lading.registry.errors import BLOB_UPLOAD_INVALID, DIGEST_INVALID, SIZE_INVALID, Refusal
+from lading.registry.errors import BLOB_UPLOAD_INVALID, DIGEST_INVALID, SIZE_INVALID, TOOMANYREQUESTS, Refusal
 from lading.registry.uploads import Busy
 
 TYPE_CHECKING = False
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from lading.registry.store import Store
     from lading.registry.uploads import Uploads, UploadSession
 
+_FORGOTTEN = 900.0  # seconds after which an upload does not count any more for how many a client has
 _WAIT = 10.0
 """Seconds that a new request waits for one that still writes: its connection is broken, and the server has yet to notice."""
 
@@ -30,17 +31,19 @@ _WAIT = 10.0
 class Uploading:
     """The handlers of ``/v2/NAME/blobs/uploads/`` and of what is below."""
 
-    def __init__(self, store: Store, uploads: Uploads, pool: Executor) -> None:
+    def __init__(self, store: Store, uploads: Uploads, pool: Executor, *, each: int = 0) -> None:
         self._store = store
         self._uploads = uploads
         self._pool = pool
+        self._each = each
+        self._of: dict[str, dict[str, float]] = {}
 
     # --- beginning --------------------------------------------------------------------------------------------------
 
     async def begin(
-        self, request: web.BaseRequest, repository: str, may_pull: Callable[[str], bool]
+        self, request: web.BaseRequest, repository: str, who: str, may_pull: Callable[[str], bool]
     ) -> web.StreamResponse:
-        """POST: mount, take a whole blob, or begin a session. ``may_pull``: whether the caller may read a repository."""
+        """POST: mount, take a whole blob, or begin a session for ``who``. ``may_pull``: whether they may read a repository."""
         query = request.query
         loop = asyncio.get_running_loop()
         if "mount" in query:
@@ -55,11 +58,40 @@ class Uploading:
         elif "digest" in query:
             return await self._whole(request, repository, words.digest(query["digest"]))
         algorithm = query.get("digest-algorithm", "sha256")
+        if self._each:
+            self._count(who, repository)
         identity = self._uploads.begin(repository, algorithm)
+        if self._each:
+            self._of.setdefault(who, {})[f"{repository}\0{identity}"] = loop.time()
         headers = _where(repository, identity, 0)
         if self._uploads.limits.chunk:
             headers["OCI-Chunk-Min-Length"] = str(self._uploads.limits.chunk)
         return answers.empty(202, headers)
+
+    def _count(self, who: str, repository: str) -> None:
+        """Raise :class:`Refusal` (429) when a client has as many uploads as it may; those that are over do not count."""
+        now = asyncio.get_running_loop().time()
+        mine = self._of.get(who, {})
+        if len(mine) < self._each:
+            return
+        for key, began in list(mine.items()):
+            name, _, identity = key.partition("\0")
+            try:
+                self._uploads.offset(name, identity)
+                over = now - began > _FORGOTTEN
+            except Refusal:
+                over = True
+            if over:
+                del mine[key]
+        if len(mine) >= self._each:
+            raise Refusal(
+                TOOMANYREQUESTS,
+                f"{len(mine)} uploads at once are open: finish or cancel one",
+                detail=repository,
+                headers={"Retry-After": "5"},
+            )
+        if not mine:
+            self._of.pop(who, None)
 
     async def _whole(self, request: web.BaseRequest, repository: str, digest: str) -> web.StreamResponse:
         self._announced(request, 0)

@@ -1,0 +1,243 @@
+"""A server's sockets, certificates, signals, and what a kill -9 leaves."""
+
+from __future__ import annotations
+
+import http.client
+import os
+import signal
+import socket
+import ssl
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from lading.registry.checking import check
+from lading.registry.store import Store
+from support.registryserver import SOURCE, RegistryServer, digest_of
+
+pytestmark = pytest.mark.root
+
+
+def until(check: Callable[[], bool], seconds: float = 60.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not check():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def serial(port: int) -> str:
+    return ssl.get_server_certificate(("127.0.0.1", port))
+
+
+def test_a_renewed_certificate_counts_from_a_hangup_on(
+    tmp_path: Path, certificate: tuple[str, str], new_certificate: Callable[[str, str], None]
+) -> None:
+    with RegistryServer(tmp_path, "--tls-cert", certificate[0], "--tls-key", certificate[1]) as server:
+        first = serial(server.port)
+        new_certificate(*certificate)
+        os.kill(server.pid, signal.SIGHUP)
+        until(lambda: serial(server.port) != first)
+        second = serial(server.port)
+        Path(certificate[0]).write_text("broken")
+        os.kill(server.pid, signal.SIGHUP)
+        until(lambda: any("stays in force" in line for line in server.said))
+        assert serial(server.port) == second
+        with server.client() as client:
+            client.image("a", "latest", os.urandom(3 << 20))
+            assert client.ask("GET", "/v2/a/manifests/latest").status == 200
+
+
+def test_old_tls_is_refused(tmp_path: Path, certificate: tuple[str, str]) -> None:
+    flags = ("--tls-cert", certificate[0], "--tls-key", certificate[1], "--tls-min", "1.3")
+    with RegistryServer(tmp_path, *flags) as server:
+        context = ssl._create_unverified_context()
+        context.maximum_version = ssl.TLSVersion.TLSv1_2
+        with (
+            socket.create_connection(("127.0.0.1", server.port)) as raw,
+            pytest.raises((ssl.SSLError, OSError)),
+        ):
+            context.wrap_socket(raw)
+
+
+def refused(*flags: str) -> str:
+    ran = subprocess.run(
+        [sys.executable, "-m", "lading", "registry", "serve", *flags],
+        env=dict(os.environ, PYTHONPATH=SOURCE),
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert ran.returncode == 1
+    assert ran.stderr.count("\n") == 1
+    return ran.stderr
+
+
+def test_what_cannot_be_served_is_said_in_a_line(tmp_path: Path, certificate: tuple[str, str]) -> None:
+    storage = ("--storage", str(tmp_path / "s"))
+    assert "--plain-http" in refused(*storage, "-l", "0.0.0.0:0")
+    assert "--plain-http" in refused(*storage, "-l", ":0")
+    assert "HOST:PORT" in refused(*storage, "-l", "nonsense")
+    assert "together" in refused(*storage, "--tls-cert", certificate[0])
+    assert "no certificate" in refused(*storage, "--tls-cert", certificate[1], "--tls-key", certificate[0])
+    assert "none.pem" in refused(*storage, "--tls-cert", "none.pem", "--tls-key", certificate[1])
+    assert "--htpasswd" in refused(*storage, "--auth", "token")
+    assert "no file of passwords" in refused(*storage, "-l", "127.0.0.1:0", "--htpasswd", str(tmp_path / "x"))
+    (tmp_path / "file").write_text("")
+    assert "something else is there" in refused(*storage, "-l", f"unix:{tmp_path / 'file'}")
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        assert "in use" in refused(*storage, "-l", f"127.0.0.1:{taken.getsockname()[1]}")
+
+
+class _UnixConnection(http.client.HTTPConnection):
+    def __init__(self, path: str) -> None:
+        super().__init__("localhost")
+        self._path = path
+
+    def connect(self) -> None:
+        self.sock = socket.socket(socket.AF_UNIX)
+        self.sock.connect(self._path)
+
+
+def test_it_listens_at_several_places_and_takes_its_socket_away(tmp_path: Path) -> None:
+    path = str(tmp_path / "registry.sock")
+    with RegistryServer(tmp_path, "-l", f"unix:{path}", "-l", "[::1]:0") as server:
+        until(lambda: sum("listening" in line for line in server.said) == 3)
+        connection = _UnixConnection(path)
+        connection.request("GET", "/v2/")
+        assert connection.getresponse().status == 200
+        connection.close()
+    assert not os.path.exists(path)
+
+
+def test_a_socket_that_a_killed_server_left_is_replaced(tmp_path: Path) -> None:
+    path = str(tmp_path / "registry.sock")
+    server = RegistryServer(tmp_path, "-l", f"unix:{path}").start()
+    until(lambda: os.path.exists(path))
+    server.kill()
+    with RegistryServer(tmp_path, "-l", f"unix:{path}") as server:
+        until(lambda: sum("listening" in line for line in server.said) == 2)
+        assert any("already" in line for line in refused("-l", f"unix:{path}").splitlines())
+
+
+def test_a_service_manager_hands_over_sockets_and_hears_when_it_is_ready(tmp_path: Path) -> None:
+    notices = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    notices.bind(str(tmp_path / "notify"))
+    notices.settimeout(60)
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        port = listening.getsockname()[1]
+        code = (
+            "import os, sys\n"
+            "os.dup2(int(sys.argv[1]), 3)\n"
+            "os.environ.update(LISTEN_FDS='1', LISTEN_PID=str(os.getpid()), NOTIFY_SOCKET=sys.argv[2])\n"
+            "os.execv(sys.executable, [sys.executable, '-m', 'lading', 'registry', 'serve', '--storage', sys.argv[3]])"
+        )
+        process = subprocess.Popen(
+            [
+                sys.executable,
+                "-c",
+                code,
+                str(listening.fileno()),
+                str(tmp_path / "notify"),
+                str(tmp_path / "s"),
+            ],
+            env=dict(os.environ, PYTHONPATH=SOURCE),
+            pass_fds=[listening.fileno()],
+            stderr=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+        )
+    try:
+        assert notices.recv(100) == b"READY=1"
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+        connection.request("GET", "/v2/")
+        assert connection.getresponse().status == 200
+        connection.close()
+        process.send_signal(signal.SIGTERM)
+        assert notices.recv(100) == b"STOPPING=1"
+        assert process.wait(60) == 0
+    finally:
+        process.kill()
+        process.wait(60)
+        notices.close()
+
+
+def test_what_is_being_answered_when_it_is_told_to_stop_is_answered(tmp_path: Path) -> None:
+    data = os.urandom(1 << 20)
+    server = RegistryServer(tmp_path).start()
+    with server.client() as client:
+        where = client.begin("a")
+        connection = client.connection
+        connection.putrequest("PUT", f"{where}?digest={digest_of(data)}")
+        connection.putheader("Content-Length", str(len(data)))
+        connection.endheaders()
+        connection.send(data[:1000])
+        os.kill(server.pid, signal.SIGTERM)
+        time.sleep(0.3)
+        connection.send(data[1000:])
+        assert connection.getresponse().status == 201
+    assert server.wait() == 0
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_a_kill_in_the_middle_of_two_hundred_uploads_loses_nothing_acknowledged(tmp_path: Path) -> None:
+    server = RegistryServer(tmp_path).start()
+    acknowledged: set[str] = set()
+    begun: dict[str, bytes] = {}
+    lock = threading.Lock()
+    dead = threading.Event()
+
+    def work(number: int) -> None:
+        client = server.client()
+        try:
+            for turn in range(13):
+                data = os.urandom(200_000 if turn % 4 == 0 else 2000)
+                where = client.begin(f"r{number}")
+                half = client.ask("PATCH", where, data[:1000])
+                assert half.status == 202
+                with lock:
+                    begun[where] = data
+                answer = client.ask("PUT", f"{where}?digest={digest_of(data)}", data[1000:])
+                assert answer.status == 201
+                with lock:
+                    acknowledged.add(f"/v2/r{number}/blobs/{digest_of(data)}")
+                    del begun[where]
+                    if len(acknowledged) > 100 and not dead.is_set():
+                        dead.set()
+                        server.kill()
+        except (OSError, http.client.HTTPException):
+            assert dead.is_set()
+        finally:
+            client.connection.close()
+
+    threads = [threading.Thread(target=work, args=(n,)) for n in range(16)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(120)
+    assert dead.is_set()
+    with server, server.client() as client:
+        for path in acknowledged:
+            answer = client.ask("GET", path)
+            assert answer.status == 200
+            assert digest_of(answer.body) == path.rpartition("/")[2]
+        resumed = 0
+        for where, data in begun.items():
+            state = client.ask("GET", where)
+            if state.status == 404:
+                # It was finished, and only the answer was lost.
+                path = f"{where.partition('/uploads/')[0]}/{digest_of(data)}"
+                assert client.ask("GET", path).body == data
+                continue
+            start = int(state.headers["range"].partition("-")[2]) + 1
+            answer = client.ask("PUT", f"{where}?digest={digest_of(data)}", data[start:])
+            assert answer.status == 201
+            resumed += 1
+        assert resumed
+    store = Store(str(server.storage))
+    assert check(store, repair=False) == []
+    store.close()
