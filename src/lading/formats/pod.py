@@ -259,6 +259,7 @@ class ContainerExtras(Record):
     labels: dict[str, str] = {}
     platform: str = ""
     open_stdin: bool = False
+    discard: list[str] = []  # of stdout and stderr: /dev/null, and no log
 
 
 class Container(Record):
@@ -352,6 +353,7 @@ class PodExtras(Record):
     sources: list[ConfigSource] = []
     companions: list[Companion] = []  # programs of the host that serve this pod
     fail_together: bool = False  # the pod ends when the first of its main containers has failed for good
+    own_files: list[str] = []  # of hosts, hostname and resolv.conf in /etc: those that are the images' own
     pod: str = ""  # run --pod: the pod whose namespaces it joins, by id once it is recorded
 
 

@@ -32,6 +32,8 @@ def check(pod: Pod, report: Report) -> None:
         for index, container in enumerate(listed):
             _container(pod, container, f"spec.{field}[{index}].x-lading", report)
     _listen(pod, report)
+    for index, name in enumerate(spec.extras.own_files):
+        report.one_of(f"spec.x-lading.ownFiles[{index}]", name, ("hosts", "hostname", "resolv.conf"))
     names: set[str] = set()
     for index, companion in enumerate(spec.extras.companions):
         path = f"spec.x-lading.companions[{index}]"
@@ -86,6 +88,10 @@ def _container(pod: Pod, container: Container, path: str, report: Report) -> Non
     for field, words in (("preStart", extras.pre_start), ("postStop", extras.post_stop)):
         if words and not words[0]:
             report.bad(f"{path}.{field}[0]", "the command is empty")
+    for index, name in enumerate(extras.discard):
+        report.one_of(f"{path}.discard[{index}]", name, ("stdout", "stderr"))
+    if extras.discard and container.tty:
+        report.bad(f"{path}.discard", "does not go with tty: a terminal is both streams")
     _block_limits(extras.block_bandwidth, f"{path}.blockBandwidth", _BYTES_MAX, report)
     _block_limits(extras.block_operations, f"{path}.blockOperations", _OPERATIONS_MAX, report)
 

@@ -81,7 +81,7 @@ def _watch(runner: PodRunner, running: Running, now: float) -> None:
         handlers.adopt(runner, running)
     else:
         _go_on(runner, running, now)
-    pipes = find_pipes(_pids(running), made.pipes)
+    pipes = find_pipes(_pids(running), [inode for inode in made.pipes if inode])
     if pipes:
         sources = {fd: OUTPUTS[made.pipes.index(inode)] for inode, fd in pipes.items()}
         runner.streams_of(running).resume(sources, -1, -1)

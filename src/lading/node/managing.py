@@ -141,6 +141,12 @@ class Managing:
 
         return control.amend(self.shop, reference, change)
 
+    def make_roots(self, reference: str) -> None:
+        """Make the roots of a pod's containers before it is first started, as ``LADING_STORAGE`` says now; they stay so."""
+        from lading.node import prepare
+
+        prepare.make_roots(self.shop, self.shop.records.resolve(reference)[0])
+
     def connect(self, reference: str, want: NetworkRequest) -> None:
         """Connect a pod, running or not, to one more network. Raises :class:`Conflict` (reason ``connected``)."""
         from lading.node import connecting

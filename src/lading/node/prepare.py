@@ -14,6 +14,7 @@ from lading.formats.oci_image import RunConfig
 from lading.node import engine, etcfiles, layered, mountpoints, refused, spec, users
 from lading.node.model import INIT, MAIN, SIDECAR, ContainerRecord, PodRecord
 from lading.node.records import new_id
+from lading.roots import keep_private
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -183,6 +184,13 @@ class Ready:
         self.image = image
         self.rootfs = rootfs
         self.run_config = run_config
+
+
+def make_roots(shop: Shop, record: PodRecord) -> None:
+    """Make what :func:`surroundings` would make first of the containers' roots: a container stays what it began as."""
+    keep_private(shop.roots.pods)
+    for made in record.containers:
+        shop.images.rootfs(shop.images.get(made.image_id), shop.container_directory(record, made))
 
 
 def surroundings(

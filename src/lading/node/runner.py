@@ -227,6 +227,7 @@ class PodRunner:
             once=container.stdin_once,
             stdio=stdio,
             voice=self._voice(running) if stdio is not None else None,
+            discard=container.extras.discard,
         )
 
     def _voice(self, running: Running) -> Callable[[Callable[[], None]], Voice] | None:

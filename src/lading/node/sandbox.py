@@ -103,7 +103,7 @@ def join(runner: PodRunner, running: Running, around: Surroundings) -> None:
     extras = pod.spec.extras
     shop = runner.shop
     attachment = runner.attachment
-    around.files = list(FILES)
+    around.files = [name for name in FILES if name not in extras.own_files]
     if attachment is None:
         mode = extras.network_mode
         if mode.startswith("ns:"):

@@ -12,7 +12,7 @@ from lading.node.sockets import CHUNK
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection
 
     from lading.node.clients import Client
     from lading.node.labels import Voice
@@ -27,6 +27,7 @@ class Streams:
     """Pipes or a terminal, from before a container starts until after it has ended.
 
     ``stdio`` is the caller's; ``voice`` makes the share of it that the container has where it has not got it for itself.
+    What goes to streams in ``discard`` is heard by nobody.
     """
 
     def __init__(
@@ -39,6 +40,7 @@ class Streams:
         once: bool,
         stdio: Stdio | None,
         voice: Callable[[Callable[[], None]], Voice] | None = None,
+        discard: Collection[str] = (),
     ) -> None:
         self.loop = loop
         self.log = log
@@ -46,6 +48,7 @@ class Streams:
         self.wants_stdin = stdin
         self.once = once
         self.stdio = stdio
+        self._discard = discard
         self.outlet: Outlet | Voice | None = None
         if stdio is not None:
             own = self.hold_or_release
@@ -73,6 +76,9 @@ class Streams:
             self._theirs.append(stdin)
         ends = []
         for name in OUTPUTS:
+            if name in self._discard:
+                ends.append(-1)
+                continue
             mine, write_only = os.pipe2(os.O_CLOEXEC)
             os.set_blocking(mine, False)
             theirs = write_only
@@ -87,11 +93,14 @@ class Streams:
         return stdin, ends[0], ends[1]
 
     def pipes(self) -> list[int]:
-        """The inodes of the container's stdout and stderr, by which they are found again; nothing for a terminal."""
+        """The inodes of the container's stdout and stderr, by which they are found again; nothing for a terminal.
+
+        0 stands for one that is discarded.
+        """
         if self.tty:
             return []
         inodes = {name: os.fstat(fd).st_ino for fd, name in self._sources.items()}
-        return [inodes[name] for name in OUTPUTS if name in inodes]
+        return [inodes.get(name, 0) for name in OUTPUTS]
 
     def begin(self, console: int = -1) -> None:
         """The container runs: let go of its ends and listen."""

@@ -392,8 +392,6 @@ def test_a_pod_has_users_of_its_own_and_so_have_its_handlers_and_what_is_added(r
     [
         (["x.example/box", "--private-users", "--net=host"], "--net=host does not go with --private-users"),
         (["x.example/box", "--stage1-path=/x"], "--stage1-path"),
-        (["x.example/box", "--stdout=null"], "--stdout=null"),
-        (["x.example/box", "--dns=none"], "--dns=none"),
         (["--net=host", "--port=www:1", "x.example/box"], "--port does not go with --net=host"),
         (["--pull-policy=never", "no.example/where"], "is not to be fetched"),
         ([], "a pod needs an image"),
@@ -412,3 +410,49 @@ def test_what_is_refused_is_named(rkt, words: list[str], told: str) -> None:  # 
     done = rkt("run", *words)
     assert done.returncode == 254 and told in done.stderr
     assert done.stderr.count("\n") <= 3 and done.stdout == ""
+
+
+def test_a_pod_without_a_way_out_reaches_its_host(rkt, lading) -> None:  # type: ignore[no-untyped-def]
+    show = "ip route; ip -4 -o addr show eth0"
+    words = ("run", *DATA, "x.example/box", "--exec=/bin/sh", "--net=default-restricted", "--", "-c", show)
+    route, address = rkt(*words, check=True).stdout.splitlines()
+    assert "default" not in route and route.split()[0].rpartition(".")[0] in address
+    every = rkt(
+        "run", *DATA, "--net=all", "x.example/box", "--exec=/bin/ip", "--", "-4", "-o", "addr", check=True
+    )
+    assert [line.split()[1] for line in every.stdout.splitlines()] == ["lo", "eth0", "eth1"]
+
+
+def test_streams_that_nobody_wants_lead_nowhere(rkt, lading) -> None:  # type: ignore[no-untyped-def]
+    said = (
+        "--exec=/bin/sh",
+        "--",
+        "-c",
+        "echo out; echo err >&2; exec 3>&1; stat -L -c %t:%T /proc/self/fd/3 >&2",
+    )
+    done = rkt("run", *DATA, "x.example/box", "--stdout=null", *said, check=True)
+    assert (done.stdout, done.stderr) == ("", "err\n1:3\n")
+    log = lading("pod", "logs", f"rkt-{rkt('list', '--full', '--no-legend').stdout.split()[0]}", check=True)
+    assert (log.stdout, log.stderr) == ("", "err\n1:3\n")
+    refused = rkt("run", *DATA, "x.example/box", "--stdout=null", "--stdin=tty")
+    assert refused.returncode == 254 and "--stdout=null" in refused.stderr
+
+
+def test_a_pod_is_prepared_with_copies_of_its_images(rkt, lading) -> None:  # type: ignore[no-untyped-def]
+    uuid = rkt("prepare", *DATA, "--no-overlay", "x.example/box", check=True).stdout.strip()
+    assert list((lading.base / "root/pods").glob("*/box/copy"))
+    assert rkt("run-prepared", uuid, check=True).stdout == "box image\n"
+    rkt("run", *DATA, "x.example/box", check=True)
+    assert len(list((lading.base / "root/pods").glob("*/box/copy"))) == 1
+
+
+def test_an_image_may_bring_its_own_resolv_conf(rkt, lading, tmp_path) -> None:  # type: ignore[no-untyped-def]
+    (tmp_path / "own/rootfs/etc").mkdir(parents=True)
+    (tmp_path / "own/rootfs/etc/resolv.conf").write_text("nameserver 192.0.2.9\n")
+    manifest = {**MANIFEST, "name": "x.example/own"}
+    (tmp_path / "own/manifest").write_text(json.dumps(manifest))
+    lading.out("aci", "build", str(tmp_path / "own"), "-o", str(tmp_path / "own.aci"))
+    lading.out("aci", "import", str(tmp_path / "own.aci"))
+    words = ("x.example/own", "--exec=/bin/cat", "--", "/etc/resolv.conf")
+    assert rkt("run", *DATA, "--dns=none", *words, check=True).stdout == "nameserver 192.0.2.9\n"
+    assert "192.0.2.9" not in rkt("run", *DATA, *words, check=True).stdout

@@ -78,6 +78,7 @@ READ_BY = {
     "cgroup_parent": "shop.py",
     "platform": "prepare.py",
     "open_stdin": "runner.py",
+    "discard": "runner.py",
 }
 #: Facts about the container that inspect shows, and that nothing has to act on.
 SHOWN = {"labels": "labels", "stop_timeout": "spec.terminationGracePeriodSeconds is what acts"}
@@ -104,6 +105,7 @@ POD_READ_BY = {
     "pod": "membership.py",
     "fail_together": "runner.py",
     "companions": "companions.py",
+    "own_files": "sandbox.py",
 }
 
 

@@ -217,3 +217,13 @@ def test_what_waits_is_dropped_with_the_container(listening: tuple[Streams, sock
     client.send(b"y")
     streams.loop.turn(1.0)  # heard again, and for nothing
     assert streams.stdin == -1
+
+
+def test_a_stream_that_is_discarded_leads_nowhere(tmp_path: Path) -> None:
+    loop = Loop()
+    log = LogWriter(f"{tmp_path}/log")
+    streams = Streams(loop, log, tty=False, stdin=False, once=False, stdio=None, discard=["stdout"])
+    _, stdout, stderr = streams.open()
+    assert stdout == -1 and streams.pipes() == [0, os.fstat(stderr).st_ino]
+    streams.discard()
+    loop.close()

@@ -103,11 +103,12 @@ def _alone(made: Pod, pod: SeenPod, image: AppImage, given: Streams | None) -> N
     container.image = image.image.digest
     expect(container, image)
     if given is not None:
-        container.stdin, container.tty = given.stdin, given.tty
+        given.apply(container)
     made.spec.share_process_namespace = False
     made.spec.security_context = None
     extras = made.spec.extras
     extras.container, extras.pod, extras.fail_together = True, pod.pod.record.id, False
+    extras.own_files = list(pod.pod.record.pod.spec.extras.own_files)
 
 
 def _share(made: Pod, pod: SeenPod, app: RuntimeApp) -> None:

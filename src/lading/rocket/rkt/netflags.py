@@ -5,7 +5,7 @@ Source: Rocket's documentation, "networking/overview" and "networking/dns".
 
 from __future__ import annotations
 
-from lading.errors import InvalidInput, Unsupported
+from lading.errors import Conflict, InvalidInput, NotFound, Unsupported
 from lading.formats import resolvconf
 from lading.formats.pod import DNSConfig, DNSOption, HostAlias, NetworkRequest
 from lading.rocket.rkt.line import words
@@ -15,22 +15,21 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from lading.network import Networks
     from lading.rocket.rkt.line import Line
 
 FLAGS = ("net", "dns", "dns-search", "dns-opt", "dns-domain", "hosts-entry", "hostname")
 _DEFAULT = "bridge"
-_BUILT_IN = {
-    "all": "name the networks",
-    "default-restricted": "make one: lading network create --internal NAME",
-}
+RESTRICTED = "default-restricted"
+"""Rocket's second network: the pod and the host reach each other, and there is no way further."""
 
 
-def network(line: Line, host_file: Callable[[str], str]) -> Network:
-    """What the line says. ``host_file`` reads ``/etc/resolv.conf`` and ``/etc/hosts``.
+def network(line: Line, host_file: Callable[[str], str], every: Callable[[], Sequence[str]]) -> Network:
+    """What the line says. ``host_file`` reads ``/etc/resolv.conf`` and ``/etc/hosts``; ``every`` names the networks there are.
 
     Raises :class:`InvalidInput`, :class:`Unsupported`.
     """
-    mode, requests = networks(line.list("net"))
+    mode, requests = networks(line.list("net"), every)
     made = Network(mode, requests, hostname=line["hostname"] or "")
     if made.hostname and mode == "host":
         raise InvalidInput("--hostname does not go with --net=host: the pod has the host's name there")
@@ -39,20 +38,31 @@ def network(line: Line, host_file: Callable[[str], str]) -> Network:
     return made
 
 
-def networks(texts: Sequence[str]) -> tuple[str, list[NetworkRequest]]:
+def make_restricted(networks: Networks) -> None:
+    """Make :data:`RESTRICTED` where there is no network of that name. Raises as :meth:`lading.network.Networks.create`."""
+    try:
+        networks.get(RESTRICTED)
+    except NotFound:
+        try:
+            networks.create(RESTRICTED, internal=True)
+        except Conflict:
+            networks.get(RESTRICTED)  # somebody else was first
+
+
+def networks(texts: Sequence[str], every: Callable[[], Sequence[str]]) -> tuple[str, list[NetworkRequest]]:
     """Mode and requests of ``--net`` values: ``NAME[:KEY=VALUE;…],…``. Raises :class:`InvalidInput`, :class:`Unsupported`."""
     made: list[NetworkRequest] = []
     given = words(texts)
     for text in given:
         name, _, arguments = text.partition(":")
-        if name in ("host", "none"):
+        if name in ("host", "none", "all"):
             if len(given) > 1:
                 raise InvalidInput(f"--net={name} does not go with further networks")
             if arguments:
                 raise InvalidInput(f"--net={text}: there is nothing to say about {name}")
+            if name == "all":
+                return "", [NetworkRequest(name=one) for one in dict.fromkeys((_DEFAULT, *every()))]
             return name, []
-        if name in _BUILT_IN:
-            raise Unsupported(f"--net={name}", hint=_BUILT_IN[name])
         request = _request(_DEFAULT if name == "default" else name, arguments, text)
         if any(request.name == other.name for other in made):
             raise InvalidInput(f"--net: the network {name} is given twice")
@@ -99,14 +109,15 @@ def _dns(line: Line, made: Network, host_file: Callable[[str], str]) -> None:
         if magic in servers and (len(servers) > 1 or searches or options):
             raise InvalidInput(f"--dns={magic} does not go with other --dns flags")
     if servers == ["none"]:
-        raise Unsupported("--dns=none: an image's own /etc/resolv.conf is never what a pod asks by")
+        made.own_dns = True
+        return
     if servers == ["host"]:
         servers, searches, options = resolvconf.parse(host_file("/etc/resolv.conf"))
         if not servers:
             raise InvalidInput("--dns=host: the host's /etc/resolv.conf names no server")
     for server in servers:
         if not _is_address(server):
-            raise InvalidInput(f"--dns={server[:60]}: neither an IP address nor host")
+            raise InvalidInput(f"--dns={server[:60]}: neither an IP address nor host or none")
     if servers or searches or options:
         parts = [option.partition(":") for option in options]
         named = [DNSOption(name=name, value=value if mark else None) for name, mark, value in parts]

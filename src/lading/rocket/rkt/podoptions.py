@@ -4,7 +4,7 @@ from __future__ import annotations
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Sequence
 
     from lading.formats.pod import Container, DNSConfig, HostAlias, NetworkRequest, Pod, PodSpec
 
@@ -18,9 +18,10 @@ class Network:
     ``requests``    the networks to join; none is the default bridge.
     ``hostname``    empty: the pod's own name.
     ``dns``         None: what the networks say; ``dns_only``: and nothing else than this.
+    ``own_dns``     images have a resolv.conf of their own.
     """
 
-    __slots__ = ("aliases", "dns", "dns_only", "hostname", "mode", "requests")
+    __slots__ = ("aliases", "dns", "dns_only", "hostname", "mode", "own_dns", "requests")
 
     def __init__(
         self,
@@ -37,6 +38,7 @@ class Network:
         self.hostname = hostname
         self.dns = dns
         self.dns_only = dns_only
+        self.own_dns = False
         self.aliases = aliases or []
 
     def apply(self, spec: PodSpec) -> None:
@@ -53,16 +55,23 @@ class Network:
         spec.dns_policy = "None" if self.dns_only else "ClusterFirst"
         spec.dns_config = self.dns
         spec.host_aliases = list(self.aliases)
+        spec.extras.own_files = ["resolv.conf"] if self.own_dns else []
 
 
 class Streams:
-    """An app's streams. ``stdin``: somebody may write to it; ``tty``: all three are a terminal."""
+    """An app's streams. ``stdin``: somebody may write to it; ``tty``: all three are a terminal; ``discard``: lead nowhere."""
 
-    __slots__ = ("stdin", "tty")
+    __slots__ = ("discard", "stdin", "tty")
 
-    def __init__(self, *, stdin: bool = False, tty: bool = False) -> None:
+    def __init__(self, *, stdin: bool = False, tty: bool = False, discard: Sequence[str] = ()) -> None:
         self.stdin = stdin
         self.tty = tty
+        self.discard = discard
+
+    def apply(self, container: Container) -> None:
+        """Say it in a container's words."""
+        container.stdin, container.tty = self.stdin, self.tty
+        container.extras.discard = list(self.discard)
 
 
 class PodOptions:
@@ -138,7 +147,7 @@ class PodOptions:
                 notes += _without_limits(container)
             streams = self.streams.get(container.name)
             if streams is not None:
-                container.stdin, container.tty = streams.stdin, streams.tty
+                streams.apply(container)
             self.unprotect(container)
         return notes
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 
-from lading.errors import Conflict, InvalidInput, LadingError, Unsupported
+from lading.errors import Conflict, InvalidInput, LadingError
 from lading.formats.env import read_file
 from lading.node import handed
 from lading.rocket.rkt import activation, assemble, netflags, pods
@@ -22,12 +22,15 @@ if TYPE_CHECKING:
     from lading.flags import Parsed
     from lading.formats.appc.pod import PodManifest
     from lading.formats.pod import Pod
-    from lading.node import PodRecord
+    from lading.node import Node, PodRecord
     from lading.rocket.rkt.appimages import AppImage
+    from lading.rocket.rkt.podoptions import Network
+    from lading.rocket.rkt.pods import RocketPod
 
 _INSTEAD = (
     "volume", "port", "set-env", "set-env-file", "inherit-env", "pull-policy", "store-only", "no-store",
 )  # fmt: skip
+_OUTPUTS = ("stdout", "stderr")
 _RESTART = {"no": "Never", "on-failure": "OnFailure", "always": "Always"}
 _OURS = frozenset("NOTIFY_SOCKET LISTEN_FDS LISTEN_PID LISTEN_FDNAMES WATCHDOG_PID WATCHDOG_USEC".split())
 
@@ -53,11 +56,24 @@ def prepare(context: Context, parsed: Parsed) -> int:
         return 0
     wanted = _wanted(context, line, parsed, quiet=bool(line["quiet"]))
     save = _uuid_file(line["uuid-file-save"])
+    if line["no-overlay"]:
+        os.environ["LADING_STORAGE"] = "copy"
     pod, notes = pods.prepare(context.node, wanted.manifest, wanted.images, wanted.options)
     _tell(notes)
+    if line["no-overlay"]:
+        _copy_images(context.node, pod)
     save(pod.uuid)
     print(pod.uuid)
     return 0
+
+
+def _copy_images(node: Node, pod: RocketPod) -> None:
+    """Give the apps of a prepared pod their roots now, which they keep; without all of them there is no pod."""
+    try:
+        node.make_roots(pod.record.id)
+    except BaseException:
+        node.remove(pod.record.id, volumes=True)
+        raise
 
 
 def run(context: Context, parsed: Parsed) -> int:
@@ -112,7 +128,7 @@ def run_prepared(context: Context, parsed: Parsed) -> int:
         raise Conflict(f"pod {pod.uuid} is {pod.state}, not prepared", reason="state")
     interactive = bool(line["interactive"])
     _check_interactive(interactive, len(pod.record.containers), bool(line["detach"]))
-    network = netflags.network(line, _host_file)
+    network = _network(context, line)
     images: dict[str, AppImage] = {}
     if line["mds-register"]:
         from lading.rocket.rkt import identity
@@ -178,7 +194,7 @@ def _line(parsed: Parsed) -> Line | None:
 
 
 def _wanted(context: Context, line: Line, parsed: Parsed, *, quiet: bool = False) -> _Wanted:
-    network = netflags.network(line, _host_file)
+    network = _network(context, line)
     if line["port"] and network.mode:
         raise InvalidInput(f"--port does not go with --net={network.mode}")
     if line["private-users"] and (network.mode == "host" or line["ipc"] == "parent"):
@@ -209,6 +225,20 @@ def _wanted(context: Context, line: Line, parsed: Parsed, *, quiet: bool = False
         streams=streams(line, manifest),
     )
     return _Wanted(manifest, images, options)
+
+
+def _network(context: Context, line: Line) -> Network:
+    """Where the line puts the pod. Rocket's network without a way out is made when it is first asked for."""
+
+    def every() -> list[str]:
+        from lading.network.model import DEFAULT_NETWORK
+
+        return [network.name for network in context.networks.list() if network.name != DEFAULT_NETWORK]
+
+    network = netflags.network(line, _host_file, every)
+    if any(request.name == netflags.RESTRICTED for request in network.requests):
+        netflags.make_restricted(context.networks)
+    return network
 
 
 def _without_limits(context: Context, line: Line, manifest: PodManifest) -> list[str]:
@@ -265,22 +295,32 @@ def _unused(manifest: PodManifest, images: Sequence[AppImage]) -> list[str]:
 
 
 def streams(line: Line, manifest: PodManifest) -> dict[str, Streams]:
-    """What the flags say of each app's streams. Raises :class:`InvalidInput`, :class:`Unsupported`."""
+    """What the flags say of each app's streams. Raises :class:`InvalidInput`."""
     made: dict[str, Streams] = {}
     for app, runs in zip(line.apps, manifest.apps, strict=False):
-        modes = {}
-        for name in ("stdin", "stdout", "stderr"):
-            mode = app.one(name)
-            allowed = ("null", "stream", "tty") if name == "stdin" else ("log", "stream", "tty")
-            if mode == "null" and name != "stdin":
-                raise Unsupported(f"--{name}=null: what an app writes is always kept in its log")
+        modes = {name: app.one(name) for name in ("stdin", *_OUTPUTS)}
+        for name, mode in modes.items():
+            allowed = ("null", "stream", "tty") if name == "stdin" else ("log", "null", "stream", "tty")
             if mode is not None and mode not in allowed:
                 raise InvalidInput(f"--{name}={mode[:40]} is not one of {', '.join(allowed)}")
-            modes[name] = mode
+        nowhere = [name for name in _OUTPUTS if modes[name] == "null"]
+        tty = "tty" in modes.values()
+        if tty and nowhere:
+            raise InvalidInput(
+                f"--{nowhere[0]}=null: app {runs.name} has a terminal, which is all its streams"
+            )
         if any(modes.values()):
-            made[runs.name] = Streams(stdin=modes["stdin"] in ("stream", "tty"), tty="tty" in modes.values())
+            stdin = modes["stdin"] in ("stream", "tty")
+            made[runs.name] = Streams(stdin=stdin, tty=tty, discard=nowhere)
     if line["interactive"]:
-        made[manifest.apps[0].name] = Streams(stdin=True, tty=os.isatty(0))
+        name = manifest.apps[0].name
+        given = made.get(name, Streams())
+        tty = os.isatty(0)
+        if tty and given.discard:
+            raise InvalidInput(
+                f"--interactive: the terminal is all streams of app {name}, and --{given.discard[0]}=null"
+            )
+        made[name] = Streams(stdin=True, tty=tty, discard=given.discard)
     return made
 
 

@@ -130,8 +130,8 @@ def app() -> list[Flag]:
         Flag("user-annotation", "", "list", "NAME=VALUE", "Of an app: a user annotation"),
         Flag("user-label", "", "list", "NAME=VALUE", "Of an app: a user label"),
         Flag("stdin", "", "list", "MODE", "Of an app: null, stream or tty"),
-        Flag("stdout", "", "list", "MODE", "Of an app: log, stream or tty"),
-        Flag("stderr", "", "list", "MODE", "Of an app: log, stream or tty"),
+        Flag("stdout", "", "list", "MODE", "Of an app: log, stream, tty or null"),
+        Flag("stderr", "", "list", "MODE", "Of an app: log, stream, tty or null"),
         Flag("signature", "", "list", "FILE|URL", "Of an image: its signature, when it is not beside it"),
         *isolators(),
     ]
@@ -168,10 +168,10 @@ def network() -> list[Flag]:
             "",
             "list",
             "NAME[:IP=ADDRESS],...",
-            "Networks: default, host, none, or those of `lading network`",
+            "Networks: default, default-restricted, host, none, all, or those of `lading network`",
             no_value="default",
         ),
-        Flag("dns", "", "list", "IP", "A name server, or host for the host's own"),
+        Flag("dns", "", "list", "IP", "A name server, host for the host's own, or none for the image's file"),
         Flag("dns-search", "", "list", "DOMAIN", "A search domain"),
         Flag("dns-opt", "", "list", "OPTION", "A resolver option"),
         Flag("dns-domain", "", "str", "DOMAIN", "The search domain, where there is no other", unset=True),
@@ -260,12 +260,7 @@ def prepare() -> list[Flag]:
         *_making(),
         Flag("quiet", "", "bool", help="Print nothing but the UUID", unset=True),
         Flag("uuid-file-save", "", "str", "FILE", "Write the pod's UUID to a file", unset=True),
-        Flag(
-            "no-overlay",
-            "",
-            "bool",
-            refuse="a prepared pod has no root yet: set LADING_STORAGE=copy for run-prepared",
-        ),
+        Flag("no-overlay", "", "bool", help="Copy images now in place of mounting them", unset=True),
     ]
 
 

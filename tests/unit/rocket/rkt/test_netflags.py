@@ -4,23 +4,25 @@ from __future__ import annotations
 
 import pytest
 
-from lading.errors import InvalidInput, Unsupported
+from lading.errors import Conflict, InvalidInput, NotFound, Unsupported
 from lading.formats.pod import Container, NetworkRequest, Pod, PodSpec
 from lading.node import admission
 from lading.rocket.rkt.line import Line
-from lading.rocket.rkt.netflags import network, networks
+from lading.rocket.rkt.netflags import make_restricted, network, networks
 
 HOST = {
     "/etc/resolv.conf": "nameserver 192.0.2.1\nsearch home.example\noptions ndots:3\n",
     "/etc/hosts": "127.0.0.1 localhost\n::1 localhost\n192.0.2.7 printer printer.example # upstairs\n",
 }
 
+EVERY = ["back", "default-restricted"]
+
 
 def _spec(**flags: object) -> PodSpec:
     line = Line()
     line.take({name.replace("_", "-"): value for name, value in flags.items()})
     spec = PodSpec(containers=[Container(name="a", image="b")])
-    network(line, HOST.__getitem__).apply(spec)
+    network(line, HOST.__getitem__, lambda: EVERY).apply(spec)
     pod = Pod(spec=spec)
     pod.metadata.name = "pod"
     admission.admit(admission.default(pod))
@@ -38,6 +40,8 @@ def _net(name: str, **fields: str) -> NetworkRequest:
         (["default"], ("", [])),
         (["host"], ("host", [])),
         (["none"], ("none", [])),
+        (["default-restricted"], ("", [_net("default-restricted")])),
+        (["all"], ("", [_net("bridge"), _net("back"), _net("default-restricted")])),
         (["a,b"], ("", [_net("a"), _net("b")])),
         (["a", "default"], ("", [_net("a"), _net("bridge")])),
         (["a:IP=10.1.2.3"], ("", [_net("a", ipv4="10.1.2.3")])),
@@ -46,7 +50,7 @@ def _net(name: str, **fields: str) -> NetworkRequest:
     ],
 )
 def test_networks(texts: list[str], found: tuple[str, list[NetworkRequest]]) -> None:
-    assert networks(texts) == found
+    assert networks(texts, lambda: EVERY) == found
 
 
 @pytest.mark.parametrize(
@@ -60,13 +64,13 @@ def test_networks(texts: list[str], found: tuple[str, list[NetworkRequest]]) -> 
         ("a:IP", InvalidInput),
         (":IP=1.2.3.4", InvalidInput),
         ("a:MTU=1", Unsupported),
-        ("all", Unsupported),
-        ("default-restricted", Unsupported),
+        ("all,a", InvalidInput),
+        ("all:IP=1.2.3.4", InvalidInput),
     ],
 )
 def test_networks_that_are_none(text: str, error: type[Exception]) -> None:
     with pytest.raises(error):
-        networks([text])
+        networks([text], lambda: EVERY)
 
 
 def test_name_servers_take_the_place_of_the_networks() -> None:
@@ -105,7 +109,7 @@ def test_host_names_with_and_without_dots() -> None:
 @pytest.mark.parametrize(
     ("flags", "error"),
     [
-        ({"dns": ["none"]}, Unsupported),
+        ({"dns": ["none", "192.0.2.1"]}, InvalidInput),
         ({"dns": ["host", "9.9.9.9"]}, InvalidInput),
         ({"dns": ["host"], "dns_opt": ["rotate"]}, InvalidInput),
         ({"dns": ["a.example"]}, InvalidInput),
@@ -119,3 +123,38 @@ def test_host_names_with_and_without_dots() -> None:
 def test_what_is_wrong(flags: dict[str, object], error: type[Exception]) -> None:
     with pytest.raises(error):
         _spec(**flags)
+
+
+def test_an_image_may_keep_its_own_way_to_resolve_names() -> None:
+    assert _spec(dns=["none"]).extras.own_files == ["resolv.conf"]
+    assert _spec().extras.own_files == []
+
+
+class Networks:
+    """The networks of a machine where somebody else makes one at the same moment."""
+
+    def __init__(self, *names: str, busy: bool = False) -> None:
+        self.names = set(names)
+        self.busy = busy
+        self.made: list[tuple[str, bool]] = []
+
+    def get(self, name: str) -> None:
+        if name not in self.names:
+            raise NotFound(name)
+
+    def create(self, name: str, *, internal: bool) -> None:
+        self.names.add(name)
+        if self.busy:
+            raise Conflict(name)
+        self.made.append((name, internal))
+
+
+@pytest.mark.parametrize(
+    ("networks", "made"),
+    [
+        (Networks(), [("default-restricted", True)]), (Networks("default-restricted"), []), (Networks(busy=True), []),
+    ],
+)  # fmt: skip
+def test_the_network_without_a_way_out_is_made_once(networks: Networks, made: list[tuple[str, bool]]) -> None:
+    make_restricted(networks)  # type: ignore[arg-type]
+    assert networks.made == made
