@@ -188,7 +188,9 @@ def _holder(runner: PodRunner) -> None:
     spec = runner.record.pod.spec
     if not spec.host_ipc and not spec.extras.ipc_mode:
         made.spaces["ipc"] = _open_namespace(runner, "ipc")
-        made.shm = memory.mount(runner.shop, runner.record.id, memory.SHM, "mode=1777")
+        made.shm = memory.mount(
+            runner.shop, runner.record.id, memory.SHM, memory.shared_options(runner.record)
+        )
     if not spec.host_network and not spec.extras.uts_mode:
         made.spaces["uts"] = _open_namespace(runner, "uts")
     pause = holder.recorded_pause(runner.shop, runner.record.id)

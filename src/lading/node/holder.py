@@ -47,11 +47,12 @@ class Holder:
         if flags:
             self._make(shop.kernel, flags, etcfiles.hostname(record.pod, record.id))
         if "ipc" in flags:
-            self.shm = memory.mount(shop, record.id, memory.SHM, f"mode=1777,size={memory.SHM_SIZE}")
+            self.shm = memory.mount(shop, record.id, memory.SHM, memory.shared_options(record))
         fs_group = spec.security_context.fs_group if spec.security_context is not None else None
         for volume in spec.volumes:
             if volume.empty_dir is not None and volume.empty_dir.medium == "Memory":
-                memory.mount(shop, record.id, volume.name, memory.options(volume.empty_dir, fs_group))
+                how = memory.options(volume.empty_dir, fs_group, record.users)
+                memory.mount(shop, record.id, volume.name, how)
         if spec.share_process_namespace:
             self._pause(shop.kernel)
 

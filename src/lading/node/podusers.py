@@ -15,7 +15,7 @@ import os
 from lading.errors import InvalidInput, LadingError, Unsupported
 from lading.kernel import idmap
 from lading.kernel.namespaces import CLONE_NEWUSER, FLAGS
-from lading.node import idranges
+from lading.node import idranges, memory
 from lading.node.idranges import SIZE
 from lading.node.shop import alive
 
@@ -169,7 +169,7 @@ def enter(runner: PodRunner, container: Container, spec: Spec, around: Surroundi
         for mount in spec.mounts:
             if mount.source == around.init and around.init:
                 continue  # everybody may execute it, and nobody is to write to it
-            if _is_bind(mount):
+            if _is_bind(mount) and not memory.is_volume(runner.shop, mount.source):
                 _show(runner.shop.kernel, mount, names.get(_clean(mount.destination), ""), users)
     finally:
         os.close(users)

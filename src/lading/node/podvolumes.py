@@ -74,7 +74,7 @@ def _mount(
     if sub:
         if source.kind != "bind":
             raise Unsupported(f"volume {volume.name}: subPath of a volume that is a tmpfs is not supported")
-        inside = sub_path(shop, source.path, sub)
+        inside = _inside(shop, owner, source.path, sub)
         around.opened.append(inside)
         source = spec_mounts.Source("bind", f"/proc/self/fd/{inside}")
     from lading.node import sources
@@ -88,6 +88,17 @@ def _mount(
         recursive_read_only=wanted.recursive_read_only in ("Enabled", "IfPossible"),
         propagation=wanted.mount_propagation,
     )
+
+
+def _inside(shop: Shop, owner: PodRecord, path: str, sub: str) -> int:
+    """:func:`sub_path`; in memory that belongs to the pod's own users, directories are made as theirs."""
+    if not owner.users:
+        return sub_path(shop, path, sub)
+    from lading.node import memory
+    from lading.node.fileids import Ids
+
+    with Ids(owner.users if memory.is_volume(shop, path) else 0).acting(shop.kernel):
+        return sub_path(shop, path, sub)
 
 
 def _sub_path_of(

@@ -306,3 +306,23 @@ def test_sizes_are_those_of_the_files_that_the_container_wrote(lading) -> None: 
     assert sizes == [0, 5000]
     assert lading.out("system", "df", "--format", "{type} {size}").splitlines()[1] == "Containers 5kB"
     assert lading.out("container", "prune", "-f").splitlines()[-1] == "Total reclaimed space: 5kB"
+
+
+def test_a_container_has_users_of_its_own_and_inspect_says_which(lading) -> None:  # type: ignore[no-untyped-def]
+    lading.out(
+        "run", "-d", "--userns", "auto", "--network", "none", "--name", "own", "busybox", "sleep", "600"
+    )
+    host = json.loads(lading.out("inspect", "own"))[0]["HostConfig"]
+    (row,) = host["IDMappings"]["UidMap"]
+    assert host["UsernsMode"] == "auto" and host["IDMappings"]["GidMap"] == [row]
+    assert lading.out("exec", "own", "cat", "/proc/self/uid_map").split() == row.split(":")
+    assert lading.out("diff", "own") == "", "what the runtime mounts is no change here either"
+    piped = lading("exec", "-i", "own", "sh", "-c", "cat > /proc/self/fd/1", input="through\n")
+    assert (piped.returncode, piped.stdout) == (0, "through\n")
+    lading.out("run", "-d", "--network", "none", "--name", "plain", "busybox", "sleep", "600")
+    host = json.loads(lading.out("inspect", "plain"))[0]["HostConfig"]
+    assert host["UsernsMode"] == "" and host["IDMappings"] is None
+    lading.out("rm", "-f", "own", "plain")
+    refused = lading("run", "--rm", "--userns", "auto", "--privileged", "busybox", "true")
+    assert refused.returncode == 125
+    assert refused.stderr.count("\n") == 1 and "--privileged does not go with --userns auto" in refused.stderr

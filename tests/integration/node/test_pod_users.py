@@ -207,6 +207,7 @@ def test_every_container_of_a_pod_and_what_joins_it_later_has_the_pods_users(
     node: Node, one: Callable[..., Pod]
 ) -> None:
     mounts = [{"name": "v", "mountPath": "/v"}, {"name": "m", "mountPath": "/m"}]
+    mounts.append({"name": "m", "mountPath": "/part", "subPath": "below"})
     pod = _manifest(
         "whole",
         _sh("a", "hostname; cat /proc/sys/net/ipv4/ip_unprivileged_port_start; sleep 600", *mounts),
@@ -218,7 +219,7 @@ def test_every_container_of_a_pod_and_what_joins_it_later_has_the_pods_users(
             "fsGroup": 77,
         },
         initContainers=[
-            _sh("first", "echo x > /v/f; echo x > /m/f; chown 7:8 /v/f", *mounts),
+            _sh("first", "echo x > /v/f; echo x > /m/f; echo x > /part/g; chown 7:8 /v/f", *mounts),
             _sh("beside", "sleep 600", restartPolicy="Always"),
         ],
         volumes=[{"name": "v", "emptyDir": {}}, {"name": "m", "emptyDir": {"medium": "Memory"}}],
@@ -231,7 +232,9 @@ def test_every_container_of_a_pod_and_what_joins_it_later_has_the_pods_users(
     spaces = {os.readlink(f"/proc/{c.pid}/ns/user") for c in record.containers if c.pid}
     assert len(spaces) == 1
     assert _said(node, "whole/a") == ["boxy", "7"]
-    assert _inside(node, "whole/a", "stat", "-c", "%u:%g", "/v/f", "/m/f")[1] == "7:8\n0:77\n"
+    assert _inside(node, "whole/a", "stat", "-c", "%u:%g", "/v/f", "/m/f", "/part/g", "/dev/shm")[1] == (
+        "7:8\n0:77\n0:77\n0:0\n"
+    )
     assert (
         _inside(node, "whole/b", "sh", "-c", "touch /v/by-group && stat -c %u:%g /v/by-group")[1]
         == "1000:77\n"
