@@ -428,7 +428,7 @@ def _copy(written: Written, escape: str) -> model.Copy:
             hint="give the image a stage of its own (FROM image:$VERSION AS name) and write --from=name",
             token=made.from_,
         )
-    _check_transfer(made, escape)
+    _check_transfer(made)
     return made
 
 
@@ -439,12 +439,13 @@ def _add(written: Written, escape: str) -> model.Add:
     made.checksum = chosen.text("checksum")
     made.keep_git_dir = chosen.truths.get("keep-git-dir")
     made.unpack = chosen.truths.get("unpack")
-    _check_transfer(made, escape)
+    _check_transfer(made)
     return made
 
 
-def _check_transfer(made: model.Transfer, escape: str) -> None:
-    if made.chmod or len(made.sources) > 1 or made.documents or ":" in made.sources[0]:
+def _check_transfer(made: model.Transfer) -> None:
+    plain = len(made.sources) == 1 and not made.documents and ":" not in made.sources[0]
+    if not plain or made.chmod or (isinstance(made, model.Add) and made.checksum):
         from lading.formats.dockerfile.transfers import check
 
         check(made)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from lading.formats.dockerfile import model, ports, stages, transfers
+from lading.formats.dockerfile import model, ports, remote, stages
 from lading.formats.dockerfile.expansion import Expander
 from lading.formats.dockerfile.mistakes import DockerfileError, Location, did_you_mean, quoted
 from lading.formats.dockerfile.mounts import clean
@@ -172,7 +172,7 @@ class _Walk:
         if ignore is None or (isinstance(made, model.Copy) and made.from_):
             return
         for source in made.sources:
-            if isinstance(made, model.Add) and transfers.is_url(source):
+            if isinstance(made, model.Add) and remote.is_url(source):
                 continue
             path = clean(source).lstrip("/") or "."
             everything = path == "."

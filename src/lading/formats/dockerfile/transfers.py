@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from lading.formats.dockerfile.mistakes import DockerfileError, quoted
 from lading.formats.dockerfile.model import Add, Copy, Transfer
+from lading.formats.dockerfile.remote import GitSource, is_commit, is_git, is_http, is_url
+
+__all__ = ["check", "is_git", "is_http", "is_url"]
 
 
 def check(made: Transfer) -> None:
@@ -28,8 +31,10 @@ def check(made: Transfer) -> None:
                     hint="ADD fetches URLs and repositories",
                     token=source,
                 )
-    if isinstance(made, Add) and made.checksum and "$" not in made.checksum:
-        _check_checksum(made)
+    if isinstance(made, Add):
+        _check_repositories(made)
+        if made.checksum and "$" not in made.checksum:
+            _check_checksum(made)
 
 
 def _is_directory(destination: str) -> bool:
@@ -37,27 +42,21 @@ def _is_directory(destination: str) -> bool:
     return "$" in destination or destination.rpartition("/")[2] in ("", ".", "..")
 
 
-def is_url(source: str) -> bool:
-    """Whether a source of ADD is fetched from elsewhere: a file by HTTP, or a Git repository."""
-    return is_http(source) or is_git(source)
-
-
-def is_http(source: str) -> bool:
-    """``http://`` or ``https://``, and not a Git repository."""
-    return source.startswith(("http://", "https://")) and not is_git(source)
-
-
-def is_git(source: str) -> bool:
-    """A Git repository: ``https://….git``, ``git://``, ``ssh://``, ``git@host:path``; each with ``#ref:directory`` or a query."""
-    if source.startswith(("git://", "ssh://")):
-        return True
-    if source.startswith(("http://", "https://")):
-        path = source.partition("#")[0].partition("?")[0].partition("://")[2]
-        return "/" in path and path.endswith(".git")
-    # user@host:path, as scp writes it; a path with an @ in it holds a slash before, or no colon behind
-    user, at, rest = source.partition("@")
-    host, colon, path = rest.partition(":")
-    return bool(at and colon and user and host and path) and "/" not in user and "/" not in host
+def _check_repositories(made: Add) -> None:
+    for source in made.sources:
+        if "$" in source or not is_git(source):
+            continue
+        found = GitSource.parse(source)
+        for flag, told, queried in (
+            ("keep-git-dir", made.keep_git_dir, found.keep_git_dir),
+            ("checksum", made.checksum or None, found.checksum or None),
+        ):
+            if told is not None and queried is not None and told != queried:
+                raise DockerfileError(
+                    f"ADD --{flag} and the query of {quoted(source)} contradict each other",
+                    hint="say it once",
+                    token=source,
+                )
 
 
 def _check_checksum(made: Add) -> None:
@@ -69,12 +68,11 @@ def _check_checksum(made: Add) -> None:
     if "$" in source:
         return
     if is_git(source):
-        digits = made.checksum
-        if len(digits) < 7 or len(digits) > 64 or digits.lower().strip("0123456789abcdef"):
+        if not is_commit(made.checksum):
             raise DockerfileError(
-                f"ADD --checksum of a repository is a commit, not {quoted(digits)}",
+                f"ADD --checksum of a repository is a commit, not {quoted(made.checksum)}",
                 hint="write 40 hexadecimal digits",
-                token=digits,
+                token=made.checksum,
             )
         return
     if not is_http(source):
