@@ -141,11 +141,11 @@ class ContentStore:
                 ingest.commit()
         return digest
 
-    def adopt(self, path: str, fd: int, digest: str) -> str:
+    def adopt(self, path: str, fd: int, digest: str, *, keep: bool = False) -> str:
         """Make the whole and verified file ``path``, open as ``fd`` on the same file system, the blob ``digest``.
 
         Its bytes are synced, its name is not: the directory returned is the caller's to sync, once for many blobs. The caller
-        has a lease on it. Raises :class:`Exhausted` and what else :func:`disk_error` says.
+        has a lease on it. ``keep``: the file has its old name, too. Raises what :func:`disk_error` says.
         """
         final = self.path(digest)
         directory = os.path.dirname(final)
@@ -153,7 +153,13 @@ class ContentStore:
             os.fchmod(fd, 0o444)
             os.fsync(fd)
             make_directories(directory)
-            os.rename(path, final)
+            if not keep:
+                os.rename(path, final)
+                return directory
+            try:
+                os.link(path, final)
+            except FileExistsError:
+                pass
         except OSError as error:
             raise disk_error(error, f"cannot store {digest}") from None
         return directory

@@ -18,7 +18,7 @@ from collections import OrderedDict
 
 from lading.errors import Exhausted
 from lading.formats import digest as digests
-from lading.images.files import disk_error
+from lading.images.files import OwnFile, disk_error
 from lading.registry.errors import (
     BLOB_UPLOAD_INVALID,
     BLOB_UPLOAD_UNKNOWN,
@@ -96,18 +96,33 @@ class Uploads:
         """The session, for one writer. Raises :class:`Refusal`: unknown, or another request is writing (:class:`Busy`)."""
         path = self._checked(repository, identity)
         try:
-            fd = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+            fd = _locked(path, identity)
+            if os.fstat(fd).st_nlink > 1:
+                # A server died between storing the blob and recording it. What is written now is not to get into that blob.
+                fd = self._apart(path, identity, fd)
         except FileNotFoundError:
             raise _unknown(identity) from None
-        try:
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            os.close(fd)
-            raise Busy(identity) from None
-        if not os.fstat(fd).st_nlink:  # finished or cancelled a moment ago
-            os.close(fd)
-            raise _unknown(identity)
         return UploadSession(self, self._store, repository, identity, path, fd)
+
+    def _apart(self, path: str, identity: str, fd: int) -> int:
+        """Give a session a file of its own in place of one that is a blob by now, locked as ``fd`` is, which is closed."""
+        try:
+            own = OwnFile(self._store.uploads, "put.")
+            try:
+                position = 0
+                while piece := os.pread(fd, CHUNK, position):
+                    own.write(piece)
+                    position += len(piece)
+                os.rename(own.path, path)
+            except BaseException:
+                own.drop()
+                raise
+            own.keep()
+            return _locked(path, identity)
+        except OSError as error:
+            raise disk_error(error, "cannot go on with the upload") from None
+        finally:
+            os.close(fd)
 
     def cancel(self, repository: str, identity: str) -> None:
         """End a session and forget what arrived. Raises :class:`Refusal` (``BLOB_UPLOAD_UNKNOWN``)."""
@@ -242,11 +257,15 @@ class UploadSession:
             path = self._store.content.path(digest)
             # Who brought it a moment ago may not have synced its directory yet.
             directory = os.path.dirname(path)
-            if os.path.exists(path):
-                self._unlink()
-            else:
-                self._store.content.adopt(self._path, self._fd, digest)
+            if not os.path.exists(path):
+                # The session keeps its file until the blob is recorded: whoever kills us here can go on with it.
+                self._store.content.adopt(self._path, self._fd, digest, keep=True)
             self._store.link(self._repository, digest, size, directory)
+            try:
+                os.unlink(self._path)
+            except FileNotFoundError:
+                pass  # cancelled meanwhile
+        self._state = None
         self._uploads._forget(self.identity)
         self.close()
         return size
@@ -276,12 +295,13 @@ class UploadSession:
     def discard(self) -> None:
         """Forget what arrived and end the session."""
         self._unlink()
+        self._state = None
         self._uploads._forget(self.identity)
         self.close()
 
     def _unlink(self) -> None:
         try:
-            if self._fd >= 0:
+            if self._fd >= 0 and os.fstat(self._fd).st_nlink == 1:
                 os.ftruncate(self._fd, 0)
             os.unlink(self._path)
         except OSError:
@@ -316,6 +336,25 @@ class Busy(Refusal):
             detail=identity,
             headers={"Retry-After": "1"},
         )
+
+
+def _locked(path: str, identity: str) -> int:
+    """The file of a session, locked. Raises FileNotFoundError, :class:`Busy`."""
+    try:
+        fd = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+    except PermissionError:  # a blob by now, which even its owner only reads
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if not os.path.samestat(os.fstat(fd), os.stat(path)):
+            raise Busy(identity)
+    except BlockingIOError:
+        os.close(fd)
+        raise Busy(identity) from None
+    except BaseException:
+        os.close(fd)
+        raise
+    return fd
 
 
 def _unknown(identity: str) -> Refusal:

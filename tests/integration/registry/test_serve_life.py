@@ -201,6 +201,8 @@ def test_a_kill_in_the_middle_of_two_hundred_uploads_loses_nothing_acknowledged(
                 assert half.status == 202
                 with lock:
                     begun[where] = data
+                if turn == 0:
+                    continue  # nobody finishes it before the kill
                 answer = client.ask("PUT", f"{where}?digest={digest_of(data)}", data[1000:])
                 assert answer.status == 201
                 with lock:
@@ -237,7 +239,7 @@ def test_a_kill_in_the_middle_of_two_hundred_uploads_loses_nothing_acknowledged(
             answer = client.ask("PUT", f"{where}?digest={digest_of(data)}", data[start:])
             assert answer.status == 201
             resumed += 1
-        assert resumed
+        assert resumed >= 16
     store = Store(str(server.storage))
     assert check(store, repair=False) == []
     store.close()

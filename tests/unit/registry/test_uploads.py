@@ -76,6 +76,34 @@ def test_an_invented_upload_is_unknown(shop, identity):
     refused("BLOB_UPLOAD_UNKNOWN", shop.uploads.open, "one", identity)
 
 
+def test_an_upload_that_was_stored_but_not_recorded_goes_on_and_cannot_harm_the_blob(shop):
+    identity = shop.uploads.begin("one")
+    digest = digests.of(DATA)
+
+    class Killed(BaseException):
+        pass
+
+    def die(*_: object) -> None:
+        raise Killed
+
+    session = shop.uploads.open("one", identity)
+    session.write(DATA)
+    shop.store.link = die
+    with pytest.raises(Killed):
+        session.finish(digest)
+    session.close()
+    after = shop.again()
+    refused("BLOB_UNKNOWN", after.store.blob, "one", digest)
+    assert after.uploads.offset("one", identity) == len(DATA)
+    with after.uploads.open("one", identity) as session:
+        session.write(b"more")
+        session.rewind(len(DATA))
+        session.finish(digest)
+    assert after.store.blob("one", digest) == len(DATA)
+    assert after.store.content.read(digest) == DATA
+    assert os.listdir(after.store.uploads) == []
+
+
 def test_there_is_one_writer(shop):
     identity = shop.uploads.begin("one")
     with shop.uploads.open("one", identity), pytest.raises(Busy):
