@@ -48,12 +48,8 @@ def execute(context: Context, parsed: Parsed, reference: str, command: list[str]
         context.node.exec(reference, request)
         return 0
     if not tty:
-        session = context.node.exec(reference, request, Stdio(stdin=0 if interactive else -1))
-        if session.filenos():
-            from lading.node.session import pump
-
-            return pump(session, 0 if interactive else -1, 1, 2) or 0
-        return session.wait()
+        stdin = 0 if interactive else -1
+        return terminal.stay(lambda: context.node.exec(reference, request, Stdio(stdin=stdin)), stdin)
     session = context.node.exec(reference, request)
     return terminal.converse(session, stdin=interactive, keys=keys, tty=True, forward=False)
 

@@ -9,6 +9,7 @@ from lading.errors import InvalidInput
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any
 
     from lading.node import Session
@@ -166,6 +167,38 @@ class Signals:
 
 def _nothing(_number: int, _frame: object) -> None:
     """The wake-up pipe tells; the handler only has to exist."""
+
+
+def stay(start: Callable[[], Session], stdin: int) -> int:
+    """Wait for a command without a terminal that ``start`` starts and ``stdin`` (-1: none) is given: its exit code.
+
+    What would end this process is the command's: nobody would be left who waits for it, or could end it. Signals that the
+    caller ignores stay ignored (nohup(1)).
+    """
+    came: list[int] = []
+    session: Session | None = None
+
+    def pass_on(number: int, _frame: object) -> None:
+        if session is None:
+            came.append(number)
+        else:
+            session.signal(number)
+
+    numbers = [getattr(_signal, name) for name in _FORWARDED]
+    old = [(number, _signal.getsignal(number)) for number in numbers]
+    old = [(number, handler) for number, handler in old if handler != _signal.SIG_IGN]
+    try:
+        for number, _ in old:
+            _signal.signal(number, pass_on)
+        session = start()
+        for number in came:
+            session.signal(number)
+        if not session.filenos():
+            return session.wait()
+    finally:
+        for number, handler in old:
+            _signal.signal(number, handler if handler is not None else _signal.SIG_DFL)
+    return converse(session, stdin=stdin >= 0, keys=None, tty=False, forward=True)
 
 
 def converse(

@@ -17,10 +17,9 @@ if TYPE_CHECKING:
 
     from lading.cli.context import Context
     from lading.flags import Parsed
-    from lading.node import Node, Session
+    from lading.node import Node
     from lading.rocket.rkt.seen import SeenApp, SeenPod
 
-_INTERRUPT = 2
 _SHELLS = ("/bin/bash", "/bin/sh")
 _STREAMS = ("stdin", "stdout", "stderr")
 _TTY = {"tty": ("tty-in", "tty-out"), "tty-in": ("tty-in",), "tty-out": ("tty-out",)}
@@ -66,20 +65,7 @@ def enter(context: Context, parsed: Parsed) -> int:
         return terminal.converse(
             context.node.exec(app.reference, request), stdin=True, keys=None, tty=True, forward=False
         )
-    return _stay(context.node.exec(app.reference, request, Stdio(stdin=0)))
-
-
-def _stay(session: Session) -> int:
-    """Wait for a command without a terminal: its exit code. Ctrl-C is for it: it would go on in the pod without us."""
-    while True:
-        try:
-            if session.filenos():
-                from lading.node.session import pump
-
-                return pump(session, 0, 1, 2) or 0
-            return session.wait()
-        except KeyboardInterrupt:
-            session.signal(_INTERRUPT)
+    return terminal.stay(lambda: context.node.exec(app.reference, request, Stdio(stdin=0)), 0)
 
 
 def _shell(node: Node, app: SeenApp) -> str:
