@@ -259,6 +259,7 @@ class ContainerExtras(Record):
     labels: dict[str, str] = {}
     platform: str = ""
     open_stdin: bool = False
+    image_name: str = ""  # what the image is shown as, where `image` says by its digest which it is
     discard: list[str] = []  # of stdout and stderr: /dev/null, and no log
 
 

@@ -67,7 +67,7 @@ def record_of(shop: Shop, pod: Pod, progress: object) -> PodRecord:
             name=container.name,
             kind=kind,
             index=place,
-            image=container.image,
+            image=container.extras.image_name or container.image,
             image_id=image.digest,
         )
         _from_image(container, image)

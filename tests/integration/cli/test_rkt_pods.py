@@ -304,3 +304,24 @@ def test_a_pod_whose_keeper_was_killed_is_marked_once_and_one_that_ran_again_ane
     rkt.status(again, "--wait")
     passed = rkt("gc").stderr
     assert f'moving pod "{again}"' in passed and f'moving pod "{lost}"' not in passed
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
+def test_what_ends_who_entered_ends_what_is_in_there(rkt: Rkt, number: int) -> None:
+    uuid = rkt.run(f"one={LIVE}")
+    command = ["sh", "-c", f"trap 'echo got it; exit 7' {number}; echo up; while :; do sleep 0.05; done"]
+    for words in (["rkt", "enter", uuid], ["exec", f"rkt-{uuid}/one"]):
+        process = subprocess.Popen(
+            rkt.lading.argv([*words, *command]),
+            env=rkt.lading.env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True,
+        )  # fmt: skip
+        assert process.stdout is not None and process.stdout.readline() == "up\n"
+        process.send_signal(number)
+        assert (process.stdout.read(), process.wait(60)) == ("got it\n", 7)
+
+
+def test_ps_calls_an_apps_image_by_its_name(rkt: Rkt) -> None:
+    uuid = rkt.run("one=sleep 600")
+    rkt.out("app", "add", uuid, IMAGE, "--name=more", "--exec=/bin/true")
+    shown = rkt.lading.out("ps", "-a", "--format", "{image}").splitlines()
+    assert shown == [f"{IMAGE}:1"] * 2

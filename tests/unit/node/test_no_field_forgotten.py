@@ -79,6 +79,7 @@ READ_BY = {
     "platform": "prepare.py",
     "open_stdin": "runner.py",
     "discard": "runner.py",
+    "image_name": "prepare.py",
 }
 #: Facts about the container that inspect shows, and that nothing has to act on.
 SHOWN = {"labels": "labels", "stop_timeout": "spec.terminationGracePeriodSeconds is what acts"}

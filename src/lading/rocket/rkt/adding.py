@@ -100,7 +100,7 @@ def _alone(made: Pod, pod: SeenPod, image: AppImage, given: Streams | None) -> N
     (container,) = made.spec.containers
     made.metadata.name = f"{pod.pod.record.name}-{container.name}"
     made.metadata.uid = ""
-    container.image = image.image.digest
+    container.image, container.extras.image_name = image.image.digest, image.name
     expect(container, image)
     if given is not None:
         given.apply(container)

@@ -39,8 +39,18 @@ class AppImage:
         self.manifest = manifest
         self.original = original
 
+    @property
+    def name(self) -> str:
+        """What it is called, as `image list` has it; empty for an image without a name."""
+        return shown_names(self.image)[0]
+
     def __repr__(self) -> str:
         return f"AppImage({self.id[:19]}, {self.manifest.name})"
+
+
+def shown_names(image: Image) -> list[str]:
+    """Its names, each once; one that is empty where it has none. Labels but the version are the name's business."""
+    return list(dict.fromkeys(name.partition(",")[0] for name in image.names)) or [""]
 
 
 def id_of(image: Image) -> str:

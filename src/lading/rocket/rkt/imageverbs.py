@@ -20,7 +20,7 @@ from lading.images.files import disk_error, remove_tree
 from lading.images.moments import all_came, used
 from lading.rocket.archives import write_archive
 from lading.rocket.rkt import spoken
-from lading.rocket.rkt.appimages import app_image, find_id, id_of
+from lading.rocket.rkt.appimages import app_image, find_id, id_of, shown_names
 from lading.rocket.rkt.statuses import FAILED
 
 TYPE_CHECKING = False
@@ -105,10 +105,8 @@ def rows(images: Images) -> list[Row]:
     arrivals = all_came(images, every)
     for image in every:
         id, arrived = id_of(image), arrivals[image.digest]
-        # Labels but the version are the name's business: Rocket does not show them either.
-        names = list(dict.fromkeys(name.partition(",")[0] for name in image.names))
         last = max(arrived, used(images, image))
-        made += [Row(id, name, image.size, arrived, last) for name in names or [""]]
+        made += [Row(id, name, image.size, arrived, last) for name in shown_names(image)]
     return made
 
 
@@ -309,7 +307,7 @@ def unused(images: Images, in_use: set[str], before: float) -> list[Image]:
 
 def _removed(context: Context, image: Image, reference: str) -> str:
     """Remove one image; what is said then."""
-    shown = (image.names or [""])[0].partition(",")[0]
+    shown = shown_names(image)[0]
     in_use = context.node.images_in_use
     try:
         report = context.images.remove(reference or image.digest, in_use=in_use)

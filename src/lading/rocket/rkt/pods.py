@@ -211,7 +211,8 @@ def make(
     made = translate(reified, manifests, uuid=uuid)
     pod = made.pod
     for container, app in zip(pod.spec.containers, reified.apps, strict=True):
-        container.image = images[app.image.id].image.digest
+        image = images[app.image.id]
+        container.image, container.extras.image_name = image.image.digest, image.name
         expect(container, images[app.image.id])
     text = reified.text()
     if len(text.encode()) > _MANIFEST_LIMIT:
