@@ -14,6 +14,8 @@ from lading.formats.dockerfile.mistakes import DockerfileError
 
 EXACT, PREFIX, SUFFIX, ITEMS = "exact", "prefix", "suffix", "items"
 _LONGEST = 4096
+_WILDCARDS = 100
+"""Items of a pattern that are no plain character. Each may take a step for each character of a path."""
 
 STAR, ANY, DIRECTORIES, ALL, START = range(5)
 """``*``, ``?``, ``**/``, a final ``**``; and ``^``, which means the beginning of the path beside wildcards."""
@@ -47,7 +49,7 @@ _CLASSES = {
 class Glob:
     """``pattern``, cleaned and without ``!``; ``exception`` when it had one. Raises :class:`DockerfileError`."""
 
-    __slots__ = ("_head", "_items", "_tail", "exception", "kind", "pattern")
+    __slots__ = ("_core", "_head", "_items", "_tail", "exception", "kind", "pattern")
 
     def __init__(self, pattern: str, exception: bool = False) -> None:
         if len(pattern) > _LONGEST:
@@ -55,8 +57,10 @@ class Glob:
         self.pattern = pattern
         self.exception = exception
         self._items: list[Item] = []
-        self._head = self._tail = ""
+        self._head = self._tail = self._core = ""
         self.kind = _compile(pattern, self._items)
+        if sum(not isinstance(item, str) for item in self._items) > _WILDCARDS:
+            raise DockerfileError(f"more than {_WILDCARDS} wildcards")
         if self.kind == PREFIX:
             self._head = pattern[:-2]
         elif self.kind == SUFFIX:
@@ -64,6 +68,7 @@ class Glob:
         elif self.kind == ITEMS:
             self._head = _plain(self._items)
             self._tail = _plain(self._items[::-1])[::-1]
+            self._core = _longest(self._items)
 
     def matches(self, path: str) -> bool:
         """Whether the pattern matches ``path`` itself."""
@@ -75,9 +80,16 @@ class Glob:
         tail = self._tail
         if kind == SUFFIX:
             return path.endswith(tail) or (tail.startswith("/") and path == tail[1:])
-        if not path.endswith(tail) or not path.startswith(self._head):
+        if self._core not in path or not path.endswith(tail) or not path.startswith(self._head):
             return False
         return len(self._items) in self._run(path)
+
+    @property
+    def plain(self) -> tuple[str, str]:
+        """The kind and what it compares with; nothing to compare with for ``ITEMS``."""
+        if self.kind == EXACT:
+            return EXACT, self.pattern
+        return self.kind, self._head if self.kind == PREFIX else self._tail if self.kind == SUFFIX else ""
 
     def may_match_below(self, directory: str) -> bool:
         """Whether the pattern could match a path inside ``directory``."""
@@ -143,6 +155,16 @@ def _plain(items: list[Item]) -> str:
             break
         made.append(item)
     return "".join(made)
+
+
+def _longest(items: list[Item]) -> str:
+    """The longest plain text in the pattern: most paths do not have it, and need no closer look."""
+    best, here = "", ""
+    for item in items:
+        here = here + item if isinstance(item, str) else ""
+        if len(here) > len(best):
+            best = here
+    return best
 
 
 def _compile(pattern: str, items: list[Item]) -> str:

@@ -165,7 +165,7 @@ def _fields(text: str) -> list[str]:
 
 
 def _fill(made: RunMount, pairs: dict[str, str | None]) -> None:
-    kind = (pairs.get("type") or "bind").lower()
+    kind = (pairs.get("type", "bind") or "").lower()
     if kind not in TYPES:
         raise DockerfileError(
             f"--mount: type {quoted(kind)} is unknown",
