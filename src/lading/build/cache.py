@@ -76,6 +76,7 @@ class StepCache:
         snapshot = snapshots.of_layers(self._images, result.diff_ids, lease=self._lease)
         holds = {f"{LAYER}{path.split('/')[-2]}" for path in snapshot.directories}
         holds.update(f"{LAYER}{snapshots.key_of(diff_id)}" for diff_id in result.diff_ids)
+        self._images.layers.settle(held.removeprefix(LAYER) for held in holds)
         about = {
             "layers": [[layer.diff_id, layer.created, layer.size] for layer in result.layers],
             "name": name,

@@ -15,6 +15,7 @@ import time
 from lading.build import worker
 from lading.build.cache import LayerMade, Result
 from lading.build.graph import CopyOp, FilesOp, ImageOp, RunOp, key_of
+from lading.build.recorder import Recorder
 from lading.build.solver import EXECUTE, LOOK, SEEK, Solver
 from lading.errors import LadingError
 from lading.formats import jsontext
@@ -80,6 +81,7 @@ class Executor:
         self._content_keys: dict[int, str] = {}
         self._running: dict[int, _Running] = {}
         self._poll = select.poll()
+        self._recorder = Recorder(cache, progress)
         self._failure: StepFailed | None = None
         #: What was recorded so that commands' containers could be made, for ``snapshots.forget``.
         self.stepped: set[str] = set()
@@ -100,11 +102,15 @@ class Executor:
                         self._seek(action.vertex)
                     else:
                         self._weigh(action.vertex)
+                if self._recorder.begin():
+                    self._poll.register(self._recorder.fd, select.POLLIN)
                 if self._running and not self._solver.finished:
                     self._wait()
         except BaseException:
             self._give_up()
             raise
+        finally:
+            self._recorder.finish()
         if self._failure is not None:
             raise self._failure
         return {target: self._results[target] for target in self._targets}
@@ -144,7 +150,7 @@ class Executor:
         if found is not None and isinstance(vertex.op, CopyOp) and vertex.op.link:
             found = Result([*self._results[vertex.inputs[0]].layers, found.layers[-1]])
         if found is not None:
-            self._cache.put(vertex.key, found, name=vertex.name, size=found.layers[-1].size, seconds=0.0)
+            self._recorder.add([vertex.key], found, vertex.name, found.layers[-1].size, 0.0)
         self._answer(index, found)
 
     def _answer(self, index: int, found: Result | None) -> None:
@@ -182,6 +188,10 @@ class Executor:
 
     def _wait(self) -> None:
         for fd, _ in self._poll.poll():
+            if fd == self._recorder.fd:
+                self._poll.unregister(fd)
+                self._recorder.ended()
+                continue
             running = self._running.get(fd)
             if running is None:
                 continue
@@ -225,8 +235,8 @@ class Executor:
         result = Result([*before, made])
         self._results[index] = result
         if not report.get("again"):
-            for key in filter(None, (vertex.key, self._content_keys.get(index, ""))):
-                self._cache.put(key, result, name=vertex.name, size=made.size, seconds=seconds)
+            keys = [key for key in (vertex.key, self._content_keys.get(index, "")) if key]
+            self._recorder.add(keys, result, vertex.name, made.size, seconds)
         self._progress.finished(index, vertex, seconds)
         self._solver.made(index)
 

@@ -109,7 +109,7 @@ def _pod(workshop: Workshop, op: RunOp, image: str, name: str) -> Pod:
         containers=[container],
         restart_policy="Never",
         termination_grace_period_seconds=10,
-        extras=PodExtras(container=True, network_mode=_NETWORKS[op.network]),
+        extras=PodExtras(container=True, volatile=True, network_mode=_NETWORKS[op.network]),
     )
     if op.network == "host":
         spec.host_network = True

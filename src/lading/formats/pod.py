@@ -349,6 +349,7 @@ class PodExtras(Record):
     uts_mode: str = ""  # "", host
     publish_all: bool = False
     remove: bool = False  # --rm: collect when it ends
+    volatile: bool = False  # what it writes need not outlast this machine's running, and is mounted once
     container: bool = False  # a pod of one made by `run`: shown by `ps` under the container's name
     runtime: str = ""  # path of a foreign OCI runtime
     sources: list[ConfigSource] = []

@@ -4,6 +4,8 @@
 
     layers/KEY/fs           the layer in overlayfs's terms
     layers/KEY/layer.json   what it is; the directory appears by one rename, so it is whole or absent
+    layers/KEY/unsettled    there while a power cut could still take files of it: no durable record may name such a layer. It
+                            says when the machine was started; at another start the layer is as good as not there
     staging/NAME/           a layer on its way, locked by the process that makes it
 
 KEY comes from the layer's diff-id (the digest of its uncompressed tar), not from what is below it: layers unpack in
@@ -45,6 +47,7 @@ if TYPE_CHECKING:
     from lading.images.source import Source
 
 _PIECES_AHEAD = 8
+UNSETTLED = "unsettled"
 
 
 class Layer:
@@ -93,6 +96,10 @@ class LayerStore:
     def by_key(self, key: str) -> Layer | None:
         """The unpacked layer in ``layers/KEY``, None when it is not here."""
         data = read(f"{self._layers}/{key}/layer.json")
+        marked = read(f"{self._layers}/{key}/{UNSETTLED}")
+        if marked is not None and marked != _boot():
+            self._forget(key)
+            data = None
         if data is None:
             return None
         try:
@@ -102,12 +109,40 @@ class LayerStore:
                 f"the record of layer {key} is broken", hint="run `lading check --repair`"
             ) from None
 
+    def _forget(self, key: str) -> None:
+        """Remove what a power cut may have left half of. Nothing names it."""
+        with self.stage(locked=True) as staging:
+            try:
+                os.rename(f"{self._layers}/{key}", staging.path + "/gone")
+            except FileNotFoundError:
+                pass
+
     def list(self) -> list[str]:
         """Keys of all unpacked layers."""
         try:
             return sorted(os.listdir(self._layers))
         except FileNotFoundError:
             return []
+
+    def settle(self, keys: Iterable[str]) -> None:
+        """Return when nothing can take these layers away any more; before a durable record names them."""
+        loose = [key for key in keys if os.path.lexists(f"{self._layers}/{key}/{UNSETTLED}")]
+        if not loose:
+            return
+        fd = os.open(self._layers, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            sync_file_system(fd)
+        finally:
+            os.close(fd)
+        for key in loose:
+            try:
+                os.unlink(f"{self._layers}/{key}/{UNSETTLED}")
+            except FileNotFoundError:
+                pass  # somebody else has waited, too
+
+    def settled(self, key: str) -> bool:
+        """Whether nobody has to wait for the layer."""
+        return not os.path.lexists(f"{self._layers}/{key}/{UNSETTLED}")
 
     def stage(self, *, locked: bool = False) -> Staging:
         """A fresh directory to make a layer in. ``locked``: the caller holds the store's lock already."""
@@ -154,6 +189,15 @@ class LayerStore:
         )
 
 
+def _boot() -> bytes:
+    """What this start of the machine is called (random(4), ``boot_id``)."""
+    try:
+        with open("/proc/sys/kernel/random/boot_id", "rb") as file:
+            return file.read()
+    except OSError:
+        return b"unknown"
+
+
 class Staging:
     """A directory on its way to become a layer; a context manager that removes it unless it was published."""
 
@@ -183,8 +227,13 @@ class Staging:
         """The directory that becomes the layer's root."""
         return self.path + "/fs"
 
-    def publish(self, key: str, diff_id: str, contents: Unpacked, *, dialect: str = "") -> Layer:
-        """Give the layer its place. When another process was faster, theirs is taken: the content is the same."""
+    def publish(
+        self, key: str, diff_id: str, contents: Unpacked, *, dialect: str = "", durable: bool = True
+    ) -> Layer:
+        """Give the layer its place. When another process was faster, theirs is taken: the content is the same.
+
+        Without ``durable`` its files reach the disk when they do, and :meth:`LayerStore.settle` waits for it.
+        """
         record: dict[str, object] = {
             "diffID": diff_id,
             "size": contents.size,
@@ -196,8 +245,12 @@ class Staging:
         if dialect:
             record["dialect"] = dialect
         write_atomically(self.path + "/layer.json", jsontext.dumps(record).encode())
-        # The rename below survives a power cut, so the files must: one sync for thousands of them.
-        sync_file_system(self._fd)
+        if durable:
+            # The rename below survives a power cut, so the files must: one sync for thousands of them.
+            sync_file_system(self._fd)
+        else:
+            with open(f"{self.path}/{UNSETTLED}", "wb") as file:
+                file.write(_boot())
         final = f"{self._store._layers}/{key}"
         try:
             os.rename(self.path, final)
@@ -205,7 +258,8 @@ class Staging:
             if not os.path.isdir(final):
                 raise disk_error(error, f"cannot store layer {diff_id}") from None
             self.discard()
-        sync_directory(self._store._layers)  # an image's record that is durable needs a layer that is
+        if durable:
+            sync_directory(self._store._layers)  # an image's record that is durable needs a layer that is
         self._close()
         return Layer(final + "/fs", key, record)
 

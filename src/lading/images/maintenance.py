@@ -224,12 +224,15 @@ def _blobs(images: Images, repair: bool, findings: list[Finding], progress: Call
 def _layers(images: Images, repair: bool, findings: list[Finding]) -> set[str]:
     """Keys of unpacked layers that are no good; removed when repairing."""
     bad = set()
+    held = leases.held(images.root)[0]
     for key in images.layers.list():
         try:
             layer = images.layers.by_key(key)
             problem = "the record is missing" if layer is None else ""
             if layer is not None and not os.path.isdir(layer.path):
                 problem = "the files are missing"
+            if not problem and not images.layers.settled(key) and f"layer:{key}" not in held:
+                problem = "it may never have reached the disk"
         except Corrupt:
             problem = "the record is broken"
         if problem:

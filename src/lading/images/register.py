@@ -63,6 +63,7 @@ def register(
 def _resolve(images: Images, resolved: Resolved, kind: str, lease: Lease) -> Image:
     layers = unpack_all(images, resolved.sources, lease)
     keys = stack(images.layers, layers, lease=lease)
+    images.layers.settle(keys)
     return Image(
         id=resolved.id,
         descriptor=resolved.descriptor,

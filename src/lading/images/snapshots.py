@@ -2,7 +2,7 @@
 
 A build makes one after each step that changes files. What a step wrote becomes a layer by one rename (:func:`adopt`): its tar is
 read through once for the diff-id, and neither compressed nor stored before an image asks for it (:func:`blob`). Until a pin or
-an image holds the layers, the caller's lease does.
+an image holds the layers, the caller's lease does; and before one does, :meth:`LayerStore.settle` waits for the disk.
 """
 
 from __future__ import annotations
@@ -167,7 +167,7 @@ def adopt(images: Images, rootfs: Rootfs, *, lease: Lease, clamp: int | None = N
         contents = Unpacked()
         contents.size, contents.entries = sum(kept.values()), len(kept)
         contents.implicit = [b""]  # no layer of differences says anything of the root itself
-        layer = staging.publish(key, diff_id, contents)
+        layer = staging.publish(key, diff_id, contents, durable=False)
     return Made(diff_id, key, layer.size, skipped)
 
 

@@ -206,7 +206,9 @@ def surroundings(
     directory = shop.container_directory(record, made)
     # An upper directory that is not synchronised is mounted once and never again.
     once = not (container.extras.pre_start or container.extras.post_stop)
-    rootfs = shop.images.rootfs(image, directory, volatile=pod.spec.extras.remove and once)
+    rootfs = shop.images.rootfs(
+        image, directory, volatile=(pod.spec.extras.remove or pod.spec.extras.volatile) and once
+    )
     config = image.config.config or RunConfig()
     layers = [rootfs.upper, *rootfs.lower] if rootfs.upper else rootfs.lower
     identity = _identity(pod, container, config, layers)
