@@ -60,6 +60,8 @@ class DockerfileError(InvalidInput):
     reason = "dockerfile"
 
     def __init__(self, why: str, *, hint: str = "", token: str = "", reason: str = "") -> None:
+        # Words of the file are told as they stand there, but a terminal gets no control characters from it.
+        why, hint = _one_line(why), _one_line(hint)
         super().__init__(why, hint=hint, reason=reason)
         self.why = why
         self.token = token
@@ -70,7 +72,7 @@ class DockerfileError(InvalidInput):
         """This error, told where it is; the first place that is told stays."""
         if self.location is None:
             self.location = location
-            self.message = f"{location}: {self.why}" if location.file else self.why
+            self.message = _one_line(f"{location}: {self.why}") if location.file else self.why
             self.args = (self.message,)
         if source and not self.source:
             self.source = source
@@ -125,11 +127,13 @@ def _marked(source: Sequence[str], first: int, last: int, token: str) -> tuple[i
     return (0, 0, 0)
 
 
+def _one_line(text: str) -> str:
+    return text if text.isprintable() else "".join(c if c.isprintable() else "�" for c in text)
+
+
 def printable(line: str) -> str:
     """``line`` as one row of a terminal: tabs as four spaces, what does not print as ``�``, cut when very long."""
-    line = line.replace("\t", "    ")
-    if not line.isprintable():
-        line = "".join(c if c.isprintable() else "�" for c in line)
+    line = _one_line(line.replace("\t", "    "))
     return line if len(line) <= _WIDEST else line[: _WIDEST - 1] + "…"
 
 

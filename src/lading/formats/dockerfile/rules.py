@@ -6,7 +6,7 @@ Source: docs.docker.com/reference/build-checks, and BuildKit's ``frontend/docker
 from __future__ import annotations
 
 from lading.formats.dockerfile.lines import directive
-from lading.formats.dockerfile.mistakes import DockerfileError, Location, excerpt, quoted
+from lading.formats.dockerfile.mistakes import DockerfileError, Location, excerpt, printable, quoted
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ class Warning:  # its name is the subject's; nothing here means Python's
 
     def __init__(self, rule: str, message: str, location: Location, token: str = "") -> None:
         self.rule = rule
-        self.message = message
+        self.message = printable(message)
         self.location = location
         self.token = token
 

@@ -174,7 +174,7 @@ def test_an_option_that_is_none_is_refused(text: str) -> None:
         (["FROM x", "EXPOSE $A"], "", 0),
         (["ARG A=${B", "FROM x"], "'}' is missing", 1), (["FROM x", "VOLUME $A"], "a path is empty", 2),
         (["FROM x", "STOPSIGNAL $A"], "signal", 2),
-        (["FROM x", "RUN --mount=type=$A,target=/a b"], "", 0),
+        (["FROM x", "RUN --mount=type=$A,target=/a b"], "type '' is unknown", 2),
         (["FROM x", "RUN --mount=from=y b", "FROM z AS y"], "begins later", 2),
     ],
 )  # fmt: skip

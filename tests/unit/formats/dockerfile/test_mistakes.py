@@ -130,6 +130,23 @@ def test_what_does_not_print_is_shown_as_one_sign() -> None:
 
 
 @pytest.mark.parametrize(
+    "line",
+    [
+        "RUN --network=\x1b[2J x",
+        "COPY --chmod=\x1b7 a b",
+        "ENV \x1b",
+        "COPY a b \x07c",
+        "RUN --mount=type=\x1b,target=/ x",
+        "FROM a AS \x1b",
+    ],
+)
+def test_a_terminal_gets_no_control_characters(line: str) -> None:
+    error = mistake("FROM scratch", line)
+    assert (str(error) + error.hint).isprintable()
+    assert all(row.isprintable() for row in error.render().split("\n"))
+
+
+@pytest.mark.parametrize(
     ("data", "words"),
     [
         (b"", "no instruction"), (b"# only\n\n", "no instruction"), (b"ARG A=1\n", "no FROM"),
@@ -261,8 +278,8 @@ def test_any_text_is_a_dockerfile_or_a_mistake(text: str) -> None:
             look(parse(data.encode("utf-8", "surrogateescape")))
         except DockerfileError as error:
             assert error.location is not None
-            assert error.render()
-            assert "\n" not in str(error)
+            assert str(error).isprintable()
+            assert all(row.isprintable() for row in error.render().split("\n"))
 
 
 @pytest.mark.fuzz
