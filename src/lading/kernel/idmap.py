@@ -196,7 +196,7 @@ def show(kernel: Kernel, mount: int, userns: int, what: str, *, recursive: bool 
         below = " or one mounted below it" if recursive else ""
         raise Unsupported(
             f"{what}: its file system{below} cannot be shown with other ids (idmapped mounts)",
-            hint="keep it on ext4, xfs, btrfs or tmpfs, or do without a user namespace",
+            hint="keep it on ext4, xfs, btrfs or (since Linux 6.3) tmpfs, or do without a user namespace",
             reason="idmap",
         ) from None
 

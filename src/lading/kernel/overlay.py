@@ -165,7 +165,10 @@ def _in_child(kernel: Kernel, stack: Stack) -> int:
             fd = int.from_bytes(data[:4], "little")
             os.set_inheritable(fd, False)
             return fd
-    raise LadingError(f"cannot stack the layers: {words.decode(errors='replace')}", reason="overlay")
+    hint = "layers with other ids need Linux 5.19" if covers else ""
+    raise LadingError(
+        f"cannot stack the layers: {words.decode(errors='replace')}", hint=hint, reason="overlay"
+    )
 
 
 def _work_as_owner(kernel: Kernel, cover: int) -> None:
