@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from lading.formats.oci_runtime import Spec
     from lading.formats.podextras import Companion
     from lading.kernel import Kernel
+    from lading.node.loop import Timer
     from lading.node.runner import PodRunner
     from lading.node.shop import Shop
 
@@ -45,7 +46,8 @@ class _One:
         self.address = ""
         self.pid = self.start = 0
         self.pidfd = -1
-        self.told = -1  # where it says that it is ready
+        self.told = -1  # where it says that it is ready, as long as that is awaited
+        self.patience: Timer | None = None
 
     def note(self) -> None:
         """Write down which process it is."""
@@ -57,12 +59,6 @@ class _One:
         finally:
             os.close(fd)
         os.rename(fresh, self.record)
-
-    def deaf(self) -> None:
-        """Hear no more whether it is ready."""
-        if self.told >= 0:
-            os.close(self.told)
-            self.told = -1
 
 
 class Companions:
@@ -79,7 +75,8 @@ class Companions:
     def open(self) -> None:
         """Make the sockets. The programs start as soon as the keeper has nothing else to do; now those that say they are ready.
 
-        Raises :class:`LadingError` for one of these that ends before, :class:`TimedOut`.
+        What they say is heard in the keeper's loop, which has other pods as well. Until all of them have said it
+        :attr:`awaited` holds the pod's containers back; one that ends before, or takes too long, is the end of the pod.
         """
         for one in self._all:
             program = one.wanted.command[0]
@@ -91,11 +88,56 @@ class Companions:
             one.note()
         for one in self._all:
             if one.wanted.ready:
-                self._spawn(one)
-                self.runner.loop.watch(one.pidfd, lambda _events, one=one: self._ended(one))  # type: ignore[misc]
-        for one in self._all:
-            _await(one)
+                self._start_awaited(one)
         self.runner.loop.after(0.0, self._start_all)
+
+    @property
+    def awaited(self) -> bool:
+        """Whether one of them has yet to say that it is ready."""
+        return any(one.patience is not None for one in self._all)
+
+    def _start_awaited(self, one: _One) -> None:
+        self._spawn(one)
+        loop = self.runner.loop
+        loop.watch(one.pidfd, lambda _events: self._ended(one))
+        loop.watch(one.told, lambda _events: self._heard(one))
+        one.patience = loop.after(_PATIENCE, lambda: self._late(one))
+
+    def _heard(self, one: _One) -> None:
+        """It has said that it is ready, or will not say it any more."""
+        said = _read(one.told)
+        awaited = one.patience is not None
+        self._deafen(one)
+        if not awaited:
+            return
+        if not said:
+            why = _last_line(one.record + ".log")
+            error = LadingError(
+                f"companion {one.wanted.name} ended before it was ready: {why}", reason="companion"
+            )
+            self.runner.give_up(error)
+        elif not self.awaited:
+            self.runner.turn()
+
+    def _late(self, one: _One) -> None:
+        if one.patience is not None:
+            self._deafen(one)
+            self.runner.give_up(
+                TimedOut(
+                    f"companion {one.wanted.name} is not ready after {_PATIENCE:.0f} s",
+                    hint=f"see {one.record}.log",
+                )
+            )
+
+    def _deafen(self, one: _One) -> None:
+        """Hear no more whether it is ready."""
+        if one.patience is not None:
+            one.patience.cancel()
+            one.patience = None
+        if one.told >= 0:
+            self.runner.loop.forget(one.told)
+            os.close(one.told)
+            one.told = -1
 
     def _listen(self, one: _One, place: str) -> None:
         address, _, port = place.rpartition(":")
@@ -116,11 +158,13 @@ class Companions:
             self.runner.loop.after(_AGAIN, lambda: self._start(one))
             return
         self.runner.loop.watch(one.pidfd, lambda _events: self._ended(one))
+        if one.told >= 0:  # started again: nobody waits for it, and its pipe shall have a reader
+            self.runner.loop.watch(one.told, lambda _events: self._heard(one))
 
     def _spawn(self, one: _One) -> None:
         kernel = self.runner.shop.kernel
         read, write = os.pipe2(os.O_CLOEXEC)
-        one.told, tells = os.pipe2(os.O_CLOEXEC) if one.wanted.ready else (-1, -1)
+        one.told, tells = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK) if one.wanted.ready else (-1, -1)
         try:
             one.pid = kernel.fork()
             if one.pid == 0:
@@ -136,7 +180,9 @@ class Companions:
                 os.waitpid(one.pid, 0)
             if one.pidfd >= 0:
                 os.close(one.pidfd)
-            one.pid, one.start, one.pidfd = 0, 0, -1
+            if one.told >= 0:
+                os.close(one.told)
+            one.pid, one.start, one.pidfd, one.told = 0, 0, -1, -1
             raise
         finally:
             os.close(read)
@@ -145,13 +191,17 @@ class Companions:
                 os.close(tells)
 
     def _ended(self, one: _One) -> None:
+        if one.told >= 0:
+            self._heard(one)
+        if one.pidfd < 0:
+            return  # with it the pod has ended
         self._forget(one)
         self.runner.loop.after(_AGAIN, lambda: self._start(one))
 
     def _forget(self, one: _One) -> None:
         self.runner.loop.forget(one.pidfd)
         os.close(one.pidfd)
-        one.deaf()
+        self._deafen(one)
         try:
             os.waitpid(one.pid, 0)
         except ChildProcessError:
@@ -186,7 +236,8 @@ class Companions:
         self._closed = True
         kernel = self.runner.shop.kernel
         for one in self._all:
-            send_signal(kernel, one.pid, one.start, _SIGTERM)
+            # One that is not ready yet has nobody that it could have let down.
+            send_signal(kernel, one.pid, one.start, _SIGKILL if one.patience is not None else _SIGTERM)
         for one in self._all:
             if one.pidfd >= 0:
                 poll = select.poll()
@@ -220,25 +271,11 @@ def lend(shop: Shop, pod_id: str, spec: Spec) -> None:
     _tell(spec, [(companion, address) for companion, address in found if address])
 
 
-def _await(one: _One) -> None:
-    """Wait until it says that it is ready, where it does."""
-    import select
-
-    if one.told < 0:
-        return
-    poll = select.poll()
-    poll.register(one.told, select.POLLIN)
-    if not poll.poll(_PATIENCE * 1000):
-        raise TimedOut(
-            f"companion {one.wanted.name} is not ready after {_PATIENCE:.0f} s", hint=f"see {one.record}.log"
-        )
-    said = os.read(one.told, 64)
-    one.deaf()
-    if not said:
-        raise LadingError(
-            f"companion {one.wanted.name} ended before it was ready: {_last_line(one.record + '.log')}",
-            reason="companion",
-        )
+def _read(fd: int) -> bytes:
+    try:
+        return os.read(fd, 64)
+    except BlockingIOError:
+        return b""
 
 
 def _above(fd: int) -> int:

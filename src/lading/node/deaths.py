@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 
-from lading.errors import LadingError
+from lading.errors import Conflict, LadingError
 from lading.node.ledger import AGAIN, PASSING
 from lading.node.model import AFTER, CREATED, EXITED, RESTARTING
 from lading.node.records import REMOVING
@@ -227,5 +227,7 @@ def _let_go(runner: PodRunner) -> None:
         runner.loop.after(AGAIN, lambda: _let_go(runner))
         return
     runner.finished = True
+    if runner.stdio is None:  # in the foreground, what ended it is told by the exit code
+        runner.first(Conflict(f"{record.name} was stopped before it had started", reason="stopped"))
     for call in list(runner.at_end):
         call()

@@ -118,11 +118,15 @@ class PodRunner:
         try:
             self._open_pod()
         except (LadingError, OSError) as caught:
-            error = births.as_ours(caught) if isinstance(caught, OSError) else caught
-            self.first(error)
-            self.record.message = str(error)
-            self.sequence.failed = True
-            self.sequence.stop(time.monotonic(), reason="SandboxFailed")
+            self.give_up(births.as_ours(caught) if isinstance(caught, OSError) else caught)
+        self.turn()
+
+    def give_up(self, error: LadingError) -> None:
+        """What the containers need before they start is not to be had: that ends the pod."""
+        self.first(error)
+        self.record.message = str(error)
+        self.sequence.failed = True
+        self.sequence.stop(time.monotonic(), reason="SandboxFailed")
         self.turn()
 
     def _open_pod(self) -> None:
@@ -134,6 +138,8 @@ class PodRunner:
         """Carry out what the sequence wants now, and come back when it wants to be asked again."""
         if self._busy or self.finished:
             return  # an action's own consequence: the loop below asks once more anyway
+        if self.companions is not None and self.companions.awaited and not self.sequence.stopping:
+            return  # they ask once more
         self._busy = True
         try:
             while True:

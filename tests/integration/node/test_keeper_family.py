@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import random
 import signal
@@ -11,11 +12,13 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
 from lading.errors import LadingError
 from lading.formats.pod import Pod
+from lading.formats.podextras import Companion
 from lading.node import Node, sockets, wire
 from lading.node.front import hand_sockets
 from lading.node.shop import process_start
@@ -157,6 +160,30 @@ def test_a_request_about_a_pod_reaches_its_hand(family: Family, node: Node, one:
     sock.send(b"c")
     assert wire.receive(sock)[0] == b"x0"
     sock.close()
+
+
+def test_a_companion_that_never_gets_ready_holds_no_other_pod(family: Family, node: Node, one: Make) -> None:
+    family.up()
+    stuck = one("sleep", "100", name="stuck")
+    command = [sys.executable, "-c", "import time; time.sleep(600)"]
+    stuck.spec.extras.companions = [Companion(name="clerk", command=command, ready=True)]
+    sock = sockets.connect(family.path)
+    wire.send(sock, {"op": "run", "pod": stuck.encode()})
+    _until(lambda: any(record.name == "stuck" for record in node.list(all=True)))
+    record = node.inspect("stuck")
+    clerk = Path(f"{node.shop.pod_directory(record.id)}/.companions/clerk")
+    _until(lambda: clerk.exists() and json.loads(clerk.read_text())["pid"])
+    with _held([pid for pid in family.hands() if pid != record.keeper_pid]):
+        _run(family, one("sleep", "100", name="other"))
+        assert node.inspect("other").keeper_pid == record.keeper_pid
+        # It was not the end of the other one's patience that let this one in.
+        assert node.inspect("stuck").phase == "Pending" and process_start(
+            json.loads(clerk.read_text())["pid"]
+        )
+        family.ask(op="stop", id=record.id, timeout=0)
+    assert "was stopped before it had started" in str(wire.receive(sock)[0])
+    sock.close()
+    assert node.inspect("stuck").keeper_pid == 0 and not clerk.exists()
 
 
 def test_hands_outlive_their_front_and_the_next_front_finds_them(
