@@ -38,6 +38,7 @@ _SECRETS = "/run/secrets"
 _AGENT = "/run/buildkit/ssh_agent"
 SCRIPT = "/dev/pipes/script"
 """Where a RUN's own program is: in a file system that no layer has."""
+_DETACH = 2  # MNT_DETACH
 _PATH = os.O_PATH | os.O_CLOEXEC
 
 
@@ -51,6 +52,7 @@ class Mounting:
         self._given = given
         self._staging: Staging | None = None
         self._own = ""  # a tmpfs that this process alone sees
+        self._attached: list[str] = []  # where something is mounted, in our own namespace
         self._locks: list[int] = []
         self._binds: list[BindMount] = []
         self._memory: list[TmpfsMount] = []
@@ -66,6 +68,7 @@ class Mounting:
         self._own = self._staging.path + "/own"
         os.mkdir(self._own, 0o711)
         kernel.mount("tmpfs", self._own, "tmpfs", MS_NOSUID | MS_NODEV, "mode=0711")
+        self._attached.append(self._own)
         try:
             for number, mount in enumerate(self._op.mounts):
                 getattr(self, f"_{mount.kind}")(number, mount)
@@ -78,7 +81,8 @@ class Mounting:
 
     def __exit__(self, *_: object) -> None:
         if self._staging is not None:
-            self._workshop.kernel.umount(self._own, 2)
+            while self._attached:
+                self._workshop.kernel.umount(self._attached.pop(), _DETACH)
             self._staging.discard()
             self._staging = None
         for fd in self._locks:
@@ -176,6 +180,7 @@ class Mounting:
         fd = os.open(place, _PATH)
         try:
             self._workshop.kernel.move_mount(mount, fd)
+            self._attached.append(place)
         finally:
             os.close(fd)
             os.close(mount)

@@ -88,6 +88,7 @@ def _pod(workshop: Workshop, op: RunOp, image: str, name: str) -> Pod:
         entrypoint_given=True,
         cgroup_parent=op.cgroup_parent or workshop.settings.cgroup_parent,
         labels={LABEL: name[:200]},
+        default_action=True,
     )
     env = list(op.env)
     known = {pair.partition("=")[0] for pair in env}
@@ -108,7 +109,7 @@ def _pod(workshop: Workshop, op: RunOp, image: str, name: str) -> Pod:
     spec = PodSpec(
         containers=[container],
         restart_policy="Never",
-        termination_grace_period_seconds=10,
+        termination_grace_period_seconds=0,  # nobody waits for the command of a build that was given up
         extras=PodExtras(container=True, volatile=True, network_mode=_NETWORKS[op.network]),
     )
     if op.network == "host":
