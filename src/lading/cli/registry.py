@@ -68,6 +68,17 @@ def _settings(context: Context, parsed: Parsed) -> Settings:
     made.limits.chunk = sizes.parse(parsed["chunk-min"], what="--chunk-min")
     made.gc_interval = _seconds(parsed, "gc-interval")
     made.gc_grace = _seconds(parsed, "gc-grace")
+    if parsed["mirror"]:
+        from lading.formats.registry import check_registry
+        from lading.registry.settings import Upstream
+
+        check_registry(parsed["mirror"])
+        made.upstream = Upstream(
+            parsed["mirror"],
+            ttl=_seconds(parsed, "mirror-ttl"),
+            config=context.roots.config,
+            insecure=parsed["mirror-insecure"],
+        )
     made.access_log = parsed["access-log"]
     made.limits.blob = _size(parsed, "max-blob")
     made.limits.manifest = _size(parsed, "max-manifest")

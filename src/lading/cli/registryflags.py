@@ -118,6 +118,24 @@ def _serve() -> list[Flag]:
         Flag(
             "chunk-min", "", "str", "SIZE", "The smallest chunk that clients are asked to send", default="0"
         ),
+        Flag(
+            "mirror",
+            "",
+            "str",
+            "REGISTRY",
+            "Be a cache of this registry, with the credentials of `lading login`",
+        ),
+        Flag(
+            "mirror-ttl",
+            "",
+            "str",
+            "DURATION",
+            "How long a mirrored tag is not asked for again",
+            default="5m",
+        ),
+        Flag(
+            "mirror-insecure", "", "bool", help="Reach it by plain HTTP, or without checking its certificate"
+        ),
         Flag("gc-interval", "", "str", "DURATION", "How often garbage is collected (0: never)", default="1h"),
         _GRACE,
         Flag(

@@ -237,6 +237,10 @@ class Ingest:
             position += len(piece)
             yield piece
 
+    def reader(self) -> int:
+        """A descriptor to read with what is being written, also after it has got its name; the caller's to close."""
+        return os.open(self._name, os.O_RDONLY | os.O_CLOEXEC)
+
     def restart(self) -> None:
         """Forget what is here and begin at offset 0, for a source that cannot resume."""
         os.ftruncate(self._fd, 0)

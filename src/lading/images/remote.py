@@ -380,6 +380,11 @@ class BlobStream:
         self._answer = answer
         self.start = start
 
+    @property
+    def length(self) -> int:
+        """Bytes that are announced to come, -1 when nothing is."""
+        return self._answer.length
+
     def __iter__(self) -> Iterator[bytes]:
         return self._answer.pieces()
 

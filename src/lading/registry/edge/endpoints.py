@@ -11,11 +11,13 @@ from lading.errors import LadingError
 from lading.registry import counters, words
 from lading.registry.edge import answers, routes
 from lading.registry.edge.guard import Caller, Guard
+from lading.registry.edge.mirroring import Arriving, Mirroring
 from lading.registry.edge.reading import Reading
 from lading.registry.edge.uploading import Uploading
 from lading.registry.edge.watching import ROUTE, USER, Watch
 from lading.registry.errors import BLOB_UPLOAD_INVALID, NAME_UNKNOWN, UNSUPPORTED, Refusal
 from lading.registry.manifests import Manifests
+from lading.registry.mirror import Mirror
 from lading.registry.referrers import Referrers
 from lading.registry.repositories import Repositories
 from lading.registry.uploads import Uploads
@@ -43,15 +45,25 @@ class Endpoints:
         self.guard = Guard(store, settings, pool)
         self.uploads = Uploads(store, limits)
         self._uploading = Uploading(store, self.uploads, pool, each=settings.uploads_each)
+        manifests = Manifests(store, limits.manifest)
         self._reading = Reading(
             store,
-            Manifests(store, limits.manifest),
+            manifests,
             Repositories(store),
             Referrers(store),
             pool,
             largest_manifest=limits.manifest,
             grace=settings.gc_grace,
         )
+        self._mirroring: Mirroring | None = None
+        if settings.upstream is not None:
+            self.mirror = Mirror(store, manifests, settings.upstream)
+            self._mirroring = Mirroring(self.mirror, self._reading, pool, settings.upstream.host)
+
+    def close(self) -> None:
+        """Stop what goes on by itself."""
+        if self._mirroring is not None:
+            self.mirror.close()
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer one request; never raises for what a client does."""
@@ -74,7 +86,7 @@ class Endpoints:
             _complain(f"{request.method} {request.path[:200]!r}: {type(error).__name__}: {error}")
             answer = answers.refused(Refusal("UNAVAILABLE", "the registry failed", status=500))
         finally:
-            if isinstance(answer, answers.Content):
+            if isinstance(answer, (answers.Content, Arriving)):
                 answer.over = self._watch.landed
             else:
                 self._watch.landed()
@@ -104,6 +116,8 @@ class Endpoints:
             return await self._about_all(request, route, caller)
         words.repository(route.name)
         self.guard.demand(request, caller, route.name, self._action(request.method, route.kind))
+        if self._mirroring is not None:
+            return await self._mirrored(request, route, self._mirroring)
         return await self._serve(request, route, caller)
 
     def _action(self, method: str, kind: str) -> str:
@@ -158,6 +172,19 @@ class Endpoints:
         if route.kind == routes.TAGS:
             return await self._reading.tags(request, name)
         return await self._reading.referrers(request, name, rest)
+
+    async def _mirrored(
+        self, request: web.BaseRequest, route: routes.Route, mirroring: Mirroring
+    ) -> web.StreamResponse:
+        if request.method not in _READS or route.kind in (routes.UPLOADS, routes.UPLOAD):
+            raise mirroring.refuse()
+        if route.kind == routes.BLOB:
+            return await mirroring.blob(request, route.name, route.rest)
+        if route.kind == routes.MANIFEST:
+            return await mirroring.manifest(request, route.name, route.rest)
+        if route.kind == routes.TAGS:
+            return await mirroring.tags(request, route.name)
+        return await mirroring.referrers(request, route.name, route.rest)
 
     def _may_delete(self) -> None:
         if not self._delete:

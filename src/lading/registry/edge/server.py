@@ -7,6 +7,7 @@ service manager is told when it is ready (sd_notify(3)).
 from __future__ import annotations
 
 import asyncio
+import functools
 import logging
 import signal
 import ssl
@@ -125,6 +126,7 @@ class _Server:
             for number in (signal.SIGTERM, signal.SIGINT):
                 loop.add_signal_handler(number, sys.exit, 1)
             collecting.cancel()
+            app.close()
             # aiohttp's own way out takes no more bytes of bodies that are under way.
             app.closing = True
             for site in sites:
@@ -143,11 +145,13 @@ class _Server:
         if not self._settings.gc_interval:
             return
         collector = Collector(store, self._settings.gc_grace)
+        # What a mirror has can be had again: there a manifest without a tag is one whose tag has moved.
+        collect = functools.partial(collector.run, untagged=self._settings.upstream is not None)
         loop = asyncio.get_running_loop()
         while True:
             await asyncio.sleep(self._settings.gc_interval)
             try:
-                report = await loop.run_in_executor(pool, collector.run)
+                report = await loop.run_in_executor(pool, collect)
                 if report is not None:
                     watch.collected(report)
             except LadingError as error:

@@ -1,0 +1,171 @@
+"""A mirror over HTTP: what is here as any registry gives it, and what is on its way while it comes."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+
+from aiohttp import web
+
+from lading.formats import jsontext
+from lading.formats.oci_image import OCI_INDEX
+from lading.registry import words
+from lading.registry.edge import answers
+from lading.registry.edge.conditions import Conditions
+from lading.registry.errors import UNSUPPORTED, Refusal
+from lading.registry.repositories import MOST
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from concurrent.futures import Executor
+
+    from aiohttp.abc import AbstractStreamWriter
+
+    from lading.registry.edge.reading import Reading
+    from lading.registry.mirror import Fetch, Mirror
+
+_STALE = {"Warning": '299 - "the upstream cannot be reached: this may be out of date"'}
+_PIECE = 1 << 18
+
+
+class Mirroring:
+    """The handlers of a mirror; ``reading`` answers what is here."""
+
+    def __init__(self, mirror: Mirror, reading: Reading, pool: Executor, upstream: str) -> None:
+        self._mirror = mirror
+        self._reading = reading
+        self._pool = pool
+        self._upstream = upstream
+
+    def refuse(self) -> Refusal:
+        """The answer to pushes and deletions."""
+        return Refusal(UNSUPPORTED, f"this registry is a mirror of {self._upstream}: push and delete there")
+
+    async def manifest(self, request: web.BaseRequest, repository: str, reference: str) -> web.StreamResponse:
+        """GET and HEAD."""
+        words.reference(reference)
+        loop = asyncio.get_running_loop()
+        found = await loop.run_in_executor(self._pool, self._mirror.manifest, repository, reference)
+        answer = await self._reading.manifest(request, repository, reference)
+        if found.stale:
+            answer.headers.update(_STALE)
+        return answer
+
+    async def blob(self, request: web.BaseRequest, repository: str, digest: str) -> web.StreamResponse:
+        """GET and HEAD. A range of what is not here yet waits for the whole."""
+        words.digest(digest)
+        loop = asyncio.get_running_loop()
+        moved = _Moved(loop)
+        if request.method == "HEAD":
+            try:
+                return await self._reading.blob(request, repository, digest)
+            except Refusal:
+                size = await loop.run_in_executor(self._pool, self._mirror.size, repository, digest)
+            headers = answers.described(digest, "application/octet-stream")
+            return web.Response(headers={**headers, "Content-Length": str(size)} if size >= 0 else headers)
+        fetch = await loop.run_in_executor(self._pool, self._mirror.blob, repository, digest, moved.told)
+        if fetch is None:
+            return await self._reading.blob(request, repository, digest)
+        conditions = Conditions(request.headers, digest)
+        whole = "Range" not in request.headers and not conditions.verdict(request.method)
+        while not fetch.done and not (whole and fetch.size >= 0 and fetch.available):
+            await moved.wait()
+        if fetch.error is not None:
+            raise fetch.error
+        fd = -1 if fetch.done else fetch.reader()
+        if fd < 0:
+            return await self._reading.blob(request, repository, digest)
+        return Arriving(answers.described(digest, "application/octet-stream"), fetch, fd, moved)
+
+    async def tags(self, request: web.BaseRequest, repository: str) -> web.StreamResponse:
+        """The upstream's tags; while it cannot be reached, those that are here."""
+        loop = asyncio.get_running_loop()
+        names = await loop.run_in_executor(self._pool, self._mirror.tags, repository)
+        if names is None:
+            answer = await self._reading.tags(request, repository)
+            answer.headers.update(_STALE)
+            return answer
+        count = words.number(request.query.get("n"), "n")
+        last = request.query.get("last", "")
+        rest = [name for name in names if name > last]
+        wanted = MOST if count is None else min(count, MOST)
+        page, more = rest[:wanted], len(rest) > wanted > 0
+        data = jsontext.dumps({"name": repository, "tags": page}).encode()
+        link = answers.next_link(f"/v2/{repository}/tags/list", page[-1] if more else "", count)
+        return answers.plain(200, data, headers=link)
+
+    async def referrers(self, request: web.BaseRequest, repository: str, digest: str) -> web.StreamResponse:
+        """The upstream's referrers, or those that are here."""
+        subject = words.digest(digest)
+        kind = request.query.get("artifactType", "")
+        loop = asyncio.get_running_loop()
+        data = await loop.run_in_executor(self._pool, self._mirror.referrers, repository, subject, kind)
+        if data is None:
+            return await self._reading.referrers(request, repository, digest)
+        return answers.plain(200, data, OCI_INDEX, {"OCI-Filters-Applied": "artifactType"} if kind else {})
+
+
+class _Moved:
+    """Wakes a coroutine when a thread says that something changed."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._event = asyncio.Event()
+
+    def told(self) -> None:
+        """Called by the thread."""
+        try:
+            self._loop.call_soon_threadsafe(self._event.set)
+        except RuntimeError:
+            pass  # the server has ended
+
+    async def wait(self) -> None:
+        """Until something has changed since the last time."""
+        await self._event.wait()
+        self._event.clear()
+
+
+class Arriving(web.StreamResponse):
+    """A blob that is still being fetched, sent as it comes."""
+
+    def __init__(self, headers: dict[str, str], fetch: Fetch, fd: int, moved: _Moved) -> None:
+        super().__init__(headers=headers)
+        self.content_length = fetch.size
+        self._fetch = fetch
+        self._open_fd = fd
+        self._moved = moved
+        self.sent = 0
+        self.over: Callable[[], None] | None = None
+
+    async def prepare(self, request: web.BaseRequest) -> AbstractStreamWriter | None:
+        """Send the headers and the content."""
+        try:
+            writer = await super().prepare(request)
+            if writer is not None:
+                await self._send(writer)
+            return writer
+        except (TimeoutError, OSError) as error:
+            if request.transport is not None:
+                request.transport.abort()
+            raise ConnectionResetError(f"sending stopped: {error or 'too slow'}") from None
+        finally:
+            os.close(self._open_fd)
+            self._open_fd = -1
+            if self.over is not None:
+                self.over()
+
+    async def _send(self, writer: AbstractStreamWriter) -> None:
+        fetch, size = self._fetch, self._fetch.size
+        while self.sent < size:
+            while fetch.available <= self.sent:
+                if fetch.done:
+                    raise ConnectionResetError("the upstream's content is not what its digest says")
+                await self._moved.wait()
+            end = min(fetch.available, self.sent + _PIECE)
+            piece = os.pread(self._open_fd, end - self.sent, self.sent)
+            if not piece:
+                raise ConnectionResetError("what was fetched is gone")
+            async with asyncio.timeout(answers.SLICE_SECONDS):
+                await writer.write(piece)
+            self.sent += len(piece)
