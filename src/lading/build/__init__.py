@@ -9,7 +9,9 @@
 ``running``           RUN: a pod; ``placing``, ``copying``: COPY, ADD, WORKDIR
 ``contexts``          files from outside; ``trees``: how they are read
 ``cache``             what steps gave, as pins of the image store
-``image``             a result to an image
+``outputs``           ``--output`` in typed form; ``exporting`` does it: archives, pushes, ``localfiles``
+``image``             a result to an image's layers, configuration, manifest and index
+``progress``          what a build tells while it runs
 ====================  ==========================================================================================
 
 :class:`lading.build.builder.Builder` is what faces call. Nothing here prints: :class:`lading.build.progress.Progress` is told.

@@ -71,7 +71,7 @@ class Bases:
                 reference,
                 platform=platform,
                 options=PullOptions(config=self._config),
-                progress=_pulling(self._progress, reference),
+                progress=transferring(self._progress, f"pull {reference}"),
             )
             self._progress.phase(f"pull {reference}", "done")
         sources: list[Source] = snapshots.of_image(images, image, lease=self._lease)
@@ -88,22 +88,20 @@ def scratch(platform: Platform) -> Base:
     return Base("scratch", "", config, ImageOp(), {})
 
 
-def _pulling(progress: Progress, reference: str) -> Transfer:
-    """What a pull tells, as a phase of the build."""
+def transferring(progress: Progress, phase: str) -> Transfer:
+    """What a pull or a push tells, as a phase of the build."""
     from lading.images import transfer
 
-    class Pulling(transfer.Progress):
+    class Transferring(transfer.Progress):
         def __init__(self) -> None:
             self._layers: dict[str, tuple[int, int]] = {}
 
         def layer(self, digest: str, state: str, done: int, total: int) -> None:
             self._layers[digest] = max(done, 0), max(total, 0)
             rows = list(self._layers.values())
-            progress.phase(
-                f"pull {reference}", state, sum(done for done, _ in rows), sum(total for _, total in rows)
-            )
+            progress.phase(phase, state, sum(done for done, _ in rows), sum(total for _, total in rows))
 
         def say(self, text: str) -> None:
             progress.warn(text)
 
-    return Pulling()
+    return Transferring()

@@ -5,12 +5,11 @@ from __future__ import annotations
 import os
 import sys
 
-from lading.errors import InvalidInput, LadingError, NotFound, Unsupported
+from lading.errors import InvalidInput, NotFound, Unsupported
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from lading.build.contexts import LocalContext
-    from lading.build.image import Output
     from lading.build.request import Request
     from lading.cli.context import Context
     from lading.flags import Parsed
@@ -24,20 +23,17 @@ def build(context: Context, parsed: Parsed) -> int:
     """Build an image, and print its id with ``--quiet``."""
     from lading.build.builder import Builder
     from lading.build.executor import StepFailed
+    from lading.cli import buildoutput
     from lading.cli.buildprogress import display
     from lading.formats.dockerfile import DockerfileError
     from lading.kernel import Kernel
 
-    for name in parsed["tag"]:
-        from lading.formats.reference import Reference
-
-        Reference.parse(name)
+    what = buildoutput.wanted(parsed)
     shown = display(parsed["progress"], quiet=parsed["quiet"])
     try:
         request = _request(context, parsed)
-        image = Builder(context.roots, context.images, Kernel()).build(
-            request, shown, names=parsed["tag"], output=_output(parsed)
-        )
+        requests = buildoutput.requests(request, parsed)
+        made = Builder(context.roots, context.images, Kernel()).make(requests, shown, what)
     except DockerfileError as error:
         shown.close()
         print(error.render(), file=sys.stderr)
@@ -50,32 +46,18 @@ def build(context: Context, parsed: Parsed) -> int:
         shown.close()
         raise
     shown.close()
-    if parsed["iidfile"]:
-        _write(parsed["iidfile"], image.id)
-    if parsed["quiet"]:
-        print(image.id)
-    else:
-        shown.done(image.id, parsed["tag"])
+    buildoutput.tell(made, parsed, several=len(requests) > 1)
+    if not shown.told_elsewhere():
+        shown.done(made.id, made.names)
+    elif made.id and all(output.dest != "-" for output in what.outputs):
+        print(made.id)
     return 0
-
-
-def _output(parsed: Parsed) -> Output:
-    from lading.build.image import Output
-
-    return Output()
-
-
-def _write(path: str, text: str) -> None:
-    try:
-        with open(path, "w") as file:
-            file.write(text)
-    except OSError as error:
-        raise LadingError(f"--iidfile {path}: {error.strerror}") from None
 
 
 def _request(context: Context, parsed: Parsed) -> Request:
     from lading.build.request import Request
     from lading.build.workshop import Settings
+    from lading.cli.buildoutput import platform_names
     from lading.formats import platform as platforms
     from lading.images.make import source_date
 
@@ -85,7 +67,7 @@ def _request(context: Context, parsed: Parsed) -> Request:
         settings.moment = source_date(0)
     dockerfile, directory = _dockerfile(parsed, where)
     here = platforms.host()
-    platform = platforms.parse(parsed["platform"]) if parsed["platform"] else here
+    platform = platforms.parse(next(iter(platform_names(parsed)), ""))
     request = Request(dockerfile, platform=platform, build_platform=here, settings=settings)
     if directory:
         request.contexts[""] = _context(context, directory, "the build context", parsed["file"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from lading.cli.buildoutflags import outputs
 from lading.flags import Flag
 
 
@@ -19,7 +20,13 @@ def build() -> list[Flag]:
         Flag("build-arg", "", "list", "NAME[=VALUE]", "Set an ARG; without a value, the caller's variable"),
         Flag("label", "", "list", "NAME=VALUE", "Set a label of the image"),
         Flag("target", "", "str", "STAGE", "Build this stage instead of the last"),
-        Flag("platform", "", "str", "OS/ARCH", "What to build for (default: this machine)"),
+        Flag(
+            "platform",
+            "",
+            "list",
+            "OS/ARCH",
+            "What to build for (default: this machine); several make an index",
+        ),
         Flag("no-cache", "", "bool", "", "Carry every step out, whatever is known of it"),
         Flag("no-cache-filter", "", "list", "STAGE", "Carry every step of a stage out"),
         Flag("pull", "", "bool", "", "Ask registries for newer base images"),
@@ -33,5 +40,5 @@ def build() -> list[Flag]:
             default="auto",
             choices=("auto", "tty", "plain", "quiet", "rawjson"),
         ),
-        Flag("iidfile", "", "str", "FILE", "Write the image's id to a file"),
+        *outputs(),
     ]

@@ -41,22 +41,35 @@ def save(
         raise InvalidInput("no image to save")
     with images.lease() as lease:
         entries, docker = _plan(images, references, platform, lease)
-        blobs = _blobs(images, entries, lease)
-        index = Index(media_type=OCI_INDEX, manifests=entries)
-        small = {
-            "index.json": jsontext.dumps(index.encode(), sort=True).encode(),
-            "oci-layout": b'{"imageLayoutVersion":"1.0.0"}',
-        }
-        if format == "docker-archive":
-            small["manifest.json"] = jsontext.dumps(docker).encode()
-        if isinstance(out, str):
-            if format != "oci-dir":
-                raise InvalidInput(f"{format} is written to a stream, not to a directory")
-            _write_directory(images, out, blobs, small)
-        elif format == "oci-dir":
-            raise InvalidInput("oci-dir is written to a directory", hint="name it with --output")
-        else:
-            _write_archive(images, out, blobs, small)
+        write(images, entries, docker, out, format=format, lease=lease)
+
+
+def write(
+    images: Images,
+    entries: list[Descriptor],
+    docker: list[dict[str, object]],
+    out: BinaryIO | str,
+    *,
+    format: str,
+    lease: Lease,
+) -> None:
+    """Write an archive of ``entries``, an OCI layout's index; ``docker`` are those of ``manifest.json`` where that is written."""
+    blobs = _blobs(images, entries, lease)
+    index = Index(media_type=OCI_INDEX, manifests=entries)
+    small = {
+        "index.json": jsontext.dumps(index.encode(), sort=True).encode(),
+        "oci-layout": b'{"imageLayoutVersion":"1.0.0"}',
+    }
+    if format == "docker-archive":
+        small["manifest.json"] = jsontext.dumps(docker).encode()
+    if isinstance(out, str):
+        if format != "oci-dir":
+            raise InvalidInput(f"{format} is written to a stream, not to a directory")
+        _write_directory(images, out, blobs, small)
+    elif format == "oci-dir":
+        raise InvalidInput("oci-dir is written to a directory", hint="name it with --output")
+    else:
+        _write_archive(images, out, blobs, small)
 
 
 def _plan(
@@ -79,13 +92,10 @@ def _plan(
             platform=image.platform if target.digest == portable.descriptor.digest else None,
         )
         if reference is not None and reference.tag:
-            described.annotations = {
-                "io.containerd.image.name": reference.with_tag(reference.tag).canonical,
-                "org.opencontainers.image.ref.name": reference.with_tag(reference.tag).familiar,
-            }
+            described.annotations = named(reference)
         if described not in entries:
             entries.append(described)
-        item = docker.setdefault(portable.descriptor.digest, _docker_item(portable))
+        item = docker.setdefault(portable.descriptor.digest, docker_item(portable))
         if reference is not None and reference.tag:
             tags = item["RepoTags"]
             assert isinstance(tags, list)
@@ -93,6 +103,15 @@ def _plan(
             if tag not in tags:
                 tags.append(tag)
     return entries, list(docker.values())
+
+
+def named(reference: Reference) -> dict[str, str]:
+    """The annotations by which readers of a layout find an image's name."""
+    tagged = reference.with_tag(reference.tag)
+    return {
+        "io.containerd.image.name": tagged.canonical,
+        "org.opencontainers.image.ref.name": tagged.familiar,
+    }
 
 
 def _named(images: Images, text: str, image: Image) -> tuple[Reference | None, Descriptor]:
@@ -124,7 +143,8 @@ def _complete(images: Images, target: Descriptor) -> bool:
     )
 
 
-def _docker_item(image: Resolved) -> dict[str, object]:
+def docker_item(image: Resolved) -> dict[str, object]:
+    """An image's entry in Docker's ``manifest.json``, without a name."""
     return {
         "Config": _path(image.id),
         "RepoTags": [],

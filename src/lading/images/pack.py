@@ -67,11 +67,26 @@ def owner_on_disk() -> Owner:
     return lambda u, g: (inside(u, uid, uids), inside(g, gid, gids))
 
 
+class Times:
+    """Times of an archive's files: none after ``latest`` (nanoseconds since 1970); with ``exact`` all of them then."""
+
+    __slots__ = ("exact", "latest")
+
+    def __init__(self, latest: int, *, exact: bool = False) -> None:
+        self.latest = latest
+        self.exact = exact
+
+    def of(self, mtime: int) -> int:
+        """The time that the archive tells."""
+        return self.latest if self.exact else min(mtime, self.latest)
+
+
 class Packer:
     """Writes files of the host into ``tar`` under names of the archive."""
 
-    def __init__(self, tar: TarWriter, *, owner: Owner | None = None) -> None:
+    def __init__(self, tar: TarWriter, *, owner: Owner | None = None, times: Times | None = None) -> None:
         self._tar = tar
+        self._times = times
         self._owner = owner or owner_on_disk()
         self._links: dict[tuple[int, int], bytes] = {}
         self.skipped: list[str] = []  # sockets: archives have no form for them
@@ -86,7 +101,8 @@ class Packer:
             self.skipped.append(show(name))
             return False
         uid, gid = self._owner(there.st_uid, there.st_gid)
-        entry = Entry(name, kind, mode=stat.S_IMODE(there.st_mode), uid=uid, gid=gid, mtime=there.st_mtime_ns)
+        mtime = there.st_mtime_ns if self._times is None else self._times.of(there.st_mtime_ns)
+        entry = Entry(name, kind, mode=stat.S_IMODE(there.st_mode), uid=uid, gid=gid, mtime=mtime)
         try:
             if kind != DIRECTORY and there.st_nlink > 1:
                 first = self._links.setdefault((there.st_dev, there.st_ino), name)
@@ -183,7 +199,12 @@ def holes(fd: int, size: int) -> list[tuple[int, int]] | None:
 
 
 def pack_changes(
-    upper: str, out: Callable[[bytes], object], *, owner: Owner | None = None, lower: Sequence[str] = ()
+    upper: str,
+    out: Callable[[bytes], object],
+    *,
+    owner: Owner | None = None,
+    lower: Sequence[str] = (),
+    times: Times | None = None,
 ) -> list[str]:
     """A container's writable layer as the tar of an image layer: whiteouts in the archive's form. Names left out are returned.
 
@@ -191,15 +212,20 @@ def pack_changes(
 
     Source: OCI image-spec, layer.md, "Representing Changes".
     """
-    return packed_changes(upper, out, owner=owner, lower=lower)[1]
+    return packed_changes(upper, out, owner=owner, lower=lower, times=times)[1]
 
 
 def packed_changes(
-    upper: str, out: Callable[[bytes], object], *, owner: Owner | None = None, lower: Sequence[str] = ()
+    upper: str,
+    out: Callable[[bytes], object],
+    *,
+    owner: Owner | None = None,
+    lower: Sequence[str] = (),
+    times: Times | None = None,
 ) -> tuple[dict[bytes, int], list[str]]:
     """As :func:`pack_changes`: the names on disk that came into the archive, each with its file's size, and those left out."""
     tar = TarWriter(out)
-    packer = Packer(tar, owner=owner)
+    packer = Packer(tar, owner=owner, times=times)
     root = os.fsencode(upper)
     hidden = mounted_over(upper, lower)
     kept: dict[bytes, int] = {}

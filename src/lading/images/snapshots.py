@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from lading.images import Images
     from lading.images.layers import Layer
     from lading.images.leases import Lease
+    from lading.images.pack import Times
 
 _STEP_TYPE = "application/vnd.lading.step.v1+json"
 EMPTY_LAYER = "sha256:5f70bf18a086007016e948b04aed3b82103a36bea41755b6cddfaf10ace3c6ef"
@@ -214,9 +215,18 @@ def _clamp(root: bytes, seconds: int) -> None:
         os.utime(root, ns=(limit, limit))
 
 
-def blob(images: Images, diff_id: str, compression: str, level: int | None, *, lease: Lease) -> Descriptor:
+def blob(
+    images: Images,
+    diff_id: str,
+    compression: str,
+    level: int | None,
+    *,
+    lease: Lease,
+    times: Times | None = None,
+) -> tuple[Descriptor, str]:
     """Store an unpacked layer that was made here as a blob, compressed: ``gzip``, ``zstd`` or ``uncompressed``.
 
+    ``times`` makes it another layer, whose diff-id is returned beside the descriptor.
     Raises :class:`Corrupt` when the files are no more what the diff-id says.
     """
     from lading.images.newlayer import LayerWriter
@@ -225,8 +235,8 @@ def blob(images: Images, diff_id: str, compression: str, level: int | None, *, l
     if layer is None:
         raise Corrupt(f"layer {diff_id} is not here", hint="run `lading check --repair` and build again")
     with LayerWriter(images, lease=lease, compression=compression, level=level) as writer:
-        pack_changes(layer.path, writer.write)
-        return writer.finish(expected=diff_id)[0]
+        pack_changes(layer.path, writer.write, times=times)
+        return writer.finish(expected="" if times is not None else diff_id)
 
 
 def key_of(diff_id: str) -> str:
