@@ -30,7 +30,16 @@ def instruction(written: Written, escape: str) -> model.Instruction:
             token=written.word,
             reason="unknown-instruction",
         )
-    return builder(written, escape)
+    try:
+        return builder(written, escape)
+    except DockerfileError as error:
+        if written.keyword in _WORDY and any(word.startswith("#") for word in blank_separated(written.rest)):
+            error.hint = "a comment has a line of its own: move what begins with #"
+        raise
+
+
+_WORDY = frozenset(("ADD", "COPY", "ENV", "EXPOSE", "FROM", "LABEL", "STOPSIGNAL"))
+"""Instructions of which people think that # ends them."""
 
 
 def _unknown_hint(written: Written) -> str:

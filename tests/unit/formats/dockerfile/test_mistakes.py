@@ -100,6 +100,21 @@ def test_a_mistake_says_why_and_what_to_write(line: str, words: str, hint: str) 
     assert f"> 3 │ {line}" in error.render()
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        "EXPOSE 80 # web",
+        "COPY a /b # c",
+        "FROM a AS b # c",
+        "ENV A=b # c",
+        "LABEL a=b #c",
+        "STOPSIGNAL TERM # c",
+    ],
+)
+def test_a_comment_behind_an_instruction_is_told_as_one(line: str) -> None:
+    assert "a comment has a line of its own" in mistake("FROM scratch", line).hint
+
+
 def test_the_words_in_question_are_marked() -> None:
     error = mistake("FROM scratch", "COPY a \\", "\t--x=é b \\", "  c", "USER a")
     assert error.render() == "\n".join(
