@@ -350,19 +350,14 @@ def test_interactive_is_the_callers_input_or_terminal(rkt, lading) -> None:  # t
 
 def test_a_pod_has_users_of_its_own_and_so_have_its_handlers_and_what_is_added(rkt, lading) -> None:  # type: ignore[no-untyped-def]
     show = ("docker://busybox", "--exec=/bin/sh", "--", "-c", "cat /proc/self/uid_map; id -u")
-    done = rkt(
-        "run",
-        "--private-users",
-        "--mds-register",
-        *show,
-        "---",
-        *show[:1],
-        "--name=two",
-        *show[1:],
-        check=True,
-    )
-    first = done.stdout.split()[1]
-    assert done.stdout.split() == ["0", first, "65536", "0"] * 2 and int(first) >= 65536
+    words = (*show, "---", *show[:1], "--name=two", *show[1:])
+    said = rkt("run", "--private-users", "--mds-register", *words, check=True).stdout.splitlines()
+    of_each = [
+        [word for line in said if line.startswith(f"[{app}]") for word in line.split()[1:]]
+        for app in ("busybox", "two")
+    ]
+    first = of_each[0][1]
+    assert of_each == [["0", first, "65536", "0"]] * 2 and int(first) >= 65536
     uuid = rkt(
         "prepare", "--private-users", "docker://busybox", "--exec=/bin/sleep", "--", "600", check=True
     ).stdout.strip()
