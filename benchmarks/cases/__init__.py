@@ -5,6 +5,7 @@ from __future__ import annotations
 from benchmarks.cases.memory import MemoryOwnKeeper, MemoryShared
 from benchmarks.cases.network import PodToPod, PublishedPort
 from benchmarks.cases.pull import Pull
+from benchmarks.cases.rkt import RktRender, RktRun, RktRunMany, RktSize
 from benchmarks.cases.run import RunBridge, RunNone
 from benchmarks.cases.runtime import RuntimeRun
 from benchmarks.cases.throughput import Throughput
@@ -24,4 +25,8 @@ def every(bench: Bench) -> list[Case]:
         MemoryShared(bench),
         PodToPod(bench),
         PublishedPort(bench),
+        RktRun(bench),
+        RktRunMany(bench),
+        RktRender(bench),
+        RktSize(bench),
     ]

@@ -97,11 +97,11 @@ def remove(shop: Shop, record: PodRecord, *, force: bool, volumes: bool) -> None
 
 def ask_to_stop(shop: Shop, record: PodRecord) -> None:
     """A pod has ended by itself: ask the keepers of its members to end them, and wait for none of them."""
-    from lading.node import sockets, wire
-
     for member in members(shop, record, ended=False):
         if not alive(member.keeper_pid, member.keeper_start) or not member.keeper_socket:
             continue
+        from lading.node import sockets, wire  # few pods have any
+
         try:
             sock = sockets.connect(member.keeper_socket)
             try:
