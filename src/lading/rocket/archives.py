@@ -102,6 +102,7 @@ def _printable(text: str) -> str:
 
 def build(context: Context, parsed: Parsed) -> int:
     """Make an archive; its image ID is printed when the archive goes into a file."""
+    _refuse_other_suffix(parsed["output"])
     if parsed["image"]:
         _refuse(parsed, "with --image", manifest=parsed["manifest"], directory=parsed.args)
         built = _build_from_image(context, parsed)
@@ -140,6 +141,17 @@ def _build_from_directory(parsed: Parsed) -> building.Built:
     manifest = ImageManifest.parse(_all(text, b"", archive.pieces_of(text)), what=text, strict=True)
     with writing(parsed["output"]) as out:
         return building.build(manifest, rootfs, out, compression=parsed["compression"])
+
+
+def _refuse_other_suffix(output: str) -> None:
+    """Source: spec/aci.md, "Image Archives": the suffix is ``.aci``, however the archive is compressed."""
+    if (
+        output in ("", "-")
+        or output.endswith(".aci")
+        or (os.path.exists(output) and not os.path.isfile(output))
+    ):
+        return  # a pipe or a terminal has whatever name it has
+    raise InvalidInput(f"--output {output}: an image archive's name ends in .aci", hint=f"write {output}.aci")
 
 
 def _refuse_inside(output: str, rootfs: str) -> None:

@@ -153,6 +153,10 @@ REFUSED = [
     ),
     (("build", "--image", "busybox"), "--image needs --name"),
     (("build", "--image", "busybox", "--name", "UPPER"), "image 'UPPER'"),
+    (
+        ("build", "--image", "busybox", "--name", "a", "-o", "a.tar.gz"),
+        "a.tar.gz: an image archive's name ends in .aci",
+    ),
     (("build", "--name", "a", "/tmp"), "--name means nothing without --image"),
     (("build", "--image", "busybox", "--name", "a", "--compression", "zstd"), "zstd"),
 ]

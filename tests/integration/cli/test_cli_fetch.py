@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import json
 import shutil
 import subprocess
+import tarfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -167,6 +169,104 @@ def test_a_registry_is_logged_in_to_by_rockets_files(lading_class, tmp_path: Pat
         }  # fmt: skip
         (tmp_path / "local/auth.d/registry.json").write_text(json.dumps(entry))
         assert run(*words, reference, check=True).stdout.startswith("sha512-")
+
+
+def _archive(name: str, *files: str) -> bytes:
+    """An image archive with empty files of these names, however they are meant."""
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w") as made:
+        for path in ("manifest", "rootfs", *files):
+            info = tarfile.TarInfo(path)
+            info.type = tarfile.DIRTYPE if path == "rootfs" else tarfile.REGTYPE
+            data = json.dumps({**MANIFEST, "name": name}).encode() if path == "manifest" else b""
+            info.size = len(data)
+            made.addfile(info, io.BytesIO(data))
+    return out.getvalue()
+
+
+def _loop(site: Site, signer: Signer, key: str, data: bytes) -> None:
+    site.answers["/?ac-discovery=1"] = Answer(b"", 302, Location="/?ac-discovery=1")
+
+
+def _huge_page(site: Site, signer: Signer, key: str, data: bytes) -> None:
+    site.answers["/?ac-discovery=1"] = lambda _: Answer(iter(b"<p>" * 10000 for _ in range(100)))
+
+
+def _lie(site: Site, signer: Signer, key: str, data: bytes) -> None:
+    """The page speaks of everybody's images, and leads to one that is another."""
+    other = _archive("localhost/other")
+    site.answers["/localhost/app-1.aci"] = Answer(other)
+    site.answers["/localhost/app-1.aci.asc"] = Answer(signer.sign(other, key))
+
+
+def _others_template(site: Site, signer: Signer, key: str, data: bytes) -> None:
+    site.answers["/?ac-discovery=1"] = Answer(
+        meta(("discovery", "localhost/ap", "https://localhost/{name}.{ext}"))
+    )
+
+
+def _missing(site: Site, signer: Signer, key: str, data: bytes) -> None:
+    del site.answers["/localhost/app-1.aci.asc"]
+
+
+def _of_another(site: Site, signer: Signer, key: str, data: bytes) -> None:
+    site.answers["/localhost/app-1.aci.asc"] = Answer(signer.sign(data + b"x", key))
+
+
+def _by_nobody(site: Site, signer: Signer, key: str, data: bytes) -> None:
+    stranger = signer.key("Stranger <stranger@example.com>")
+    site.answers["/localhost/app-1.aci.asc"] = Answer(signer.sign(data, stranger))
+
+
+def _twice(site: Site, signer: Signer, key: str, data: bytes) -> None:
+    other = _archive("localhost/app", "rootfs/a", "./rootfs//a")
+    site.answers["/localhost/app-1.aci"] = Answer(other)
+    site.answers["/localhost/app-1.aci.asc"] = Answer(signer.sign(other, key))
+
+
+def _escaping(site: Site, signer: Signer, key: str, data: bytes) -> None:
+    other = _archive("localhost/app", "rootfs/../../../a")
+    site.answers["/localhost/app-1.aci"] = Answer(other)
+    site.answers["/localhost/app-1.aci.asc"] = Answer(signer.sign(other, key))
+
+
+@pytest.mark.parametrize(
+    ("harm", "said"),
+    [
+        (_missing, "there is no signature"),
+        (_of_another, "not a signature of this file"),
+        (_by_nobody, "no trusted key"),
+        (_loop, "redirect"),
+        (_huge_page, "more than 1048576 bytes"),
+        (_lie, "is the image localhost/other:1"),
+        (_others_template, "no ac-discovery tag for it"),
+        (_twice, "in the archive twice"),
+        (_escaping, "leaves its directory"),
+    ],
+)
+def test_what_means_harm_is_one_line_and_nothing_is_stored_or_run(
+    web: tuple[Site, Run],
+    signer: Signer,
+    key: str,
+    tmp_path: Path,
+    harm: Callable[[Site, Signer, str, bytes], None],
+    said: str,
+) -> None:
+    site, run = web
+    run("trust", "--prefix", "localhost", input="y\n", check=True)
+    harm(site, signer, key, (tmp_path / "app.aci").read_bytes())
+    for words in (["fetch"], ["run", "--net=none"], ["prepare"]):
+        done = run("rkt", *words, "localhost/app:1", *(["--exec=/x"] if words != ["fetch"] else []))
+        assert done.returncode == 254 and done.stdout == "", done
+        *told, last = done.stderr.splitlines()
+        assert last.startswith(f"lading rkt {words[0]}: ") and said in last, done.stderr
+        assert not any(line.startswith("lading") for line in told)
+    assert run("images", "--quiet", check=True).stdout == ""
+    assert run("rkt", "list", "--no-legend", check=True).stdout == ""
+    kept = [
+        path for path in (tmp_path / "data").rglob("*") if path.is_file() and path.parent.name == "sha256"
+    ]
+    assert kept == []
 
 
 def test_a_pod_is_run_of_what_discovery_finds(

@@ -31,6 +31,9 @@ if TYPE_CHECKING:
     from lading.images.image import Image
     from lading.images.leases import Lease
 
+_ENCRYPTED = (*(bytes([tag]) for tag in (0x84, 0x85, 0x8C, 0x8D, 0xC1, 0xC3)), b"-----BEGIN PGP MESSAGE")
+"""How an OpenPGP message for a key or a passphrase begins (RFC 9580, sections 4.2 and 5). No tar archive begins so."""
+
 
 def receive(
     images: Images, pieces: Iterable[bytes], *, what: str = "the archive", asked: Wanted | None = None
@@ -79,12 +82,18 @@ def receive(
 
 
 def check_compression(head: bytes, what: str) -> None:
-    """Raise :class:`Unsupported` for a compression that image layers may have and these archives may not."""
+    """Raise :class:`Unsupported` for a compression that image layers may have and these archives may not, and for encryption."""
     if sniff(head) == "zstd":
         raise Unsupported(
             f"{what} is compressed with zstd, which the specification does not have",
             hint="use gzip, bzip2 or xz",
             reason="compression",
+        )
+    if head.startswith(_ENCRYPTED):
+        raise Unsupported(
+            f"{what} is encrypted, and nobody is asked for its passphrase here",
+            hint="decrypt it first: gpg --decrypt",
+            reason="encrypted",
         )
 
 

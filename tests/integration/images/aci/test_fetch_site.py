@@ -233,6 +233,30 @@ def _expired(shop: Shop, data: bytes) -> bytes:
     return shop.signer.sign(data, key, at=then + YEAR // 2)
 
 
+def _revoked(shop: Shop, data: bytes) -> bytes:
+    key = shop.signer.key("Revoked <revoked@example.com>")
+    signature = shop.signer.sign(data, key)
+    shop.signer.revoke(key)
+    shop.trusted("localhost", key)
+    return signature
+
+
+def _no_longer_good(shop: Shop, data: bytes) -> bytes:
+    then = 1_600_000_000
+    key = shop.signer.key("Short <short@example.com>", at=then)
+    shop.trusted("localhost", key)
+    return shop.signer.sign(data, key, "--default-sig-expire", "1d", at=then)
+
+
+def _changed_after(shop: Shop, data: bytes) -> bytes:
+    """The signature of what the archive was before somebody put another file in its place."""
+    return shop.signer.sign(data.replace(b"data", b"good"), shop.key)
+
+
+def _empty(shop: Shop, data: bytes) -> bytes:
+    return b""
+
+
 def _cut_off(shop: Shop, data: bytes) -> bytes:
     return shop.signer.sign(data, shop.key)[:-60]
 
@@ -243,7 +267,8 @@ def _page(shop: Shop, data: bytes) -> bytes:
 
 @pytest.mark.parametrize(
     ("make", "reason"),
-    [(_of_another_image, "bad-signature"), (_by_nobody, "key-unknown"), (_expired, "key-expired"), (_cut_off, "armor"),
+    [(_of_another_image, "bad-signature"), (_by_nobody, "key-unknown"), (_expired, "key-expired"), (_revoked, "key-revoked"),
+     (_no_longer_good, "signature-expired"), (_changed_after, "bad-signature"), (_empty, "armor"), (_cut_off, "armor"),
      (_page, "armor")],
 )  # fmt: skip
 def test_a_wrong_signature_leaves_nothing(

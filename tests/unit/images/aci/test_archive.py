@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import bz2
+import gzip
 import hashlib
 import json
 import os
@@ -67,6 +69,9 @@ HOSTILE = {
     "cut": ("truncated", archive(tree=FILES)[:1800]),
     "cut gzip": ("truncated", PACKED["gzip"](archive(tree=FILES))[:-9]),
     "zstd": ("compression", b"\x28\xb5\x2f\xfd" + bytes(100)),
+    "encrypted": ("encrypted", b"\x8c\x0d\x04\x09\x03\x08" + bytes(100)),
+    "encrypted, new form": ("encrypted", b"\xc3\x0d\x04\x09\x03\x08" + bytes(100)),
+    "encrypted, armored": ("encrypted", b"-----BEGIN PGP MESSAGE-----\n\njA0E\n"),
     "no manifest": ("no-manifest", Tar().dir("rootfs").bytes()),
     "no root": ("no-root", Tar().file("manifest", json.dumps(manifest()).encode()).bytes()),
     "no json": ("invalid", Tar().file("manifest", b"{").dir("rootfs").bytes()),
@@ -131,6 +136,64 @@ def test_a_bomb_is_refused_by_size_by_count_and_by_ratio(images):
         images.layers.limits = limits
         assert refusal(lambda data=data: put(images, data)) in ("too-large", "too-many")
     assert images.layers.list() == []
+
+
+PACKERS = [name for name in PACKED if name]
+
+
+@pytest.mark.parametrize("compression", PACKERS)
+def test_an_archive_in_several_members_is_one(images, compression):
+    plain, pack = archive(tree=FILES), PACKED[compression]
+    whole = "sha512-" + hashlib.sha512(plain).hexdigest()
+    members = [pack(plain[:700]), pack(b""), pack(plain[700:])]
+    for data in (members, [*members, pack(b"")], [*members, bytes(8)]):
+        assert examine([b"".join(data)]).image_id == whole
+        assert examine(data).image_id == whole
+    assert put(images, b"".join(members)).id.replace(":", "-") == whole
+
+
+@pytest.mark.parametrize("compression", PACKERS)
+@pytest.mark.parametrize(
+    ("case", "reason"),
+    [
+        ("nothing in it", "no-manifest"), ("its first bytes", "truncated"), ("half of it", "truncated"),
+        ("all but a byte", "truncated"), ("a second member that is cut", "truncated"),
+        ("half of the archive, packed whole", "truncated"), ("garbage after it", "bad-compression"),
+        ("another kind after it", "bad-compression"), ("packed twice", "truncated"),
+    ],
+)  # fmt: skip
+def test_a_packed_archive_that_is_not_whole_or_not_alone_is_refused(images, compression, case, reason):
+    plain, pack = archive(tree=FILES), PACKED[compression]
+    packed = pack(plain)
+    other = gzip.compress(plain) if compression != "gzip" else bz2.compress(plain)
+    data = {
+        "nothing in it": pack(b""),
+        "its first bytes": packed[:6],
+        "half of it": packed[: len(packed) // 2],
+        "all but a byte": packed[:-1],
+        "a second member that is cut": pack(plain[:700]) + pack(plain[700:])[:-4],
+        "half of the archive, packed whole": pack(plain[:1800]),
+        "garbage after it": packed + b"garbage!",
+        "another kind after it": packed + other,
+        "packed twice": pack(packed),
+    }[case]
+    assert refusal(lambda: examine([data])) == reason
+    assert refusal(lambda: put(images, data)) == reason
+    assert images.list() == [] and images.layers.list() == [] and list(images.content.list()) == []
+
+
+@pytest.mark.parametrize("compression", PACKERS)
+@pytest.mark.parametrize("members", [1, 4])
+def test_a_bomb_of_each_kind_goes_off_nowhere(images, tmp_path, compression, members):
+    """Sixteen mebibytes of zeros in one file, of which each kind makes a few kilobytes; in one member, or begun anew in each."""
+    plain, pack = archive(tree={"zeros": bytes(16 << 20)}), PACKED[compression]
+    step = -(-len(plain) // members)
+    data = b"".join(pack(plain[at : at + step]) for at in range(0, len(plain), step))
+    assert len(data) * 100 < len(plain)
+    limits = images.layers.limits = Limits(ratio=100, ratio_after=1 << 20)
+    assert refusal(lambda: examine([data], limits=limits)) == "too-large"
+    assert refusal(lambda: put(images, data)) == "too-large"
+    assert images.list() == [] and images.layers.list() == [] and list(images.content.list()) == []
 
 
 def test_unknown_fields_are_accepted_and_listed(images):
