@@ -93,6 +93,21 @@ def test_errors_are_known_by_their_names(name: str, number: int | None) -> None:
     assert systemcalls.errno_of(name) == number
 
 
+# POSIX.1-2001, <errno.h>, which has those of C99, too.
+POSIX = """
+    E2BIG EACCES EADDRINUSE EADDRNOTAVAIL EAFNOSUPPORT EAGAIN EALREADY EBADF EBADMSG EBUSY ECANCELED ECHILD ECONNABORTED
+    ECONNREFUSED ECONNRESET EDEADLK EDESTADDRREQ EDOM EDQUOT EEXIST EFAULT EFBIG EHOSTUNREACH EIDRM EILSEQ EINPROGRESS EINTR
+    EINVAL EIO EISCONN EISDIR ELOOP EMFILE EMLINK EMSGSIZE EMULTIHOP ENAMETOOLONG ENETDOWN ENETRESET ENETUNREACH ENFILE ENOBUFS
+    ENODATA ENODEV ENOENT ENOEXEC ENOLCK ENOLINK ENOMEM ENOMSG ENOPROTOOPT ENOSPC ENOSR ENOSTR ENOSYS ENOTCONN ENOTDIR
+    ENOTEMPTY ENOTSOCK ENOTSUP ENOTTY ENXIO EOPNOTSUPP EOVERFLOW EPERM EPIPE EPROTO EPROTONOSUPPORT EPROTOTYPE ERANGE EROFS
+    ESPIPE ESRCH ESTALE ETIME ETIMEDOUT ETXTBSY EWOULDBLOCK EXDEV
+"""
+
+
+def test_every_error_of_posix_is_known() -> None:
+    assert [name for name in POSIX.split() if systemcalls.errno_of(name) is None] == []
+
+
 def test_names_that_mean_nothing_are_found() -> None:
     assert systemcalls.unknown(["mkdir", "no_such_call", "socketcall", "arm_sync_file_range"]) == [
         "no_such_call"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import io
+import json
 import os
 import stat
 import tarfile
@@ -16,6 +17,7 @@ from tests.unit.images.conftest import Tar
 from lading.errors import Conflict, Exhausted, InvalidInput, LadingError, NotFound
 from lading.formats.appc.wanted import wanted
 from lading.images import union
+from lading.images.aci.archive import extract
 from lading.images.aci.envelope import Envelope
 from lading.images.aci.root import render
 
@@ -336,6 +338,43 @@ def test_a_commit_on_it_is_an_oci_image_with_one_layer_more(images, tmp_path):
     assert shown(made) == {"b": b"b", "t": b"t", "new": b"n"}
     assert [line.size for line in images.history(made)] == [1, 1, 1]
     assert sum(line.size for line in images.history(image)) == 2
+
+
+def test_what_was_there_before_makes_way_and_a_link_to_a_directory_is_not_followed(images, tmp_path):
+    """Source: spec/ace.md, "Filesystem Setup"."""
+    lower = {"real": None, "real/kept": b"", "link": "/real", "dir": None, "dir/gone": b"", "file": b"old"}
+    put(images, archive("base", lower))
+    upper = {"link": None, "link/new": b"", "dir": b"a file now", "file": None, "file/deep": b""}
+    image = put(images, archive("top", upper, dependencies=on("base")))
+    render(images, image, str(tmp_path / "out"), root_only=True)
+    assert tree(tmp_path / "out") == {
+        "real": None, "real/kept": b"", "link": None, "link/new": b"", "dir": b"a file now", "file": None, "file/deep": b"",
+    }  # fmt: skip
+
+
+def test_all_properties_of_a_file_are_kept_on_every_way(images, tmp_path):
+    """Source: spec/aci.md, "Image Archives": timestamps, modes, owners, extended attributes."""
+    manifest_text = json.dumps(manifest("props")).encode()
+    capability = b"\x01\x00\x00\x02" + bytes(16)
+    pax = {"mtime": "1234567890.123456789", "SCHILY.xattr.user.note": "kept"}
+    tar = Tar().file("manifest", manifest_text).dir("rootfs", mode=0o1777, uid=7, gid=8, mtime=1000)
+    tar.file("rootfs/tool", b"x", mode=0o6755, uid=1000, gid=2000, pax_headers=pax)
+    tar.dir("rootfs/d", mode=0o2750, mtime=2000)
+    if os.geteuid() == 0:
+        raw = capability.decode("utf-8", "surrogateescape")
+        tar.file("rootfs/capable", b"x", pax_headers={"SCHILY.xattr.security.capability": raw})
+    data = tar.bytes()
+    image = put(images, data)
+    extract([data], str(tmp_path / "extracted"), root_only=True)
+    render(images, image, str(tmp_path / "rendered"), root_only=True)
+    for root in (image.layers[0], str(tmp_path / "extracted"), str(tmp_path / "rendered")):
+        tool, top, below = (os.stat(f"{root}/{name}") for name in ("tool", "", "d"))
+        assert (tool.st_mode & 0o7777, tool.st_mtime_ns) == (0o6755, 1234567890_123456789)
+        assert (top.st_mode & 0o7777, below.st_mode & 0o7777, below.st_mtime) == (0o1777, 0o2750, 2000)
+        assert os.getxattr(f"{root}/tool", "user.note") == b"kept"
+        if os.geteuid() == 0:
+            assert (tool.st_uid, tool.st_gid, top.st_uid, top.st_gid) == (1000, 2000, 7, 8)
+            assert os.getxattr(f"{root}/capable", "security.capability") == capability
 
 
 def test_rendering_writes_the_whole_root_or_nothing(images, tmp_path):
