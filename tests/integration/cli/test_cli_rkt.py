@@ -155,6 +155,29 @@ def test_what_the_specification_says_of_an_image_and_its_executor(rkt, lading, t
     assert (done.returncode, done.stdout) == (0, "/data/own\n")
 
 
+def test_a_volume_comes_from_what_is_there_and_is_what_it_is_called(rkt, tmp_path) -> None:  # type: ignore[no-untyped-def]
+    (tmp_path / "real").mkdir()
+    (tmp_path / "link").symlink_to("real")
+    mount = ("x.example/box", "--mount", "volume=d,target=/etc", "--exec=/bin/ls", "--", "/etc")
+    for source, said in (
+        ("none", "none does not exist"),
+        ("link", f"leads through the symbolic link {tmp_path}/link"),
+    ):
+        done = rkt("run", "--net=none", "--volume", f"d,kind=host,source={tmp_path}/{source}", *DATA, *mount)
+        assert (done.returncode, done.stdout) == (254, "") and said in done.stderr
+        assert not (tmp_path / "none").exists()
+    done = rkt("run", "--net=none", "--volume", f"d,kind=host,source={tmp_path}/real", *DATA, *mount)
+    assert (
+        done.returncode == 0
+        and "note: app 'box': volume 'd' hides what the image has in /etc\n" in done.stderr
+    )
+    done = rkt("run", *DATA, "x.example/box", "--mount", "volume=data,target=/bin/busybox")
+    assert (
+        done.returncode == 254
+        and "'data' is a directory, and the image has a file at /bin/busybox" in done.stderr
+    )
+
+
 @pytest.mark.parametrize("name", ["hosts", "volumes", "pause", "empty", "hostname", "keeper-error"])
 def test_an_app_may_be_called_as_a_file_of_its_pod(rkt, name: str) -> None:  # type: ignore[no-untyped-def]
     script = "echo there > /data/file && cat /data/file"
