@@ -108,7 +108,7 @@ class Selection(Record):
     """What a copy takes of one input: ``paths`` may have wildcards where ``wildcards`` says so.
 
     ``input``: the place among the vertex's inputs, or -1 for ``inline`` files. ``unpack``: archives become what is in them.
-    ``required``: something has to be there. ``download``: the input is one file that came from a URL.
+    ``name``: what a single file is called where it is put into a directory; empty for its own name.
     """
 
     _keep_empty = ("input",)
@@ -117,7 +117,7 @@ class Selection(Record):
     wildcards: bool = True
     inline: list[Inline] = []
     unpack: bool = False
-    download: bool = False
+    name: str = ""
 
 
 class CopyOp(Op):

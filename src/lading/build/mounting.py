@@ -137,7 +137,7 @@ class Mounting:
             with workshop.tree(op, self._inputs[mount.input]) as tree:
                 place = Place(workshop.kernel, fd, Attributes((0, 0)))
                 try:
-                    for path in tree.select(mount.source or "/", wildcards=False):
+                    for _, path in tree.select(mount.source or "/", wildcards=False):
                         there = tree.status(path)
                         assert there is not None
                         if stat.S_ISDIR(there.st_mode):

@@ -6,8 +6,9 @@ import os
 
 from lading.build.copying import Attributes, Place
 from lading.build.graph import FilesOp
-from lading.build.workshop import selected
-from lading.errors import InvalidInput, Unsupported
+from lading.build.taking import taken
+from lading.build.unpacking import unpack
+from lading.errors import InvalidInput
 from lading.formats.dockerfile.permissions import Permissions
 from lading.images.snapshots import Snapshot
 from lading.node import layered, users
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from lading.build.cache import Result
-    from lading.build.copying import Excluded, Modes
+    from lading.build.copying import Modes
     from lading.build.graph import CopyOp, DirectoryOp, Op, Selection
     from lading.build.trees import Tree
     from lading.build.workshop import Workshop
@@ -61,10 +62,40 @@ def copy(workshop: Workshop, op: CopyOp, inputs: Sequence[Result], given: Sequen
             )
         owner = owner_of(op.owner, [] if op.link else below.directories)
     snapshot = Snapshot([], [], _EMPTY, 0) if op.link else below
+    modes = _modes(Permissions.parse(op.mode)) if op.mode else None
+    skipped: list[str] = []
     with workshop.root(snapshot) as root:
         for selection in op.selections:
-            _take(workshop, op, selection, inputs, given, root.fd, owner)
-        return workshop.adopt(root)
+            outside = selection.input < 0 or isinstance(given[selection.input], FilesOp)
+            whose = owner or ((0, 0) if outside and not _keeps_owners(workshop, given, selection) else None)
+            place = Place(workshop.kernel, root.fd, Attributes(whose, modes, workshop.settings.moment))
+            try:
+                if selection.input < 0:
+                    _write(place, op, selection)
+                else:
+                    _take(workshop, op, selection, inputs, given, place)
+            finally:
+                place.close()
+            skipped += place.skipped
+            workshop.notes += place.notes
+        made = workshop.adopt(root)
+    made.skipped += skipped
+    return made
+
+
+def _keeps_owners(workshop: Workshop, given: Sequence[Op], selection: Selection) -> bool:
+    if selection.input < 0:
+        return False
+    op = given[selection.input]
+    return isinstance(op, FilesOp) and workshop.sources[op.source].own
+
+
+def _write(place: Place, op: CopyOp, selection: Selection) -> None:
+    """Files that stand in the step itself."""
+    into = op.destination.endswith("/") or _several(op)
+    for inline in selection.inline:
+        data = inline.content.encode("latin-1")
+        place.write(inline.name, data, op.destination, into=into, mode=0o644)
 
 
 def _take(
@@ -73,74 +104,35 @@ def _take(
     selection: Selection,
     inputs: Sequence[Result],
     given: Sequence[Op],
-    fd: int,
-    owner: tuple[int, int] | None,
+    place: Place,
 ) -> None:
-    modes = _modes(Permissions.parse(op.mode)) if op.mode else None
-    moment = workshop.settings.moment
-    if selection.input < 0:
-        place = Place(workshop.kernel, fd, Attributes(owner or (0, 0), modes, moment))
-        for inline in selection.inline:
-            place.write(
-                inline.name,
-                inline.content.encode("latin-1"),
-                op.destination,
-                into=op.destination.endswith("/"),
-                mode=0o644,
-            )
-        return
-    from_outside = isinstance(given[selection.input], FilesOp)
-    attributes = Attributes(owner or ((0, 0) if from_outside else None), modes, moment)
-    place = Place(workshop.kernel, fd, attributes)
-    with workshop.tree(given[selection.input], inputs[selection.input]) as tree:
-        found = selected(tree, selection, op)
-        try:
-            _put(place, tree, found, selection, op)
-        finally:
-            place.close()
-        source = given[selection.input]
+    source = given[selection.input]
+    with workshop.tree(source, inputs[selection.input]) as tree:
+        put(place, tree, selection, op)
         if isinstance(source, FilesOp):
             workshop.sources[source.source].check(tree, selection, source.digest, op)
 
 
+def put(place: Place, tree: Tree, selection: Selection, op: CopyOp) -> None:
+    """Copy what ``selection`` takes of ``tree`` to the destination. Raises what :func:`taken` and :meth:`Place.copy` do."""
+    found = taken(tree, selection, op)
+    into = op.destination.endswith("/") or _several(op) or len(found) > 1
+    for one in found:
+        if selection.unpack and unpack(place, tree, one, op):
+            continue
+        place.copy(
+            tree,
+            one.real,
+            op.destination,
+            name=selection.name or one.base,
+            choices=one.choices,
+            into=into or one.whole,
+        )
+
+
+def _several(op: CopyOp) -> bool:
+    return sum(len(selection.paths) + len(selection.inline) for selection in op.selections) > 1
+
+
 def _modes(permissions: Permissions) -> Modes:
     return lambda mode, directory: permissions.applied(mode, directory=directory)
-
-
-def _put(place: Place, tree: Tree, found: list[str], selection: Selection, op: CopyOp) -> None:
-    into = op.destination.endswith("/") or sum(_count(s) for s in op.selections) > 1 or len(found) > 1
-    left_out = excluded(op.exclude)
-    for name in found:
-        if selection.unpack:
-            from lading.build.unpacking import unpack
-
-            if unpack(place, tree, name, op.destination):
-                continue
-        destination = op.destination
-        inside = into
-        if op.parents and name:
-            destination, inside = _below(op, selection, name), True
-        place.copy(tree, name, destination, excluded=left_out, into=inside)
-
-
-def _count(selection: Selection) -> int:
-    return len(selection.paths) + len(selection.inline)
-
-
-def _below(op: CopyOp, selection: Selection, name: str) -> str:
-    """Where a source goes with ``--parents``: its directories come along, from the pivot ``/./`` on where there is one."""
-    base = ""
-    for path in selection.paths:
-        before, pivot, _ = path.partition("/./")
-        if pivot and name.startswith(before.strip("/") + "/"):
-            base = before.strip("/") + "/"
-            break
-    rest = name[len(base) :]
-    return f"{op.destination.rstrip('/')}/{rest.rpartition('/')[0]}"
-
-
-def excluded(patterns: Sequence[str]) -> Excluded | None:
-    """What ``--exclude`` leaves out; None where nothing is."""
-    if not patterns:
-        return None
-    raise Unsupported("--exclude is not supported")

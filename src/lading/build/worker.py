@@ -120,6 +120,7 @@ def _carry_out(
         else:
             raise LadingError(f"nobody can carry out a {type(vertex.op).__name__}")
     notes = [f"note: the socket {name} stays out of the image" for name in made.skipped]
+    notes += [f"note: {text}" for text in workshop.notes]
     return {"diffID": made.diff_id, "created": workshop.now(), "size": made.size, "notes": notes}
 
 

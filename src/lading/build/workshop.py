@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from contextlib import contextmanager
 
+from lading.build import taking
 from lading.build.cache import StepCache
 from lading.build.graph import CopyOp, FilesOp
 from lading.build.trees import Tree
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
 
     from lading.build.cache import Result
     from lading.build.graph import Op, Selection
-    from lading.build.trees import Known
     from lading.formats.rootfs import Rootfs
     from lading.images import Images
     from lading.images.leases import Lease
@@ -32,9 +32,10 @@ if TYPE_CHECKING:
     from lading.roots import Roots
 
     class Source(Protocol):
-        """Files from outside the build."""
+        """Files from outside the build. ``own``: their owners are kept where nothing else is said."""
 
         what: str
+        own: bool
 
         def tree(self, kernel: Kernel) -> Tree:
             """The files, by a descriptor that the caller closes. Fetches what was not needed before."""
@@ -106,6 +107,8 @@ class Workshop:
         self.settings = settings
         self.cache = StepCache(images, lease)
         self.recorded: set[str] = set()
+        #: What a step's process wants to be told of its result.
+        self.notes: list[str] = []
 
     @property
     def data(self) -> str:
@@ -230,20 +233,5 @@ class Workshop:
             tree = Tree(self.kernel, fd, what="the other stage", own=True)
             for selection in op.selections:
                 if selection.input == place:
-                    told.append(selected_digest(tree, selection, op))
+                    told.append(taking.digest_of(tree, selection, op))
         return " ".join(told)
-
-
-def selected(tree: Tree, selection: Selection, op: CopyOp | None) -> list[str]:
-    """The paths that a copy takes of ``tree``, in the order of its sources. Raises :class:`NotFound`."""
-    found: dict[str, None] = {}
-    for path in selection.paths:
-        for name in tree.select(path, wildcards=selection.wildcards, deep=op is not None and op.parents):
-            found.setdefault(name)
-    return list(found)
-
-
-def selected_digest(tree: Tree, selection: Selection, op: CopyOp | None, known: Known | None = None) -> str:
-    """The digest of what a copy (or without ``op`` a mount) takes of ``tree``; ``known`` as in :meth:`Tree.digest`."""
-    paths = selected(tree, selection, op)
-    return tree.digest(paths, known)

@@ -65,7 +65,8 @@ class Extractor:
         has it: no whiteouts, nothing twice, nothing through a link.
         """
         self._root = root
-        self._differences = differences
+        self._differences = differences  # names may come again, and what is in the way goes
+        self._deletes = differences  # whiteouts mean what they mean in layers
         self._limits = limits or Limits()
         self._uid = os.geteuid()
         self._gid = os.getegid()
@@ -135,7 +136,7 @@ class Extractor:
             parent = self._aliases[parent]
             name = parent + b"/" + base if parent else base
         kind = entry.kind
-        if base[:4] == _WHITEOUT and self._differences:
+        if base[:4] == _WHITEOUT and self._deletes:
             self._whiteout(directory, parent, base)
         elif kind == REGULAR:
             self._file(entry, reader, directory, name, base)
@@ -269,7 +270,7 @@ class Extractor:
         return fd
 
     def _implicit(self, fd: int, name: bytes, part: bytes) -> int:
-        if part[:4] == _WHITEOUT and self._differences:
+        if part[:4] == _WHITEOUT and self._deletes:
             raise hostile(f"{show(name)}: a directory has a whiteout's name")
         os.mkdir(part, 0o700, dir_fd=fd)
         self._dirs[name] = None
@@ -425,7 +426,7 @@ class Extractor:
             return
         if target in self._whiteouts:
             raise hostile(f"{show(name)}: the hard link's target {show(target)} is deleted by this layer")
-        if last[:4] == _WHITEOUT and self._differences:
+        if last[:4] == _WHITEOUT and self._deletes:
             raise hostile(f"{show(name)}: the hard link's target {show(target)} is a whiteout")
         try:
             self._link(source, last, directory, base)
@@ -450,7 +451,7 @@ class Extractor:
 
     def _outside_link(self, name: bytes, target: bytes, directory: int, base: bytes) -> None:
         """The target is in a layer below: whoever stacks the layers makes the link."""
-        if not self._differences:
+        if not self._deletes:
             raise bad_link(name, target)
         try:
             os.stat(base, dir_fd=directory, follow_symlinks=False)
@@ -522,8 +523,7 @@ class Extractor:
             if name in self._opaque:
                 mark_opaque(fd, self._uid)
             if entry is None:
-                os.fchmod(fd, 0o755)
-                os.utime(fd, ns=(0, 0))
+                self._unsaid(fd, name)
                 continue
             if entry.uid != self._uid or entry.gid != self._gid:
                 self._give.owner(entry, fd)
@@ -531,6 +531,11 @@ class Extractor:
                 self._give.xattrs(entry, fd)
             os.fchmod(fd, entry.mode)
             os.utime(fd, ns=(entry.mtime, entry.mtime))
+
+    def _unsaid(self, fd: int, name: bytes) -> None:
+        """Attributes of a directory that the archive does not speak of."""
+        os.fchmod(fd, 0o755)
+        os.utime(fd, ns=(0, 0))
 
     def _check_space(self, size: int) -> None:
         self._next_space_check = size + _CHECK_SPACE_EVERY
