@@ -11,6 +11,7 @@ from lading.build.frontend import Frontend
 from lading.build.image import Solved
 from lading.build.outputs import Output
 from lading.build.workshop import Workshop
+from lading.errors import LadingError
 from lading.formats import platform as platforms
 from lading.images import snapshots
 
@@ -85,10 +86,26 @@ class Builder:
                     rewrite=wanted.rewrite,
                     evidence=wanted.evidence,
                 )
-                return exporter.run(wanted.outputs)
+                made = exporter.run(wanted.outputs)
         finally:
             for digest in stepped:
                 snapshots.forget(self._images, digest)
+        self._keep_in_bounds(progress)
+        return made
+
+    def _keep_in_bounds(self, progress: Progress) -> None:
+        """What became too old or too much goes; that it cannot go is no reason for a build to fail."""
+        from lading.build import housekeeping
+
+        try:
+            pruned = housekeeping.keep_in_bounds(self._roots, self._images)
+        except (LadingError, OSError) as error:
+            progress.warn(f"the cache of builds could not be kept in bounds: {error}")
+            return
+        if pruned is not None and pruned.records:
+            progress.warn(
+                f"{len(pruned.records)} records of the cache went, unused for long or more than it may take"
+            )
 
     def _solve(
         self,

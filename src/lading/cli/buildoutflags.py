@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from lading.flags import Flag
+from lading.flags import Command, Flag
 
 
 def outputs() -> list[Flag]:
@@ -35,3 +35,59 @@ def outputs() -> list[Flag]:
         Flag("metadata-file", "", "str", "FILE", "Write what was made to a file, as JSON"),
         Flag("iidfile", "", "str", "FILE", "Write the image's id to a file"),
     ]
+
+
+def commands() -> list[Command]:
+    """``lading builder …`` but for ``build`` itself."""
+    look = [
+        Flag(
+            "filter",
+            "",
+            "list",
+            "KEY=VALUE",
+            "Only what matches: until, id, type, inuse, shared, description",
+        ),
+    ]
+    return [
+        Command(
+            "du",
+            "Show what the cache of builds takes",
+            flags=[*look, Flag("verbose", "", "bool", "", "Show every record in full"), _FORMAT],
+            action="lading.cli.builder:du",
+        ),
+        Command(
+            "ls",
+            "List the records of the cache, the last used first",
+            flags=[*look, Flag("quiet", "q", "bool", help="Print only ids"), _FORMAT],
+            action="lading.cli.builder:ls",
+            aliases=("list",),
+        ),
+        Command(
+            "inspect",
+            "Show records of the cache in full",
+            "ID...",
+            flags=[Flag("format", "f", "str", "FORMAT", "json, or Python format fields such as '{id}'")],
+            action="lading.cli.builder:inspect",
+        ),
+        Command(
+            "prune",
+            "Remove what builds cached and nothing uses",
+            flags=[
+                Flag("all", "a", "bool", help="Also what images have, so that the next build begins anew"),
+                *look,
+                Flag("force", "f", "bool", help="Do not ask"),
+                Flag(
+                    "keep-storage",
+                    "",
+                    "str",
+                    "BYTES",
+                    "Stop when the cache takes no more than this",
+                    aliases=("reserved-space", "max-used-space"),
+                ),
+            ],
+            action="lading.cli.builder:prune",
+        ),
+    ]
+
+
+_FORMAT = Flag("format", "", "str", "FORMAT", "json, table, or Python format fields such as '{id}'")

@@ -424,6 +424,12 @@ def _tree() -> list[Command]:
             description="KEY is a file, a URL, or - for standard input; without one, the page of --prefix is asked.\n"
             "`lading trust list` shows the keys, `lading trust remove FINGERPRINT...` takes them away.",
         ),
+        Command(
+            "builder",
+            "Build, and look after the cache of builds",
+            commands=lambda: [build, *_late("cli.buildoutflags", "commands")()],
+            aliases=("buildx",),
+        ),
         Command("registry", "A registry of one's own", commands=_late("cli.registryflags", "commands")),
         Command("network", "Manage networks", commands=_network),
         Command("volume", "Manage volumes", commands=_volume),
@@ -454,8 +460,6 @@ def _tree() -> list[Command]:
 
 def _refused() -> list[Command]:
     reasons = {
-        "builder": "building images is not supported",
-        "buildx": "building images is not supported",
         "compose": "Compose files are not supported: write a pod manifest for lading pod run",
         "search": "searching registries is not supported",
         "manifest": "editing manifest lists is not supported: lading pull and push keep them whole",

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from lading.flags import Parsed
     from lading.images import Image
     from lading.node import Event
+    from lading.node.model import Finding
 
 
 def events(context: Context, parsed: Parsed) -> int:
@@ -171,6 +172,7 @@ def df(context: Context, parsed: Parsed) -> int:
                 image_total, image_total - image_used),
         _df_row("Containers", len(pods), active, pod_total, pod_idle),
         _df_row("Local Volumes", len(volumes), sum(v.name in in_use for v, _ in volumes), volume_total, volume_idle),
+        _df_builds(context),
     ]  # fmt: skip
     listing(
         rows,
@@ -200,6 +202,15 @@ def df(context: Context, parsed: Parsed) -> int:
             [[v.name, ", ".join(in_use.get(v.name, [])), sizes.decimal3(n)] for v, n in volumes],
         )
     return 0
+
+
+def _df_builds(context: Context) -> dict[str, object]:
+    from lading.build.records import Ledger
+
+    ledger = Ledger(context.roots, context.images)
+    busy = [record for record in ledger.records if record.in_use]
+    total = ledger.total(ledger.records)
+    return _df_row("Build Cache", len(ledger.records), len(busy), total, total - ledger.total(busy))
 
 
 def _distinct(images: Sequence[Image]) -> int:
@@ -262,6 +273,7 @@ def prune(context: Context, parsed: Parsed) -> int:
     if parsed["volumes"]:
         what.append("every anonymous volume that no container uses")
     what.append("every image that no container uses" if parsed["all"] else "every image without a name")
+    what.append("what builds cached" + ("" if parsed["all"] else " and no image has"))
     if not confirm("This removes\n  - " + "\n  - ".join(what) + "\nGo on?", parsed["force"]):
         return 1
     freed = _prune_containers(context, choice)
@@ -274,7 +286,16 @@ def prune(context: Context, parsed: Parsed) -> int:
         freed += bytes_
     report = prune_unnamed(context, choice, all=parsed["all"])
     _deleted("Images", [*report.untagged, *report.removed])
-    print(f"Total reclaimed space: {sizes.decimal(freed + report.freed)}")
+    freed += report.freed
+    if not (choice.labels or choice.without):  # what builds cached has no labels
+        from lading.build import housekeeping
+
+        pruned = housekeeping.prune(
+            context.roots, context.images, chosen=lambda r: choice.takes(r.used, {}), all=parsed["all"]
+        )
+        _deleted("build cache objects", [record.id for record in pruned.records])
+        freed += pruned.freed
+    print(f"Total reclaimed space: {sizes.decimal(freed)}")
     return 0
 
 
@@ -284,9 +305,18 @@ def _deleted(kind: str, names: list[str]) -> None:
         print("\n".join(names) + "\n")
 
 
+def _of_builds(context: Context, *, repair: bool) -> list[Finding]:
+    """What is wrong with the cache of builds."""
+    from lading.build import housekeeping
+    from lading.node.model import Finding
+
+    found = housekeeping.check(context.roots, context.images, repair=repair)
+    return [Finding(what=what, where=where, fix="remove it", fixed=fixed) for where, what, fixed in found]
+
+
 def check(context: Context, parsed: Parsed) -> int:
     """Compare what is recorded with what is; 1 when something is wrong and was not put right."""
-    findings = context.node.check(repair=parsed["repair"])
+    findings = context.node.check(repair=parsed["repair"]) + _of_builds(context, repair=parsed["repair"])
     wrong = [f for f in findings if not f.fixed]
     if parsed["format"]:
         objects([f.encode() for f in findings], parsed["format"])
