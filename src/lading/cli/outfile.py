@@ -1,5 +1,6 @@
 """Where ``--output`` writes: a new file that appears whole or not at all, or through whatever stands there already.
 
+The file is made without a name (open(2), O_TMPFILE), so that not even a kill leaves a part of it, and gets one when it is whole.
 Only a regular file is replaced by a rename. A device, a FIFO, a socket's end or one of our own descriptors
 (``/dev/stdout``) is written *through*: a rename would put a file in its place, and ``-o /dev/null`` would take the
 machine's null device away.
@@ -7,6 +8,7 @@ machine's null device away.
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import stat
@@ -20,6 +22,8 @@ if TYPE_CHECKING:
 
 _OWN = re.compile(r"/proc/(?:self|thread-self|\d+)(?:/task/\d+)?/fd/(\d+)")
 _LINKS = 40
+_NAMELESS = (errno.EOPNOTSUPP, errno.EISDIR, errno.ENOENT, errno.EINVAL, errno.ENOSYS)
+"""What is said where no file can be without a name; or where the directory is not there, which is told then."""
 
 
 class writing:  # noqa: N801  (reads as a verb where it is used)
@@ -27,6 +31,7 @@ class writing:  # noqa: N801  (reads as a verb where it is used)
 
     def __init__(self, path: str) -> None:
         self._path = path
+        self._place = ""
         self._temporary = ""
         self._stream: BinaryIO | None = None
 
@@ -45,12 +50,41 @@ class writing:  # noqa: N801  (reads as a verb where it is used)
             else:
                 if os.path.isdir(place):
                     raise InvalidInput(f"--output {self._path}: is a directory")
-                temporary = f"{place}.{os.getpid()}.part"
-                self._stream = open(temporary, "xb")
-                self._temporary, self._path = temporary, place
+                self._stream = self._open(place)
         except OSError as error:
             raise _unwritable(self._path, error) from None
         return self._stream
+
+    def _open(self, place: str) -> BinaryIO:
+        try:
+            flags = os.O_TMPFILE | os.O_WRONLY | os.O_CLOEXEC
+            stream = os.fdopen(os.open(os.path.dirname(place) or ".", flags, 0o666), "wb")
+        except OSError as error:
+            if error.errno not in _NAMELESS:
+                raise
+            temporary = f"{place}.{os.getpid()}.part"
+            stream = open(temporary, "xb")
+            self._temporary = temporary
+        self._path, self._place = place, place
+        return stream
+
+    def _name(self) -> None:
+        """Give the whole file its name, or one beside it to be renamed from, where there is one already."""
+        assert self._stream is not None
+        self._stream.flush()
+        fd = f"/proc/self/fd/{self._stream.fileno()}"
+        for name in (self._place, f"{self._place}.{os.getpid()}.part"):
+            # With a directory's descriptor it is linkat(2), which can follow that link.
+            directory = os.open(os.path.dirname(name) or ".", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+            try:
+                os.link(fd, os.path.basename(name), dst_dir_fd=directory, follow_symlinks=True)
+            except FileExistsError:
+                continue
+            finally:
+                os.close(directory)
+            self._temporary = "" if name == self._place else name
+            return
+        raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST))
 
     def __exit__(self, kind: object, *_: object) -> None:
         if self._stream is None:
@@ -60,6 +94,8 @@ class writing:  # noqa: N801  (reads as a verb where it is used)
         done = False
         try:
             try:
+                if kind is None and self._place and not self._temporary:
+                    self._name()
                 self._stream.close()
             except OSError:
                 # The last bytes did not fit. A failure on the way is the one to tell.

@@ -18,6 +18,7 @@ RESOLVE_NO_SYMLINKS = 0x04
 RESOLVE_BENEATH = 0x08
 RESOLVE_IN_ROOT = 0x10
 
+_AT_FDCWD, _RENAME_EXCHANGE = -100, 2
 _STATX_MNT_ID = 0x1000
 
 
@@ -73,6 +74,18 @@ class Files:
             os.unlink(name, dir_fd=dirfd)
         except OSError as error:
             raise KernelError(f"unlink({name})", error.errno or 0) from None
+
+    def exchange(self, one: str, other: str) -> None:
+        """Let two names change places, of whatever kind what they name is (renameat2(2), RENAME_EXCHANGE)."""
+        call(
+            "renameat2",
+            _AT_FDCWD,
+            os.fsencode(one),
+            _AT_FDCWD,
+            os.fsencode(other),
+            _RENAME_EXCHANGE,
+            about=other,
+        )
 
     def fstat(self, fd: int) -> os.stat_result:
         """fstat(2)."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import subprocess
 import sys
@@ -87,3 +88,37 @@ def test_where_nothing_can_be_written_is_one_clear_error(tmp_path: Path) -> None
     (tmp_path / "loop").symlink_to("loop")
     with pytest.raises(LadingError), writing(str(tmp_path / "loop")):
         pass
+
+
+KILLED = """
+import os, sys
+from lading.cli.outfile import writing
+with writing(sys.argv[1]) as out:
+    out.write(b"x" * 100000)
+    out.flush()
+    os.kill(os.getpid(), 9)
+"""
+
+
+def test_a_kill_leaves_nothing_of_a_file(tmp_path: Path) -> None:
+    (tmp_path / "old").write_text("as it was")
+    for name in ("new", "old"):
+        assert subprocess.run([sys.executable, "-c", KILLED, str(tmp_path / name)]).returncode == -9
+    assert os.listdir(tmp_path) == ["old"] and (tmp_path / "old").read_text() == "as it was"
+
+
+def test_where_no_file_can_be_without_a_name_it_has_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain = os.open
+
+    def refusing(path: str, flags: int, mode: int = 0o777, **more: int) -> int:
+        if flags & os.O_TMPFILE == os.O_TMPFILE:
+            raise OSError(errno.EOPNOTSUPP, "not here")
+        return plain(path, flags, mode, **more)
+
+    monkeypatch.setattr(os, "open", refusing)
+    for text in (b"one", b"two"):
+        with writing(str(tmp_path / "out")) as stream:
+            stream.write(text)
+        assert (tmp_path / "out").read_bytes() == text and os.listdir(tmp_path) == ["out"]

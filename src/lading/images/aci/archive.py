@@ -14,8 +14,9 @@ from lading.formats.appc.image import ImageManifest
 from lading.formats.appc.record import spelled, unknown_fields
 from lading.formats.appc.values import image_id_of
 from lading.images.aci.receive import check_compression
+from lading.images.beside import Making
 from lading.images.compression import decompress, sniff
-from lading.images.files import disk_error, remove_tree
+from lading.images.files import disk_error
 from lading.images.limits import Limits
 from lading.images.rooted import RootedReader, bad_link, through_link, twice
 from lading.images.tarentry import BLOCK, CHARACTER, DIRECTORY, HARDLINK, SYMLINK, Entry, show
@@ -93,14 +94,22 @@ def manifest_of(pieces: Iterable[bytes], *, what: str = "the archive") -> bytes:
     return text
 
 
-def extract(pieces: Iterable[bytes], directory: str, *, root_only: bool, what: str = "the archive") -> str:
+def extract(
+    pieces: Iterable[bytes],
+    directory: str,
+    *,
+    root_only: bool,
+    what: str = "the archive",
+    overwrite: bool = False,
+) -> str:
     """Unpack an archive into a new directory: ``manifest`` and ``rootfs``, or the root alone. Its image ID.
 
-    Raises :class:`InvalidInput` for a directory that is there, and as the store does; then nothing is left.
+    Raises :class:`InvalidInput` for a directory that is there, unless ``overwrite`` says that it goes, and as the store does;
+    then nothing is left.
     """
     limits = Limits.from_environment()
     plain = _Plain(pieces, what, limits)
-    with Making(directory) as made:
+    with Making(directory, overwrite=overwrite) as made:
         target = made.path if root_only else made.path + "/rootfs"
         os.makedirs(target, exist_ok=True)
         root = os.open(target, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
@@ -117,38 +126,6 @@ def extract(pieces: Iterable[bytes], directory: str, *, root_only: bool, what: s
         if not root_only:
             made.write_manifest(text)
     return plain.image_id
-
-
-class Making:
-    """A directory that appears whole or not at all. A context manager: ``path`` is where to make it."""
-
-    def __init__(self, directory: str) -> None:
-        self._final = directory.rstrip("/") or "/"
-        self.path = f"{self._final}.{os.getpid()}.part"
-
-    def __enter__(self) -> Making:
-        if os.path.lexists(self._final):
-            raise InvalidInput(f"{self._final} is there already", hint="name a new directory")
-        try:
-            os.mkdir(self.path, 0o755)
-        except OSError as error:
-            raise disk_error(error, f"cannot make {self._final}") from None
-        return self
-
-    def write_manifest(self, text: bytes) -> None:
-        """The file ``manifest`` in it."""
-        with open(self.path + "/manifest", "xb") as file:
-            file.write(text)
-
-    def __exit__(self, kind: object, *_: object) -> None:
-        if kind is not None:
-            remove_tree(self.path)
-            return
-        try:
-            os.rename(self.path, self._final)
-        except OSError as error:
-            remove_tree(self.path)
-            raise disk_error(error, f"cannot make {self._final}") from None
 
 
 class _Plain:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 
 from lading.errors import InvalidInput
-from lading.images.aci.archive import Making
 from lading.images.aci.envelope import Envelope
 from lading.images.aci.finding import KIND
+from lading.images.beside import Making
 from lading.images.copied import copy_root
 from lading.images.files import disk_error
 
@@ -40,14 +40,23 @@ def manifest_of(images: Images, image: Image) -> bytes:
     return images.content.read(envelope_of(images, image).manifest.digest)
 
 
-def render(images: Images, image: Image, directory: str, *, root_only: bool, text: bytes = b"") -> None:
+def render(
+    images: Images,
+    image: Image,
+    directory: str,
+    *,
+    root_only: bool,
+    text: bytes = b"",
+    overwrite: bool = False,
+) -> None:
     """Write the root of ``image``, dependencies and all, into a new directory: below ``rootfs``, beside ``manifest``.
 
     ``text``: the manifest, when it is not the one in its archive; then the image may be of any format. Raises
-    :class:`InvalidInput` for a directory that is there, :class:`Exhausted`; then nothing is left.
+    :class:`InvalidInput` for a directory that is there, unless ``overwrite`` says that it goes, :class:`Exhausted`; then nothing
+    is left.
     """
     text = text or manifest_of(images, image)
-    with images.lease() as lease, Making(directory) as made:
+    with images.lease() as lease, Making(directory, overwrite=overwrite) as made:
         lease.add(image.digest, *("layer:" + path.split("/")[-2] for path in image.layers))
         try:
             if root_only:

@@ -16,7 +16,6 @@ from lading.formats.appc.source import ID, NAME, REGISTRY, source
 from lading.images.aci import FORMAT, archive, root
 from lading.images.aci.build import from_image
 from lading.images.aci.finding import KIND
-from lading.images.files import disk_error, remove_tree
 from lading.images.moments import all_came, used
 from lading.rocket.archives import write_archive
 from lading.rocket.rkt import spoken
@@ -184,56 +183,31 @@ def extract(context: Context, parsed: Parsed) -> int:
     """Unpack the archive of an image, without what it depends on."""
     text, directory = parsed.args
     image = image_of(context.images, text)
-    with replacing(directory, overwrite=parsed["overwrite"]) as place:
-        if image.kind != KIND:
-            _render(context.images, image, place, root_only=parsed["rootfs-only"])
-            return 0
-        pieces = root.archive_of(context.images, image)
-        archive.extract(pieces, place, root_only=parsed["rootfs-only"], what=text)
+    if image.kind != KIND:
+        _render(context.images, image, parsed)
+        return 0
+    pieces = root.archive_of(context.images, image)
+    root_only, overwrite = parsed["rootfs-only"], parsed["overwrite"]
+    archive.extract(pieces, directory, root_only=root_only, what=text, overwrite=overwrite)
     return 0
 
 
 def render(context: Context, parsed: Parsed) -> int:
     """Write the root of an image with everything it depends on."""
-    text, directory = parsed.args
-    image = image_of(context.images, text)
-    with replacing(directory, overwrite=parsed["overwrite"]) as place:
-        _render(context.images, image, place, root_only=parsed["rootfs-only"])
+    _render(context.images, image_of(context.images, parsed.args[0]), parsed)
     return 0
 
 
-def _render(images: Images, image: Image, directory: str, *, root_only: bool) -> None:
+def _render(images: Images, image: Image, parsed: Parsed) -> None:
     """An OCI image depends on nothing: what its layers make together is what its archive would have."""
-    text = app_image(images, image).original
-    root.render(images, image, directory, root_only=root_only, text=text)
-
-
-@contextmanager
-def replacing(directory: str, *, overwrite: bool) -> Iterator[str]:
-    """Where to make ``directory``: itself, or with ``overwrite`` beside what is there, which goes when the new one is whole.
-
-    Raises :class:`InvalidInput` for what is no directory.
-    """
-    final = directory.rstrip("/") or "/"
-    if not overwrite or not os.path.lexists(final):
-        yield final  # whoever makes it refuses one that is there
-        return
-    if os.path.islink(final) or not os.path.isdir(final):
-        raise InvalidInput(f"{final} is no directory", hint="name one, or a new one")
-    new, old = f"{final}.{os.getpid()}.new", f"{final}.{os.getpid()}.old"
-    try:
-        yield new
-        try:
-            os.rename(final, old)
-            os.rename(new, final)
-        except OSError as error:
-            raise disk_error(error, f"cannot take the place of {final}") from None
-    finally:
-        if os.path.lexists(old) and not os.path.lexists(final):
-            os.rename(old, final)
-        for left in (new, old):
-            if os.path.lexists(left):
-                remove_tree(left)
+    root.render(
+        images,
+        image,
+        parsed.args[1],
+        root_only=parsed["rootfs-only"],
+        text=app_image(images, image).original,
+        overwrite=parsed["overwrite"],
+    )
 
 
 # --- keeping house --------------------------------------------------------------------------------------------------

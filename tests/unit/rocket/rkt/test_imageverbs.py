@@ -17,7 +17,7 @@ from lading.formats.oci_image import ImageConfig
 from lading.images import Images
 from lading.images.register import create
 from lading.rocket.rkt import imageverbs
-from lading.rocket.rkt.imageverbs import Row, arranged, binary, image_of, replacing
+from lading.rocket.rkt.imageverbs import Row, arranged, binary, image_of
 
 IDS = ["sha512-" + digit * 128 for digit in "abc"]
 
@@ -172,31 +172,6 @@ def test_gc_passes_over_an_image_that_a_pod_has_just_been_made_of(images, capsys
     assert run(images, "gc", "--grace-period=1h") == 0
     said = capsys.readouterr()
     assert (said.out, said.err) == ("", "0 image(s) successfully removed\n")
-
-
-def test_a_directory_is_replaced_when_the_new_one_is_whole(tmp_path):
-    place = tmp_path / "out"
-    with replacing(str(place), overwrite=True) as made:
-        assert made == str(place)
-        os.mkdir(made)
-    (place / "old").write_text("")
-    with pytest.raises(RuntimeError), replacing(str(place), overwrite=True) as made:
-        os.mkdir(made)
-        raise RuntimeError
-    assert os.listdir(tmp_path) == ["out"] and os.listdir(place) == ["old"]
-    with replacing(str(place) + "/", overwrite=True) as made:
-        os.mkdir(made)
-        open(made + "/new", "w").close()
-    assert os.listdir(tmp_path) == ["out"] and os.listdir(place) == ["new"]
-
-
-def test_only_a_directory_is_replaced(tmp_path):
-    (tmp_path / "file").write_text("mine")
-    (tmp_path / "link").symlink_to(tmp_path)
-    for name in ("file", "link"):
-        with pytest.raises(LadingError), replacing(str(tmp_path / name), overwrite=True):
-            pass
-    assert (tmp_path / "file").read_text() == "mine" and (tmp_path / "link").is_symlink()
 
 
 def test_verify_says_which_image_is_not_as_it_was(images, capfd):
