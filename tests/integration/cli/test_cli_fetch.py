@@ -240,8 +240,8 @@ def _escaping(site: Site, signer: Signer, key: str, data: bytes) -> None:
         (_huge_page, "more than 1048576 bytes"),
         (_lie, "is the image localhost/other:1"),
         (_others_template, "no ac-discovery tag for it"),
-        (_twice, "in the archive twice"),
-        (_escaping, "leaves its directory"),
+        (_twice, "localhost/app:1: a is in the archive twice"),
+        (_escaping, "localhost/app:1: rootfs/../../../a: the name leaves its directory"),
     ],
 )
 def test_what_means_harm_is_one_line_and_nothing_is_stored_or_run(

@@ -285,7 +285,12 @@ class _Fetch:
         name = str(asked or Wanted(manifest.name, mapping(manifest.labels)))
         for needed in manifest.dependencies:
             self._named(Wanted(needed.image_name, mapping(needed.labels)), needed, (*above, name))
-        image = receive(self._images, pieces(file), what=what, asked=asked)
+        try:
+            image = receive(self._images, pieces(file), what=what, asked=asked)
+        except LadingError as error:
+            if what not in error.message:  # of several images one may be meant
+                error.message = f"{what}: {error.message}"
+            raise
         self._progress.layer(image.id, DONE, -1, -1)
         return image
 
