@@ -28,6 +28,7 @@ _PLAIN = (
     "bundle",
     "filter",
     "filter_flags",
+    "make_cwd",
     "meanwhile",
     "no_new_keyring",
     "no_pivot",
