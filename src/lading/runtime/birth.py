@@ -118,6 +118,11 @@ def from_outside(kernel: Kernel, job: Job, born: Born) -> bytes:
 
         if not idmap.may_set_groups(kernel, born.pid):
             permission = channel.GO_WITHOUT_GROUPS  # a user namespace around all of us
+    process = job.spec.process
+    if process is not None and process.rlimits and job.plan.owns("user"):
+        from lading.runtime import security
+
+        security.raise_limits(kernel, process.rlimits, born.pid)
     if not job.joins_cgroup_itself:
         job.cgroup.add(born.pid)
     score = _score_of(job)

@@ -284,6 +284,8 @@ def _help(kernel: Kernel, job: ExecJob, target_fd: int, write_fd: int) -> None:
         from lading.kernel import idmap
 
         setgroups = idmap.may_set_groups(kernel, job.target)
+    if "user" in kinds and job.process.rlimits:
+        security.raise_limits(kernel, job.process.rlimits)
     root_fd = -1 if "mount" in kinds else kernel.open(f"/proc/{job.target}/root", O_PATH | os.O_DIRECTORY)
     if not job.process.terminal:
         job.stdio = command.with_null(kernel, job.stdio)

@@ -102,6 +102,23 @@ def set_limits(kernel: Kernel, limits: list[Rlimit]) -> None:
             ) from None
 
 
+def raise_limits(kernel: Kernel, limits: list[Rlimit], pid: int = 0) -> None:
+    """Raise the hard limits of ``pid`` (this process) as far as ``limits`` wants them, while somebody may: root of a user
+    namespace may not. Soft ones stay: what sets itself up still needs them. What cannot be raised is told when it is set.
+    """
+    import resource
+
+    for limit in limits:
+        if limit.type in RLIMITS:
+            number = RLIMITS.index(limit.type)
+            soft, hard = (value & _UNLIMITED for value in resource.getrlimit(number))
+            if limit.hard & _UNLIMITED > hard:
+                try:
+                    kernel.setrlimit(number, soft, limit.hard & _UNLIMITED, pid)
+                except KernelError:
+                    continue
+
+
 def schedule(kernel: Kernel, process: Process) -> None:
     """Scheduler and I/O priority of the process."""
     wanted = process.scheduler

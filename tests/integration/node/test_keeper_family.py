@@ -130,6 +130,21 @@ def _run(family: Family, pod: Pod) -> None:
     family.ask(op="run", pod=pod.encode())
 
 
+def test_a_hand_keeps_pods_with_users_of_their_own(family: Family, node: Node, one: Make) -> None:
+    family.up()
+    for name in ("own-1", "own-2"):
+        pod = one("sleep", "100", name=name, userns="auto")
+        pod.spec.host_users = False
+        _run(family, pod)
+    users = {name: node.inspect(name).users for name in ("own-1", "own-2")}
+    for name, first in users.items():
+        with open(f"/proc/{node.inspect(name).container.pid}/uid_map") as rows:
+            assert rows.read().split() == ["0", str(first), "65536"]
+    assert len(set(users.values())) == 2
+    for name in users:
+        node.remove(name, force=True)
+
+
 def test_a_caller_gets_a_hand_that_is_free(family: Family, node: Node, one: Make) -> None:
     family.up()
     busy: list[int] = []

@@ -44,6 +44,10 @@ BEFORE = {
     ("lading.kernel.overlay", "_covers"): "the creator's",
     ("lading.kernel.overlay", "_work_as_owner"): "the creator's, which has loaded it with the covers",
     ("lading.runtime.mounts", "make_bind"): "the creator's, of a mount that is idmapped",
+    (
+        "lading.runtime.security",
+        "raise_limits",
+    ): "the creator's, or the helper's of an exec before it enters the container",
     ("lading.runtime.rootfs", "_directory"): "the creator's, of a root that is mapped",
     ("lading.runtime.mounts", "_copy_up"): "in the container's namespaces, before its root is changed",
 }

@@ -348,6 +348,20 @@ def test_raising_a_hard_limit_without_power_says_what_is_missing() -> None:
         security.set_limits(kernel, [Rlimit(type="RLIMIT_NOFILE", soft=1, hard=2)])
 
 
+def test_hard_limits_are_raised_for_who_will_have_no_power_to_and_soft_ones_left(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("resource.getrlimit", lambda number: (5, 10))
+    limits = [
+        Rlimit(type="RLIMIT_NOFILE", soft=1, hard=20),
+        Rlimit(type="RLIMIT_CORE", soft=1, hard=10),
+        Rlimit(type="RLIMIT_NPROC", soft=1, hard=2**64 - 1),
+    ]
+    kernel = FakeKernel({"setrlimit": [KernelError("prlimit64", 1), 0]})
+    security.raise_limits(kernel, limits, 42)
+    assert kernel.arguments("setrlimit") == [(7, 5, 20, 42), (6, 5, 2**64 - 1, 42)]
+
+
 def test_cpu_lists_are_read_and_nonsense_is_refused() -> None:
     assert security.parse_cpus("0-2,5", "x") == {0, 1, 2, 5}
     for text in ("a", "3-1", "-1", "1-", "99999"):
