@@ -9,6 +9,8 @@
 ``running``           RUN: a pod; ``placing``, ``copying``: COPY, ADD, WORKDIR
 ``contexts``          files from outside; ``trees``: how they are read
 ``cache``             what steps gave, as pins of the image store
+``records``           the cache as people see it; ``housekeeping`` prunes and mends it
+``sharing``           caches of other machines: ``exportcache``, ``importcache``
 ``outputs``           ``--output`` in typed form; ``exporting`` does it: archives, pushes, ``localfiles``
 ``image``             a result to an image's layers, configuration, manifest and index
 ``progress``          what a build tells while it runs

@@ -5,11 +5,14 @@ from __future__ import annotations
 import os
 
 from lading.build.bases import Bases
+from lading.build.cache import StepCache
 from lading.build.executor import Executor
+from lading.build.exportcache import CacheExporter
 from lading.build.exporting import Exporter
 from lading.build.frontend import Frontend
 from lading.build.image import Solved
 from lading.build.outputs import Output
+from lading.build.sharing import INLINE
 from lading.build.workshop import Workshop
 from lading.errors import LadingError
 from lading.formats import platform as platforms
@@ -17,7 +20,7 @@ from lading.images import snapshots
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Callable, Collection, Sequence
     from contextlib import AbstractContextManager
     from typing import BinaryIO
 
@@ -25,6 +28,7 @@ if TYPE_CHECKING:
     from lading.build.exporting import Exported, Open
     from lading.build.progress import Progress
     from lading.build.request import Request
+    from lading.build.sharing import Place
     from lading.images import Images
     from lading.images.image import Image
     from lading.images.leases import Lease
@@ -36,16 +40,19 @@ class Wanted:
     """What becomes of a build.
 
     ``outputs``: at least one. ``open_``: the stream to write to for an output's ``dest``. ``rewrite``: no file of a new layer
-    is younger than SOURCE_DATE_EPOCH. ``evidence``: what is attested of the images.
+    is younger than SOURCE_DATE_EPOCH. ``evidence``: what is attested of the images. ``cache_to`` and ``cache_from``: where the
+    cache is shared.
     """
 
-    __slots__ = ("evidence", "open_", "outputs", "rewrite")
+    __slots__ = ("cache_from", "cache_to", "evidence", "open_", "outputs", "rewrite")
 
     def __init__(self, outputs: Sequence[Output], open_: Open) -> None:
         self.outputs = list(outputs)
         self.open_ = open_
         self.rewrite = False
         self.evidence: Evidence | None = None
+        self.cache_to: list[Place] = []
+        self.cache_from: list[Place] = []
 
 
 class Builder:
@@ -74,8 +81,9 @@ class Builder:
         try:
             with self._images.lease() as lease:
                 bases = Bases(self._images, lease, progress, pull=requests[0].pull, config=self._roots.config)
+                cache = self._cache(requests, progress, wanted, lease)
                 several = len(requests) > 1
-                solved = [self._solve(r, bases, lease, progress, stepped, several) for r in requests]
+                solved = [self._solve(r, bases, lease, progress, stepped, several, cache) for r in requests]
                 exporter = Exporter(
                     self._images,
                     solved,
@@ -85,8 +93,14 @@ class Builder:
                     config=self._roots.config,
                     rewrite=wanted.rewrite,
                     evidence=wanted.evidence,
+                    extend=_inline(cache) if any(p.kind == INLINE for p in wanted.cache_to) else None,
                 )
                 made = exporter.run(wanted.outputs)
+                if wanted.cache_to:
+                    exporting = CacheExporter(
+                        self._images, exporter.storer, lease, progress, config=self._roots.config
+                    )
+                    exporting.run(wanted.cache_to, solved, cache)
         finally:
             for digest in stepped:
                 snapshots.forget(self._images, digest)
@@ -115,6 +129,7 @@ class Builder:
         progress: Progress,
         stepped: set[str],
         several: bool,
+        cache: StepCache,
     ) -> Solved:
         frontend = Frontend(request, bases)
         built = frontend.build()
@@ -123,6 +138,7 @@ class Builder:
         workshop = Workshop(
             self._roots, self._images, self._kernel, lease, frontend.sources, request.settings
         )
+        workshop.cache = cache
         graph = frontend.graph
         platform = platforms.text(request.platform) if several else ""
         progress.begin(graph, graph.needed([built.vertex]), platform)
@@ -130,7 +146,7 @@ class Builder:
             graph,
             [built.vertex],
             workshop=workshop,
-            cache=workshop.cache,
+            cache=cache,
             progress=progress,
             parallel=request.jobs or os.cpu_count() or 2,
         )
@@ -139,7 +155,23 @@ class Builder:
         finally:
             self._save(request)
             stepped |= executor.stepped
-        return Solved(built, graph, result, workshop.now(), request.settings.moment)
+        solved = Solved(built, graph, result, workshop.now(), request.settings.moment)
+        solved.results, solved.content_keys = executor.results, executor.content_keys
+        return solved
+
+    def _cache(
+        self, requests: Sequence[Request], progress: Progress, wanted: Wanted, lease: Lease
+    ) -> StepCache:
+        """This machine's cache, with what is imported behind it."""
+        if not wanted.cache_from:
+            return StepCache(self._images, lease)
+        from lading.build.importcache import SharedCache, open_all
+
+        platforms_ = [request.platform for request in requests]
+        found = open_all(
+            wanted.cache_from, self._images, lease, progress, platforms_, config=self._roots.config
+        )
+        return SharedCache(self._images, lease, found, progress)
 
     @staticmethod
     def _save(request: Request) -> None:
@@ -148,6 +180,13 @@ class Builder:
             close = getattr(context, "close", None)
             if close is not None:
                 close()
+
+
+def _inline(cache: StepCache) -> Callable[[Solved], dict[str, str]]:
+    """What an image that carries its own cache is annotated with."""
+    from lading.build import exportcache
+
+    return lambda solved: exportcache.inline(solved, exportcache.steps(solved, cache, whole=False))
 
 
 def open_nothing(dest: str) -> AbstractContextManager[BinaryIO]:

@@ -115,6 +115,16 @@ class Executor:
             raise self._failure
         return {target: self._results[target] for target in self._targets}
 
+    @property
+    def results(self) -> dict[int, Result]:
+        """What was found or made so far, by vertex."""
+        return self._results
+
+    @property
+    def content_keys(self) -> dict[int, str]:
+        """Keys by what inputs contained, of the vertices whose own key was not known."""
+        return self._content_keys
+
     # -- the cache -----------------------------------------------------------------------------------------------------
 
     def _look(self, index: int) -> None:

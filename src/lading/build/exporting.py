@@ -59,7 +59,7 @@ class Exporter:
         config: str = "",
         rewrite: bool = False,
         evidence: Evidence | None = None,
-        extend: Callable[[Stored, Solved], dict[str, str]] | None = None,
+        extend: Callable[[Solved], dict[str, str]] | None = None,
     ) -> None:
         self._images = images
         self._solved = solved
@@ -70,7 +70,7 @@ class Exporter:
         self._rewrite = rewrite
         self._evidence = evidence
         self._extend = extend
-        self._storer = Storer(images, lease, progress)
+        self.storer = Storer(images, lease, progress)
 
     def run(self, outputs: Sequence[Output]) -> Exported:
         """Every output, in their order. Raises what storing, writing and pushing raise."""
@@ -90,7 +90,10 @@ class Exporter:
 
     def _image(self, output: Output, made: Exported) -> None:
         rewrite = self._rewrite if output.rewrite is None else output.rewrite
-        images = [self._storer.store(solved, output.form, rewrite=rewrite) for solved in self._solved]
+        images = []
+        for solved in self._solved:
+            more = self._extend(solved) if self._extend is not None else None
+            images.append(self.storer.store(solved, output.form, rewrite=rewrite, annotations=more))
         target = self._target(images, output.form, made)
         if not made.id:
             made.id, made.target, made.created = images[0].id, target, images[0].config.created
@@ -111,12 +114,12 @@ class Exporter:
         attested: list[Descriptor] = []
         if self._evidence is not None:
             for image, solved in zip(images, self._solved, strict=True):
-                attested.append(self._evidence.attach(self._storer, image, solved))
+                attested.append(self._evidence.attach(self.storer, image, solved))
             made.provenance = self._evidence.provenance
         wanted_index = any(a.place.startswith("index") for a in form.annotations)
         if len(images) == 1 and not attested and not wanted_index:
             return images[0].manifest
-        return self._storer.index([*(image.manifest for image in images), *attested], form)
+        return self.storer.index([*(image.manifest for image in images), *attested], form)
 
     def _push(self, name: str) -> None:
         from lading.build.bases import transferring

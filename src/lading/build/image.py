@@ -32,9 +32,9 @@ from lading.images.pack import Times
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
-    from lading.build.cache import Result
+    from lading.build.cache import LayerMade, Result
     from lading.build.frontend import Built
     from lading.build.graph import Graph
     from lading.build.outputs import Annotation, Form
@@ -53,12 +53,15 @@ _TO_OCI = {docker: oci for oci, docker in _TO_DOCKER.items()}
 class Solved:
     """One platform's build: what the frontend made of the file, and what the executor gave.
 
-    ``moment``: when (RFC 3339); ``fixed``: SOURCE_DATE_EPOCH in seconds, or None.
+    ``moment``: when (RFC 3339); ``fixed``: SOURCE_DATE_EPOCH in seconds, or None. ``results`` and ``content_keys``: of the
+    vertices that were looked at.
     """
 
-    __slots__ = ("built", "fixed", "graph", "moment", "result")
+    __slots__ = ("built", "content_keys", "fixed", "graph", "moment", "result", "results")
 
     def __init__(self, built: Built, graph: Graph, result: Result, moment: str, fixed: int | None) -> None:
+        self.results: dict[int, Result] = {}
+        self.content_keys: dict[int, str] = {}
         self.built = built
         self.graph = graph
         self.result = result
@@ -94,8 +97,13 @@ class Storer:
         self._lease = lease
         self._progress = progress
 
-    def store(self, solved: Solved, form: Form, *, rewrite: bool) -> Stored:
-        """Blobs, configuration and manifest. ``rewrite``: no file of a layer made here is younger than ``solved.fixed``."""
+    def store(
+        self, solved: Solved, form: Form, *, rewrite: bool, annotations: Mapping[str, str] | None = None
+    ) -> Stored:
+        """Blobs, configuration and manifest. ``rewrite``: no file of a layer made here is younger than ``solved.fixed``.
+
+        ``annotations``: more of them for the manifest.
+        """
         pairs = self._layers(solved, form, rewrite=rewrite)
         diff_ids = [diff_id for _, diff_id in pairs]
         config = configuration(solved).replace(rootfs=RootFS(diff_ids=diff_ids))
@@ -108,7 +116,10 @@ class Storer:
             media_type=DOCKER_MANIFEST if form.docker else OCI_MANIFEST,
             config=described,
             layers=[_typed(blob, docker=form.docker) for blob, _ in pairs],
-            annotations=_annotations(form.annotations, "manifest", solved.platform),
+            annotations={
+                **(annotations or {}),
+                **_annotations(form.annotations, "manifest", solved.platform),
+            },
         )
         made = self.put(manifest.encode(), manifest.media_type)
         made.platform = solved.platform
@@ -140,20 +151,24 @@ class Storer:
         steps = [step.vertex for step in solved.built.steps if step.vertex >= 0]
         found = []
         for place, layer in enumerate(solved.result.layers):
-            theirs = solved.built.blobs.get(layer.diff_id)
-            if theirs is not None and (
-                not form.force
-                or _TYPES[form.compression] == _TO_OCI.get(theirs.media_type, theirs.media_type)
-            ):
-                found.append((theirs, layer.diff_id))
-                continue
             times = None
-            if rewrite and theirs is None and place >= first:
+            if rewrite and layer.diff_id not in solved.built.blobs and place >= first:
                 # Times of a context's files are no part of what is built: they are those of a checkout, or of a copy.
                 exact = place - first < len(steps) and _of_context(solved.graph, steps[place - first])
                 times = Times((solved.fixed or 0) * 1_000_000_000, exact=exact)
-            found.append(self._layer(layer.diff_id, layer.size, form, times, theirs))
+            found.append(self.layer(solved, layer, form, times))
         return found
+
+    def layer(
+        self, solved: Solved, layer: LayerMade, form: Form, times: Times | None = None
+    ) -> tuple[Descriptor, str]:
+        """Blob and diff-id of one layer of any of the build's steps."""
+        theirs = solved.built.blobs.get(layer.diff_id)
+        if theirs is not None:
+            kind = _TO_OCI.get(theirs.media_type, theirs.media_type)
+            if not form.force or kind == _TYPES[form.compression]:
+                return theirs, layer.diff_id
+        return self._layer(layer.diff_id, layer.size, form, times, theirs)
 
     def _layer(
         self, diff_id: str, size: int, form: Form, times: Times | None, theirs: Descriptor | None

@@ -32,6 +32,16 @@ def outputs() -> list[Flag]:
             "",
             "No file of a new layer is younger than SOURCE_DATE_EPOCH (or 1970)",
         ),
+        Flag(
+            "cache-to",
+            "",
+            "list",
+            "PLACE",
+            "Share the cache: type=registry,ref=…, type=local,dest=… (mode=max for all steps), type=inline",
+        ),
+        Flag(
+            "cache-from", "", "list", "PLACE", "Use a shared cache: type=registry,ref=…, or type=local,src=…"
+        ),
         Flag("metadata-file", "", "str", "FILE", "Write what was made to a file, as JSON"),
         Flag("iidfile", "", "str", "FILE", "Write the image's id to a file"),
     ]

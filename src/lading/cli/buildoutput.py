@@ -18,6 +18,7 @@ def wanted(parsed: Parsed) -> Wanted:
     """What the flags ask for; refused here is what could only fail after the build. Raises :class:`InvalidInput`."""
     from lading.build.builder import Wanted
     from lading.build.outputs import choose
+    from lading.build.sharing import INLINE, places
     from lading.cli.outfile import writing
 
     outputs = choose(
@@ -42,6 +43,15 @@ def wanted(parsed: Parsed) -> Wanted:
         raise InvalidInput("--iidfile goes with an image, and no output is one")
     made = Wanted(outputs, writing)
     made.rewrite = parsed["reproducible"]
+    made.cache_to = places(parsed["cache-to"], to=True)
+    made.cache_from = places(parsed["cache-from"], to=False)
+    if any(place.kind == INLINE for place in made.cache_to):
+        if not any(output.is_image for output in outputs):
+            raise InvalidInput("--cache-to type=inline goes with an image, and no output is one")
+        if any(output.form.docker for output in outputs):
+            raise InvalidInput(
+                "--cache-to type=inline: Docker's manifests have no annotations to carry a cache"
+            )
     return made
 
 

@@ -20,7 +20,9 @@ GROUPS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ),
     (
         "Images",
-        tuple("images push tag rmi prune history save load import login logout registry aci trust".split()),
+        tuple(
+            "build builder images push tag rmi prune history save load import login logout registry aci trust".split()
+        ),
     ),
     ("Pods, networks, volumes", ("pod", "rkt", "network", "volume")),
     ("This machine", ("system", "events", "info", "version", "check", "completion")),

@@ -83,6 +83,34 @@ def push(
     return target.digest
 
 
+def push_manifest(
+    images: Images,
+    target: Descriptor,
+    where: Reference,
+    *,
+    options: PullOptions | None = None,
+    progress: Progress | None = None,
+) -> None:
+    """Upload a stored manifest, which need not be an image, and all below it as ``where``. The caller's lease holds it all.
+
+    Raises as :func:`push` does.
+    """
+    options = options or PullOptions()
+    tree = _Tree(images, target)
+    if tree.missing:
+        raise NotFound(f"content {tree.missing[0]} of {where.familiar} is not here")
+    cancel = Cancel()
+    remote = remotes(where, options, cancel, actions="pull,push")[-1]
+    nowhere: dict[str, list[str]] = {digest: [] for digest in tree.blobs}
+    try:
+        _Push(images, remote, where, nowhere, options, progress or Progress(), cancel).run(tree)
+    except KeyboardInterrupt:
+        cancel.pull()
+        raise
+    finally:
+        remote.close()
+
+
 def _target(images: Images, reference: str | Image, image: Image) -> Descriptor:
     """What a name stands for, which may be an index; of an id, the image's manifest."""
     if isinstance(reference, str):

@@ -97,7 +97,7 @@ def test_help_says_each_choice_once_and_no_default_that_is_no_number_of_anything
 
 @pytest.mark.parametrize(
     "words",
-    ["image build .", "volume update x", "start --checkpoint-dir x c", "push --platform a/b i", "rmi --platform a/b i",
+    ["volume update x", "start --checkpoint-dir x c", "push --platform a/b i", "rmi --platform a/b i",
      "history --platform a/b i", "image inspect --platform a/b i", "network create --ipv4=false n", "network inspect -v n",
      "volume create --group x v", "pull --disable-content-trust=false i"],
 )  # fmt: skip
