@@ -18,6 +18,7 @@ import re
 from lading.errors import InvalidInput, KernelError
 from lading.images.files import disk_error, remove_at, remove_tree, try_lock
 from lading.kernel import Kernel
+from lading.kernel.mounts import unescape
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -32,7 +33,8 @@ class Making:
     """A context manager: ``path`` is where to make the directory, which is there and empty.
 
     With ``overwrite`` it takes the place of a directory that is there, in one step where the file system can.
-    Raises :class:`InvalidInput` for one that is there otherwise, and for what is no directory.
+    Raises :class:`InvalidInput` for one that is there otherwise, for what is no directory, and for one that is more than its
+    user's: of the machine itself, where others write as well, or where something is mounted in.
     """
 
     def __init__(self, directory: str, *, overwrite: bool = False) -> None:
@@ -50,8 +52,7 @@ class Making:
                 raise InvalidInput(f"{said} is there already", hint="name a new directory")
             if os.path.islink(final) or not os.path.isdir(final):
                 raise InvalidInput(f"{said} is no directory", hint="name one, or a new one")
-            if os.path.ismount(final):
-                raise InvalidInput(f"{said} is where something is mounted", hint="name a directory below it")
+            _refuse_precious(final, said)
         try:
             finish_others(os.path.dirname(final))
             self._take()
@@ -119,6 +120,27 @@ class Making:
             remove_tree(self._wrapper)
             os.close(self._fd)
             self._fd = -1
+
+
+def _refuse_precious(final: str, said: str) -> None:
+    """Everything in it would go: nobody means that of ``/tmp`` or ``/usr``, and of what is mounted nobody can."""
+    real = os.path.realpath(final)
+    hint = "name a directory below it"
+    if os.path.dirname(real) == "/":
+        raise InvalidInput(f"{said} is a directory of the machine, and all that is in it would go", hint=hint)
+    found = os.stat(real)
+    if found.st_mode & 0o1002:
+        raise InvalidInput(f"{said} is for others to write in, too, and all of theirs would go", hint=hint)
+    mounted = next((place for place in _mounts() if f"{place}/".startswith(f"{real}/")), "")
+    if mounted:
+        raise InvalidInput(
+            f"{said}: something is mounted at {mounted}", hint="unmount it, or name another directory"
+        )
+
+
+def _mounts() -> list[str]:
+    with open("/proc/self/mountinfo") as stream:
+        return [unescape(line.split()[4]) for line in stream]
 
 
 def _refuse_empty(final: str) -> None:

@@ -66,8 +66,6 @@ def test_only_a_directory_is_replaced(tmp_path: Path) -> None:
     for name in ("file", "link"):
         with pytest.raises(InvalidInput, match="no directory"):
             _make(str(tmp_path / name), "x")
-    with pytest.raises(InvalidInput, match="mounted"):
-        _make("/proc", "x")
     assert (tmp_path / "file").read_text() == "mine" and (tmp_path / "link").is_symlink()
 
 
@@ -121,3 +119,30 @@ def test_a_long_name_has_room_beside_it(tmp_path: Path) -> None:
     name = "ä" * 127
     _make(str(tmp_path / name), "x")
     assert os.listdir(tmp_path) == [name]
+
+
+def test_a_directory_of_the_machine_is_never_replaced(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def untouched(*_: object) -> None:
+        raise AssertionError
+
+    monkeypatch.setattr(Making, "_take", untouched)
+    (tmp_path / "up").symlink_to("..")
+    for place in ("/usr", "/tmp", "/usr/", f"{tmp_path}/up/../../../../../../../../usr"):
+        with pytest.raises(InvalidInput, match="of the machine"):
+            _make(place, "x")
+
+
+def test_a_directory_that_others_use_is_not_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for mode in (0o777, 0o1755):
+        (tmp_path / "shared").mkdir(exist_ok=True)
+        (tmp_path / "shared").chmod(mode)
+        with pytest.raises(InvalidInput, match="others"):
+            _make(str(tmp_path / "shared"), "x")
+    (tmp_path / "own/deep").mkdir(parents=True)
+    monkeypatch.setattr(beside, "_mounts", lambda: ["/", "/proc", f"{tmp_path}/own/deep"])
+    for name in ("own", "own/deep"):
+        with pytest.raises(InvalidInput, match="mounted at"):
+            _make(str(tmp_path / name), "x")
+    assert sorted(os.listdir(tmp_path)) == ["own", "shared"]
