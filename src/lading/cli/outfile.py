@@ -27,10 +27,14 @@ _NAMELESS = (errno.EOPNOTSUPP, errno.EISDIR, errno.ENOENT, errno.EINVAL, errno.E
 
 
 class writing:  # noqa: N801  (reads as a verb where it is used)
-    """A binary stream to ``path``; standard output when that is empty or ``-``. A failure leaves no file behind."""
+    """A binary stream to ``path``; standard output when that is empty or ``-``. A failure leaves no file behind.
 
-    def __init__(self, path: str) -> None:
+    ``flag``: what stands before the path on the command line, for errors.
+    """
+
+    def __init__(self, path: str, flag: str = "--output ") -> None:
         self._path = path
+        self._flag = flag
         self._place = ""
         self._temporary = ""
         self._stream: BinaryIO | None = None
@@ -49,10 +53,10 @@ class writing:  # noqa: N801  (reads as a verb where it is used)
                 self._stream = os.fdopen(os.open(place, os.O_WRONLY | os.O_NOCTTY | os.O_CLOEXEC), "wb")
             else:
                 if os.path.isdir(place):
-                    raise InvalidInput(f"--output {self._path}: is a directory")
+                    raise InvalidInput(f"{self._flag}{self._path}: is a directory")
                 self._stream = self._open(place)
         except OSError as error:
-            raise _unwritable(self._path, error) from None
+            raise _unwritable(f"{self._flag}{self._path}", error) from None
         return self._stream
 
     def _open(self, place: str) -> BinaryIO:
@@ -103,11 +107,13 @@ class writing:  # noqa: N801  (reads as a verb where it is used)
                     raise
             if kind is None and self._temporary:
                 if _written_through(self._path):
-                    raise InvalidInput(f"--output {self._path}: became something else than a file meanwhile")
+                    raise InvalidInput(
+                        f"{self._flag}{self._path}: became something else than a file meanwhile"
+                    )
                 os.replace(self._temporary, self._path)
                 done = True
         except OSError as error:
-            raise _unwritable(self._path, error) from None
+            raise _unwritable(f"{self._flag}{self._path}", error) from None
         finally:
             if self._temporary and not done:
                 os.unlink(self._temporary)
@@ -134,7 +140,7 @@ def _resolve(path: str) -> tuple[str, int]:
         if own is not None or not os.path.islink(place):
             return place, -1
         place = os.path.join(directory, os.readlink(place))
-    raise InvalidInput(f"--output {path}: too many levels of symbolic links")
+    raise InvalidInput(f"{path}: too many levels of symbolic links")
 
 
 def _written_through(place: str) -> bool:
@@ -145,5 +151,5 @@ def _written_through(place: str) -> bool:
     return not (stat.S_ISREG(there.st_mode) or stat.S_ISDIR(there.st_mode))
 
 
-def _unwritable(path: str, error: OSError) -> LadingError:
-    return LadingError(f"--output {path}: {error.strerror or error}", reason="io")
+def _unwritable(what: str, error: OSError) -> LadingError:
+    return LadingError(f"{what}: {error.strerror or error}", reason="io")

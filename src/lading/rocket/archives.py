@@ -249,13 +249,13 @@ def export(context: Context, parsed: Parsed) -> int:
     return 0
 
 
-def write_archive(images: Images, image: Image, path: str) -> None:
+def write_archive(images: Images, image: Image, path: str, flag: str = "--output ") -> None:
     """Write the archive of ``image`` as it came to ``path``; to standard output when that is empty or ``-``."""
     with images.lease() as lease:
         lease.add(image.digest)
         envelope = root.envelope_of(images, image)
         lease.add(envelope.aci.digest)
-        with writing(path) as out:
+        with writing(path, flag) as out:
             for piece in images.content.chunks(envelope.aci.digest):
                 out.write(piece)
 

@@ -415,6 +415,7 @@ def test_a_pod_has_users_of_its_own_and_so_have_its_handlers_and_what_is_added(r
         ([], "a pod needs an image"),
         (["x.example/box", "--caps-retain=CAP_WISH"], "CAP_WISH"),
         (["--bogus", "x.example/box"], "--bogus"),
+        (["x.example/box", "--dir=/x"], "--dir: it stands before the first image"),
         (
             ["--private-users", "--ipc=parent", "x.example/box"],
             "--ipc=parent does not go with --private-users",

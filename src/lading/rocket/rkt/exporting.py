@@ -38,7 +38,7 @@ def export(context: Context, parsed: Parsed) -> int:
     if os.path.lexists(path) and not parsed["overwrite"]:
         raise Conflict(f"{path} exists", hint="replace it with --overwrite", reason="exists")
     manifest = _manifest(context, app)
-    with context.node.root(app.reference) as rootfs, writing(path) as out:
+    with context.node.root(app.reference) as rootfs, writing(path, "") as out:
         built = from_container(manifest, rootfs, out)
     for name in built.skipped:
         print(f"{name}: no archive can hold what this is; left out", file=sys.stderr)

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from lading.cli.outfile import writing
 from lading.cli.output import each
 from lading.errors import Conflict, Corrupt, InvalidInput, LadingError, NotFound, Unsupported
-from lading.formats import duration, jsontext
+from lading.formats import jsontext
 from lading.formats.appc.labels import mapping
 from lading.formats.appc.source import ID, NAME, REGISTRY, source
 from lading.images.aci import FORMAT, archive, root
@@ -20,6 +20,7 @@ from lading.images.moments import all_came, used
 from lading.rocket.archives import write_archive
 from lading.rocket.rkt import spoken
 from lading.rocket.rkt.appimages import app_image, find_id, id_of, shown_names
+from lading.rocket.rkt.looking import time_of
 from lading.rocket.rkt.statuses import FAILED
 
 TYPE_CHECKING = False
@@ -161,10 +162,10 @@ def export(context: Context, parsed: Parsed) -> int:
     if os.path.lexists(path) and not parsed["overwrite"]:
         raise InvalidInput(f"{path} is there already", hint="--overwrite takes its place")
     if image.kind == KIND:
-        write_archive(context.images, image, path)
+        write_archive(context.images, image, path, "")
         return 0
     manifest = app_image(context.images, image).manifest
-    with _held(context.images, image), writing(path) as out:
+    with _held(context.images, image), writing(path, "") as out:
         built = from_image(image, out, name=manifest.name, labels=mapping(manifest.labels))
     for name in built.skipped:
         _note(f"{name}: no archive can hold what this is; left out")
@@ -250,7 +251,7 @@ def rm(context: Context, parsed: Parsed) -> int:
 
 def gc(context: Context, parsed: Parsed) -> int:
     """Remove App Container images that nothing used for a while, and that no pod and no image which stays needs."""
-    grace = duration.seconds(parsed["grace-period"])
+    grace = time_of("--grace-period", parsed["grace-period"])
     idle = unused(context.images, context.node.images_in_use(), time.time() - grace)
 
     def remove(image: Image) -> str:

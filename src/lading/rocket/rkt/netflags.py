@@ -117,7 +117,7 @@ def _dns(line: Line, made: Network, host_file: Callable[[str], str]) -> None:
             raise InvalidInput("--dns=host: the host's /etc/resolv.conf names no server")
     for server in servers:
         if not _is_address(server):
-            raise InvalidInput(f"--dns={server[:60]}: neither an IP address nor host or none")
+            raise InvalidInput(f"--dns={server[:60]}: it is no IP address, and neither host nor none")
     if servers or searches or options:
         parts = [option.partition(":") for option in options]
         named = [DNSOption(name=name, value=value if mark else None) for name, mark, value in parts]

@@ -13,6 +13,7 @@ from lading.rocket.rkt.choosing import Chooser, policy
 from lading.rocket.rkt.insecure import of_line
 from lading.rocket.rkt.line import Line, pairs, read
 from lading.rocket.rkt.podoptions import PodOptions, Streams
+from lading.rocket.rkt.table import misplaced
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -173,7 +174,7 @@ def run_prepared(context: Context, parsed: Parsed) -> int:
 def _line(parsed: Parsed) -> Line | None:
     """The command line; None when only help was asked for, which is shown."""
     spoken = " ".join(command.name for command in parsed.path)
-    line = read(spoken, parsed.command.flags, parsed.values, parsed.args)
+    line = read(spoken, [*parsed.command.flags, *misplaced()], parsed.values, parsed.args)
     if line.help:
         from lading.cli.help import show
 

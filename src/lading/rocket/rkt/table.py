@@ -48,6 +48,12 @@ def commands() -> list[Command]:
         ),
         *table_pods.commands(),
         *table_images.commands(),
+        Command(
+            "api-service",
+            refuse="there is no service to ask: list, status, image list and app status have --format=json",
+        ),
+        Command("completion", refuse="it is the same for all of lading: lading completion SHELL"),
+        Command("fly", refuse="there is one way to run a pod: lading rkt run"),
     ]
 
 
@@ -68,6 +74,12 @@ def group() -> list[Flag]:
             unset=True,
         ),
     ]
+
+
+def misplaced() -> list[Flag]:
+    """Those that may not stand behind an image: by then it is settled what they say."""
+    why = "it stands before the first image"
+    return [Flag(flag.name, "", flag.kind, refuse=why) for flag in group() if flag.name != "insecure-options"]
 
 
 def insecure() -> list[Flag]:
@@ -199,7 +211,7 @@ def _making() -> list[Flag]:
             "",
             "str",
             "WHEN",
-            "Whether an app that has ended starts again: no, on-failure, always",
+            "Whether an app that has ended starts again",
             choices=("no", "on-failure", "always"),
             unset=True,
         ),
@@ -237,7 +249,7 @@ def _starting() -> list[Flag]:
             "",
             "str",
             "MODE",
-            "IPC namespace: the pod's own (auto, private) or the host's (parent)",
+            "IPC namespace: the host's with parent, else the pod's own",
             choices=("auto", "private", "parent"),
             unset=True,
         ),

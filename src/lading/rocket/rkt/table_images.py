@@ -119,8 +119,19 @@ def _list() -> list[Flag]:
     return [
         Flag("fields", "", "str", "FIELDS", f"Which columns: {fields}", default=fields),
         Flag("sort", "", "str", "FIELDS", "By name, importtime, lastused, size", default="importtime"),
-        Flag("order", "", "str", "ORDER", "asc or desc", default="asc", choices=("asc", "desc"), fold=True),
+        Flag(
+            "order",
+            "",
+            "str",
+            "ORDER",
+            "Smallest first, or largest",
+            default="asc",
+            choices=("asc", "desc"),
+            fold=True,
+        ),
         Flag("no-legend", "", "bool", help="No headings"),
         Flag("full", "", "bool", help="Whole IDs, exact sizes and times"),
-        Flag("format", "", "str", "FORMAT", "json or json-pretty", choices=("json", "json-pretty")),
+        Flag(
+            "format", "", "str", "FORMAT", "As JSON on one line, or indented", choices=("json", "json-pretty")
+        ),
     ]

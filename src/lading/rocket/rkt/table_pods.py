@@ -175,6 +175,17 @@ def _app() -> list[Command]:
             action="lading.rocket.rkt.apps:rm",
         ),
         Command(
-            "sandbox", refuse="a pod without any app is not supported: run one with an app, and add others"
+            "exec",
+            "Run a command in an app, as root there: the same as enter",
+            "UUID [COMMAND] [ARG...]",
+            flags=[_APP],
+            action="lading.rocket.rkt.entering:enter",
+            interspersed=False,
+            description="Without a command it is /bin/bash, or /bin/sh where there is no bash.",
+        ),
+        Command(
+            "sandbox",
+            refuse="a pod lives as long as the apps that it began with, so one without any would have ended before it began: "
+            "let it begin with one that waits (lading rkt run --detach IMAGE --exec=/bin/sleep -- infinity), and add others",
         ),
     ]
