@@ -172,6 +172,7 @@ def test_only_the_commands_print() -> None:
     """Floors below the faces return values and raise errors; what is shown is decided above. Warnings go to stderr."""
     faces = (
         "src/lading/cli/",
+        "src/lading/compose/",
         "src/lading/rocket/",
         "src/lading/__main__.py",
         "src/lading/runtime/cli",

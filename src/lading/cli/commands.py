@@ -430,6 +430,14 @@ def _tree() -> list[Command]:
             commands=lambda: [build, *_late("cli.buildoutflags", "commands")()],
             aliases=("buildx",),
         ),
+        Command(
+            "compose",
+            "Applications of several services, by Compose files",
+            commands=_late("compose.table", "commands"),
+            flags=_late("compose.table", "group"),
+            persistent=True,
+            failed=1,
+        ),
         Command("registry", "A registry of one's own", commands=_late("cli.registryflags", "commands")),
         Command("network", "Manage networks", commands=_network),
         Command("volume", "Manage volumes", commands=_volume),
@@ -460,7 +468,6 @@ def _tree() -> list[Command]:
 
 def _refused() -> list[Command]:
     reasons = {
-        "compose": "Compose files are not supported: write a pod manifest for lading pod run",
         "search": "searching registries is not supported",
         "manifest": "editing manifest lists is not supported: lading pull and push keep them whole",
         "checkpoint": "checkpoints are not supported",

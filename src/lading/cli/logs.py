@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from lading.node.model import LogLine
 
 
-def _lines(tail: str) -> int:
+def lines_of(tail: str) -> int:
     """The number that ``--tail`` says; -1 is all of them. Raises :class:`InvalidInput`."""
     digits = tail.removeprefix("-")
     if tail == "all" or (digits != tail and digits.isascii() and digits.isdigit()):
@@ -41,7 +41,7 @@ def show(
     now = time.time()
     since = duration.moment(parsed["since"], now) if parsed["since"] else 0.0
     until = duration.moment(parsed["until"], now) if parsed["until"] else 0.0
-    count = _lines(parsed["tail"])
+    count = lines_of(parsed["tail"])
     stamps = parsed["timestamps"]
     sys.stdout.flush()
     outputs = {"stdout": sys.stdout.buffer, "stderr": sys.stderr.buffer}

@@ -45,12 +45,7 @@ def create(context: Context, parsed: Parsed) -> int:
     for flag in ("gateway", "ip-range"):
         if len(parsed[flag]) > max(len(parsed["subnet"]), 0):
             raise InvalidInput(f"--{flag} needs a --subnet each")
-    options = pairs(parsed["opt"], "--opt")
-    mtu = _mtu(options)
-    interface = options.pop("parent" if parsed["driver"] == "macvlan" else _BRIDGE + "name", "")
-    for theirs, own in _OPTIONS.items():
-        if theirs in options:
-            options[own] = options.pop(theirs)
+    options, mtu, interface = driver_options(parsed["driver"], pairs(parsed["opt"], "--opt"))
     network = context.networks.create(
         name,
         driver=parsed["driver"],
@@ -67,6 +62,17 @@ def create(context: Context, parsed: Parsed) -> int:
     )
     print(network.name)
     return 0
+
+
+def driver_options(driver: str, given: dict[str, str]) -> tuple[dict[str, str], int, str]:
+    """Docker's driver options as ``Networks.create`` takes them: options by our names, the MTU, the interface's name."""
+    options = dict(given)
+    mtu = _mtu(options)
+    interface = options.pop("parent" if driver == "macvlan" else _BRIDGE + "name", "")
+    for theirs, own in _OPTIONS.items():
+        if theirs in options:
+            options[own] = options.pop(theirs)
+    return options, mtu, interface
 
 
 def _mtu(options: dict[str, str]) -> int:

@@ -92,7 +92,7 @@ def _around(context: Context) -> Surroundings:
         cwd = os.getcwd()
     except OSError:
         cwd = "/"
-    return Surroundings(os.environ, cwd, read_file, volumes_of, _free_port)
+    return Surroundings(os.environ, cwd, read_file, volumes_of, free_port)
 
 
 def _volumes_of(reference: str, record: PodRecord, container: ContainerRecord) -> list[BindMount]:
@@ -118,7 +118,7 @@ def _volumes_of(reference: str, record: PodRecord, container: ContainerRecord) -
     return found
 
 
-def _free_port(protocol: str, address: str, first: int, last: int) -> int:
+def free_port(protocol: str, address: str, first: int, last: int) -> int:
     """The first port of the range that nothing on this machine listens on."""
     import _socket
 

@@ -98,7 +98,7 @@ def _option(made: BindMount, option: str, seen: set[str], whole: str) -> None:
         made.options.append(option)
     elif option in _LABELS:
         kind = "z and Z"
-        _refuse_labels(option, whole)
+        refuse_labels(option, whole)
     elif option in _NO_EFFECT:
         kind = "consistency"
     elif option in ("O", "U", "idmap"):
@@ -114,7 +114,8 @@ def _option(made: BindMount, option: str, seen: set[str], whole: str) -> None:
     seen.add(kind)
 
 
-def _refuse_labels(option: str, whole: str) -> None:
+def refuse_labels(option: str, whole: str) -> None:
+    """Raise :class:`Unsupported` for ``z`` and ``Z`` where there are labels that they would change."""
     import os
 
     if os.path.exists("/sys/fs/selinux/enforce"):

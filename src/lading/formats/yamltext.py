@@ -17,6 +17,7 @@ from lading.errors import Exhausted, InvalidInput
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any
 
 LARGEST = 4 << 20
@@ -167,6 +168,81 @@ def _load(text: str, what: str) -> list[object]:
     finally:
         loader.dispose()
     return [document for document in made if document is not None]
+
+
+def nodes(data: bytes, *, what: str) -> tuple[list[Any], Callable[[Any], str]]:
+    """Every document as PyYAML's nodes, which know their lines, with merge keys written out; aliases are the same node again.
+
+    Only events, aliases and depth are bounded here: whoever writes aliases out counts what comes of it. With them comes what
+    gives the tag that a plain scalar has by its text, for nodes that wear a tag of somebody's own. Raises as :func:`documents`.
+    """
+    if len(data) > LARGEST:
+        raise Exhausted(f"{what}: larger than {LARGEST >> 20} MiB")
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        raise InvalidInput(f"{what}: not UTF-8 text") from None
+    try:
+        _bound(text, what)
+        loader = _Loader(text)
+        loader.what = what
+        made: list[Any] = []
+        try:
+            while loader.check_node():
+                made.append(loader.get_node())
+        finally:
+            loader.dispose()
+        seen: set[int] = set()
+        for node in made:
+            _flatten(loader, node, seen)
+    except yaml.YAMLError as error:
+        raise InvalidInput(f"{what}: {_said(error)}", reason="syntax") from None
+    except RecursionError:
+        raise _too_deep(what) from None
+    except (ValueError, OverflowError, TypeError, KeyError) as error:
+        raise InvalidInput(f"{what}: {error}", reason="syntax") from None
+
+    def plain(node: Any) -> str:
+        tag: str = loader.resolve(yaml.ScalarNode, node.value, (node.style is None, node.style is not None))
+        return tag
+
+    return made, plain
+
+
+def _flatten(loader: Any, node: Any, seen: set[int]) -> None:
+    if id(node) in seen or isinstance(node, yaml.ScalarNode):
+        return
+    seen.add(id(node))
+    if isinstance(node, yaml.MappingNode):
+        loader.flatten_mapping(node)
+        for _, value in node.value:
+            _flatten(loader, value, seen)
+    elif isinstance(node, yaml.SequenceNode):
+        for value in node.value:
+            _flatten(loader, value, seen)
+
+
+def scalar(node: Any, tag: str, *, what: str) -> object:
+    """The value of a scalar node as if it had ``tag``. Raises :class:`InvalidInput`."""
+    try:
+        if tag == _TAG + "int":
+            return _integer(None, node)
+        if tag == _TAG + "float":
+            return _float(None, node)
+    except (ValueError, OverflowError, yaml.YAMLError) as error:
+        raise InvalidInput(
+            f"{what}:{node.start_mark.line + 1}: {getattr(error, 'problem', error)}", reason="syntax"
+        ) from None
+    if tag == _TAG + "bool":
+        return node.value.lower() == "true"
+    if tag == _TAG + "null":
+        return None
+    if tag == _TAG + "str":
+        return str(node.value)
+    raise InvalidInput(
+        f"{what}:{node.start_mark.line + 1}: the tag {tag[:80]!r} is not of a value that JSON has",
+        reason="syntax",
+    )
 
 
 def _too_deep(what: str) -> Exhausted:

@@ -1,0 +1,169 @@
+"""``lading compose config``: the file, checked, with everything filled in; or one thing of it."""
+
+from __future__ import annotations
+
+import sys
+
+from lading.compose import hashing, imaging, resources
+from lading.compose.application import Application, with_needs
+from lading.errors import LadingError, NotFound
+from lading.formats import jsontext
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from lading.cli.context import Context
+    from lading.flags import Parsed
+    from lading.formats.compose.model import Project
+
+
+def config(context: Context, parsed: Parsed) -> int:
+    """Check and print. With one of --services, --images and their like only that."""
+    app = Application(context, parsed)
+    named = list(parsed.args)
+    if parsed["environment"]:
+        app.name()
+        return _print(parsed, "".join(f"{k}={v}\n" for k, v in sorted(app.environ.items())))
+    if parsed["variables"]:
+        return _print(parsed, _variables(app))
+    project = app.load(
+        named,
+        verbatim=parsed["no-interpolate"],
+        consistent=not parsed["no-consistency"],
+        environments=not parsed["no-env-resolution"] and not parsed["no-interpolate"],
+        normal=not parsed["no-normalize"],
+    )
+    if named:
+        kept = with_needs(project, named)
+        project.services = {name: service for name, service in project.services.items() if name in kept}
+    if parsed["quiet"]:
+        return 0
+    if parsed["resolve-image-digests"]:
+        _pin(app, project)
+    text = _part(app, project, parsed, named)
+    return _print(parsed, _whole(project, parsed) if text is None else text)
+
+
+def _part(app: Application, project: Project, parsed: Parsed, named: list[str]) -> str | None:
+    """What one of the flags asks for; None when none does."""
+    lists = {
+        "services": with_needs(project, named),
+        "volumes": list(project.volumes),
+        "networks": list(project.networks),
+        "images": list(dict.fromkeys(imaging.name_of(project, name) for name in project.services)),
+        "profiles": sorted({p for service in app.services.values() for p in service.profiles}),
+    }
+    for flag, names in lists.items():
+        if parsed[flag]:
+            return "".join(f"{name}\n" for name in names)
+    if parsed["hash"]:
+        wanted = list(project.services) if parsed["hash"] == "*" else parsed["hash"].split(",")
+        files = resources.Files(app, project)
+        lines = []
+        for name in sorted(wanted):
+            if name not in project.services:
+                raise NotFound(f"--hash {name}: there is no such service", reason="no-service")
+            lines.append(f"{name} {hashing.of(project, name, files)}\n")
+        return "".join(lines)
+    return None
+
+
+def _pin(app: Application, project: Project) -> None:
+    for name, service in project.services.items():
+        try:
+            image = app.context.images.get(imaging.name_of(project, name), service.platform)
+        except NotFound:
+            raise NotFound(
+                f"services.{name}: the image {imaging.name_of(project, name)} is not here",
+                hint="lading compose pull",
+            ) from None
+        service.image = f"{service.image.partition('@')[0]}@{image.digest}"
+
+
+def _whole(project: Project, parsed: Parsed) -> str:
+    encoded = project.encode()
+    value = {"name": encoded.pop("name", ""), **encoded}
+    services = value.get("services")
+    if isinstance(services, dict):
+        value["services"] = {name: dict(sorted(services[name].items())) for name in sorted(services)}
+        for service in value["services"].values():
+            for field in ("command", "entrypoint"):
+                service.setdefault(field, None)
+    if not parsed["no-interpolate"]:
+        value = {key: _escaped(item) for key, item in value.items()}
+    if parsed["format"] == "json":
+        return jsontext.dumps(value, indent=2) + "\n"
+    import yaml
+
+    text: str = yaml.dump(
+        value, Dumper=_dumper(), sort_keys=False, default_flow_style=False, allow_unicode=True, width=4096
+    )
+    return text
+
+
+def _escaped(value: object) -> object:
+    """Dollars doubled, so that what is printed may be read again."""
+    if isinstance(value, str):
+        return value.replace("$", "$$")
+    if isinstance(value, dict):
+        return {k: _escaped(v) for k, v in value.items()}
+    if isinstance(value, list):
+        return [_escaped(v) for v in value]
+    return value
+
+
+def _dumper() -> type:
+    """Text that YAML would take for a number or a truth value is quoted, by YAML 1.1 and 1.2; no value is an alias."""
+    import yaml
+
+    class Plain(yaml.SafeDumper):
+        def ignore_aliases(self, data: object) -> bool:
+            return True
+
+    def text(dumper: yaml.SafeDumper, value: str) -> yaml.Node:
+        ambiguous = value[:1].isdigit() or value[:1] in "+-." or value.lower() in _WORDS
+        style = "|" if "\n" in value and not any(line.endswith(" ") for line in value.split("\n")) else None
+        return dumper.represent_scalar("tag:yaml.org,2002:str", value, style='"' if ambiguous else style)
+
+    Plain.add_representer(str, text)
+    return Plain
+
+
+_WORDS = ("y", "n", "yes", "no", "on", "off", "true", "false", "null", "~", "")
+
+
+def _variables(app: Application) -> str:
+    import io
+
+    from lading.cli.output import table
+    from lading.compose.application import read_file
+    from lading.formats.compose.interpolation import names
+
+    rows: dict[str, tuple[str, str, str, str]] = {}
+    for path in app.paths:
+        data = read_file(path)
+        if data is None:
+            raise NotFound(f"the Compose file {path} does not exist")
+        for name, operator, word in names(data.decode("utf-8", "replace")):
+            required = "true" if operator.endswith("?") else "false"
+            default = word if operator.endswith("-") else ""
+            alternate = word if operator.endswith("+") else ""
+            rows.setdefault(name, (name, required, default, alternate))
+    out = io.StringIO()
+    table(
+        ("NAME", "REQUIRED", "DEFAULT VALUE", "ALTERNATE VALUE"),
+        [rows[name] for name in sorted(rows)],
+        out=out,
+    )
+    return out.getvalue()
+
+
+def _print(parsed: Parsed, text: str) -> int:
+    if parsed["output"]:
+        try:
+            with open(parsed["output"], "w", encoding="utf-8") as stream:
+                stream.write(text)
+        except OSError as error:
+            raise LadingError(f"--output {parsed['output']}: {error.strerror}") from None
+        return 0
+    sys.stdout.write(text)
+    return 0

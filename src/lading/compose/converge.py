@@ -1,0 +1,367 @@
+"""``up`` and ``create``: what the file says, made so, in the order of its dependencies and side by side where there is none.
+
+The parts: images, then networks and volumes, then every Pod translated (a mistake in the file stops here, with nothing of a
+container touched), then for each container one task (:mod:`lading.compose.workers`). Each step leaves something that the
+next ``up`` goes on from, whatever is killed: see :mod:`lading.compose.plan`.
+"""
+
+from __future__ import annotations
+
+from lading.compose import conditions, hashing, imaging, labels, plan, pods, resources, state
+from lading.compose.application import with_needs
+from lading.compose.workers import Task, run
+from lading.errors import InvalidInput, LadingError, NotFound
+from lading.formats.compose import shapes
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from lading.compose.application import Application
+    from lading.formats.compose.model import Project
+    from lading.formats.pod import BindMount, Pod
+    from lading.node import Node, PodRecord
+
+
+class Wishes:
+    """How it is to be done: the flags of ``up``."""
+
+    def __init__(self) -> None:
+        self.build = False
+        self.no_build = False
+        self.pull = "policy"
+        self.quiet_pull = False
+        self.force = False
+        self.force_needs = False
+        self.keep = False
+        self.no_needs = False
+        self.start = True
+        self.remove_orphans = False
+        self.renew_volumes = False
+        self.timeout: float | None = None
+        self.scale: dict[str, int] = {}
+
+
+def scales(texts: Sequence[str]) -> dict[str, int]:
+    """``SERVICE=N`` rows. Raises :class:`InvalidInput`."""
+    made = {}
+    for text in texts:
+        name, equals, number = text.partition("=")
+        if not name or not equals:
+            raise InvalidInput(f"{text[:60]!r} is not SERVICE=N")
+        made[name] = shapes.whole(number, text[:60])
+        if made[name] < 0:
+            raise InvalidInput(f"{text[:60]!r}: there cannot be fewer than none")
+    return made
+
+
+class Convergence:
+    """One run of it; afterwards ``records`` has the id of every container of the project's services."""
+
+    def __init__(self, app: Application, project: Project, named: Sequence[str], wishes: Wishes) -> None:
+        self.app = app
+        self.project = project
+        self.named = list(named)
+        self.wishes = wishes
+        self.services = list(named) if wishes.no_needs and named else with_needs(project, named)
+        self.files = resources.Files(app, project)
+        self.ids: dict[str, list[str]] = {}
+        self.taken: set[tuple[str, int]] = set()
+
+    @property
+    def node(self) -> Node:
+        """The pods of this machine."""
+        return self.app.context.node
+
+    def run(
+        self,
+        *,
+        meanwhile: Callable[[], None] | None = None,
+        started: Callable[[str], None] | None = None,
+    ) -> None:
+        """Carry it out. ``started`` is told the id of every container that runs now, ``meanwhile`` is called on the way."""
+        self._scale()
+        self._orphans()
+        wishes = self.wishes
+        digests = imaging.resolve(
+            self.app,
+            self.project,
+            self.services,
+            build=wishes.build,
+            no_build=wishes.no_build,
+            pull=wishes.pull,
+            quiet=wishes.quiet_pull,
+        )
+        resources.networks(self.app, self.project, self.services)
+        resources.volumes(self.app, self.project, self.services)
+        tasks = self._tasks(digests, started)
+        self.files.write()
+        run(tasks, limit=self.app.parallel, meanwhile=meanwhile)
+
+    def _scale(self) -> None:
+        for name, count in self.wishes.scale.items():
+            service = self.project.services.get(name)
+            if service is None:
+                raise NotFound(f"--scale {name}: there is no such service", reason="no-service")
+            if service.container_name and count > 1:
+                raise InvalidInput(
+                    f"services.{name}.container_name: there cannot be {count} containers of one name"
+                )
+            service.scale = count
+            service.deploy = None if service.deploy is None else service.deploy.replace(replicas=None)
+
+    def _orphans(self) -> None:
+        found = [
+            m
+            for m in state.members(self.node, self.project.name, oneoffs=None)
+            if m.service not in self.app.services
+        ]
+        if not found:
+            return
+        if self.wishes.remove_orphans or _true(self.app, "COMPOSE_REMOVE_ORPHANS"):
+            from lading.compose import ending
+
+            ending.remove(self.app, found, timeout=self.wishes.timeout)
+        elif not _true(self.app, "COMPOSE_IGNORE_ORPHANS"):
+            self.app.warn(
+                f"there are containers of services that the file does not have: {', '.join(m.name for m in found)}: "
+                "remove them with --remove-orphans"
+            )
+
+    # -- what to do -------------------------------------------------------------------------------------------------
+
+    def _tasks(self, digests: Mapping[str, str], started: Callable[[str], None] | None) -> list[Task]:
+        world = pods.World(
+            container=lambda name: pods.name_of(self.project, name, 1),
+            file=self.files.path,
+            volumes=self.volumes_of,
+            free_port=self.free_port,
+        )
+        tasks: list[Task] = []
+        names: dict[str, list[str]] = {}
+        anew: set[str] = set()
+        for name in self.services:
+            names[name] = []
+            found = state.members(self.node, self.project.name, [name])
+            hash_ = hashing.of(self.project, name, self.files)
+            force = self.wishes.force and (not self.named or name in self.named or self.wishes.force_needs)
+            steps = plan.plan(
+                [_found(m) for m in found],
+                count=self.project.services[name].replicas,
+                hash=hash_,
+                image=digests[name],
+                force=force or (self.wishes.force_needs and bool(self.named) and name not in self.named),
+                keep=self.wishes.keep,
+            )
+            if any(step.kind == plan.RECREATE for step in steps):
+                anew.add(name)
+            records = {m.id: m.record for m in found}
+            self.ids[name] = []
+            cleared: list[str] = []
+            for step in steps:
+                record = records.get(step.found.id) if step.found is not None else None
+                work = self._work(name, step, record, hash_, digests[name], world, anew)
+                task = Task(
+                    f"container {step.found.name if step.found else pods.name_of(self.project, name, step.number)}",
+                    work,
+                    needs=[*cleared, *(t for other in self._needs(name) for t in names.get(other, ()))],
+                    ready=self._ready(name, step),
+                    done=self._done(name, step, started),
+                )
+                names[name].append(task.name)
+                tasks.append(task)
+                if step.kind == plan.REMOVE:
+                    cleared.append(task.name)  # its name and ports are wanted
+        return tasks
+
+    def _needs(self, name: str) -> list[str]:
+        return [other for other in self.project.services[name].depends_on if other in self.services]
+
+    def _ready(self, name: str, step: plan.Step) -> Callable[[], bool] | None:
+        needs = {k: v for k, v in self.project.services[name].depends_on.items() if k in self.services}
+        if not self.wishes.start or step.kind == plan.REMOVE or not needs:
+            return None
+        met: set[str] = set()
+
+        def ready() -> bool:
+            for other, dependency in needs.items():
+                if other in met or dependency.condition == conditions.STARTED:
+                    continue
+                records = [self.node.inspect(identity) for identity in self.ids[other]]
+                try:
+                    if not conditions.met(dependency.condition, records):
+                        return False
+                except conditions.Failed as error:
+                    if dependency.required:
+                        raise self._explained(other, error) from None
+                    self.app.warn(f"{other}, which {name} can do without: {error.message}")
+                met.add(other)
+            return True
+
+        return ready
+
+    def _explained(self, service: str, error: conditions.Failed) -> LadingError:
+        """The error with the last lines of the log shown before it."""
+        conditions.tell_last_lines(self.app, error, service)
+        return conditions.Failed(f"dependency {service} failed: {error.message}")
+
+    def _done(
+        self, name: str, step: plan.Step, started: Callable[[str], None] | None
+    ) -> Callable[[object], None]:
+        def done(result: object) -> None:
+            assert isinstance(result, dict)
+            identity, said = str(result["id"]), result["said"]
+            if step.kind != plan.REMOVE:
+                self.ids[name].append(identity)
+                if started is not None and self.wishes.start:
+                    started(identity)
+            self.app.say(f" Container {result['name']}  {said}")
+
+        return done
+
+    # -- doing it: in a process of its own --------------------------------------------------------------------------
+
+    def _work(
+        self,
+        name: str,
+        step: plan.Step,
+        record: PodRecord | None,
+        hash_: str,
+        image: str,
+        world: pods.World,
+        anew: set[str],
+    ) -> Callable[[], object]:
+        from lading.compose import carrying
+
+        service = self.project.services[name]
+        start = self.wishes.start
+        pod: Pod | None = None
+        called = pods.name_of(self.project, name, step.number)
+        if step.kind in (plan.CREATE, plan.RECREATE):
+            pod = self._pod(name, step, record, hash_, image, world)
+        restart = step.kind == plan.KEEP and any(
+            d.restart and other in anew for other, d in service.depends_on.items()
+        )
+        roots = self.app.context.roots
+        timeout = self.wishes.timeout
+
+        def work() -> object:
+            hand = carrying.Hand(roots, service, timeout)
+            if step.kind == plan.CREATE:
+                assert pod is not None
+                return hand.create(pod, start=start)
+            assert record is not None
+            if step.kind == plan.RECREATE:
+                assert pod is not None
+                return hand.replace(record, pod, called, start=start)
+            if step.kind == plan.REMOVE:
+                return hand.remove(record)
+            if step.kind == plan.ADOPT:
+                return hand.adopt(record, called, start=start)
+            return hand.keep(record, start=start, restart=restart)
+
+        return work
+
+    def _pod(
+        self,
+        name: str,
+        step: plan.Step,
+        record: PodRecord | None,
+        hash_: str,
+        image: str,
+        world: pods.World,
+    ) -> Pod:
+        service = self.project.services[name]
+        marks = {
+            labels.HASH: hash_,
+            labels.IMAGE: image,
+            labels.FILES: self.app.config_files(),
+            labels.DIRECTORY: self.app.directory,
+            labels.DEPENDS: ",".join(
+                f"{other}:{d.condition}:{str(d.restart).lower()}" for other, d in service.depends_on.items()
+            ),
+        }
+        if self.app.env_files:
+            marks[labels.ENVIRONMENT] = ",".join(self.app.env_files)
+        interim, kept = "", {}
+        if record is not None:
+            marks[labels.REPLACE] = record.id
+            interim = plan.interim(pods.name_of(self.project, name, step.number), record.id)
+            if not self.wishes.renew_volumes:
+                anonymous = set(record.container.anonymous)
+                kept = {
+                    t: v for t, v in record.container.volumes.items() if v in anonymous or self._nameless(v)
+                }
+        try:
+            return pods.pod_of(
+                self.project,
+                name,
+                step.number,
+                world,
+                image=imaging.name_of(self.project, name),
+                marks=marks,
+                name=interim,
+                kept=kept,
+            )
+        except LadingError as error:
+            raise self.app.located(error) from None
+
+    def _nameless(self, volume: str) -> bool:
+        """Whether a volume is an anonymous one that came over from a container before."""
+        return len(volume) == 64 and set(volume) <= set("0123456789abcdef")
+
+    def volumes_of(self, container: str) -> list[BindMount]:
+        """What a container mounts, or will when it is made (``volumes_from``)."""
+        try:
+            record = self.node.inspect(container)
+        except NotFound:
+            return self._declared_volumes(container)
+        return list(record.pod.spec.containers[0].extras.mounts)
+
+    def _declared_volumes(self, container: str) -> list[BindMount]:
+        """What a container that is about to be made will mount, but for what has no name yet."""
+        from lading.compose import mounts
+        from lading.formats.pod import Container
+
+        for name in self.services:
+            if pods.name_of(self.project, name, 1) == container:
+                made = Container(name="main")
+                world = pods.World(
+                    container=lambda n: pods.name_of(self.project, n, 1),
+                    file=self.files.path,
+                    volumes=self.volumes_of,
+                    free_port=self.free_port,
+                )
+                mounts.into(self.project, name, made, world, {})
+                return [mount for mount in made.extras.mounts if mount.source or mount.volume]
+        raise NotFound(f"volumes_from: there is no container {container}")
+
+    def free_port(self, protocol: str, address: str, first: int, last: int) -> int:
+        """The first port of a range that is free and was not given out before."""
+        from lading.cli.run import free_port
+
+        low = first
+        while True:
+            port = free_port(protocol, address, low, last)
+            if (protocol, port) not in self.taken:
+                self.taken.add((protocol, port))
+                return port
+            low = port + 1
+            if low > last:
+                return free_port(protocol, address, last + 1, last)
+
+
+def _found(member: state.Member) -> plan.Found:
+    return plan.Found(
+        id=member.id,
+        name=member.name,
+        number=member.number,
+        hash=member.labels.get(labels.HASH, ""),
+        image=member.labels.get(labels.IMAGE, ""),
+        running=member.running,
+        replaces=member.labels.get(labels.REPLACE, ""),
+    )
+
+
+def _true(app: Application, name: str) -> bool:
+    return app.environ.get(name, "").lower() in ("1", "true")

@@ -1,0 +1,245 @@
+"""``lading compose watch``: what changes in the sources goes into the containers, or makes them anew.
+
+Source: Compose specification, "Develop". Files are looked at twice a second: size, times and inode of everything below a rule's
+path that no ``ignore`` hides. A change is acted on when it is over, that is when a look finds the same as the one before.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import io
+import os
+import tarfile
+import time
+
+from lading.cli.main import complain
+from lading.compose import hooks, state
+from lading.compose.application import Application
+from lading.compose.converge import Convergence, Wishes
+from lading.errors import InvalidInput, LadingError, NotFound
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from lading.cli.context import Context
+    from lading.flags import Parsed
+    from lading.formats.compose.model import Project
+    from lading.formats.compose.model_service import Watch
+
+_PERIOD = 0.5
+_MOST = 50_000
+#: What editors and version control leave about, and nobody means.
+_ALWAYS = (".git", "*~", ".*.swp", ".*.swx", ".*.swo", "4913", ".DS_Store")
+_ACTIONS = ("rebuild", "sync", "restart", "sync+restart", "sync+exec")
+
+Look = dict[str, tuple[int, int, int, int]]
+
+
+def watch(context: Context, parsed: Parsed) -> int:
+    """Build and start, then follow the sources until Ctrl-C."""
+    app = Application(context, parsed)
+    named = list(parsed.args)
+    project = app.load(named)
+    watcher = Watcher(app, project, named)
+    if not parsed["no-up"]:
+        wishes = Wishes()
+        wishes.build = True
+        wishes.quiet_pull = parsed["quiet"]
+        Convergence(app, project, named, wishes).run()
+    app.say("Watch enabled")
+    try:
+        watcher.start(lambda: None)
+    except KeyboardInterrupt:
+        pass
+    return 0
+
+
+class Rule:
+    """One ``develop.watch`` of one service, and what its files were when they were last looked at."""
+
+    def __init__(self, service: str, rule: Watch, where: str) -> None:
+        self.service = service
+        self.rule = rule
+        self.path = rule.path
+        self.ignore = [*_ALWAYS, *rule.ignore]
+        if rule.action not in _ACTIONS:
+            raise InvalidInput(f"{where}.action: {rule.action[:40]!r} is not one of {', '.join(_ACTIONS)}")
+        if rule.action.startswith("sync") and not rule.target.startswith("/"):
+            raise InvalidInput(
+                f"{where}.target: an absolute path in the container is needed to synchronise to"
+            )
+        if rule.action == "sync+exec" and rule.exec is None:
+            raise InvalidInput(f"{where}.exec: required field is missing", reason="missing-field")
+        self.done: Look = self.look()
+        self.last: Look = self.done
+
+    def hidden(self, name: str) -> bool:
+        """Whether a path below the rule's is left out."""
+        parts = name.split("/")
+        for pattern in self.ignore:
+            plain = pattern.strip("/").removeprefix("./")
+            if fnmatch.fnmatch(name, plain) or fnmatch.fnmatch(name, f"{plain}/*"):
+                return True
+            if "/" not in plain and any(fnmatch.fnmatch(part, plain) for part in parts):
+                return True
+        include = self.rule.include
+        return bool(include) and not any(
+            fnmatch.fnmatch(name, p) or fnmatch.fnmatch(parts[-1], p) for p in include
+        )
+
+    def look(self) -> Look:
+        """What is there. Raises :class:`InvalidInput` for more files than can be looked at."""
+        found: Look = {}
+        if os.path.isfile(self.path):
+            self._take(found, "", self.path)
+            return found
+        for directory, below, files in os.walk(self.path):
+            inner = os.path.relpath(directory, self.path)
+            prefix = "" if inner == "." else inner + "/"
+            below[:] = [d for d in below if not self._skipped(prefix + d)]
+            for name in files:
+                if not self.hidden(prefix + name):
+                    self._take(found, prefix + name, f"{directory}/{name}")
+            if len(found) > _MOST:
+                raise InvalidInput(
+                    f"{self.path}: more than {_MOST} files to watch", hint="leave some out with ignore"
+                )
+        return found
+
+    def _skipped(self, name: str) -> bool:
+        include, self.rule.include = self.rule.include, []
+        try:
+            return self.hidden(name)
+        finally:
+            self.rule.include = include
+
+    @staticmethod
+    def _take(found: Look, name: str, path: str) -> None:
+        try:
+            info = os.lstat(path)
+        except OSError:
+            return  # gone since the directory was read
+        found[name] = (info.st_ino, info.st_size, info.st_mtime_ns, info.st_mode)
+
+    def changed(self) -> tuple[list[str], list[str]]:
+        """What was changed or added, and what was removed, once that is over."""
+        now = self.look()
+        if now != self.last:
+            self.last = now
+            return [], []
+        if now == self.done:
+            return [], []
+        changed = [name for name, stamp in now.items() if self.done.get(name) != stamp]
+        removed = [name for name in self.done if name not in now]
+        self.done = now
+        return changed, removed
+
+
+class Watcher:
+    """The rules of a project's services."""
+
+    def __init__(self, app: Application, project: Project, named: list[str]) -> None:
+        self.app = app
+        self.project = project
+        self.rules: list[Rule] = []
+        for name, service in project.services.items():
+            if service.develop is None or (named and name not in named):
+                continue
+            for index, rule in enumerate(service.develop.watch):
+                where = f"services.{name}.develop.watch[{index}]"
+                try:
+                    self.rules.append(Rule(name, rule, where))
+                except LadingError as error:
+                    raise app.located(error) from None
+        if not self.rules:
+            raise NotFound("no service has a develop.watch section", reason="nothing-to-watch")
+
+    def start(self, meanwhile: Callable[[], None]) -> None:
+        """Follow the sources until Ctrl-C, or until no container of the project is left."""
+        for rule in self.rules:
+            if rule.rule.initial_sync and rule.rule.action.startswith("sync"):
+                self._act(rule, list(rule.done), [])
+        while True:
+            meanwhile()
+            for rule in self.rules:
+                changed, removed = rule.changed()
+                if changed or removed:
+                    try:
+                        self._act(rule, changed, removed)
+                    except LadingError as error:
+                        complain(error)
+            time.sleep(_PERIOD)
+
+    def _members(self, service: str) -> list[state.Member]:
+        found = state.members(self.app.context.node, self.project.name, [service])
+        return [m for m in found if m.running]
+
+    def _act(self, rule: Rule, changed: list[str], removed: list[str]) -> None:
+        action = rule.rule.action
+        count = len(changed) + len(removed)
+        files = f"{count} {'file' if count == 1 else 'files'}"
+        if action == "rebuild":
+            self.app.say(f"Rebuilding service {rule.service} after {files} changed")
+            wishes = Wishes()
+            wishes.no_needs = True
+            wishes.build = True
+            Convergence(self.app, self.project, [rule.service], wishes).run()
+            return
+        if action.startswith("sync"):
+            for member in self._members(rule.service):
+                self._sync(member, rule, changed, removed)
+            self.app.say(f"Syncing service {rule.service} after {files} changed")
+        if action in ("restart", "sync+restart"):
+            for member in self._members(rule.service):
+                self.app.context.node.restart(member.id)
+            self.app.say(f"Restarted service {rule.service}")
+        if action == "sync+exec":
+            assert rule.rule.exec is not None
+            for member in self._members(rule.service):
+                hooks.carry_out(self.app.context.node, member.id, [rule.rule.exec], "exec")
+
+    def _sync(self, member: state.Member, rule: Rule, changed: list[str], removed: list[str]) -> None:
+        node = self.app.context.node
+        if changed:
+            node.cp_in(member.id, "/", io.BytesIO(archive(rule.path, rule.rule.target, changed)))
+        gone = [_inside(rule.rule.target, name) for name in removed]
+        if gone:
+            from lading.formats.compose.model_service import Hook
+
+            hooks.carry_out(node, member.id, [Hook(command=["rm", "-rf", "--", *gone])], "sync")
+
+
+def _inside(target: str, name: str) -> str:
+    return f"{target.rstrip('/')}/{name}" if name else target
+
+
+def archive(path: str, target: str, names: list[str]) -> bytes:
+    """A tar of files below ``path``, to be unpacked at the root of a container so that they are below ``target``."""
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w", format=tarfile.PAX_FORMAT) as tar:
+        parents: set[str] = set()
+        for name in names:
+            inside = _inside(target, name).lstrip("/")
+            source = f"{path}/{name}" if name else path
+            try:
+                member = tar.gettarinfo(source, arcname=inside)
+            except OSError:
+                continue  # removed meanwhile
+            _directories(tar, os.path.dirname(inside), parents)
+            if member.isreg():
+                with open(source, "rb") as stream:
+                    tar.addfile(member, stream)
+            elif member.issym():
+                tar.addfile(member)
+    return out.getvalue()
+
+
+def _directories(tar: tarfile.TarFile, path: str, made: set[str]) -> None:
+    if not path or path in made:
+        return
+    _directories(tar, os.path.dirname(path), made)
+    made.add(path)
+    entry = tarfile.TarInfo(path)
+    entry.type, entry.mode = tarfile.DIRTYPE, 0o755
+    tar.addfile(entry)

@@ -1,0 +1,380 @@
+"""A service as records, every short form written out. Source: Compose specification, "Services", "Build", "Deploy", "Develop"."""
+
+from __future__ import annotations
+
+from lading.formats.compose.shapes import Shape
+
+
+class FileReference(Shape):
+    """A service's grant of a config or secret."""
+
+    _numbers = ("uid", "gid", "mode")
+    source: str
+    target: str = ""
+    uid: str = ""
+    gid: str = ""
+    mode: str = ""
+    """octal, as ``0440`` or ``0o440`` says it; text keeps its zero"""
+
+
+class Ulimit(Shape):
+    """``RLIMIT_*``; -1 is unlimited."""
+
+    _keep_empty = ("soft", "hard")
+    soft: int
+    hard: int
+
+
+class Build(Shape):
+    """``build``. A path as its short form is the context."""
+
+    _numbers = ("args", "shm_size", "labels")
+    context: str = ""
+    dockerfile: str = ""
+    dockerfile_inline: str = ""
+    entitlements: list[str] = []
+    args: dict[str, str | None] = {}
+    ssh: list[str] = []
+    labels: dict[str, str] = {}
+    cache_from: list[str] = []
+    cache_to: list[str] = []
+    no_cache: bool = False
+    no_cache_filter: list[str] = []
+    additional_contexts: dict[str, str] = {}
+    network: str = ""
+    provenance: str = ""
+    sbom: str = ""
+    pull: bool = False
+    target: str = ""
+    shm_size: str = ""
+    extra_hosts: dict[str, list[str]] = {}
+    isolation: str = ""
+    privileged: bool = False
+    secrets: list[FileReference] = []
+    tags: list[str] = []
+    ulimits: dict[str, Ulimit] = {}
+    platforms: list[str] = []
+
+
+class ServiceDependency(Shape):
+    """What a service waits for in another."""
+
+    condition: str = "service_started"
+    restart: bool = False
+    required: bool = True
+
+
+class Device(Shape):
+    """A device file of the host."""
+
+    source: str
+    target: str = ""
+    permissions: str = ""
+
+
+class EnvFile(Shape):
+    """A file of variables; ``format`` is empty or ``raw``."""
+
+    path: str
+    required: bool = True
+    format: str = ""
+
+
+class Healthcheck(Shape):
+    """``healthcheck``; ``test`` begins with NONE, CMD or CMD-SHELL."""
+
+    test: list[str] = []
+    interval: str = ""
+    timeout: str = ""
+    start_period: str = ""
+    start_interval: str = ""
+    retries: int | None = None
+    disable: bool = False
+
+
+class Logging(Shape):
+    """``logging``."""
+
+    _numbers = ("options",)
+    driver: str = ""
+    options: dict[str, str | None] = {}
+
+
+class Joined(Shape):
+    """A service in one network."""
+
+    _numbers = ("driver_opts",)
+    aliases: list[str] = []
+    interface_name: str = ""
+    ipv4_address: str = ""
+    ipv6_address: str = ""
+    link_local_ips: list[str] = []
+    mac_address: str = ""
+    driver_opts: dict[str, str] = {}
+    priority: float = 0.0
+    gw_priority: int = 0
+
+
+class ServicePort(Shape):
+    """One published port; ``published`` may be a range, of which one is taken."""
+
+    _numbers = ("published",)
+    name: str = ""
+    mode: str = ""
+    host_ip: str = ""
+    target: int
+    published: str = ""
+    protocol: str = "tcp"
+    app_protocol: str = ""
+
+
+class BindOptions(Shape):
+    """``bind`` of a mount."""
+
+    propagation: str = ""
+    create_host_path: bool | None = None
+    recursive: str = ""
+    selinux: str = ""
+
+
+class VolumeOptions(Shape):
+    """``volume`` of a mount."""
+
+    nocopy: bool = False
+    subpath: str = ""
+    labels: dict[str, str] = {}
+
+
+class TmpfsOptions(Shape):
+    """``tmpfs`` of a mount; ``mode`` as :class:`FileReference` has it."""
+
+    _numbers = ("size", "mode")
+    size: str = ""
+    mode: str = ""
+
+
+class ImageOptions(Shape):
+    """``image`` of a mount."""
+
+    subpath: str = ""
+
+
+class Mount(Shape):
+    """One of ``volumes``. ``type``: bind, volume, tmpfs, image, npipe, cluster."""
+
+    type: str
+    source: str = ""
+    target: str = ""
+    read_only: bool = False
+    consistency: str = ""
+    bind: BindOptions | None = None
+    volume: VolumeOptions | None = None
+    tmpfs: TmpfsOptions | None = None
+    image: ImageOptions | None = None
+
+
+class BlockLimit(Shape):
+    """Bytes or operations a second of one device."""
+
+    _numbers = ("rate",)
+    path: str = ""
+    rate: str = ""
+
+
+class BlockWeight(Shape):
+    """The weight of one device."""
+
+    path: str = ""
+    weight: int = 0
+
+
+class BlockIO(Shape):
+    """``blkio_config``."""
+
+    weight: int | None = None
+    weight_device: list[BlockWeight] = []
+    device_read_bps: list[BlockLimit] = []
+    device_read_iops: list[BlockLimit] = []
+    device_write_bps: list[BlockLimit] = []
+    device_write_iops: list[BlockLimit] = []
+
+
+class Hook(Shape):
+    """``post_start``, ``pre_stop`` and what ``sync+exec`` runs."""
+
+    _numbers = ("environment",)
+    command: list[str]
+    user: str = ""
+    privileged: bool = False
+    working_dir: str = ""
+    environment: dict[str, str | None] = {}
+
+
+class Watch(Shape):
+    """One rule of ``develop.watch``."""
+
+    path: str
+    action: str
+    target: str = ""
+    ignore: list[str] = []
+    include: list[str] = []
+    exec: Hook | None = None
+    initial_sync: bool = False
+
+
+class Develop(Shape):
+    """``develop``."""
+
+    watch: list[Watch] = []
+
+
+class Limits(Shape):
+    """``deploy.resources.limits`` and ``reservations``."""
+
+    _numbers = ("cpus", "memory")
+    cpus: str = ""
+    memory: str = ""
+    pids: int | None = None
+    generic_resources: list[object] = []
+    devices: list[object] = []
+
+
+class Resources(Shape):
+    """``deploy.resources``."""
+
+    limits: Limits | None = None
+    reservations: Limits | None = None
+
+
+class RestartPolicy(Shape):
+    """``deploy.restart_policy``."""
+
+    condition: str = ""
+    delay: str = ""
+    max_attempts: int | None = None
+    window: str = ""
+
+
+class Deploy(Shape):
+    """``deploy``."""
+
+    mode: str = ""
+    endpoint_mode: str = ""
+    replicas: int | None = None
+    labels: dict[str, str] = {}
+    rollback_config: object = None
+    update_config: object = None
+    resources: Resources | None = None
+    restart_policy: RestartPolicy | None = None
+    placement: object = None
+
+
+class Service(Shape):
+    """One service. Fields in the specification's order."""
+
+    _numbers = tuple(
+        (
+            "cpu_shares cpu_quota cpu_period cpu_rt_period cpu_rt_runtime cpus mem_limit mem_reservation memswap_limit "
+            "shm_size environment labels annotations sysctls expose group_add cpu_count cpu_percent"
+        ).split()
+    )
+    annotations: dict[str, str] = {}
+    attach: bool = True
+    build: Build | None = None
+    blkio_config: BlockIO | None = None
+    cap_add: list[str] = []
+    cap_drop: list[str] = []
+    cgroup: str = ""
+    cgroup_parent: str = ""
+    command: list[str] | None = None
+    configs: list[FileReference] = []
+    container_name: str = ""
+    cpu_count: str = ""
+    cpu_percent: str = ""
+    cpu_period: str = ""
+    cpu_quota: str = ""
+    cpu_rt_period: str = ""
+    cpu_rt_runtime: str = ""
+    cpu_shares: str = ""
+    cpus: str = ""
+    cpuset: str = ""
+    credential_spec: object = None
+    depends_on: dict[str, ServiceDependency] = {}
+    deploy: Deploy | None = None
+    develop: Develop | None = None
+    device_cgroup_rules: list[str] = []
+    devices: list[Device] = []
+    dns: list[str] = []
+    dns_opt: list[str] = []
+    dns_search: list[str] = []
+    domainname: str = ""
+    entrypoint: list[str] | None = None
+    env_file: list[EnvFile] = []
+    environment: dict[str, str | None] = {}
+    expose: list[str] = []
+    external_links: list[str] = []
+    extra_hosts: dict[str, list[str]] = {}
+    gpus: object = None
+    group_add: list[str] = []
+    healthcheck: Healthcheck | None = None
+    hostname: str = ""
+    image: str = ""
+    init: bool | None = None
+    ipc: str = ""
+    isolation: str = ""
+    label_file: list[str] = []
+    labels: dict[str, str] = {}
+    links: list[str] = []
+    logging: Logging | None = None
+    mac_address: str = ""
+    mem_limit: str = ""
+    mem_reservation: str = ""
+    mem_swappiness: int | None = None
+    memswap_limit: str = ""
+    models: object = None
+    network_mode: str = ""
+    networks: dict[str, Joined | None] = {}
+    oom_kill_disable: bool = False
+    oom_score_adj: int | None = None
+    pid: str = ""
+    pids_limit: int | None = None
+    platform: str = ""
+    ports: list[ServicePort] = []
+    post_start: list[Hook] = []
+    pre_stop: list[Hook] = []
+    privileged: bool = False
+    profiles: list[str] = []
+    provider: object = None
+    pull_policy: str = ""
+    pull_refresh_after: str = ""
+    read_only: bool = False
+    restart: str = ""
+    runtime: str = ""
+    scale: int | None = None
+    secrets: list[FileReference] = []
+    security_opt: list[str] = []
+    shm_size: str = ""
+    stdin_open: bool = False
+    stop_grace_period: str = ""
+    stop_signal: str = ""
+    storage_opt: object = None
+    sysctls: dict[str, str] = {}
+    tmpfs: list[str] = []
+    tty: bool = False
+    ulimits: dict[str, Ulimit] = {}
+    use_api_socket: bool = False
+    user: str = ""
+    userns_mode: str = ""
+    uts: str = ""
+    volumes: list[Mount] = []
+    volumes_from: list[str] = []
+    working_dir: str = ""
+
+    @property
+    def replicas(self) -> int:
+        """How many containers the file asks for: ``scale``, ``deploy.replicas``, or one."""
+        if self.scale is not None:
+            return self.scale
+        if self.deploy is not None and self.deploy.replicas is not None:
+            return self.deploy.replicas
+        return 1

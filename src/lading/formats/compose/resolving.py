@@ -1,0 +1,147 @@
+"""What a project's records leave open: names, the default network, dependencies that other fields imply, profiles,
+and each service's environment and labels out of its files.
+
+Source: Compose specification, "Networks" (the default network), "Profiles", "env_file", "depends_on".
+"""
+
+from __future__ import annotations
+
+from lading.errors import InvalidInput, NotFound
+from lading.formats import env
+from lading.formats.compose import dotenv
+from lading.formats.compose.model import Network, Project, Volume
+from lading.formats.compose.model_service import ServiceDependency
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping
+
+    from lading.formats.compose.loading import ReadFile
+    from lading.formats.compose.model import Config
+    from lading.formats.compose.model_service import Service
+
+
+def fill(project: Project) -> None:
+    """Names, the default network, and the dependencies that are not spelt out, into ``project``."""
+    for service in project.services.values():
+        if not service.networks and not service.network_mode and service.provider is None:
+            service.networks = {"default": None}
+        _imply(service)
+    if any("default" in s.networks for s in project.services.values()):
+        project.networks.setdefault("default", Network())
+    collections: tuple[dict[str, Network] | dict[str, Volume] | dict[str, Config], ...] = (
+        project.networks,
+        project.volumes,
+        project.configs,
+        project.secrets,
+    )
+    for section in collections:
+        for key, entry in section.items():
+            if not entry.name:
+                entry.name = key if entry.external else f"{project.name}_{key}"
+
+
+def _imply(service: Service) -> None:
+    """What a service needs before it can be made: whoever it links to, shares a namespace with, or takes volumes of."""
+    for mode in (service.network_mode, service.ipc, service.pid):
+        if mode.startswith("service:"):
+            _needs(service, mode.partition(":")[2], restart=True)
+    for link in service.links:
+        _needs(service, link.partition(":")[0], restart=True)
+    for source in service.volumes_from:
+        if not source.startswith("container:"):
+            _needs(service, source.partition(":")[0], restart=False)
+
+
+def _needs(service: Service, name: str, *, restart: bool) -> None:
+    if name and name not in service.depends_on:
+        service.depends_on = {**service.depends_on, name: ServiceDependency(restart=restart)}
+
+
+def active(project: Project, profiles: Collection[str], named: Collection[str]) -> None:
+    """Leave out of ``project`` the services that no profile asks for; those that are ``named`` are asked for by that.
+
+    A dependency that is left out is an error where it is required (:func:`lading.formats.compose.checking.check` says so).
+    """
+    wanted = set(profiles)
+    for name in named:
+        if name in project.services:
+            wanted |= set(project.services[name].profiles)
+    if "*" in profiles:
+        return
+    kept = {
+        name: service
+        for name, service in project.services.items()
+        if not service.profiles or name in named or wanted.intersection(service.profiles)
+    }
+    for name, service in kept.items():
+        for needed, dependency in service.depends_on.items():
+            if needed in kept or needed not in project.services:
+                continue
+            if dependency.required:
+                raise InvalidInput(
+                    f"services.{name}.depends_on: {needed} is only there with the profile "
+                    f"{' or '.join(project.services[needed].profiles)}",
+                    hint=f"add --profile {project.services[needed].profiles[0]}, or required: false",
+                    reason="profile",
+                )
+        service.depends_on = {
+            k: v for k, v in service.depends_on.items() if k in kept or k not in project.services
+        }
+    project.services = kept
+
+
+def environments(project: Project, read: ReadFile, environ: Mapping[str, str], warnings: list[str]) -> None:
+    """Read every service's ``env_file`` and ``label_file``, and give names without a value the caller's. Raises NotFound."""
+    for name, service in project.services.items():
+        values: dict[str, str | None] = {}
+        for index, file in enumerate(service.env_file):
+            where = f"services.{name}.env_file[{index}]"
+            data = read(file.path)
+            if data is None:
+                if file.required:
+                    raise NotFound(
+                        f"{where}: {file.path} does not exist", hint="make it, or write required: false"
+                    )
+                continue
+            if file.format not in ("", "raw"):
+                raise InvalidInput(
+                    f"{where}.format: {file.format[:40]!r} is not known: leave it out, or write raw"
+                )
+            if file.format == "raw":
+                values.update(env.file_pairs(data, environ, where=file.path))
+            else:
+                lookup = {**{k: v for k, v in values.items() if v is not None}, **environ}
+
+                def unset(variable: str, path: str = file.path) -> None:
+                    text = f"{path}: the variable {variable!r} is not set: an empty text takes its place"
+                    if text not in warnings:
+                        warnings.append(text)
+
+                values.update(dotenv.parse(data, where=file.path, lookup=lookup, unset=unset))
+        values.update(service.environment)
+        service.environment = _known(values, environ)
+        service.env_file = []
+        _labels(name, service, read, environ)
+
+
+def _known(values: Mapping[str, str | None], environ: Mapping[str, str]) -> dict[str, str | None]:
+    made: dict[str, str | None] = {}
+    for key, value in values.items():
+        found = environ.get(key) if value is None else value
+        if found is not None:
+            made[key] = found
+    return made
+
+
+def _labels(name: str, service: Service, read: ReadFile, environ: Mapping[str, str]) -> None:
+    labels: dict[str, str] = {}
+    for index, path in enumerate(service.label_file):
+        data = read(path)
+        if data is None:
+            raise NotFound(f"services.{name}.label_file[{index}]: {path} does not exist")
+        parsed = dotenv.parse(data, where=path, lookup=environ)
+        labels.update({k: v or "" for k, v in parsed.items()})
+    if service.label_file:
+        service.labels = {**labels, **service.labels}
+        service.label_file = []
