@@ -5,6 +5,7 @@ from __future__ import annotations
 from benchmarks.cases.memory import MemoryOwnKeeper, MemoryShared
 from benchmarks.cases.network import PodToPod, PublishedPort
 from benchmarks.cases.pull import Pull
+from benchmarks.cases.registry import RegistryImage, RegistrySmall
 from benchmarks.cases.rkt import RktRender, RktRun, RktRunMany, RktSize
 from benchmarks.cases.run import RunBridge, RunNone
 from benchmarks.cases.runtime import RuntimeRun
@@ -29,4 +30,6 @@ def every(bench: Bench) -> list[Case]:
         RktRunMany(bench),
         RktRender(bench),
         RktSize(bench),
+        RegistryImage(bench),
+        RegistrySmall(bench),
     ]

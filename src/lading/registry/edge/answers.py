@@ -21,9 +21,11 @@ if TYPE_CHECKING:
 
 VERSION = ("Docker-Distribution-Api-Version", "registry/2.0")
 _SLICE = 1 << 20
+_LARGEST_SLICE = 64 << 20
+SLOWEST = 16 << 10  # bytes a second of a reader that is waited for
 _PIECE = 1 << 18
 SLICE_SECONDS = 120.0
-"""A reader that does not take :data:`_SLICE` bytes in this time is gone, or wants us to think it is not."""
+"""The least time that a reader has for a slice of a blob."""
 
 
 def plain(
@@ -120,15 +122,16 @@ class Content(web.StreamResponse):
     async def _sendfile(self, transport: asyncio.Transport) -> None:
         loop = asyncio.get_running_loop()
         with os.fdopen(self._open_fd, "rb", buffering=0, closefd=False) as file:
-            position, end = self._first, self._first + self._count
+            position, end, slice = self._first, self._first + self._count, _SLICE
             while position < end:
-                size = min(_SLICE, end - position)
-                async with asyncio.timeout(SLICE_SECONDS):
+                size = min(slice, end - position)
+                async with asyncio.timeout(max(SLICE_SECONDS, size / SLOWEST)):
                     sent = await loop.sendfile(transport, file, position, size)
                 if not sent:
                     raise ConnectionResetError("the content is shorter than it was")
                 position += sent
                 self.sent += sent
+                slice = min(slice * 4, _LARGEST_SLICE)  # each costs some turns of the loop
 
     async def _copy(self, writer: AbstractStreamWriter) -> None:
         position, end = self._first, self._first + self._count
