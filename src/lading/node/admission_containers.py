@@ -376,11 +376,8 @@ def security(context: SecurityContext, path: str, report: Report) -> None:
         report.unsupported(f"{path}.seLinuxOptions", "SELinux labels are not set")
     if context.windows_options is not None:
         report.unsupported(f"{path}.windowsOptions")
-    if context.proc_mount not in ("", "Default"):
-        if context.proc_mount == "Unmasked":
-            report.unsupported(f"{path}.procMount", "Unmasked needs a user namespace of the pod's own")
-        else:
-            report.bad(f"{path}.procMount", f"{context.proc_mount!r} is not Default or Unmasked")
+    if context.proc_mount not in ("", "Default", "Unmasked"):
+        report.bad(f"{path}.procMount", f"{context.proc_mount!r} is not Default or Unmasked")
     profiles(context.seccomp_profile, context.app_armor_profile, path, report)
     if context.capabilities is not None:
         for field, names in (("add", context.capabilities.add), ("drop", context.capabilities.drop)):
@@ -410,6 +407,8 @@ def profiles(seccomp: object, apparmor: object, path: str, report: Report) -> No
 
 
 def _contradictions(pod: Pod, context: SecurityContext, path: str, report: Report) -> None:
+    if context.proc_mount == "Unmasked" and pod.spec.host_users is not False:
+        report.bad(f"{path}.procMount", "Unmasked needs hostUsers: false, as in Kubernetes")
     if context.allow_privilege_escalation is False:
         if context.privileged:
             report.bad(f"{path}.allowPrivilegeEscalation", "false contradicts privileged: true")

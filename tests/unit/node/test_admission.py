@@ -78,6 +78,7 @@ def test_a_good_pod_is_admitted_without_notes() -> None:
 
 C = "spec/containers/0"
 INVALID: list[tuple[str, object, str]] = [
+    (f"{C}/securityContext/procMount", "Unmasked", "spec.containers[0].securityContext.procMount"),
     ("metadata/name", "Web", "metadata.name"),
     ("metadata/name", "", "metadata.name"),
     ("metadata/name", "a" * 254, "metadata.name"),
@@ -207,7 +208,6 @@ UNSUPPORTED: list[tuple[str, object, str]] = [
     (f"{C}/securityContext/appArmorProfile", {"type": "RuntimeDefault"},
      "spec.containers[0].securityContext.appArmorProfile.type"),
     (f"{C}/livenessProbe", {"grpc": {"port": 1, "service": "x" * 128}}, "spec.containers[0].livenessProbe.grpc.service"),
-    (f"{C}/securityContext/procMount", "Unmasked", "spec.containers[0].securityContext.procMount"),
     (f"{C}/securityContext/seLinuxOptions", {"level": "s0"}, "spec.containers[0].securityContext.seLinuxOptions"),
 ]  # fmt: skip
 

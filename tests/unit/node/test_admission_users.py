@@ -69,6 +69,10 @@ def test_what_does_not_go_with_them_is_named(
     assert path in [problem.path for problem in again.value.problems]
 
 
+def test_what_needs_them_is_admitted() -> None:
+    assert admit(_pod({"securityContext": {"procMount": "Unmasked"}})) == []
+
+
 def test_the_same_is_allowed_with_the_hosts_users() -> None:
     for container, spec, path in PROBLEMS:
         if "mountPropagation" not in path:  # that one asks for a privileged container as well
