@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from lading.errors import Unsupported
-from lading.formats.dockerfile.transfers import is_url
+from lading.build.downloads import CONTENT
+from lading.build.graph import Selection
+from lading.formats.dockerfile import DockerfileError
+from lading.formats.dockerfile.remote import GitSource, file_name, is_git, is_http
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -13,8 +15,54 @@ if TYPE_CHECKING:
 
 
 def remote_selections(state: StageState, made: Add, op: CopyOp, inputs: list[int]) -> list[str]:
-    """Put what ``made`` takes from elsewhere into ``op`` and ``inputs``; the sources that are left are the context's."""
+    """Put what ``made`` takes from elsewhere into ``op`` and ``inputs``; the sources that are left are the context's.
+
+    Raises :class:`DockerfileError` for what cannot be fetched.
+    """
+    fetching = state.frontend.request.fetching
+    local = []
     for source in made.sources:
-        if is_url(source):
-            raise Unsupported(f"ADD {source}: sources at URLs are not supported")
-    return list(made.sources)
+        if not (is_git(source) or is_http(source)):
+            local.append(source)
+            continue
+        if fetching is None:
+            raise DockerfileError(f"{source}: nothing is fetched here", token=source)
+        with mistake(source):
+            if is_git(source):
+                git = GitSource.parse(source)
+                keep = made.keep_git_dir if made.keep_git_dir is not None else bool(git.keep_git_dir)
+                checkout = fetching.repositories.get(git, keep=keep, checksum=made.checksum)
+                leaf = state.frontend.leaf(checkout, checkout.key)
+                op.selections.append(Selection(input=len(inputs), paths=["/"], wildcards=False))
+            else:
+                found = fetching.downloads.get(source, checksum=made.checksum)
+                leaf = state.frontend.leaf(found, found.key)
+                op.selections.append(
+                    Selection(
+                        input=len(inputs),
+                        paths=[CONTENT],
+                        wildcards=False,
+                        unpack=made.unpack is True,
+                        name=file_name(source),
+                    )
+                )
+            inputs.append(leaf)
+    return local
+
+
+class mistake:  # noqa: N801
+    """Errors within the block are mistakes of the file, at ``token``. A context manager."""
+
+    def __init__(self, token: str) -> None:
+        self._token = token
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
+        from lading.errors import LadingError
+
+        if isinstance(error, LadingError) and not isinstance(error, DockerfileError):
+            raise DockerfileError(
+                error.message, hint=error.hint, token=self._token, reason=error.reason
+            ) from None

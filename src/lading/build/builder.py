@@ -102,6 +102,8 @@ class Builder:
                     )
                     exporting.run(wanted.cache_to, solved, cache)
         finally:
+            for request in requests:
+                request.close()
             for digest in stepped:
                 snapshots.forget(self._images, digest)
         self._keep_in_bounds(progress)
@@ -153,7 +155,6 @@ class Builder:
         try:
             result = executor.run()[built.vertex]
         finally:
-            self._save(request)
             stepped |= executor.stepped
         solved = Solved(built, graph, result, workshop.now(), request.settings.moment)
         solved.results, solved.content_keys = executor.results, executor.content_keys
@@ -172,14 +173,6 @@ class Builder:
             wanted.cache_from, self._images, lease, progress, platforms_, config=self._roots.config
         )
         return SharedCache(self._images, lease, found, progress)
-
-    @staticmethod
-    def _save(request: Request) -> None:
-        """Let the contexts keep what they learned of their files."""
-        for context in request.contexts.values():
-            close = getattr(context, "close", None)
-            if close is not None:
-                close()
 
 
 def _inline(cache: StepCache) -> Callable[[Solved], dict[str, str]]:

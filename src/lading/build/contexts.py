@@ -88,6 +88,9 @@ class LocalContext:
                 reason="changed",
             )
 
+    def release(self) -> None:
+        """See :class:`lading.build.workshop.Source`."""
+
     def close(self) -> None:
         """Keep what was learned of the files, and let go of those that were made for this build."""
         if self._remembered is not None:

@@ -7,18 +7,17 @@ One pass over the stages that the target needs, in the order of the file. The in
 from __future__ import annotations
 
 from lading.build.bases import Base, scratch
-from lading.build.graph import FilesOp, Graph, Vertex
-from lading.build.instructions import StageState, dispatch
-from lading.build.variables import Globals, Scope, automatic
-from lading.errors import InvalidInput, Unsupported
+from lading.build.graph import CopyOp, FilesOp, Graph, Selection, Vertex
+from lading.build.instructions import StageState, Step, dispatch
+from lading.errors import InvalidInput
 from lading.formats import platform as platforms
 from lading.formats.dockerfile import Copy, DockerfileError, Expander, Onbuild, Run, parse_instruction
+from lading.formats.dockerfile.scope import CONTROLS, PROXIES, Globals, Scope, automatic
 from lading.formats.oci_image import ImageConfig, RunConfig
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from lading.build.bases import Bases
-    from lading.build.instructions import Step
     from lading.build.request import Request
     from lading.build.workshop import Source
     from lading.formats.dockerfile import Instruction, Stage
@@ -60,14 +59,10 @@ class Frontend:
         self.graph = Graph()
         self.file = request.dockerfile
         self._bases = bases
-        self.known = automatic(request.build_platform, request.platform)
-        self.globals = Globals(
-            request.args,
-            {**self.known, "TARGETSTAGE": request.target or "default"},
-            self.file.args,
-            self.file.escape,
-        )
+        self.known = automatic(request.build_platform, request.platform, request.target)
+        self.globals = Globals(request.args, self.known, self.file.args, self.file.escape)
         self._states: dict[int, StageState] = {}
+        self._converting: set[int] = set()
         self._blobs: dict[str, Descriptor] = {}
         self._materials: dict[str, Base] = {}
         self.warnings: list[str] = []
@@ -88,12 +83,8 @@ class Frontend:
         """
         target = self.file.target(self.request.target)
         for index in sorted(self._needed(target)):
-            stage = self.file.stages[index]
-            try:
-                self._states[index] = self._convert(stage)
-            except DockerfileError as error:
-                raise error.at(stage.location, self.file.source) from None
-        state = self._states[target.index]
+            self._state(self.file.stages[index])
+        state = self._state(target)
         self._unused_arguments()
         return Built(
             state.vertex,
@@ -144,17 +135,37 @@ class Frontend:
         return name
 
     def _stage_of(self, name: str, stage: Stage) -> Stage | None:
-        if name in self.request.image_names or name in self.request.contexts:
+        if self.request.image_name(name) or self.request.context_name(name):
             return None
+        alias = self.request.stage_names.get(name.lower())
+        if alias is not None:
+            return self.file.target(alias)
         return self.file.named(name, before=stage.index)
 
     def stage_named(self, reference: str, stage: Stage, instruction: Instruction) -> Stage | None:
         """The stage that ``from`` means; None for an image or a context."""
-        if reference in self.request.image_names or reference in self.request.contexts:
+        if self.request.image_name(reference) or self.request.context_name(reference):
             return None
+        alias = self.request.stage_names.get(reference.lower())
+        if alias is not None:
+            return self.file.target(alias)
         return self.file.source_stage(reference, stage, instruction)
 
     # -- one stage -----------------------------------------------------------------------------------------------------
+
+    def _state(self, stage: Stage) -> StageState:
+        found = self._states.get(stage.index)
+        if found is None:
+            if stage.index in self._converting:
+                raise DockerfileError(
+                    f"stage {stage.title} needs itself", token=stage.base, reason="circle"
+                ).at(stage.location, self.file.source)
+            self._converting.add(stage.index)
+            try:
+                found = self._states[stage.index] = self._convert(stage)
+            except DockerfileError as error:
+                raise error.at(stage.location, self.file.source) from None
+        return found
 
     def _convert(self, stage: Stage) -> StageState:
         name = self.base_name(stage)
@@ -164,8 +175,10 @@ class Frontend:
             {stage.name, str(stage.index)} & self.request.no_cache_stages - {""}
         )
         if before is not None:
-            known = self._states[before.index]
+            known = self._state(before)
             state = known.continued(self, stage, fresh)
+        elif self.request.context_name(name):
+            state = self._of_context(stage, name, platform, fresh)
         else:
             base = self.image(name, platform)
             config = base.config
@@ -175,15 +188,37 @@ class Frontend:
                 Vertex(base.op, name=f"FROM {name}", stage=stage.title, line=stage.location.first)
             )
             state = StageState(self, stage, base, run, scope, vertex, platform, fresh)
-            for text in run.on_build:
-                trigger = parse_instruction(text)
-                dispatch(state, trigger)
-            run.on_build = []
+            triggers, run.on_build = run.on_build, []
+            for text in triggers:
+                dispatch(state, parse_instruction(text))
         for instruction in stage.instructions:
             try:
                 dispatch(state, instruction)
             except DockerfileError as error:
                 raise error.at(instruction.location, self.file.source) from None
+        return state
+
+    def _of_context(self, stage: Stage, name: str, platform: Platform, fresh: bool) -> StageState:
+        """A stage that begins with the files of a named context."""
+        base = scratch(platform)
+        context = self.request.contexts[self.request.context_name(name)]
+        selection = Selection(input=1, paths=["/"], wildcards=False)
+        op = CopyOp(selections=[selection], destination="/")
+        inputs = [self.graph.add(Vertex(base.op)), self.leaf(context, context.digest(selection, op))]
+        vertex = self.graph.add(
+            Vertex(
+                op,
+                inputs,
+                name=f"FROM {name}",
+                stage=stage.title,
+                line=stage.location.first,
+                fresh=fresh,
+                platform=platforms.text(platform),
+            )
+        )
+        scope = Scope(self.globals, (), self.file.escape)
+        state = StageState(self, stage, base, RunConfig(), scope, vertex, platform, fresh)
+        state.steps.append(Step(f"FROM {name}", vertex))
         return state
 
     def _platform(self, stage: Stage) -> Platform:
@@ -199,21 +234,17 @@ class Frontend:
 
     def image(self, name: str, platform: Platform) -> Base:
         """The image that a FROM or ``--from`` names."""
-        if name in self.request.contexts:
-            raise Unsupported(
-                f"FROM {name}: a stage cannot begin with the files of a context",
-                hint=f"write FROM scratch, and COPY --from={name} / /",
-            )
-        if name.lower() == "scratch" and name not in self.request.image_names:
+        named = self.request.image_name(name) or name
+        if named.lower() == "scratch":
             return scratch(platform)
-        base = self._bases.get(self.request.image_names.get(name, name), platform)
+        base = self._bases.get(named, platform)
         self._blobs.update(base.blobs)
         self._materials.setdefault(base.reference, base)
         return base
 
     def stage_vertex(self, stage: Stage) -> int:
         """The vertex that gives the files of a stage before."""
-        return self._states[stage.index].vertex
+        return self._state(stage).vertex
 
     # -- the image ----------------------------------------------------------------------------------------------------
 
@@ -231,10 +262,8 @@ class Frontend:
         )
 
     def _unused_arguments(self) -> None:
-        from lading.build.variables import PROXIES
-
-        known = self.globals.used | set(self.known) | set(PROXIES)
-        unused = sorted(n for n in self.request.args if n not in known and not n.startswith("BUILDKIT_"))
+        known = self.globals.used | set(self.known) | set(PROXIES) | set(CONTROLS)
+        unused = sorted(n for n in self.request.args if n not in known)
         if unused:
             self.warnings.append(f"no ARG takes --build-arg {', '.join(unused)}")
 

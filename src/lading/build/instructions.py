@@ -47,9 +47,9 @@ if TYPE_CHECKING:
     from lading.build.frontend import Frontend
     from lading.build.graph import Op
     from lading.build.request import Context
-    from lading.build.variables import Scope
     from lading.formats.dockerfile import Instruction, Stage, Transfer
     from lading.formats.dockerfile.mounts import RunMount
+    from lading.formats.dockerfile.scope import Scope
     from lading.formats.oci_image import Platform, RunConfig
 
 _SHELL = ["/bin/sh", "-c"]
@@ -116,7 +116,7 @@ class StageState:
                 volumes=dict(self.run.volumes),
                 labels=dict(self.run.labels),
             ),
-            self.scope.copy(frontend.globals),
+            self.scope.child(),
             self.vertex,
             self.platform,
             fresh,
@@ -194,8 +194,7 @@ def _arg(state: StageState, made: Arg) -> None:
 
 
 def _env(state: StageState, made: Env) -> None:
-    for pair in made.pairs:
-        state.scope.env[pair.name] = pair.value
+    state.scope.set(made)
     state.told("ENV " + " ".join(f"{pair.name}={pair.value}" for pair in made.pairs))
 
 
@@ -371,7 +370,7 @@ def _mount(state: StageState, made: Run, mount: RunMount, inputs: list[int]) -> 
 def _files(state: StageState, made: Run, name: str, path: str) -> int:
     """The vertex whose files a mount shows: a stage's, an image's, or a context's at ``path``."""
     frontend = state.frontend
-    if name and name not in frontend.request.contexts:
+    if name and not frontend.request.context_name(name):
         return _other(state, name, made)
     context = _context(state, name, made)
     selection = Selection(paths=[path or "/"], wildcards=False)
@@ -379,7 +378,8 @@ def _files(state: StageState, made: Run, name: str, path: str) -> int:
 
 
 def _context(state: StageState, name: str, made: Instruction) -> Context:
-    context = state.frontend.request.contexts.get(name)
+    contexts = state.frontend.request.contexts
+    context = contexts.get(state.frontend.request.context_name(name) if name else "")
     if context is None:
         raise DockerfileError(
             f"{made.keyword} wants files of a build context, and there is none",
@@ -424,7 +424,7 @@ def _transfer(state: StageState, made: Transfer) -> None:
     if local:
         unpack = isinstance(made, Add) and made.unpack is not False
         selection = Selection(input=len(inputs), paths=local, unpack=unpack)
-        if origin and origin not in frontend.request.contexts:
+        if origin and not frontend.request.context_name(origin):
             inputs.append(_other(state, origin, made))
         else:
             context = _context(state, origin, made)
@@ -433,7 +433,7 @@ def _transfer(state: StageState, made: Transfer) -> None:
     if made.documents:
         files = [Inline(name=d.name, content=d.text.encode().decode("latin-1")) for d in made.documents]
         op.selections.append(Selection(inline=files))
-    shown = " ".join([*local, *(d.name for d in made.documents), made.destination])
+    shown = " ".join([*made.sources, *(d.name for d in made.documents), made.destination])
     state.add(made, op, inputs, f"{made.keyword} {shown}")
 
 

@@ -57,7 +57,7 @@ def of_directory(
     if text is None:
         name = _file(path, file)
         text = _read(name)
-    ignore = _ignore_of(path, name)
+    ignore = ignore_of(path, name)
     context = LocalContext.at(kernel, path, what=what, ignore=ignore, data=data)
     return Origin(context, text, name, ignore)
 
@@ -89,7 +89,7 @@ def _read(path: str) -> bytes:
         raise InvalidInput(f"the Dockerfile {path!r}: {why}", reason="no-dockerfile") from None
 
 
-def _ignore_of(directory: str, dockerfile: str) -> Ignore | None:
+def ignore_of(directory: str, dockerfile: str) -> Ignore | None:
     """The patterns beside the Dockerfile, or else the directory's."""
     beside = [f"{dockerfile}.dockerignore", f"{dockerfile}.containerignore"] if dockerfile else []
     for path in (*beside, *(f"{directory}/{name}" for name in IGNORED)):
@@ -103,37 +103,44 @@ def _ignore_of(directory: str, dockerfile: str) -> Ignore | None:
     return None
 
 
-def of_files(
-    kernel: Kernel, context: LocalContext, *, file: str, text: bytes | None = None, listed: bool = True
-) -> Origin:
+def of_files(kernel: Kernel, context: LocalContext, *, file: str, text: bytes | None = None) -> Origin:
     """Files that arrived: the Dockerfile and the ignore file are among them, and links lead nowhere else.
 
-    ``listed``: they have an ignore file that counts.
+    Raises :class:`NotFound` (``no-dockerfile``), and then the context is closed.
     """
-    fd = os.open(context.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        name = file or "Dockerfile"
-        if text is None:
-            for name in (file,) if file else NAMES:
-                text = _inner(kernel, fd, name, LARGEST_FILE)
-                if text is not None:
-                    break
-            else:
-                raise NotFound(
-                    f"there is no {file or 'Dockerfile'} in {context.what}",
-                    hint="name the file with --file, by its path in the context",
-                    reason="no-dockerfile",
-                )
-        ignore = None
-        for path in (f"{name}.dockerignore", f"{name}.containerignore", *IGNORED) if listed else ():
-            data = _inner(kernel, fd, path, LARGEST)
-            if data is not None:
-                ignore = Ignore.parse(data, path)
-                break
-    finally:
-        os.close(fd)
-    context.ignore = ignore
+        fd = os.open(context.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            name, text = _dockerfile_of(kernel, fd, file, text, context.what)
+            context.ignore = ignore = _listed(kernel, fd, name)
+        finally:
+            os.close(fd)
+    except BaseException:
+        context.close()
+        raise
     return Origin(context, text, name, ignore)
+
+
+def _dockerfile_of(kernel: Kernel, root: int, file: str, text: bytes | None, what: str) -> tuple[str, bytes]:
+    if text is not None:
+        return file or "Dockerfile", text
+    for name in (file,) if file else NAMES:
+        found = _inner(kernel, root, name, LARGEST_FILE)
+        if found is not None:
+            return name, found
+    raise NotFound(
+        f"there is no {file or 'Dockerfile'} in {what}",
+        hint="name the file with --file, by its path in the context",
+        reason="no-dockerfile",
+    )
+
+
+def _listed(kernel: Kernel, root: int, dockerfile: str) -> Ignore | None:
+    for path in (f"{dockerfile}.dockerignore", f"{dockerfile}.containerignore", *IGNORED):
+        data = _inner(kernel, root, path, LARGEST)
+        if data is not None:
+            return Ignore.parse(data, path)
+    return None
 
 
 def _inner(kernel: Kernel, root: int, path: str, limit: int) -> bytes | None:

@@ -43,6 +43,9 @@ if TYPE_CHECKING:
         def check(self, tree: Tree, selection: Selection, digest: str, op: CopyOp | None) -> None:
             """Raise :class:`InvalidInput` (reason ``changed``) when the files are no more what the build's key says."""
 
+        def release(self) -> None:
+            """A tree was closed: what was made for it goes."""
+
 
 class Settings:
     """What a build's user said of all its commands.
@@ -182,11 +185,15 @@ class Workshop:
     def tree(self, op: Op, result: Result) -> Iterator[Tree]:
         """The files of a step's input: of a source, or of what another step gave."""
         if isinstance(op, FilesOp):
-            made = self.sources[op.source].tree(self.kernel)
+            source = self.sources[op.source]
             try:
-                yield made
+                made = source.tree(self.kernel)
+                try:
+                    yield made
+                finally:
+                    os.close(made.fd)
             finally:
-                os.close(made.fd)
+                source.release()
             return
         with self.seen(self.snapshot(result)) as fd:
             yield Tree(self.kernel, fd, what="the other stage", own=True)

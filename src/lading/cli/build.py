@@ -22,7 +22,7 @@ def build(context: Context, parsed: Parsed) -> int:
     what = buildoutput.wanted(parsed)
     shown = display(parsed["progress"], quiet=parsed["quiet"])
     try:
-        request = buildinput.request(context, parsed)
+        request = buildinput.request(context, parsed, shown)
         requests = buildoutput.requests(request, parsed)
         made = Builder(context.roots, context.images, Kernel()).make(requests, shown, what)
     except DockerfileError as error:

@@ -18,6 +18,13 @@ def build() -> list[Flag]:
         ),
         Flag("tag", "t", "list", "NAME", "Name the image (may be repeated)"),
         Flag("build-arg", "", "list", "NAME[=VALUE]", "Set an ARG; without a value, the caller's variable"),
+        Flag(
+            "build-context",
+            "",
+            "list",
+            "NAME=VALUE",
+            "Files or an image by a name: a directory, docker-image://, oci-layout://, a repository or a URL",
+        ),
         Flag("label", "", "list", "NAME=VALUE", "Set a label of the image"),
         Flag("target", "", "str", "STAGE", "Build this stage instead of the last"),
         Flag(

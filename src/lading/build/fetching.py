@@ -1,0 +1,56 @@
+"""What a build fetches: files of the web and repositories, with the credentials that the user gave it."""
+
+from __future__ import annotations
+
+import base64
+
+from lading.build.downloads import Downloads
+from lading.build.git import Git
+from lading.build.repositories import Repositories
+from lading.errors import InvalidInput
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from lading.build.progress import Progress
+    from lading.build.workshop import Settings
+    from lading.images import Images
+
+_TOKEN, _HEADER = "GIT_AUTH_TOKEN", "GIT_AUTH_HEADER"
+
+
+class Fetching:
+    """``downloads`` and ``repositories`` of one build. ``data``: the builder's directory; ``config``: the configuration's.
+
+    Secrets called ``GIT_AUTH_TOKEN[.HOST]`` and ``GIT_AUTH_HEADER[.HOST]`` are for repositories, as BuildKit has it; the SSH
+    agent ``default`` is too.
+    """
+
+    def __init__(
+        self, images: Images, data: str, config: str, settings: Settings, progress: Progress
+    ) -> None:
+        self.downloads = Downloads(data, config, progress)
+        git = Git(agent=settings.agents.get("default", ""), headers=_headers(settings))
+        self.repositories = Repositories(data, git, images.layers.stage, progress)
+
+    def close(self) -> None:
+        """Let go of connections."""
+        self.downloads.close()
+
+
+def _headers(settings: Settings) -> dict[str, str]:
+    made: dict[str, str] = {}
+    for name, data in sorted(settings.secrets.items()):
+        kind, dot, host = name.partition(".")
+        if kind not in (_TOKEN, _HEADER) or (dot and not host):
+            continue
+        try:
+            text = data.decode("ascii").strip()
+        except UnicodeDecodeError:
+            text = "\n"
+        if not text.isprintable():
+            raise InvalidInput(f"the secret {name!r} is no header: it has more than one line of plain text")
+        prefix = f"https://{host}/" if host else "https://"
+        if kind == _TOKEN:
+            text = "basic " + base64.b64encode(b"x-access-token:" + text.encode()).decode()
+        made[prefix] = text
+    return made

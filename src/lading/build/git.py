@@ -1,0 +1,130 @@
+"""The git command, for repositories of strangers: no configuration but ours, no hooks, no questions, no local protocols.
+
+What a repository holds can make git run programs only by configuration (hooks, filters, helpers), and none is read here. The
+protocols are those of the network; ``.gitmodules`` cannot ask for others (``GIT_ALLOW_PROTOCOL``).
+Source: git(1), gitsubmodules(7), git-config(1) "protocol.allow".
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+
+from lading.errors import LadingError, NotFound, RemoteError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+_PROTOCOLS = "http:https:git:ssh"
+_OPTIONS = {
+    "advice.detachedHead": "false",
+    "core.autocrlf": "false",
+    "core.fsmonitor": "false",
+    "core.hooksPath": "/dev/null",
+    "credential.helper": "",
+    "fetch.recurseSubmodules": "false",
+    "gc.auto": "0",
+    "http.lowSpeedLimit": "1",
+    "http.lowSpeedTime": "60",
+    "init.defaultBranch": "main",
+    "protocol.ext.allow": "never",
+    "safe.directory": "*",
+    "submodule.recurse": "false",
+}
+_SSH = "ssh -F /dev/null -o BatchMode=yes -o ConnectTimeout=30 -o ServerAliveInterval=15 -o StrictHostKeyChecking=yes"
+_KEPT = (
+    "PATH",
+    "TMPDIR",
+    "LD_LIBRARY_PATH",
+    "SSL_CERT_FILE",
+    "SSL_CERT_DIR",
+    "GIT_SSL_CAINFO",
+    "SOURCE_DATE_EPOCH",
+)
+_PROXIES = ("http_proxy", "https_proxy", "no_proxy", "all_proxy")
+_SECONDS = 3600
+
+
+class GitFailed(RemoteError):
+    """git ended with an error, whose last words are in the message."""
+
+    reason = "git"
+
+
+class Git:
+    """``agent``: the socket of an SSH agent, or empty. ``headers``: Authorization headers by URL prefix, on no command line."""
+
+    def __init__(
+        self,
+        *,
+        agent: str = "",
+        headers: Mapping[str, str] | None = None,
+        environ: Mapping[str, str] | None = None,
+    ) -> None:
+        environ = os.environ if environ is None else environ
+        self._program = shutil.which("git", path=environ.get("PATH"))
+        options = dict(_OPTIONS)
+        for prefix, header in (headers or {}).items():
+            options[f"http.{prefix}.extraHeader"] = f"Authorization: {header}"
+        self._environ = {name: environ[name] for name in _KEPT if name in environ}
+        self._environ |= {name: value for name, value in environ.items() if name.lower() in _PROXIES}
+        self._environ |= {
+            "GIT_ALLOW_PROTOCOL": _PROTOCOLS,
+            "GIT_ASKPASS": "/bin/false",
+            "GIT_CONFIG_COUNT": str(len(options)),
+            "GIT_CONFIG_GLOBAL": "/dev/null",
+            "GIT_CONFIG_NOSYSTEM": "1",
+            "GIT_SSH_COMMAND": _SSH,
+            "GIT_TERMINAL_PROMPT": "0",
+            "HOME": "/nonexistent",
+            "LC_ALL": "C",
+            "SSH_ASKPASS": "/bin/false",
+        }
+        for number, (name, value) in enumerate(options.items()):
+            self._environ[f"GIT_CONFIG_KEY_{number}"] = name
+            self._environ[f"GIT_CONFIG_VALUE_{number}"] = value
+        if agent:
+            self._environ["SSH_AUTH_SOCK"] = agent
+
+    def __call__(
+        self, words: Sequence[str], *, directory: str, what: str, local: bool = False, room: int = 1 << 24
+    ) -> bytes:
+        """Run git in ``directory``; what it printed, at most ``room`` bytes. ``local``: a path may be fetched from.
+
+        Raises :class:`GitFailed`, :class:`NotFound` (``no-git``) where there is no git.
+        """
+        if self._program is None:
+            raise NotFound(
+                f"{what}: git is not on the PATH",
+                hint="install git to build from repositories",
+                reason="no-git",
+            )
+        environ = {**self._environ, "GIT_ALLOW_PROTOCOL": "file"} if local else self._environ
+        try:
+            done = subprocess.run(
+                [self._program, *words],
+                cwd=directory,
+                env=environ,
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                timeout=_SECONDS,
+                umask=0o022,
+                check=False,
+            )
+        except subprocess.TimeoutExpired:
+            raise GitFailed(f"{what}: git took longer than an hour", reason="stalled") from None
+        except OSError as error:
+            raise LadingError(f"{what}: git cannot be run: {error.strerror}", reason="io") from None
+        if done.returncode:
+            raise GitFailed(f"{what}: {_words(done.stderr) or f'git ended with status {done.returncode}'}")
+        return done.stdout[:room]
+
+
+def _words(stderr: bytes) -> str:
+    """The last lines of what git said, on one line and printable."""
+    lines = [line.strip() for line in stderr[-4000:].decode("utf-8", "replace").splitlines() if line.strip()]
+    told = [line for line in lines if line.startswith(("fatal:", "error:", "remote:"))] or lines
+    text = "; ".join(told[-3:])
+    return "".join(char if char.isprintable() else "?" for char in text)[:500]

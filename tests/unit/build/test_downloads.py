@@ -1,0 +1,131 @@
+"""Downloads of builds: asked for anew, kept by what is in them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from lading.build.downloads import Downloads, without_password
+from lading.build.progress import Progress
+from lading.errors import InvalidInput, NotFound, RemoteError, Unsupported
+from support.buildsite import BuildSite
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Iterator[BuildSite]:
+    (tmp_path / "www").mkdir()
+    made = BuildSite(tmp_path / "www")
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def downloads(tmp_path: Path):
+    def make(**_: object) -> Downloads:
+        return Downloads(str(tmp_path / "data"), str(tmp_path / "config"), Progress())
+
+    return make
+
+
+def _text(found) -> str:
+    with os.fdopen(found.open()) as file:
+        return file.read()
+
+
+def test_what_has_not_changed_is_asked_for_and_not_sent_again(site, downloads):
+    (site.root / "f").write_text("one")
+    site.times["/f"] = 1_000_000_000
+    first = downloads().get(site.url + "/f")
+    assert (_text(first), first.moment) == ("one", 1_000_000_000)
+    again = downloads().get(site.url + "/f")
+    assert again.key == first.key
+    assert [line.rpartition(" ")[2] for line in site.asked] == ["200", "304"]
+    (site.root / "f").write_text("two")
+    changed = downloads().get(site.url + "/f")
+    assert (_text(changed), _text(first)) == ("two", "one")
+    assert changed.key != first.key
+
+
+def test_without_validators_it_is_fetched_and_has_the_same_key(site, downloads):
+    site.tags = False
+    (site.root / "f").write_text("one")
+    keys = {downloads().get(site.url + "/f").key for _ in range(2)}
+    assert len(keys) == 1
+    assert len(site.asked) == 2
+
+
+def test_the_time_that_the_server_says_is_part_of_the_key(site, downloads):
+    (site.root / "f").write_text("one")
+    site.times["/f"] = 1000
+    first = downloads().get(site.url + "/f").key
+    site.tags = False
+    site.times["/f"] = 2000
+    assert downloads().get(site.url + "/f").key != first
+
+
+def test_a_checksum_that_is_here_asks_nobody_and_one_that_is_wrong_is_refused(site, downloads):
+    (site.root / "f").write_text("one")
+    digest = downloads().get(site.url + "/f").digest
+    site.asked.clear()
+    assert downloads().get(site.url + "/f", checksum=digest).digest == digest
+    assert site.asked == []
+    with pytest.raises(RemoteError) as error:
+        downloads().get(site.url + "/f", checksum="sha256:" + "0" * 64)
+    assert error.value.reason == "checksum"
+
+
+def test_redirects_are_followed_and_take_no_password_to_another_host(site, downloads, tmp_path):
+    (tmp_path / "other").mkdir()
+    other = BuildSite(tmp_path / "other")
+    try:
+        (other.root / "f").write_text("there")
+        site.redirects["/here"] = "/again"
+        site.redirects["/again"] = other.url + "/f"
+        url = site.url.replace("://", "://user:pa%20ss@") + "/here"
+        assert _text(downloads().get(url)) == "there"
+        assert site.headers[0]["Authorization"] == "Basic dXNlcjpwYSBzcw=="
+        assert "Authorization" in site.headers[1]
+        assert "Authorization" not in other.headers[0]
+    finally:
+        other.close()
+
+
+def test_circles_and_other_schemes_end(site, downloads):
+    site.redirects["/a"] = "/a"
+    site.redirects["/b"] = "file:///etc/passwd"
+    for path in ("/a", "/b"):
+        with pytest.raises(RemoteError) as error:
+            downloads().get(site.url + path)
+        assert error.value.reason == "redirect"
+    with pytest.raises(NotFound):
+        downloads().get(site.url + "/none")
+    with pytest.raises((InvalidInput, Unsupported)):
+        downloads().get("gopher://localhost/x")
+
+
+def test_what_is_larger_than_allowed_is_not_kept(site, downloads, tmp_path):
+    (site.root / "f").write_bytes(b"x" * 1000)
+    with pytest.raises(RemoteError) as error:
+        downloads().get(site.url + "/f", limit=999)
+    assert error.value.reason == "too-large"
+    assert not list((tmp_path / "data").rglob("content"))
+
+
+def test_a_broken_record_is_fetched_anew(site, downloads, tmp_path):
+    (site.root / "f").write_text("one")
+    downloads().get(site.url + "/f")
+    (about,) = (tmp_path / "data").rglob("about")
+    about.write_text("{")
+    assert _text(downloads().get(site.url + "/f")) == "one"
+
+
+def test_a_url_is_quoted_and_its_password_goes_nowhere_else():
+    assert without_password("HTTPS://u@host:8443/a b/ü?x=[1]#f") == (
+        "https://host:8443/a%20b/%C3%BC?x=[1]",
+        "Basic dTo=",
+    )
+    with pytest.raises(InvalidInput):
+        without_password("http://[::1/x")
