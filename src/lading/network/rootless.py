@@ -204,9 +204,9 @@ def _check_tun() -> None:
     except OSError as error:
         raise LadingError(
             f"an ordinary user's network needs {_TUN}: {os.strerror(error.errno or 0)}",
-            hint=f"as root: chmod 666 {_TUN}, as distributions have it; or use --network none or host"
+            hint=f"as root: chmod 666 {_TUN}, as distributions have it; or use the network none or host"
             if error.errno == _EACCES
-            else "as root: modprobe tun; or use --network none or host",
+            else "as root: modprobe tun; or use the network none or host",
             reason="uplink",
         ) from None
 

@@ -10,6 +10,8 @@ import base64
 
 from lading.errors import InvalidInput, Unsupported
 from lading.formats import jsontext
+from lading.formats.appc import awssign
+from lading.formats.appc.awssign import Keys
 from lading.formats.appc.errors import bad, join, shown
 from lading.formats.schema import Record
 
@@ -25,11 +27,16 @@ KINDS = ("auth", "dockerAuth")
 
 
 class Secrets(Record):
-    """``user`` and ``password`` of ``basic``, ``token`` of ``oauth``."""
+    """``user`` and ``password`` of ``basic``, ``token`` of ``oauth``, the others of ``aws``."""
+
+    _wire = {"access_key_id": "accessKeyID"}
 
     user: str = ""
     password: str = ""
     token: str = ""
+    access_key_id: str = ""
+    secret_access_key: str = ""
+    aws_region: str = ""
 
     def __repr__(self) -> str:
         return "Secrets(…)"
@@ -69,13 +76,23 @@ class Login:
 
 
 class Credential:
-    """Who we are at ``domain`` (``HOST[:PORT][/PATH]``). ``header`` is the value of ``Authorization``."""
+    """Who we are at ``domain`` (``HOST[:PORT][/PATH]``).
 
-    __slots__ = ("domain", "header")
+    ``header`` is the value of ``Authorization``, or ``keys`` what makes one for each request.
+    """
 
-    def __init__(self, domain: str, header: str) -> None:
+    __slots__ = ("domain", "header", "keys")
+
+    def __init__(self, domain: str, header: str, keys: Keys | None = None) -> None:
         self.domain = domain
         self.header = header
+        self.keys = keys
+
+    def headers(self, url: str, now: float) -> dict[str, str]:
+        """What a GET of ``url`` at ``now`` (Unix time) has to say who asks."""
+        if self.keys is None:
+            return {"Authorization": self.header}
+        return awssign.headers(url, self.keys, now)
 
     def __repr__(self) -> str:
         # The header is a secret, and reprs end in logs.
@@ -85,22 +102,18 @@ class Credential:
 def parse(text: str | bytes, *, what: str) -> list[Credential]:
     """The credentials in one file; none for one of the kind ``dockerAuth``. ``what`` names it in errors.
 
-    Raises :class:`InvalidInput`, :class:`Unsupported` (another version, AWS signatures).
+    Raises :class:`InvalidInput`, :class:`Unsupported` (another version).
     """
     value = jsontext.loads(text, what=what)
     if kind_of(value, KINDS, what) != "auth":
         return []
-    if type(value) is dict and value.get("type") == "aws":
-        raise Unsupported(
-            f"{what}: credentials of type 'aws' are not supported",
-            hint="a URL that is signed in advance is fetched without any",
-        )
     file = AuthFile.decode(value, where=what)
     if not file.domains:
         raise bad(join(what, "domains"), "must not be empty")
-    header = _header(file, what)
+    keys = _keys(file, what) if file.type == "aws" else None
+    header = "" if keys is not None else _header(file, what)
     return [
-        Credential(_domain(domain, join(what, f"domains[{index}]")), header)
+        Credential(_domain(domain, join(what, f"domains[{index}]")), header, keys)
         for index, domain in enumerate(file.domains)
     ]
 
@@ -145,6 +158,17 @@ def _domain(text: str, where: str) -> str:
     return text.rstrip("/")
 
 
+def _keys(file: AuthFile, what: str) -> Keys:
+    secrets = file.credentials or Secrets()
+    where = join(what, "credentials")
+    if not secrets.access_key_id or not secrets.secret_access_key:
+        raise bad(where, "needs accessKeyID and secretAccessKey")
+    for name, text in (("accessKeyID", secrets.access_key_id), ("awsRegion", secrets.aws_region)):
+        if not all(c.isascii() and (c.isalnum() or c in "-_") for c in text):
+            raise bad(join(where, name), f"{shown(text)} is not a word of letters, digits and '-'")
+    return Keys(secrets.access_key_id, secrets.secret_access_key, secrets.aws_region)
+
+
 def _header(file: AuthFile, what: str) -> str:
     secrets = file.credentials or Secrets()
     where = join(what, "credentials")
@@ -164,7 +188,7 @@ def _header(file: AuthFile, what: str) -> str:
         ):
             raise bad(join(where, "token"), "is missing or is not one word of ASCII")
         return "Bearer " + secrets.token
-    raise bad(join(what, "type"), f"{shown(file.type)} is not 'basic' or 'oauth'")
+    raise bad(join(what, "type"), f"{shown(file.type)} is not 'basic', 'oauth' or 'aws'")
 
 
 def _is_domain(text: str) -> bool:
@@ -200,14 +224,14 @@ def together(files: Iterable[tuple[str, Iterable[Known]]]) -> dict[str, Known]:
     return made
 
 
-def header_for(url: str, known: Mapping[str, Credential]) -> str:
-    """The value of ``Authorization`` for a URL, empty when there is none, and for plain HTTP.
+def credential_for(url: str, known: Mapping[str, Credential]) -> Credential | None:
+    """Who we are where a URL leads; None where nobody knows us, and for plain HTTP.
 
     A domain without a port fits the scheme's own port only.
     """
     scheme, colon, rest = url.partition("://")
     if not colon or scheme.lower() != "https":
-        return ""
+        return None
     place, _, path = rest.partition("?")[0].partition("#")[0].partition("/")
     place = place.rpartition("@")[2].lower().removesuffix(":443")
     found = _at(known, place)
@@ -220,10 +244,16 @@ def header_for(url: str, known: Mapping[str, Credential]) -> str:
     return found
 
 
-def _at(known: Mapping[str, Credential], place: str) -> str:
+def header_for(url: str, known: Mapping[str, Credential]) -> str:
+    """The value of ``Authorization`` for a URL that is always the same; empty when there is none."""
+    found = credential_for(url, known)
+    return found.header if found is not None else ""
+
+
+def _at(known: Mapping[str, Credential], place: str) -> Credential | None:
     host, slash, path = place.partition("/")
     for domain, credential in known.items():
         other, other_slash, other_path = domain.partition("/")
         if other.lower().removesuffix(":443") == host and (other_slash, other_path) == (slash, path):
-            return credential.header
-    return ""
+            return credential
+    return None

@@ -7,9 +7,10 @@ that is asked, so a redirect elsewhere takes none along, and they are never sent
 from __future__ import annotations
 
 import os
+import time
 
 from lading.errors import Denied, LadingError, NotFound, RemoteError, TimedOut
-from lading.formats.appc.credentials import header_for
+from lading.formats.appc.credentials import credential_for
 from lading.images.aci.configured import credentials
 from lading.images.remote import backoff, redirected
 from lading.images.remote_config import Registries
@@ -84,9 +85,9 @@ class Web:
 
     def _asked(self, url: str, headers: Mapping[str, str]) -> Response:
         sent = {**headers, "User-Agent": "lading"}
-        authorization = header_for(url, self._credentials)
-        if authorization:
-            sent["Authorization"] = authorization
+        who = credential_for(url, self._credentials)
+        if who is not None:
+            sent |= who.headers(url, time.time())
         attempt = 0
         while True:
             attempt += 1

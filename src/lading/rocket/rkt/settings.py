@@ -56,6 +56,13 @@ def _entry(kind: str, **members: object) -> dict[str, object]:
 
 
 def _auth(one: Credential) -> dict[str, object]:
+    if one.keys is not None:
+        keys = {
+            "accessKeyID": one.keys.access,
+            "secretAccessKey": one.keys.secret,
+            "awsRegion": one.keys.region,
+        }
+        return _entry("auth", domains=[one.domain], type="aws", credentials=keys)
     scheme, _, secret = one.header.partition(" ")
     if scheme == "Bearer":
         return _entry("auth", domains=[one.domain], type="oauth", credentials={"token": secret})

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lading.errors import InvalidInput, LadingError, Unsupported
-from lading.formats.appc.credentials import Credential, header_for, logins, parse, together
+from lading.formats.appc.credentials import Credential, credential_for, header_for, logins, parse, together
 
 BASIC = {
     "rktKind": "auth", "rktVersion": "v1", "domains": ["example.com", "example.org:8443"], "type": "basic",
@@ -54,6 +54,38 @@ def test_a_file_about_registries_is_for_registries_alone() -> None:
     ]  # fmt: skip
     assert logins(json.dumps(BASIC), what="a.json") == []
     assert "bar" not in repr(found)
+
+
+AWS = {
+    **OAUTH, "domains": ["b.s3-eu-west-1.amazonaws.com"], "type": "aws",
+    "credentials": {"accessKeyID": "AKIA", "secretAccessKey": "hush/+="},
+}  # fmt: skip
+
+
+def test_each_request_to_amazon_is_signed() -> None:
+    known = {one.domain: one for one in _parse(AWS)}
+    url = "https://b.s3-eu-west-1.amazonaws.com/app.aci?x=1"
+    found = credential_for(url, known)
+    assert found is not None and header_for(url, known) == "" and "hush" not in repr(found)
+    first, second = (found.headers(url, now)["Authorization"] for now in (0, 86400))
+    assert first.startswith("AWS4-HMAC-SHA256 Credential=AKIA/19700101/eu-west-1/s3/aws4_request, ")
+    assert first != second
+    assert credential_for("http" + url[5:], known) is None
+    own = _parse({**AWS, "credentials": {**AWS["credentials"], "awsRegion": "us-west-2"}})  # type: ignore[dict-item]
+    assert "/us-west-2/s3/" in own[0].headers(url, 0)["Authorization"]
+
+
+@pytest.mark.parametrize(
+    ("secrets", "field"),
+    [
+        ({"accessKeyID": "x"}, "a.json.credentials"), ({"secretAccessKey": "x"}, "a.json.credentials"),
+        ({"accessKeyID": "x\r\nX: y", "secretAccessKey": "z"}, "a.json.credentials.accessKeyID"),
+        ({"accessKeyID": "x", "secretAccessKey": "z", "awsRegion": "a/b"}, "a.json.credentials.awsRegion"),
+    ],
+)  # fmt: skip
+def test_broken_keys_are_named(secrets: dict[str, str], field: str) -> None:
+    with pytest.raises(InvalidInput, match="^" + re.escape(field) + ": "):
+        _parse({**AWS, "credentials": secrets})
 
 
 @pytest.mark.parametrize(
@@ -100,9 +132,7 @@ def test_a_breach_is_refused_with_its_field_and_without_the_secret(
     assert "b:ar" not in str(caught.value)
 
 
-@pytest.mark.parametrize(
-    "changes", [{"rktVersion": "v2"}, {"type": "aws", "credentials": {"accessKeyID": "x"}}]
-)
+@pytest.mark.parametrize("changes", [{"rktVersion": "v2"}])
 def test_what_is_valid_elsewhere_is_not_supported_by_name(changes: dict[str, object]) -> None:
     with pytest.raises(Unsupported):
         _parse({**BASIC, **changes})
