@@ -208,13 +208,10 @@ class ContainerExtras(Record):
     numeric_names: bool = False  # a number in it is first looked for among the names in the image's own files
     group_add: list[str] = []
     hostname: str = ""
-    keep_hosts: bool = (
-        False  # an /etc/hosts of the image that says something stays, unless the pod has hostAliases
-    )
+    keep_hosts: bool = False  # without hostAliases an /etc/hosts of the image that says something stays
     must_have_directory: bool = False  # the working directory is there, or nothing is executed: none is made
-    console: bool = (
-        False  # without a terminal there is a /dev/console, too, which swallows what is written to it
-    )
+    make_way: bool = False  # a file of the image that is where a directory is mounted is removed
+    console: bool = False  # without a terminal /dev/console swallows what is written to it
     mounts: list[BindMount] = []
     tmpfs: list[TmpfsMount] = []
     ulimits: list[Ulimit] = []

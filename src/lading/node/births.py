@@ -135,6 +135,7 @@ def _give_birth(runner: PodRunner, running: Running, container: Container, ready
             profile=ready.around.profile,
             sockets=sockets,
             make_cwd=not container.extras.must_have_directory,
+            make_way=container.extras.make_way,
             meanwhile=None if runner.reserved is None else furnish,
         )
         handle: Handle = engine_of(shop, runner.record).run(request)

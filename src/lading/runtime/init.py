@@ -203,6 +203,7 @@ class Init:
                 label=self.linux.mount_label,
                 source=source,
                 wanted=later or place in masks.WINDOWS,
+                make_way=self.job.make_way,
             )
             if place in self.windows:  # covered by this one
                 self.kernel.close(self.windows.pop(place))

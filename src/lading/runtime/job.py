@@ -56,6 +56,7 @@ class Job:
         "filter",
         "filter_flags",
         "make_cwd",
+        "make_way",
         "meanwhile",
         "no_new_keyring",
         "no_pivot",
@@ -87,6 +88,7 @@ class Job:
             assert handover  # loaded while it can be
         self.plain_lines = request.plain_lines
         self.make_cwd = request.make_cwd
+        self.make_way = request.make_way
         self.no_pivot = request.no_pivot
         self.no_new_keyring = request.no_new_keyring
         self.meanwhile = (

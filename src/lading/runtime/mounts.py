@@ -10,7 +10,7 @@ import os
 import stat
 
 from lading.errors import InvalidInput, KernelError, Unsupported
-from lading.kernel.files import O_PATH
+from lading.kernel.files import O_PATH, RESOLVE_IN_ROOT, RESOLVE_NO_XDEV
 from lading.kernel.mounts import AT_RECURSIVE, OPEN_TREE_CLONE
 from lading.kernel.paths import make_directory_inside, make_file_inside, open_inside
 from lading.runtime import procmounts
@@ -23,18 +23,26 @@ if TYPE_CHECKING:
 
 #: The kernel's own windows: their masks would protect nothing if the name led elsewhere.
 _REAL_DIRECTORIES = ("proc", "sysfs")
-_EINVAL = 22
+_EINVAL, _ENOTDIR = 22, 20
 #: File systems of the container's own, of which nobody needs a descriptor once they are there.
 _PLAIN = ("tmpfs", "devpts", "mqueue")
 
 
 def add(
-    kernel: Kernel, root_fd: int, mount: Mount, *, label: str = "", source: int = -1, wanted: bool = True
+    kernel: Kernel,
+    root_fd: int,
+    mount: Mount,
+    *,
+    label: str = "",
+    source: int = -1,
+    wanted: bool = True,
+    make_way: bool = False,
 ) -> int:
     """Make one mount and return its descriptor. ``source`` is what :func:`make_bind` made before, with more power.
 
-    Unless the descriptor is ``wanted`` it may be -1: there are quicker ways then. Raises :class:`KernelError` and
-    :class:`InvalidInput` that name the destination.
+    Unless the descriptor is ``wanted`` it may be -1: there are quicker ways then. ``make_way``: a file of the root's that is
+    where a directory is to be mounted is removed. Raises :class:`KernelError` and :class:`InvalidInput` that name the
+    destination.
     """
     options = Options(mount.options)
     try:
@@ -42,7 +50,7 @@ def add(
             return _remount(kernel, root_fd, mount, options)
         if options.bind or mount.type == "bind":
             made = source if source >= 0 else make_bind(kernel, mount, options)
-            target = _bind_target(kernel, root_fd, mount.destination, made)
+            target = _bind_target(kernel, root_fd, mount.destination, made, make_way)
             procmounts.check_target(kernel, root_fd, mount, target, made)
         else:
             made, target = _new(kernel, root_fd, mount, options, label, wanted)
@@ -126,10 +134,33 @@ def _is_directory(kernel: Kernel, fd: int) -> bool:
     return stat.S_ISDIR(kernel.fstat(fd).st_mode)
 
 
-def _bind_target(kernel: Kernel, root_fd: int, destination: str, made: int) -> int:
-    if _is_directory(kernel, made):
+def _bind_target(kernel: Kernel, root_fd: int, destination: str, made: int, make_way: bool) -> int:
+    if not _is_directory(kernel, made):
+        return make_file_inside(kernel, root_fd, destination)
+    try:
         return make_directory_inside(kernel, root_fd, destination)
-    return make_file_inside(kernel, root_fd, destination)
+    except KernelError as error:
+        if error.errno != _ENOTDIR or not make_way or not _removed(kernel, root_fd, destination):
+            raise
+    return make_directory_inside(kernel, root_fd, destination)
+
+
+def _removed(kernel: Kernel, root_fd: int, destination: str) -> bool:
+    """Whether the file, or the link to one, at ``destination`` is gone. One in a mount is not the root's, and stays."""
+    head, _, name = destination.rstrip("/").rpartition("/")
+    try:
+        parent = kernel.openat2(
+            root_fd, head.lstrip("/") or ".", O_PATH | os.O_DIRECTORY, RESOLVE_IN_ROOT | RESOLVE_NO_XDEV
+        )
+    except KernelError:
+        return False
+    try:
+        kernel.unlinkat(parent, name)
+    except KernelError:
+        return False
+    finally:
+        kernel.close(parent)
+    return True
 
 
 def _new(

@@ -29,6 +29,7 @@ _PLAIN = (
     "filter",
     "filter_flags",
     "make_cwd",
+    "make_way",
     "meanwhile",
     "no_new_keyring",
     "no_pivot",

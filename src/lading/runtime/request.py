@@ -24,6 +24,7 @@ class RunRequest:
     ``plain_lines``     a terminal that adds no carriage return: whoever shows its output does (``-onlcr``).
     ``sockets``         descriptors of this process that the command gets from 3 on, as sd_listen_fds(3) has it.
     ``make_cwd``        the working directory is made where there is none, as every runtime does.
+    ``make_way``        a file of the root's is removed where a directory is to be mounted; the root is the container's own.
     ``pid_file``        written before the call returns.
     ``said``            filled when making it failed: what it had written to its terminal, a hook's complaint for one.
     ``profile``         a name for ``spec.linux.seccomp`` where many containers have the very same one: what is worked out
@@ -40,6 +41,7 @@ class RunRequest:
         "hold",
         "id",
         "make_cwd",
+        "make_way",
         "meanwhile",
         "no_new_keyring",
         "no_pivot",
@@ -70,6 +72,7 @@ class RunRequest:
         no_new_keyring: bool = False,
         plain_lines: bool = False,
         make_cwd: bool = True,
+        make_way: bool = False,
         profile: str = "",
         meanwhile: Callable[[int], None] | None = None,
     ) -> None:
@@ -86,6 +89,7 @@ class RunRequest:
         self.no_new_keyring = no_new_keyring
         self.plain_lines = plain_lines
         self.make_cwd = make_cwd
+        self.make_way = make_way
         self.profile = profile
         self.meanwhile = meanwhile
         self.said = b""

@@ -60,6 +60,7 @@ READ_BY = {
     "numeric_names": "prepare.py",
     "keep_hosts": "prepare.py",
     "must_have_directory": "births.py",
+    "make_way": "births.py",
     "hostname": "etcfiles.py",
     "mounts": "podvolumes.py",
     "devices": "hostdevices.py",

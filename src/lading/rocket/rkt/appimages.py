@@ -81,11 +81,13 @@ def app_image(images: Images, image: Image) -> AppImage:
 def expect(container: Container, image: AppImage) -> None:
     """What an image of this format may expect of who executes it, and one of a registry does not.
 
-    Source: spec/aci.md, ``user``, ``group``, ``workingDirectory``; spec/OS-SPEC.md, "Devices and File Systems", "Common Files".
+    Source: spec/aci.md, ``user``, ``group``, ``workingDirectory``; spec/ace.md, "Volume Setup"; spec/OS-SPEC.md, "Devices and
+    File Systems", "Common Files".
     """
     ours = image.image.kind == KIND
     extras = container.extras
     extras.numeric_names = extras.must_have_directory = extras.keep_hosts = extras.console = ours
+    extras.make_way = ours
 
 
 def _called(image: Image) -> tuple[str, str]:

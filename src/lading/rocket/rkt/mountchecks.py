@@ -1,6 +1,6 @@
 """Where volumes come from and what they cover: what is to be refused before a pod is made, and what is to be told.
 
-Source: spec/ace.md, "Volume Setup". What the text would have removed, a file in a volume's place, is refused instead.
+Source: spec/ace.md, "Volume Setup".
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import stat
 from lading.errors import InvalidInput
 from lading.formats.appc.pod import HOST
 from lading.formats.appc.reify import placed
+from lading.images.aci.finding import KIND
 from lading.node import layered
 
 TYPE_CHECKING = False
@@ -25,7 +26,7 @@ def look(manifest: PodManifest, images: Mapping[str, AppImage]) -> list[str]:
     """Notes about what volumes hide; ``manifest`` is reified, ``images`` are by their IDs.
 
     Raises :class:`InvalidInput` for the source of a volume that a symbolic link leads to, and for a directory in the place of
-    a file.
+    a file of an image of a registry.
     """
     notes: list[str] = []
     for volume in manifest.volumes:
@@ -37,10 +38,12 @@ def look(manifest: PodManifest, images: Mapping[str, AppImage]) -> list[str]:
             _check_source(mount.volume)
             found = layered.find(image.image.layers, mount.path)
             if found is not None and not stat.S_ISDIR(found[1].st_mode) and _is_directory(mount.volume):
-                raise InvalidInput(
-                    f"{what} is a directory, and the image has a file at {mount.path}",
-                    hint="mount it at another path",
-                )
+                if image.image.kind != KIND:
+                    raise InvalidInput(
+                        f"{what} is a directory, and the image has a file at {mount.path}",
+                        hint="mount it at another path",
+                    )
+                notes.append(f"{what} takes the place of the file that the image has at {mount.path}")
             if layered.holds_something(image.image.layers, mount.path):
                 notes.append(f"{what} hides what the image has in {mount.path}")
     return notes

@@ -49,14 +49,26 @@ def test_who_covers_files_of_the_image_is_told(layer: Path, path: str, hides: bo
     assert _look(layer, Volume(name="data", kind="empty"), path) == (told if hides else [])
 
 
-def test_a_directory_in_the_place_of_a_file_is_refused_and_a_file_is_not(layer: Path, tmp_path: Path) -> None:
+def test_a_directory_takes_the_place_of_a_file_which_is_told_and_a_file_is_mounted_on_it(
+    layer: Path, tmp_path: Path
+) -> None:
     (tmp_path / "file").write_text("")
-    for volume in (Volume(name="data", kind="empty"), Volume(name="data", kind="host", source=str(tmp_path))):
-        with pytest.raises(
-            InvalidInput, match="'data' is a directory, and the image has a file at /srv/file"
-        ):
-            _look(layer, volume, "/srv/file")
+    told = ["app 'main': volume 'data' takes the place of the file that the image has at /srv/file"]
+    for volume in (
+        Volume(name="data", kind="empty"),
+        Volume(name="data", kind="host", source=str(tmp_path)),
+    ):
+        assert _look(layer, volume, "/srv/file") == told
     assert _look(layer, Volume(name="data", kind="host", source=f"{tmp_path}/file"), "/srv/file") == []
+
+
+def test_in_an_image_of_a_registry_a_file_does_not_make_way(layer: Path) -> None:
+    made = _image(layer)
+    made.image.kind = "oci"
+    mount = Mount(volume="data", path="/srv/file", app_volume=Volume(name="data", kind="empty"))
+    app = RuntimeApp(name="main", image=RuntimeImage(id=ID), mounts=[mount])
+    with pytest.raises(InvalidInput, match="'data' is a directory, and the image has a file at /srv/file"):
+        mountchecks.look(PodManifest.new().replace(apps=[app]), {ID: made})
 
 
 def test_a_source_behind_a_symbolic_link_is_refused_wherever_the_link_stands(
