@@ -235,7 +235,9 @@ def _pod_of(words: list[str]) -> pods.Made | None:
     chosen = [known.get(app.image, IDS[0]) for app in line.apps]
     found = [AppImage(image_id, stored, IMAGES[image_id], b"{}") for image_id in chosen]
     manifest = assemble.manifest(line, found, assemble.Environment({}, {}))
-    options = PodOptions(network=netflags.network(line, lambda _: ""), streams=streams(line, manifest))
+    options = PodOptions(
+        network=netflags.network(line, lambda _: "", lambda: ["back"]), streams=streams(line, manifest)
+    )
     return pods.make(manifest, {image.id: image for image in found}, options)
 
 
