@@ -11,6 +11,7 @@
 ``cache``             what steps gave, as pins of the image store
 ``records``           the cache as people see it; ``housekeeping`` prunes and mends it
 ``sharing``           caches of other machines: ``exportcache``, ``importcache``
+``evidence``          statements beside an image; ``packages`` reads what is inside, ``spdx`` tells it
 ``outputs``           ``--output`` in typed form; ``exporting`` does it: archives, pushes, ``localfiles``
 ``image``             a result to an image's layers, configuration, manifest and index
 ``progress``          what a build tells while it runs

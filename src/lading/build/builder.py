@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
     from typing import BinaryIO
 
-    from lading.build.evidence import Evidence
+    from lading.build.evidence import Attest, Evidence
     from lading.build.exporting import Exported, Open
     from lading.build.progress import Progress
     from lading.build.request import Request
@@ -40,17 +40,17 @@ class Wanted:
     """What becomes of a build.
 
     ``outputs``: at least one. ``open_``: the stream to write to for an output's ``dest``. ``rewrite``: no file of a new layer
-    is younger than SOURCE_DATE_EPOCH. ``evidence``: what is attested of the images. ``cache_to`` and ``cache_from``: where the
+    is younger than SOURCE_DATE_EPOCH. ``attest``: what is said of the images. ``cache_to`` and ``cache_from``: where the
     cache is shared.
     """
 
-    __slots__ = ("cache_from", "cache_to", "evidence", "open_", "outputs", "rewrite")
+    __slots__ = ("attest", "cache_from", "cache_to", "open_", "outputs", "rewrite")
 
     def __init__(self, outputs: Sequence[Output], open_: Open) -> None:
         self.outputs = list(outputs)
         self.open_ = open_
         self.rewrite = False
-        self.evidence: Evidence | None = None
+        self.attest: Attest | None = None
         self.cache_to: list[Place] = []
         self.cache_from: list[Place] = []
 
@@ -92,7 +92,7 @@ class Builder:
                     open_=wanted.open_,
                     config=self._roots.config,
                     rewrite=wanted.rewrite,
-                    evidence=wanted.evidence,
+                    evidence=self._evidence(requests, wanted, lease),
                     extend=_inline(cache) if any(p.kind == INLINE for p in wanted.cache_to) else None,
                 )
                 made = exporter.run(wanted.outputs)
@@ -156,9 +156,17 @@ class Builder:
             result = executor.run()[built.vertex]
         finally:
             stepped |= executor.stepped
-        solved = Solved(built, graph, result, workshop.now(), request.settings.moment)
+        solved = Solved(request, built, graph, result, workshop.now())
         solved.results, solved.content_keys = executor.results, executor.content_keys
         return solved
+
+    def _evidence(self, requests: Sequence[Request], wanted: Wanted, lease: Lease) -> Evidence | None:
+        if not wanted.attest:
+            return None
+        from lading.build.evidence import Evidence
+
+        names = list(dict.fromkeys(name for output in wanted.outputs for name in output.names))
+        return Evidence(wanted.attest, self._images, lease, requests, names)
 
     def _cache(
         self, requests: Sequence[Request], progress: Progress, wanted: Wanted, lease: Lease

@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from lading.build.graph import Graph
     from lading.build.outputs import Annotation, Form
     from lading.build.progress import Progress
+    from lading.build.request import Request
     from lading.images import Images
     from lading.images.leases import Lease
 
@@ -57,16 +58,17 @@ class Solved:
     vertices that were looked at.
     """
 
-    __slots__ = ("built", "content_keys", "fixed", "graph", "moment", "result", "results")
+    __slots__ = ("built", "content_keys", "fixed", "graph", "moment", "request", "result", "results")
 
-    def __init__(self, built: Built, graph: Graph, result: Result, moment: str, fixed: int | None) -> None:
+    def __init__(self, request: Request, built: Built, graph: Graph, result: Result, moment: str) -> None:
+        self.request = request
         self.results: dict[int, Result] = {}
         self.content_keys: dict[int, str] = {}
         self.built = built
         self.graph = graph
         self.result = result
         self.moment = moment
-        self.fixed = fixed
+        self.fixed = request.settings.moment
 
     @property
     def platform(self) -> Platform:

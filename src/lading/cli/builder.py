@@ -139,3 +139,37 @@ def prune(context: Context, parsed: Parsed) -> int:
     listing([_row(record) for record in made.records], (_COLUMNS[0], *_COLUMNS[2:]))
     print(f"Total reclaimed space: {sizes.decimal(made.freed)}")
     return 0
+
+
+def sbom(context: Context, parsed: Parsed) -> int:
+    """List what package managers say is inside a local image."""
+    from lading.build import packages, spdx
+    from lading.build.evidence import image_purl
+    from lading.cli.outfile import writing
+    from lading.cli.output import show, table
+    from lading.formats import jsontext
+
+    image = context.images.get(parsed.args[0], parsed["platform"])
+    with context.images.lease() as lease:
+        lease.add(image.digest)
+        found = packages.scan(image.layers)
+    if parsed["format"] == "table":
+        if parsed["output"]:
+            raise InvalidInput("--output goes with --format spdx-json")
+        table(
+            ("TYPE", "NAME", "VERSION", "ARCHITECTURE"),
+            [[p.kind, "/".join(filter(None, (p.namespace if p.kind == "npm" else "", p.name))), p.version, p.architecture]
+             for p in found.packages],
+        )  # fmt: skip
+        return 0
+    name = next(iter(image.names), parsed.args[0])
+    document = spdx.document(
+        found, name=name, digest=image.digest, purl=image_purl(name, image.platform), created=image.created
+    )
+    text = jsontext.dumps(document, indent=2) + "\n"
+    if parsed["output"] and parsed["output"] != "-":
+        with writing(parsed["output"]) as out:
+            out.write(text.encode())
+    else:
+        show(text)
+    return 0

@@ -42,6 +42,16 @@ def outputs() -> list[Flag]:
         Flag(
             "cache-from", "", "list", "PLACE", "Use a shared cache: type=registry,ref=…, or type=local,src=…"
         ),
+        Flag("sbom", "", "str", "true", "Attach a list of the packages inside (SPDX)", no_value="true"),
+        Flag(
+            "provenance",
+            "",
+            "str",
+            "mode=min|max",
+            "Attach how the image was built (SLSA); max tells arguments, steps and the file",
+            no_value="true",
+        ),
+        Flag("attest", "", "list", "type=KIND", "The same as --sbom and --provenance"),
         Flag("metadata-file", "", "str", "FILE", "Write what was made to a file, as JSON"),
         Flag("iidfile", "", "str", "FILE", "Write the image's id to a file"),
     ]
@@ -101,3 +111,20 @@ def commands() -> list[Command]:
 
 
 _FORMAT = Flag("format", "", "str", "FORMAT", "json, table, or Python format fields such as '{id}'")
+
+
+def sbom() -> list[Flag]:
+    """``lading image sbom``."""
+    return [
+        Flag("output", "o", "str", "FILE", "Write to a file instead of standard output"),
+        Flag("platform", "", "str", "OS/ARCH", "Which platform of an image for several"),
+        Flag(
+            "format",
+            "",
+            "str",
+            "FORMAT",
+            "spdx-json, or table for people",
+            default="spdx-json",
+            choices=("spdx-json", "table"),
+        ),
+    ]

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 def wanted(parsed: Parsed) -> Wanted:
     """What the flags ask for; refused here is what could only fail after the build. Raises :class:`InvalidInput`."""
     from lading.build.builder import Wanted
+    from lading.build.evidence import wanted as attested
     from lading.build.outputs import choose
     from lading.build.sharing import INLINE, places
     from lading.cli.outfile import writing
@@ -45,6 +46,15 @@ def wanted(parsed: Parsed) -> Wanted:
     made.rewrite = parsed["reproducible"]
     made.cache_to = places(parsed["cache-to"], to=True)
     made.cache_from = places(parsed["cache-from"], to=False)
+    made.attest = attested(parsed["sbom"], parsed["provenance"], parsed["attest"])
+    if made.attest:
+        if not any(output.is_image for output in outputs):
+            raise InvalidInput("--sbom and --provenance go with an image, and no output is one")
+        if any(output.form.docker for output in outputs):
+            raise InvalidInput(
+                "--sbom and --provenance: Docker's manifests cannot be attested",
+                hint="leave oci-mediatypes out",
+            )
     if any(place.kind == INLINE for place in made.cache_to):
         if not any(output.is_image for output in outputs):
             raise InvalidInput("--cache-to type=inline goes with an image, and no output is one")

@@ -383,6 +383,13 @@ def _tree() -> list[Command]:
             action="images:inspect",
             table="tables:image_inspect",
         ),
+        _command(
+            "sbom",
+            "List the packages inside an image (SPDX)",
+            "IMAGE",
+            action="builder:sbom",
+            table="buildoutflags:sbom",
+        ),
         build,
     ]
     container_group = [
