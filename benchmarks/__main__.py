@@ -15,8 +15,9 @@ import sys
 import time
 from pathlib import Path
 
-from benchmarks import material, table
+from benchmarks import material, mirror, table
 from benchmarks.cases import every
+from benchmarks.cases.build import PACKAGE
 from benchmarks.harness import Failed, output
 from benchmarks.peers import Bench
 
@@ -37,6 +38,9 @@ def prepare(names: set[str]) -> None:
     if not names or names & {"pull", "net-pod", "net-port"}:
         note("building the Debian image (once)")
         material.oci_layout(WORK, material.debian_tar(WORK), "debian")
+    if not names or names & {"build-cold", "build-mount"}:
+        note("filling a mirror with a package (once)")
+        mirror.fill(WORK, PACKAGE)
 
 
 def enter() -> int:

@@ -16,7 +16,7 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from benchmarks import material
+from benchmarks import material, mirror
 from benchmarks.harness import Failed, output, version_of, wait_for
 from lading.roots import Roots
 
@@ -83,6 +83,7 @@ class Bench:
         self._lading_ready = False
         self._tags: set[str] = set()
         self.registry_port = 5055
+        self._mirror: mirror.Mirror | None = None
 
     # -- Lading --------------------------------------------------------------------------------------------------
 
@@ -164,6 +165,17 @@ class Bench:
         return self.podman("run", "--ulimit", "nofile=20000:20000", "--ulimit", "nproc=1000:1000",
                            "--cgroup-parent", f"/{CGROUP}", *words)  # fmt: skip
 
+    def buildah(self, command: str, *words: str) -> list[str]:
+        """A buildah command line on podman's storage."""
+        podman = self.podman()
+        return ["buildah", *podman[1:5], command, "--isolation", "chroot", *words]
+
+    def mirror(self) -> mirror.Mirror:
+        """A Debian mirror that all contenders' containers reach; started on first use."""
+        if self._mirror is None:
+            self._mirror = mirror.serve(self.work)
+        return self._mirror
+
     def podman_missing(self) -> str:
         """Why podman cannot take part; imports the busybox image the first time."""
         if not which("podman") or not which("runc"):
@@ -237,6 +249,8 @@ class Bench:
                     check=False,
                     capture_output=True,
                 )
+        if self._mirror is not None:
+            self._mirror.stop()
         for daemon in (self._docker, self._registry):
             if daemon is not None:
                 daemon.stop()

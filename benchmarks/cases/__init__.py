@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from benchmarks.cases.build import Cached, Cold, NoChange
 from benchmarks.cases.memory import MemoryOwnKeeper, MemoryShared
 from benchmarks.cases.network import PodToPod, PublishedPort
 from benchmarks.cases.pull import Pull
@@ -26,6 +27,9 @@ def every(bench: Bench) -> list[Case]:
         MemoryShared(bench),
         PodToPod(bench),
         PublishedPort(bench),
+        NoChange(bench),
+        Cold(bench),
+        Cached(bench),
         RktRun(bench),
         RktRunMany(bench),
         RktRender(bench),
