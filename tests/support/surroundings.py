@@ -18,7 +18,7 @@ _INTERPRETERS_OWN: dict[int, Any] = {
     signal.SIGPIPE: signal.SIG_IGN,
     signal.SIGXFSZ: signal.SIG_IGN,
 }
-_KEPT = ("LADING_TEST_STRICT", "LADING_FUZZ", "LADING_KILLS", "LADING_SEED")
+_KEPT = ("LADING_TEST_STRICT", "LADING_FUZZ", "LADING_KILLS", "LADING_SEED", "LADING_SOAK")
 _TOOLS = ("/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin")
 
 

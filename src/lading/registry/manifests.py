@@ -97,8 +97,14 @@ class Manifests:
         self._bytes: OrderedDict[str, bytes] = OrderedDict()
 
     def find(self, repository: str, reference: str) -> Stored:
-        """The manifest that a tag or digest stands for. Raises :class:`Refusal` (``MANIFEST_UNKNOWN``)."""
-        tag, digest = words.reference(reference)
+        """The manifest that a tag or digest stands for. Raises :class:`Refusal` (``MANIFEST_UNKNOWN``).
+
+        What can be no tag is one that is not here: clients ask for such names to see what a registry says (404).
+        """
+        if ":" in reference:
+            tag, digest = "", words.digest(reference)
+        else:
+            tag, digest = reference, ""
         if tag:
             row = self._store.ledger.row(
                 "SELECT m.digest, m.media_type, m.size FROM repositories r JOIN tags t ON t.repository = r.id "

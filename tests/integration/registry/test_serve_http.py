@@ -168,7 +168,9 @@ def test_manifests_are_pulled_by_tag_and_digest_with_their_type(client: Client) 
         head = client.ask("HEAD", f"/v2/a/manifests/{reference}")
         assert (head.status, head.headers["content-length"]) == (200, str(len(answer.body)))
     assert client.ask("GET", "/v2/a/manifests/other").code == "MANIFEST_UNKNOWN"
-    assert client.ask("GET", "/v2/a/manifests/.wrong").status == 400
+    assert client.ask("GET", "/v2/a/manifests/.wrong").code == "MANIFEST_UNKNOWN"
+    assert client.ask("PUT", "/v2/a/manifests/.wrong", b"{}", content_type=MANIFEST).status == 400
+    assert client.ask("GET", "/v2/a/manifests/sha256:short").status == 400
 
 
 def test_a_manifest_comes_after_what_it_names(client: Client) -> None:

@@ -60,7 +60,7 @@ def test_any_path_is_some_route_or_none(path):
         ("bytes=100-200", None),
         ("bytes=-0", None),
         ("BYTES = 0-0", (0, 1)),
-        ("bytes=9-1", (0, 100)),
+        ("bytes=9-1", None),
         ("bytes=0-1,5-6", (0, 100)),
         ("bytes=", (0, 100)),
         ("bytes=-", (0, 100)),

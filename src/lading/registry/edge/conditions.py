@@ -65,9 +65,7 @@ class Conditions:
             return size - length, length
         start = int(first)
         end = int(last) if last else size - 1
-        if end < start and last:
-            return 0, size  # no valid range: ignored
-        if start >= size:
+        if start >= size or end < start:
             return None
         self.ranged = True
         return start, min(end, size - 1) - start + 1

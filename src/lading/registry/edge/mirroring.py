@@ -12,7 +12,7 @@ from lading.formats.oci_image import OCI_INDEX
 from lading.registry import words
 from lading.registry.edge import answers
 from lading.registry.edge.conditions import Conditions
-from lading.registry.errors import UNSUPPORTED, Refusal
+from lading.registry.errors import MANIFEST_UNKNOWN, UNSUPPORTED, Refusal
 from lading.registry.repositories import MOST
 
 TYPE_CHECKING = False
@@ -44,7 +44,10 @@ class Mirroring:
 
     async def manifest(self, request: web.BaseRequest, repository: str, reference: str) -> web.StreamResponse:
         """GET and HEAD."""
-        words.reference(reference)
+        try:
+            words.reference(reference)
+        except Refusal as error:
+            raise Refusal(MANIFEST_UNKNOWN, error.message, detail=reference[:200]) from None
         loop = asyncio.get_running_loop()
         found = await loop.run_in_executor(self._pool, self._mirror.manifest, repository, reference)
         answer = await self._reading.manifest(request, repository, reference)
