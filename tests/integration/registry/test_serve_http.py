@@ -113,6 +113,20 @@ def test_a_chunked_body_needs_no_length(server: RegistryServer, client: Client) 
     assert client.ask("PUT", f"{where}?digest={DIGEST}").status == 201
 
 
+def test_a_client_that_waits_for_a_word_gets_one_before_it_sends(
+    server: RegistryServer, client: Client
+) -> None:
+    where = client.begin("a")
+    with socket.create_connection(("127.0.0.1", server.port), timeout=60) as raw:
+        head = f"PUT {where}?digest={DIGEST} HTTP/1.1\r\nHost: x\r\nContent-Length: {len(DATA)}\r\n"
+        raw.sendall(f"{head}Expect: 100-continue\r\n\r\n".encode())
+        assert raw.recv(100) == b"HTTP/1.1 100 Continue\r\n\r\n"
+        raw.sendall(DATA)
+        assert raw.recv(1000).startswith(b"HTTP/1.1 201 ")
+        raw.sendall(f"{head}Expect: 100-continue\r\n\r\n".encode())
+        assert raw.recv(1000).startswith(b"HTTP/1.1 404 ")
+
+
 @pytest.mark.parametrize(
     ("span", "status", "start", "end"),
     [

@@ -61,6 +61,8 @@ class Body:
     """The body of a request, piece by piece."""
 
     def __init__(self, request: web.BaseRequest) -> None:
+        self._request = request
+        self._awaited = request.headers.get("Expect", "").lower() == "100-continue"
         self._content = request.content
         self._loop = asyncio.get_running_loop()
         self._since = self._loop.time()
@@ -68,6 +70,12 @@ class Body:
 
     async def read(self) -> bytes:
         """The next piece, empty at the end. Raises :class:`Refusal` (408) for a client that sends next to nothing."""
+        if self._awaited:
+            # RFC 9110, 10.1.1: the client waits for a word before it sends what would be refused anyway.
+            self._awaited = False
+            writer = self._request.writer
+            await writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+            writer.output_size = 0  # nothing of the answer itself is out
         try:
             async with asyncio.timeout(SLOW_SECONDS):
                 data = await self._content.readany()

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import logging
+import resource
 import signal
 import ssl
 import sys
@@ -40,6 +41,7 @@ _BUFFER = 1 << 18
 
 def run(settings: Settings, say: Callable[[str], None]) -> None:
     """Serve until a signal says to stop. ``say`` is told in a line where it listens. Raises :class:`LadingError`."""
+    _allow_connections()
     tls = _context(settings.tls) if settings.tls else None
     listeners = open_all(settings.listen, plain=settings.plain_http, encrypted=tls is not None)
     try:
@@ -47,6 +49,15 @@ def run(settings: Settings, say: Callable[[str], None]) -> None:
     finally:
         for listener in listeners:
             listener.close()
+
+
+def _allow_connections() -> None:
+    """Each connection is a descriptor, and 1,024 of them are soon used up."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    except (OSError, ValueError):
+        pass
 
 
 def _context(tls: Tls) -> ssl.SSLContext:
@@ -117,7 +128,7 @@ class _Server:
             loop = asyncio.get_running_loop()
             for number in (signal.SIGTERM, signal.SIGINT):
                 loop.add_signal_handler(number, stop.set)
-            loop.add_signal_handler(signal.SIGHUP, self._reload, app)
+            loop.add_signal_handler(signal.SIGHUP, self._hangup, app)
             notify(READY)
             collecting = asyncio.create_task(self._collect(store, pool, watch))
             await stop.wait()
@@ -158,12 +169,15 @@ class _Server:
                 watch.collected(None)
                 self._say(f"garbage stays: {error}")
 
-    def _reload(self, app: Endpoints) -> None:
+    def _hangup(self, app: Endpoints) -> None:
+        self._reloading = asyncio.ensure_future(self._reload(app))
+
+    async def _reload(self, app: Endpoints) -> None:
         notify("RELOADING=1")
         try:
             if self._tls is not None and self._settings.tls is not None:
                 _load(self._tls, self._settings.tls)
-            app.guard.reload()
+            await asyncio.get_running_loop().run_in_executor(None, app.guard.reload)
             self._say("read certificates, passwords and rights again")
         except LadingError as error:
             self._say(f"what was read before stays in force: {error}")
