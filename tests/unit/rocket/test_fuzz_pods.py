@@ -231,7 +231,7 @@ def _pod_of(words: list[str]) -> pods.Made | None:
     if not line.apps:
         raise InvalidInput("a pod needs an image")
     known = {image.name.rpartition("/")[2]: image_id for image_id, image in IMAGES.items()}
-    stored: Any = SimpleNamespace(digest="sha256:" + "0" * 64, kind="aci", layers=[])
+    stored: Any = SimpleNamespace(digest="sha256:" + "0" * 64, kind="aci", layers=[], names=[])
     chosen = [known.get(app.image, IDS[0]) for app in line.apps]
     found = [AppImage(image_id, stored, IMAGES[image_id], b"{}") for image_id in chosen]
     manifest = assemble.manifest(line, found, assemble.Environment({}, {}))
