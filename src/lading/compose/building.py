@@ -95,7 +95,7 @@ def _build(app: Application, name: str, words: list[str], inline: str) -> object
         fd = os.memfd_create("Dockerfile")
         os.write(fd, inline.encode())
         os.lseek(fd, 0, os.SEEK_SET)
-        os.dup2(fd, 0)
+        words = [f"--file=/proc/self/fd/{fd}" if word == "--file=-" else word for word in words]
     os.dup2(2, 1)  # what it prints is no output of ours
     try:
         parsed = as_typed(words)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from lading.compose import hooks
+from lading.compose import hooks, options
 from lading.errors import LadingError, NotFound
 
 TYPE_CHECKING = False
@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 class Hand:
     """Works with a node of its own: the one of the command that forked it stays that command's."""
 
-    def __init__(self, roots: Roots, service: Service | None, timeout: float | None) -> None:
+    def __init__(self, roots: Roots, service: Service | None, timeout: float | None, where: str = "") -> None:
+        self._where = where
         from lading.cli.context import Context
 
         self._node: Node = Context(roots).node
@@ -25,8 +26,7 @@ class Hand:
 
     def create(self, pod: Pod, *, start: bool) -> object:
         """Make a container, and start it. One that does not start stays, to be looked at, and is tried again by the next up."""
-        self._bare(pod)
-        record = self._node.create(pod)
+        record = self._made(pod)
         if not start:
             return _said(record.id, record.name, "Created")
         self._start(record.id, record.name)
@@ -34,8 +34,7 @@ class Hand:
 
     def replace(self, old: PodRecord, pod: Pod, name: str, *, start: bool) -> object:
         """Make a container in the place of another: the new one exists before the old one is touched."""
-        self._bare(pod)
-        new = self._node.create(pod)
+        new = self._made(pod)
         try:
             if old.state in ("running", "paused", "restarting"):
                 self._stop(old)
@@ -96,7 +95,8 @@ class Hand:
         try:
             self._node.start(identity)
         except LadingError as error:
-            raise type(error)(
+            # A status of its own (127: no such command) is for whoever runs one command.
+            raise LadingError(
                 f"container {name}: {error.message}", hint=error.hint, reason=error.reason
             ) from None
         if self._service is not None and self._service.post_start:
@@ -106,6 +106,13 @@ class Hand:
         if self._service is not None and self._service.pre_stop and record.state == "running":
             hooks.carry_out(self._node, record.id, self._service.pre_stop, "pre_stop")
         self._node.stop(record.id, timeout=self._timeout)
+
+    def _made(self, pod: Pod) -> PodRecord:
+        self._bare(pod)
+        try:
+            return self._node.create(pod)
+        except LadingError as error:
+            raise options.told(error, self._where) from None
 
     def _bare(self, pod: Pod) -> None:
         """``command: []`` means no command, where a Pod without arguments means the image's."""

@@ -7,7 +7,7 @@ next ``up`` goes on from, whatever is killed: see :mod:`lading.compose.plan`.
 
 from __future__ import annotations
 
-from lading.compose import conditions, hashing, imaging, labels, plan, pods, resources, state
+from lading.compose import conditions, hashing, imaging, labels, locking, plan, pods, resources, state
 from lading.compose.application import with_needs
 from lading.compose.workers import Task, run
 from lading.errors import InvalidInput, LadingError, NotFound
@@ -81,6 +81,16 @@ class Convergence:
     ) -> None:
         """Carry it out. ``started`` is told the id of every container that runs now, ``meanwhile`` is called on the way."""
         self._scale()
+        with locking.Lock(self.app, self.project.name) as lock:
+            self._carry_out(lock, meanwhile, started)
+
+    def _carry_out(
+        self,
+        lock: locking.Lock,
+        meanwhile: Callable[[], None] | None,
+        started: Callable[[str], None] | None,
+    ) -> None:
+        state.finish_removals(self.node, self.project.name)
         self._orphans()
         wishes = self.wishes
         digests = imaging.resolve(
@@ -96,7 +106,7 @@ class Convergence:
         resources.volumes(self.app, self.project, self.services)
         tasks = self._tasks(digests, started)
         self.files.write()
-        run(tasks, limit=self.app.parallel, meanwhile=meanwhile)
+        run(tasks, limit=self.app.parallel, meanwhile=meanwhile, lock=lock)
 
     def _scale(self) -> None:
         for name, count in self.wishes.scale.items():
@@ -246,7 +256,7 @@ class Convergence:
         timeout = self.wishes.timeout
 
         def work() -> object:
-            hand = carrying.Hand(roots, service, timeout)
+            hand = carrying.Hand(roots, service, timeout, f"services.{name}")
             if step.kind == plan.CREATE:
                 assert pod is not None
                 return hand.create(pod, start=start)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from lading.cli.main import complain
-from lading.compose import ending, labels, resources, state
+from lading.compose import ending, labels, locking, resources, state
 from lading.compose.application import Application
 from lading.errors import Conflict, LadingError, NotFound
 
@@ -43,6 +43,21 @@ def take_down(
         name, services = project.name, app.services
     else:
         name = app.name()
+    with locking.Lock(app, name):
+        return _away(app, name, named, services, timeout, volumes, images, orphans)
+
+
+def _away(
+    app: Application,
+    name: str,
+    named: list[str],
+    services: dict[str, Service],
+    timeout: float | None,
+    volumes: bool,
+    images: str,
+    orphans: bool,
+) -> int:
+    state.finish_removals(app.context.node, name)
     found = state.members(app.context.node, name, named, oneoffs=None)
     if services and not named:
         orphaned = [m for m in found if m.service not in services]

@@ -12,6 +12,7 @@ from lading.compose.application import Application
 from lading.compose.choosing import chosen, one
 from lading.errors import InvalidInput, NotFound
 from lading.formats import duration, jsontext
+from lading.formats import platform as platforms
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -129,7 +130,7 @@ def images(context: Context, parsed: Parsed) -> int:
                 "ContainerName": member.name,
                 "Repository": repository,
                 "Tag": tag,
-                "Platform": image.platform if size else "",
+                "Platform": platforms.text(image.platform) if size else "",
                 "Size": size,
             }
         )
@@ -204,7 +205,7 @@ def events(context: Context, parsed: Parsed) -> int:
         if event.id not in known or event.action in ("create", "rename"):
             for member in state.members(context.node, project, oneoffs=None):
                 known[member.id] = member.labels
-        marks = known.get(event.id)
+        marks = known.get(event.id) or _by_name(project, event.name)
         if marks is None or (parsed.args and marks.get(labels.SERVICE) not in parsed.args):
             continue
         service = marks.get(labels.SERVICE, "")
@@ -227,6 +228,14 @@ def events(context: Context, parsed: Parsed) -> int:
         show(text + "\n")
         sys.stdout.flush()
     return 0
+
+
+def _by_name(project: str, name: str) -> dict[str, str] | None:
+    """The labels of a container that is gone, as far as its name tells."""
+    service, _, number = name.removeprefix(f"{project}-").rpartition("-")
+    if not name.startswith(f"{project}-") or not service or not number.isdigit():
+        return None
+    return {labels.PROJECT: project, labels.SERVICE: service, labels.NUMBER: number}
 
 
 def stats(context: Context, parsed: Parsed) -> int:

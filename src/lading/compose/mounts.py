@@ -105,13 +105,10 @@ def _tmpfs(mount: Mount, target: str, path: str) -> TmpfsMount:
 
 
 def mode_of(text: str, where: str) -> int:
-    """A mode: ``0440`` in YAML is the number 288, so digits without a zero in front are decimal. Raises InvalidInput."""
-    if text.isascii() and text.isdigit() and len(text) < 8:
-        octal = text.startswith("0")
-        if not octal or set(text) <= set("01234567"):
-            value = int(text, 8) if octal else int(text)
-            if value <= 0o7777:
-                return value
+    """A mode, in octal digits. Raises :class:`InvalidInput`."""
+    digits = text.removeprefix("0o")
+    if digits and set(digits) <= set("01234567") and len(digits) < 8 and int(digits, 8) <= 0o7777:
+        return int(digits, 8)
     raise InvalidInput(f"{where}: {text[:40]!r} is not a mode", hint="write 0440")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from lading.compose import labels
+from lading.errors import NotFound
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -86,6 +87,16 @@ def members(
         if (oneoffs is None or member.oneoff == oneoffs) and (not services or member.service in services):
             found.append(member)
     return sorted(found, key=lambda m: (m.service, m.number, m.name))
+
+
+def finish_removals(node: Node, project: str) -> None:
+    """Go on with the removal of containers that a kill cut short: nobody sees them any more, and their names are taken."""
+    for record in node.half_removed():
+        if record.single and labels_of(record).get(labels.PROJECT) == project:
+            try:
+                node.remove(record.id, force=True)
+            except NotFound:
+                continue  # another command was faster
 
 
 def waves(found: list[Member], *, last_first: bool = True) -> list[list[Member]]:

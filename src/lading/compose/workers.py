@@ -20,6 +20,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from lading.compose.locking import Lock
+
 _PATIENCE = 0.1  # seconds between two looks at whether a task is ready
 
 
@@ -46,17 +48,24 @@ class Task:
 
 
 def run(
-    tasks: Sequence[Task], *, limit: int = 0, meanwhile: Callable[[], None] | None = None
+    tasks: Sequence[Task],
+    *,
+    limit: int = 0,
+    meanwhile: Callable[[], None] | None = None,
+    lock: Lock | None = None,
 ) -> dict[str, object]:
     """Carry the tasks out, at most ``limit`` at once (0: no limit): their results by name. Raises the first failure.
 
-    ``meanwhile`` is called ten times a second.
+    ``meanwhile`` is called ten times a second. ``lock`` is held while a task is carried out, and let go while none is.
     """
-    return _Crew(tasks, limit, meanwhile).run()
+    return _Crew(tasks, limit, meanwhile, lock).run()
 
 
 class _Crew:
-    def __init__(self, tasks: Sequence[Task], limit: int, meanwhile: Callable[[], None] | None) -> None:
+    def __init__(
+        self, tasks: Sequence[Task], limit: int, meanwhile: Callable[[], None] | None, lock: Lock | None
+    ) -> None:
+        self.lock = lock
         self.meanwhile = meanwhile
         self.waiting = list(tasks)
         self.limit = limit if limit > 0 else len(tasks) or 1
@@ -99,6 +108,8 @@ class _Crew:
             self._fork(task)
 
     def _fork(self, task: Task) -> None:
+        if self.lock is not None:
+            self.lock.hold()
         before_fork()
         read, write = os.pipe2(os.O_CLOEXEC)
         pid = os.fork()
@@ -110,6 +121,8 @@ class _Crew:
 
     def _wait(self) -> None:
         if not self.living:
+            if self.lock is not None:
+                self.lock.let_go()
             time.sleep(_PATIENCE)
             return
         polled = self.meanwhile is not None or (self.waiting and self.failure is None)

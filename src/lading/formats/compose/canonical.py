@@ -148,6 +148,19 @@ def _as(field: str) -> Form:
     return lambda value, where: {field: value} if isinstance(value, str) else value
 
 
+def granted(value: object, where: str) -> object:
+    """A config or secret that is granted. Its mode is octal: ``0440`` is the number 288 to YAML, and is written out again."""
+    if isinstance(value, str):
+        return {"source": value}
+    return _octal_mode(value)
+
+
+def _octal_mode(value: object) -> object:
+    if isinstance(value, dict) and isinstance(value.get("mode"), int) and not isinstance(value["mode"], bool):
+        return {**value, "mode": f"0{value['mode']:o}"}
+    return value
+
+
 def _env_files(value: object, where: str) -> object:
     if isinstance(value, (str, dict)):
         value = [value]
@@ -275,7 +288,7 @@ _SERVICE: dict[str, Form] = {
     "annotations": _labels,
     "build": _build,
     "command": _command,
-    "configs": _each(_as("source")),
+    "configs": _each(granted),
     "depends_on": _dependencies,
     "deploy": _deploy,
     "develop": _develop,
@@ -297,7 +310,7 @@ _SERVICE: dict[str, Form] = {
     "ports": ports,
     "post_start": _each(_hook),
     "pre_stop": _each(_hook),
-    "secrets": _each(_as("source")),
+    "secrets": _each(granted),
     "sysctls": pairs,
     "tmpfs": _one_or_many,
     "ulimits": _ulimits,

@@ -53,6 +53,9 @@ def mount(value: object, where: str) -> object:
 
 def _long(value: dict[str, object]) -> dict[str, object]:
     made = dict(value)
+    memory = made.get("tmpfs")
+    if isinstance(memory, dict) and isinstance(memory.get("mode"), int):
+        made["tmpfs"] = {**memory, "mode": f"0{memory['mode']:o}"}
     options = made.get("volume")
     if isinstance(options, dict) and isinstance(options.get("labels"), list):
         from lading.formats.compose.canonical import pairs

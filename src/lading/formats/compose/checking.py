@@ -118,7 +118,8 @@ def _files(granted: list[FileReference], known: Mapping[str, Config], where: str
 
 
 def _octal(text: str) -> bool:
-    return text.isascii() and text.isdigit() and len(text) < 8
+    digits = text.removeprefix("0o")
+    return bool(digits) and set(digits) <= set("01234567") and len(digits) < 8
 
 
 def _mounts(project: Project, service: Service, where: str) -> None:

@@ -14,7 +14,7 @@ class FileReference(Shape):
     uid: str = ""
     gid: str = ""
     mode: str = ""
-    """octal, as ``0440`` or ``0o440`` says it; text keeps its zero"""
+    """octal digits"""
 
 
 class Ulimit(Shape):
@@ -59,6 +59,7 @@ class Build(Shape):
 class ServiceDependency(Shape):
     """What a service waits for in another."""
 
+    _keep_empty = ("condition", "required")
     condition: str = "service_started"
     restart: bool = False
     required: bool = True
@@ -119,6 +120,7 @@ class ServicePort(Shape):
     """One published port; ``published`` may be a range, of which one is taken."""
 
     _numbers = ("published",)
+    _keep_empty = ("protocol", "target")
     name: str = ""
     mode: str = ""
     host_ip: str = ""

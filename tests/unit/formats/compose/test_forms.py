@@ -147,7 +147,7 @@ def test_configs_and_secrets_are_granted_by_name_or_in_full(load: Load) -> None:
     )
     assert [(c.source, c.target, c.mode, c.uid) for c in found.configs] == [
         ("one", "", "", ""),
-        ("two", "/etc/two", "288", "103"),
+        ("two", "/etc/two", "0440", "103"),
     ]
     assert [s.source for s in found.secrets] == ["key"]
 

@@ -1,0 +1,152 @@
+"""What a service can ask for, seen from inside its container."""
+
+from __future__ import annotations
+
+import json
+import os
+from typing import Any
+
+import pytest
+
+pytestmark = [pytest.mark.root, pytest.mark.timeout(300)]
+
+
+def test_configs_and_secrets_are_files_with_their_owners_and_modes(app: Any) -> None:
+    app.write("from a file\n", "secret.txt")
+    app.write(
+        """
+        name: shop
+        services:
+          it:
+            image: busybox
+            command: sleep 1000
+            init: true
+            configs: [{source: c, target: /etc/c, uid: "5", gid: "6", mode: 0440}]
+            secrets: [file, {source: env, target: other}]
+        configs: {c: {content: "for ${WHO:-nobody}\\n"}}
+        secrets: {file: {file: ./secret.txt}, env: {environment: KEY}}
+        """
+    )
+    refused = app("up", "-d", check=False)
+    assert "secrets.env.environment: the variable KEY is not set" in refused.stderr
+    app.lading.env["KEY"] = "of the caller"
+    try:
+        app("up", "-d")
+        assert app.out("exec", "it", "cat", "/etc/c", "/run/secrets/file") == "for nobody\nfrom a file"
+        assert app.out("exec", "it", "cat", "/run/secrets/other") == "of the caller"
+        assert app.out("exec", "it", "stat", "-c", "%u %g %a", "/etc/c") == "5 6 440"
+        kept = app.lading.base / "root/compose/shop"
+        assert len(os.listdir(kept)) == 2
+        app.lading.env["KEY"] = "another"
+        assert "Recreated" in app("up", "-d").stderr
+        assert app.out("exec", "it", "cat", "/run/secrets/other") == "another"
+        app("down")
+        assert not kept.exists()
+    finally:
+        del app.lading.env["KEY"]
+
+
+def test_namespaces_hooks_and_volumes_are_shared_as_the_file_says(app: Any) -> None:
+    app.write(
+        """
+        name: shop
+        services:
+          main:
+            image: busybox
+            command: sleep 1000
+            hostname: main-host
+            volumes: ["v:/v"]
+            post_start: [{command: [sh, -c, "echo started > /v/hook"]}]
+            pre_stop: [{command: [sh, -c, "echo stopping > /v/hook"]}]
+            extra_hosts: ["somewhere=10.9.8.7"]
+            stop_grace_period: 0s
+          side:
+            image: busybox
+            command: sleep 1000
+            network_mode: service:main
+            pid: service:main
+            volumes_from: ["main:ro"]
+            stop_grace_period: 0s
+        volumes: {v: }
+        """
+    )
+    app("up", "-d")
+    assert app.out("exec", "side", "cat", "/v/hook") == "started"
+    assert app("exec", "side", "touch", "/v/x", check=False).returncode == 1
+    assert "sleep 1000" in app.out("exec", "side", "ps").splitlines()[1]
+    assert app.out("exec", "main", "grep", "-c", "10.9.8.7", "/etc/hosts") == "1"
+    app("stop")
+    app("run", "--rm", "--no-deps", "-T", "main", "cat", "/v/hook")
+    assert app.out("run", "--rm", "--no-deps", "-T", "main", "cat", "/v/hook") == "stopping"
+
+
+def test_one_off_commands_have_a_container_of_their_own(app: Any) -> None:
+    app.write(
+        """
+        name: shop
+        services:
+          db: {image: busybox, command: sleep 1000, init: true}
+          tool: {image: busybox, command: "echo default", environment: {A: 1}, depends_on: [db], profiles: [tools]}
+        """
+    )
+    app("up", "-d")
+    assert app.out("ps", "--services") == "db"
+    assert app.out("run", "--rm", "-T", "tool") == "default"
+    assert app.out("run", "--rm", "-T", "-e", "B=2", "tool", "sh", "-c", "echo $A $B") == "1 2"
+    assert app("run", "--rm", "-T", "tool", "sh", "-c", "exit 7", check=False).returncode == 7
+    assert app("run", "--rm", "-T", "-i", "tool", "cat", input="through\n").stdout == "through\n"
+    name = app.out("run", "-d", "tool", "sleep", "1000")
+    assert name.startswith("shop-tool-run-")
+    assert app.out("ps", "--services") == "db"
+    app("down", "--timeout", "0")
+    assert app.out("ps", "-aq") == ""
+
+
+def test_images_are_built_and_containers_follow_them(app: Any) -> None:
+    app.write(
+        "FROM busybox\nARG WHO=nobody\nRUN echo $WHO > /who\nCOPY more /more\nCMD sleep 1000\n",
+        "ctx/Dockerfile",
+    )
+    app.write("one\n", "ctx/more")
+    app.write(
+        """
+        name: shop
+        services:
+          made: {build: {context: ctx, args: {WHO: me}}, init: true}
+          inline: {build: {dockerfile_inline: "FROM busybox\\nRUN echo here > /there\\nCMD cat /there\\n"}}
+        """
+    )
+    app("up", "-d")
+    assert app.out("exec", "made", "cat", "/who", "/more") == "me\none"
+    app("wait", "inline")
+    assert app.out("logs", "--no-log-prefix", "inline") == "here"
+    before = app.out("ps", "-q", "made")
+    app.write("two\n", "ctx/more")
+    app("up", "-d", "--build", "made")
+    assert app.out("exec", "made", "cat", "/more") == "two"
+    assert app.out("ps", "-q", "made") != before
+    assert sorted(app.out("config", "--images").splitlines()) == ["shop-inline", "shop-made"]
+    app("down", "--rmi", "local", "--timeout", "0")
+    assert "shop-made" not in app.lading.out("images")
+
+
+def test_what_is_published_and_copied_is_found(app: Any) -> None:
+    app.write(
+        "name: shop\nservices: {it: {image: busybox, command: sleep 1000, init: true, ports: ['127.0.0.1::80']}}"
+    )
+    app("up", "-d")
+    (row,) = [json.loads(line) for line in app.out("ps", "--format", "json").splitlines()]
+    (published,) = row["Publishers"]
+    assert app.out("port", "it", "80") == f"127.0.0.1:{published['PublishedPort']}"
+    app.write("copied\n", "file")
+    app("cp", "file", "it:/tmp/file")
+    assert app.out("exec", "it", "cat", "/tmp/file") == "copied"
+    app("cp", "it:/tmp/file", "back")
+    assert (app.directory / "back").read_text() == "copied\n"
+    assert "sleep 1000" in app.out("top")
+    app("pause")
+    assert app.out("ps", "--status", "paused", "-q")
+    app("unpause")
+    app("kill", "-s", "KILL")
+    app("rm", "-f")
+    assert app.out("ps", "-aq") == ""
