@@ -20,7 +20,7 @@ from support.registryserver import MANIFEST, Client, RegistryServer, digest_of
 
 pytestmark = [pytest.mark.root, pytest.mark.slow, pytest.mark.timeout(3600)]
 
-SECONDS = float(os.environ.get("LADING_SOAK", "6"))
+SECONDS = float(os.environ.get("LADING_SOAK", "10"))
 SHARED = [random.Random(n).randbytes(3000 + n) for n in range(40)]
 """Layers that images have in common, so that what goes with one is needed by another."""
 
@@ -57,7 +57,7 @@ class Pusher(threading.Thread):
 
     def _push(self) -> None:
         layers = [*self._chance.sample(SHARED, 2), self._chance.randbytes(self._chance.randrange(1, 20000))]
-        for _ in range(3):
+        for _ in range(10):
             described = []
             for data in (b"{}", *layers):
                 digest = digest_of(data)
@@ -76,10 +76,10 @@ class Pusher(threading.Thread):
                 self.tags[tag] = digest_of(data), layers
                 self.counts["pushed"] += 1
                 return
-            # Slower than the grace, which is a second here and a day elsewhere: what clients do is to push again.
+            # Slower than the grace, which is three seconds here and a day elsewhere: what clients do is to push again.
             assert answer.code == "MANIFEST_BLOB_UNKNOWN", answer.body
             self.counts["retried"] += 1
-        raise AssertionError("a push met the garbage collector three times in a row")
+        raise AssertionError("a push met the garbage collector ten times in a row")
 
     def _blob(self, digest: str, data: bytes) -> None:
         if self._client.ask("HEAD", f"/v2/{self.name}/blobs/{digest}").status == 200:
@@ -114,7 +114,7 @@ class Pusher(threading.Thread):
 
 
 def test_pushes_and_deletes_under_constant_collection_lose_nothing(tmp_path: Path) -> None:
-    flags = ("--gc-interval", "100ms", "--gc-grace", "1s", "--access-log", "none")
+    flags = ("--gc-interval", "100ms", "--gc-grace", "3s", "--access-log", "none")
     with RegistryServer(tmp_path, *flags) as server:
         end = time.monotonic() + SECONDS
         pushers = [Pusher(server, n, end) for n in range(6)]
