@@ -37,12 +37,20 @@ class Bases:
     """The images of one build; each is looked up, and fetched where it must be, once for a platform."""
 
     def __init__(
-        self, images: Images, lease: Lease, progress: Progress, *, pull: bool, config: str = ""
+        self,
+        images: Images,
+        lease: Lease,
+        progress: Progress,
+        *,
+        pull: bool,
+        never: bool = False,
+        config: str = "",
     ) -> None:
         self._images = images
         self._lease = lease
         self._progress = progress
         self._pull = pull
+        self._never = never
         self._config = config
         self._known: dict[tuple[str, str], Base] = {}
 
@@ -61,8 +69,13 @@ class Bases:
         if not self._pull:
             try:
                 image = images.get(reference, platform)
-            except NotFound:
-                pass
+            except NotFound as error:
+                if self._never:
+                    raise NotFound(
+                        f"the image {reference!r} is not here, and --pull=never fetches none",
+                        hint=error.hint,
+                        reason=error.reason,
+                    ) from None
         if image is None:
             from lading.images.pull import PullOptions
 

@@ -80,7 +80,14 @@ class Builder:
         stepped: set[str] = set()
         try:
             with self._images.lease() as lease:
-                bases = Bases(self._images, lease, progress, pull=requests[0].pull, config=self._roots.config)
+                bases = Bases(
+                    self._images,
+                    lease,
+                    progress,
+                    pull=requests[0].pull,
+                    never=requests[0].pull_never,
+                    config=self._roots.config,
+                )
                 cache = self._cache(requests, progress, wanted, lease)
                 several = len(requests) > 1
                 solved = [self._solve(r, bases, lease, progress, stepped, several, cache) for r in requests]

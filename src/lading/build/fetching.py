@@ -11,6 +11,7 @@ from lading.errors import InvalidInput
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from lading.build.agents import Agents
     from lading.build.progress import Progress
     from lading.build.workshop import Settings
     from lading.images import Images
@@ -31,10 +32,17 @@ class Fetching:
         self.downloads = Downloads(data, config, progress)
         git = Git(agent=settings.agents.get("default", ""), headers=_headers(settings))
         self.repositories = Repositories(data, git, images.layers.stage, progress)
+        self._agents: Agents | None = None
+
+    def also(self, agents: Agents) -> None:
+        """End these agents as well when the build is over."""
+        self._agents = agents
 
     def close(self) -> None:
-        """Let go of connections."""
+        """Let go of connections and agents."""
         self.downloads.close()
+        if self._agents is not None:
+            self._agents.close()
 
 
 def _headers(settings: Settings) -> dict[str, str]:

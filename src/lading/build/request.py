@@ -8,13 +8,16 @@ if TYPE_CHECKING:
 
     from lading.build.fetching import Fetching
     from lading.build.graph import CopyOp, Selection
+    from lading.build.trees import Choice
     from lading.build.workshop import Settings, Source
     from lading.formats.dockerfile import Dockerfile
     from lading.formats.dockerfile.ignore import Ignore
     from lading.formats.oci_image import Platform
 
     class Context(Source, Protocol):
-        """A source whose files can be asked for before the build."""
+        """A source whose files can be asked for before the build. ``ignore``: what is left out of them."""
+
+        ignore: Choice | None
 
         def digest(self, selection: Selection, op: CopyOp | None) -> str:
             """The digest of what a copy (or a mount, without ``op``) takes. Raises :class:`NotFound`."""
@@ -34,7 +37,7 @@ class Request:
     ``args``, ``labels`` ``--build-arg`` and ``--label``; ``target``: the stage's name or number, empty for the last.
     ``platform``         what is built for; ``build_platform``: this machine's.
     ``no_cache``         nothing is looked up; ``no_cache_stages``: the same for these stages.
-    ``pull``             ask registries for newer base images.
+    ``pull``             ask registries for newer base images; ``pull_never``: never ask them.
     ``hosts``            ``NAME=ADDRESS`` for RUN; ``network`` of RUN steps that say none; ``shm_size`` in bytes.
     ``allow``            what RUN may ask for: ``network.host``, ``security.insecure``.
     ``jobs``             steps at once; 0 for one a processor.
@@ -63,12 +66,20 @@ class Request:
         self.no_cache = False
         self.no_cache_stages: frozenset[str] = frozenset()
         self.pull = False
+        self.pull_never = False
         self.hosts: list[str] = []
         self.network = "default"
         self.shm_size: int | None = None
         self.ulimits: list[str] = []
         self.allow: frozenset[str] = frozenset()
         self.jobs = 0
+
+    def leave_out(self, ignore: Ignore) -> None:
+        """Leave out of the build context what ``ignore`` says, and nothing else."""
+        self.ignore = ignore
+        context = self.contexts.get("")
+        if context is not None:
+            context.ignore = ignore
 
     def context_name(self, name: str) -> str:
         """The name of the context that stands in place of the image ``name``; empty for none. It need not say ``:latest``."""

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 LABEL = "io.lading.build"
 _PATH = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+_LIMITS = ("memory_swap", "cpu_shares", "cpu_period", "cpu_quota", "cpuset_cpus", "cpuset_mems", "ulimits")
 _NETWORKS = {"default": "", "none": "none", "host": "host"}
 
 
@@ -104,6 +105,11 @@ def _pod(workshop: Workshop, op: RunOp, image: str, name: str) -> Pod:
         env=[EnvVar(name=n, value=_literal(v)) for n, _, v in (pair.partition("=") for pair in env)],
         extras=extras,
     )
+    limits = workshop.settings.limits
+    if limits is not None:
+        container.resources = limits.resources
+        for field in _LIMITS:
+            setattr(extras, field, getattr(limits.extras, field))
     if op.security == "insecure":
         container.security_context = SecurityContext(privileged=True)
     spec = PodSpec(

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from lading.build.cache import Result
     from lading.build.graph import Op, Selection
+    from lading.formats.pod import Container
     from lading.formats.rootfs import Rootfs
     from lading.images import Images
     from lading.images.leases import Lease
@@ -51,14 +52,13 @@ class Settings:
     """What a build's user said of all its commands.
 
     ``moment``: SOURCE_DATE_EPOCH, seconds; ``reproducible``: nothing in a layer is younger. ``secrets``: content by id;
-    ``agents``: sockets of SSH agents by id.
+    ``agents``: sockets of SSH agents by id. ``limits``: a container whose limits all commands have.
     """
 
     __slots__ = (
         "agents",
         "cgroup_parent",
-        "cpuset",
-        "memory",
+        "limits",
         "moment",
         "reproducible",
         "secrets",
@@ -69,8 +69,7 @@ class Settings:
         self.reproducible = False
         self.secrets: dict[str, bytes] = {}
         self.agents: dict[str, str] = {}
-        self.memory = ""
-        self.cpuset = ""
+        self.limits: Container | None = None
         self.cgroup_parent = ""
 
 

@@ -14,7 +14,7 @@ def build(context: Context, parsed: Parsed) -> int:
     """Build an image, and print its id with ``--quiet``."""
     from lading.build.builder import Builder
     from lading.build.executor import StepFailed
-    from lading.cli import buildinput, buildoutput
+    from lading.cli import buildcheck, buildinput, buildoutput
     from lading.cli.buildprogress import display
     from lading.formats.dockerfile import DockerfileError
     from lading.kernel import Kernel
@@ -23,8 +23,17 @@ def build(context: Context, parsed: Parsed) -> int:
     shown = display(parsed["progress"], quiet=parsed["quiet"])
     try:
         request = buildinput.request(context, parsed, shown)
-        requests = buildoutput.requests(request, parsed)
-        made = Builder(context.roots, context.images, Kernel()).make(requests, shown, what)
+        try:
+            if parsed["check"] or parsed["call"] == "check":
+                shown.close()
+                return buildcheck.check(request)
+            warnings = buildcheck.warned(request)
+            requests = buildoutput.requests(request, parsed)
+            made = Builder(context.roots, context.images, Kernel()).make(requests, shown, what)
+        finally:
+            request.close()
+        for line in warnings:
+            shown.warn(line)
     except DockerfileError as error:
         shown.close()
         print(error.render(), file=sys.stderr)

@@ -345,7 +345,7 @@ def _tree() -> list[Command]:
     build = _command(
         "build",
         "Build an image from a Dockerfile",
-        "[DIRECTORY]",
+        "[CONTEXT]",
         action="build:build",
         table="buildflags:build",
     )
