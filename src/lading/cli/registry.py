@@ -112,15 +112,16 @@ def _seconds(parsed: Parsed, flag: str) -> float:
 
 
 def _store(context: Context, parsed: Parsed) -> Store:
-    from lading.registry.store import RECORDS, Store
+    from lading.registry.store import Store, mirror_name, records
 
     root = _root(context, parsed)
-    if not os.path.exists(f"{root}/{RECORDS}"):
+    name = mirror_name(parsed["mirror"]) if parsed["mirror"] else "registry"
+    if not os.path.exists(f"{root}/{records(name)}"):
         raise NotFound(
             f"there is no registry in {root}",
             hint="`lading registry serve` makes one, or name it with --storage",
         )
-    return Store(root)
+    return Store(root, name)
 
 
 def ls(context: Context, parsed: Parsed) -> int:

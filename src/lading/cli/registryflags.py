@@ -7,6 +7,7 @@ from lading.flags import Command, Flag
 _STORAGE = Flag(
     "storage", "", "str", "DIR", "Where its content is kept (default: with the images of this Lading)"
 )
+_MIRROR = Flag("mirror", "", "str", "REGISTRY", "Of the mirror of this registry")
 _GRACE = Flag(
     "gc-grace",
     "",
@@ -34,14 +35,14 @@ def commands() -> list[Command]:
             "ls",
             "List repositories, or the tags of one",
             "[REPOSITORY]",
-            flags=[_STORAGE, _FORMAT],
+            flags=[_STORAGE, _MIRROR, _FORMAT],
             action="lading.cli.registry:ls",
         ),
         Command(
             "rm",
             "Remove tags, manifests or whole repositories",
             "REPOSITORY[:TAG|@DIGEST]...",
-            flags=[_STORAGE, Flag("force", "f", "bool", help="Remove whole repositories too")],
+            flags=[_STORAGE, _MIRROR, Flag("force", "f", "bool", help="Remove whole repositories too")],
             action="lading.cli.registry:rm",
             description="Also while it is served. What only they had goes with the next collection of garbage.",
         ),
@@ -50,6 +51,7 @@ def commands() -> list[Command]:
             "Collect garbage: forgotten uploads, and blobs that no manifest names",
             flags=[
                 _STORAGE,
+                _MIRROR,
                 _GRACE,
                 Flag("untagged", "", "bool", help="Also manifests that no tag leads to"),
             ],
@@ -61,6 +63,7 @@ def commands() -> list[Command]:
             "Compare content with its digests, and records with content",
             flags=[
                 _STORAGE,
+                _MIRROR,
                 Flag("repair", "", "bool", help="Forget what is lost, so that it can be pushed again"),
             ],
             action="lading.cli.registry:check",

@@ -6,6 +6,7 @@
     ROOT/registry/records.db          who has what (ledger.py), held as a whole by one pin
     ROOT/registry/uploads/UUID        blobs on their way
     ROOT/registry/key                 a secret that upload sessions and tokens are signed with
+    ROOT/mirror-UPSTREAM/…            the same of each registry that is mirrored
 
 The order that loses nothing: a lease on the digest, the content, the record of it, the end of the lease. The collector takes
 the store's lock exclusively and looks at leases and records, so at every moment one of the two speaks for a blob.
@@ -31,18 +32,28 @@ from lading.registry.ledger import Change, Ledger
 _MOST = 256
 """Digests in one lease file before the next one is begun: it only grows, and the collector reads it whole."""
 
-PIN = ("registry", "records")
-RECORDS = "registry/records.db"
+KIND = "registry"
+"""Of the pins that hold the records."""
+
+
+def records(name: str) -> str:
+    """Where below a store the records of a registry are that is called ``name``."""
+    return f"{name}/records.db"
+
+
+def mirror_name(upstream: str) -> str:
+    """What the mirror of a registry is called: what it has is not what the registry of the same store has."""
+    return "mirror-" + "".join(c if c.isalnum() or c in ".-" else "_" for c in upstream)
 
 
 class Store:
-    """The registry's part of the content store below ``root``. Any number of processes may use it at once."""
+    """The part of the content store below ``root`` that is the registry ``name``. Any number of processes may use it at once."""
 
-    def __init__(self, root: str) -> None:
+    def __init__(self, root: str, name: str = "registry") -> None:
         self.root = root
         self.images = Images(root)
         self.content = self.images.content
-        self.directory = root + "/registry"
+        self.directory = f"{root}/{name}"
         self.uploads = self.directory + "/uploads"
         self._leases = _Leases(self.images)
         try:
@@ -50,10 +61,11 @@ class Store:
             os.makedirs(self.uploads, mode=0o700, exist_ok=True)
         except OSError as error:
             raise disk_error(error, f"cannot make the registry's store {self.directory}") from None
-        self.ledger = Ledger(f"{root}/{RECORDS}")
-        pin = self.images.pins.get(*PIN)
-        if pin is None or pin.ledger != RECORDS:
-            self.images.pins.put(*PIN, holds=[], about={"what": "everything in the registry"}, ledger=RECORDS)
+        ledger = records(name)
+        self.ledger = Ledger(f"{root}/{ledger}")
+        pin = self.images.pins.get(KIND, name)
+        if pin is None or pin.ledger != ledger:
+            self.images.pins.put(KIND, name, holds=[], about={"what": "all that it has"}, ledger=ledger)
         self.key = _secret(self.directory + "/key")
 
     def close(self) -> None:

@@ -13,7 +13,7 @@ from lading.registry.checking import check
 from lading.registry.errors import Refusal
 from lading.registry.garbage import Collector
 from lading.registry.overview import remove, repositories, tags
-from lading.registry.store import RECORDS
+from lading.registry.store import Store, mirror_name, records
 
 
 def old(shop) -> None:
@@ -119,7 +119,7 @@ def test_nothing_goes_while_a_pin_is_broken(shop):
     digest = shop.blob("one", b"layer")
     shop.store.unlink("one", digest)
     old(shop)
-    with open(shop.store.images.pins.path("registry", "records"), "w") as file:
+    with open(shop.store.images.pins.path("registry", "registry"), "w") as file:
         file.write("{")
     with pytest.raises(Corrupt):
         Collector(shop.store, 60).run()
@@ -161,4 +161,16 @@ def test_a_check_finds_what_is_lost_or_broken_and_repair_lets_it_be_pushed_again
 
 
 def test_the_records_are_where_the_pin_says(shop):
-    assert shop.store.images.pins.get("registry", "records").ledger == RECORDS
+    assert shop.store.images.pins.get("registry", "registry").ledger == records("registry")
+
+
+def test_a_registry_and_mirrors_of_one_store_know_nothing_of_each_other_and_lose_nothing(shop):
+    shop.image("one", b"layer", tag="latest")
+    name = mirror_name("localhost:5000")
+    assert name != mirror_name("localhost:5001")
+    mirror = Store(shop.root, name)
+    assert repositories(mirror) == []
+    old(shop)
+    Collector(mirror, 60).run(untagged=True)
+    assert check(shop.store, repair=False) == []
+    mirror.close()

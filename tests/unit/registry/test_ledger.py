@@ -10,7 +10,7 @@ import pytest
 
 from lading.errors import Corrupt, LadingError
 from lading.registry.ledger import Change, Ledger
-from lading.registry.store import RECORDS, Store, repository_id
+from lading.registry.store import Store, records, repository_id
 
 
 @pytest.fixture
@@ -93,7 +93,7 @@ def test_the_image_store_removes_nothing_while_the_records_cannot_be_read(shop):
     digest = shop.blob("one", b"kept")
     shop.store.close()
     for suffix in ("", "-wal", "-shm"):
-        Path(f"{shop.root}/{RECORDS}{suffix}").write_bytes(b"x" * 5000)
+        Path(f"{shop.root}/{records('registry')}{suffix}").write_bytes(b"x" * 5000)
     with pytest.raises(Corrupt):
         shop.store.images.prune(all=True)
     assert shop.store.images.content.has(digest)

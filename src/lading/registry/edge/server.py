@@ -23,7 +23,7 @@ from lading.registry.edge.endpoints import Endpoints
 from lading.registry.edge.listening import BACKLOG, Listener, open_all
 from lading.registry.edge.watching import Watch
 from lading.registry.garbage import Collector
-from lading.registry.store import Store
+from lading.registry.store import Store, mirror_name
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -98,7 +98,8 @@ class _Server:
 
     async def run(self) -> None:
         settings = self._settings
-        store = Store(settings.root)
+        upstream = settings.upstream
+        store = Store(settings.root, mirror_name(upstream.host) if upstream else "registry")
         pool = ThreadPoolExecutor(THREADS, "registry")
         try:
             watch = Watch(settings.access_log)
