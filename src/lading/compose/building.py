@@ -14,6 +14,7 @@ from lading.compose.mounts import mode_of
 from lading.compose.resources import Files
 from lading.compose.workers import Task, run
 from lading.errors import InvalidInput, LadingError, NotFound, Unsupported
+from lading.formats.compose.document import retold
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -104,9 +105,7 @@ def _build(app: Application, name: str, words: list[str], inline: str) -> object
     try:
         status = single.build(Context(app.context.roots), parsed)
     except LadingError as error:
-        raise type(error)(
-            f"services.{name}.build: {error.message}", hint=error.hint, reason=error.reason
-        ) from None
+        raise retold(error, f"services.{name}.build: {error.message}") from None
     if status:
         raise LadingError(f"services.{name}.build: the image was not built", reason="build")
     return name

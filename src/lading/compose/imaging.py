@@ -9,6 +9,7 @@ import time
 
 from lading.compose.workers import Task, run
 from lading.errors import InvalidInput, LadingError, NotFound
+from lading.formats.compose.document import retold
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -160,7 +161,7 @@ def pull(app: Application, image: str, platform: str = "") -> str:
             image, platform=platform, options=PullOptions(config=context.roots.config)
         ).digest
     except LadingError as error:
-        raise type(error)(f"image {image}: {error.message}", hint=error.hint, reason=error.reason) from None
+        raise retold(error, f"image {image}: {error.message}") from None
 
 
 def _note_path(app: Application, image: str) -> str:

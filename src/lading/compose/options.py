@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from lading.errors import InvalidInput, LadingError
 from lading.formats import duration
+from lading.formats.compose.document import retold
 from lading.formats.compose.shapes import whole
 
 TYPE_CHECKING = False
@@ -76,12 +77,8 @@ def told(error: LadingError, where: str) -> LadingError:
     for field, flag in (*_SAME.items(), *_NUMBERS.items(), *_OTHERS.items()):
         shown = f"--{flag}"
         if message == shown or message.startswith((shown + " ", shown + ":")):
-            return type(error)(
-                f"{where}.{field}: {message.removeprefix(shown).lstrip(': ')}",
-                hint=error.hint,
-                reason=error.reason,
-            )
-    return type(error)(f"{where}: {message}", hint=error.hint, reason=error.reason)
+            return retold(error, f"{where}.{field}: {message.removeprefix(shown).lstrip(': ')}")
+    return retold(error, f"{where}: {message}")
 
 
 def of(service: Service, where: str) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from lading.compose import labels
 from lading.compose.mounts import mode_of
 from lading.errors import Conflict, InvalidInput, LadingError, NotFound
 from lading.formats import jsontext
+from lading.formats.compose.document import retold
 from lading.roots import keep_private
 
 TYPE_CHECKING = False
@@ -101,9 +102,7 @@ def _network(app: Application, project: Project, key: str, network: Network) -> 
             options=options,
         )
     except LadingError as error:
-        raise app.located(
-            type(error)(f"networks.{key}: {error.message}", hint=error.hint, reason=error.reason)
-        ) from None
+        raise app.located(retold(error, f"networks.{key}: {error.message}")) from None
     app.say(f" Network {network.name}  Created")
 
 
@@ -158,9 +157,7 @@ def _volume(app: Application, project: Project, key: str, volume: Volume) -> Non
             {**volume.labels, labels.PROJECT: project.name, labels.VOLUME: key},
         )
     except LadingError as error:
-        raise app.located(
-            type(error)(f"volumes.{key}: {error.message}", hint=error.hint, reason=error.reason)
-        ) from None
+        raise app.located(retold(error, f"volumes.{key}: {error.message}")) from None
     app.say(f" Volume {volume.name}  Created")
 
 

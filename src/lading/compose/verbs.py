@@ -8,6 +8,7 @@ from lading.compose import conditions, ending, state
 from lading.compose.application import Application
 from lading.compose.choosing import chosen
 from lading.errors import Conflict, LadingError, NotFound, TimedOut
+from lading.formats.compose.document import retold
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -142,7 +143,7 @@ def wait(context: Context, parsed: Parsed) -> int:
             try:
                 record = context.node.inspect(member.id)
             except LadingError as error:
-                raise type(error)(f"container {member.name} was removed while it was waited for") from None
+                raise retold(error, f"container {member.name} was removed while it was waited for") from None
             if record.state not in state.RUNNING:
                 print(
                     f'container "{member.name}" exited with status code {record.container.exit_code}',

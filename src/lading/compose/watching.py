@@ -1,12 +1,12 @@
 """``lading compose watch``: what changes in the sources goes into the containers, or makes them anew.
 
 Source: Compose specification, "Develop". Files are looked at twice a second: size, times and inode of everything below a rule's
-path that no ``ignore`` hides. A change is acted on when it is over, that is when a look finds the same as the one before.
+path that neither ``ignore`` nor the build context's ignore file hides. A change is acted on when it is over, that is when a look
+finds the same as the one before.
 """
 
 from __future__ import annotations
 
-import fnmatch
 import io
 import os
 import tarfile
@@ -14,9 +14,10 @@ import time
 
 from lading.cli.main import complain
 from lading.compose import hooks, state
-from lading.compose.application import Application
+from lading.compose.application import Application, read_file
 from lading.compose.converge import Convergence, Wishes
 from lading.errors import InvalidInput, LadingError, NotFound
+from lading.formats.dockerfile.ignore import DEFAULT_NAME, Ignore
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -25,12 +26,12 @@ if TYPE_CHECKING:
     from lading.cli.context import Context
     from lading.flags import Parsed
     from lading.formats.compose.model import Project
-    from lading.formats.compose.model_service import Watch
+    from lading.formats.compose.model_service import Build, Watch
 
 _PERIOD = 0.5
 _MOST = 50_000
 #: What editors and version control leave about, and nobody means.
-_ALWAYS = (".git", "*~", ".*.swp", ".*.swx", ".*.swo", "4913", ".DS_Store")
+_ALWAYS = tuple(f"**/{name}" for name in (".git", "*~", ".*.swp", ".*.swx", ".*.swo", "4913", ".DS_Store"))
 _ACTIONS = ("rebuild", "sync", "restart", "sync+restart", "sync+exec")
 
 Look = dict[str, tuple[int, int, int, int]]
@@ -58,11 +59,20 @@ def watch(context: Context, parsed: Parsed) -> int:
 class Rule:
     """One ``develop.watch`` of one service, and what its files were when they were last looked at."""
 
-    def __init__(self, service: str, rule: Watch, where: str) -> None:
+    def __init__(self, service: str, rule: Watch, where: str, build: Build | None = None) -> None:
         self.service = service
         self.rule = rule
         self.path = rule.path
-        self.ignore = [*_ALWAYS, *rule.ignore]
+        self.ignore = Ignore([*_ALWAYS, *rule.ignore], f"{where}.ignore")
+        self.include = Ignore(rule.include, f"{where}.include")
+        self.context: Ignore | None = None
+        self.prefix = ""
+        """The rule's path as the build context has it, which its own ignore file is about"""
+        if build is not None and f"{self.path}/".startswith(build.context.rstrip("/") + "/"):
+            data = read_file(f"{build.context}/{DEFAULT_NAME}")
+            inner = os.path.relpath(self.path, build.context)
+            self.prefix = "" if inner == "." else inner + "/"
+            self.context = Ignore.parse(data) if data else None
         if rule.action not in _ACTIONS:
             raise InvalidInput(f"{where}.action: {rule.action[:40]!r} is not one of {', '.join(_ACTIONS)}")
         if rule.action.startswith("sync") and not rule.target.startswith("/"):
@@ -75,18 +85,18 @@ class Rule:
         self.last: Look = self.done
 
     def hidden(self, name: str) -> bool:
-        """Whether a path below the rule's is left out."""
-        parts = name.split("/")
-        for pattern in self.ignore:
-            plain = pattern.strip("/").removeprefix("./")
-            if fnmatch.fnmatch(name, plain) or fnmatch.fnmatch(name, f"{plain}/*"):
-                return True
-            if "/" not in plain and any(fnmatch.fnmatch(part, plain) for part in parts):
-                return True
-        include = self.rule.include
-        return bool(include) and not any(
-            fnmatch.fnmatch(name, p) or fnmatch.fnmatch(parts[-1], p) for p in include
-        )
+        """Whether a file below the rule's path is left out."""
+        if self.ignore.ignored(name) or (
+            self.context is not None and self.context.ignored(self.prefix + name)
+        ):
+            return True
+        return bool(self.include) and not self.include.ignored(name)
+
+    def skipped(self, directory: str) -> bool:
+        """Whether a directory is left out with all that is in it."""
+        if self.ignore.may_skip(directory):
+            return True
+        return self.context is not None and self.context.may_skip(self.prefix + directory)
 
     def look(self) -> Look:
         """What is there. Raises :class:`InvalidInput` for more files than can be looked at."""
@@ -97,7 +107,7 @@ class Rule:
         for directory, below, files in os.walk(self.path):
             inner = os.path.relpath(directory, self.path)
             prefix = "" if inner == "." else inner + "/"
-            below[:] = [d for d in below if not self._skipped(prefix + d)]
+            below[:] = [d for d in below if not self.skipped(prefix + d)]
             for name in files:
                 if not self.hidden(prefix + name):
                     self._take(found, prefix + name, f"{directory}/{name}")
@@ -106,13 +116,6 @@ class Rule:
                     f"{self.path}: more than {_MOST} files to watch", hint="leave some out with ignore"
                 )
         return found
-
-    def _skipped(self, name: str) -> bool:
-        include, self.rule.include = self.rule.include, []
-        try:
-            return self.hidden(name)
-        finally:
-            self.rule.include = include
 
     @staticmethod
     def _take(found: Look, name: str, path: str) -> None:
@@ -149,7 +152,7 @@ class Watcher:
             for index, rule in enumerate(service.develop.watch):
                 where = f"services.{name}.develop.watch[{index}]"
                 try:
-                    self.rules.append(Rule(name, rule, where))
+                    self.rules.append(Rule(name, rule, where, service.build))
                 except LadingError as error:
                     raise app.located(error) from None
         if not self.rules:

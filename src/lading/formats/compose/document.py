@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import yaml
 
-from lading.errors import Exhausted, InvalidInput
+from lading.errors import Exhausted, InvalidInput, LadingError
 from lading.formats import yamltext
 from lading.formats.schema import _join as join
 
@@ -15,8 +15,6 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any, TypeVar
-
-    from lading.errors import LadingError
 
     E = TypeVar("E", bound=LadingError)
 
@@ -125,6 +123,14 @@ def place(places: Places, path: str) -> str:
 SECTIONS = ("services", "networks", "volumes", "configs", "secrets", "models", "include", "name", "version")
 
 
+def retold(error: E, message: str) -> E:
+    """The same failure in other words: of the same class, or of the nearest one that is made of words alone."""
+    kind: type[LadingError] = type(error)
+    while kind.__init__ is not LadingError.__init__:
+        kind = kind.__bases__[0]
+    return kind(message, hint=error.hint, reason=error.reason)  # type: ignore[return-value]
+
+
 def located(error: E, places: Places) -> E:
     """The same error with the file and line in front, where its message begins with a path of the document."""
     path, colon, _ = error.message.partition(": ")
@@ -134,4 +140,4 @@ def located(error: E, places: Places) -> E:
     where = place(places, path)
     if not where:
         return error
-    return type(error)(f"{where}: {error.message}", hint=error.hint, reason=error.reason)
+    return retold(error, f"{where}: {error.message}")

@@ -10,7 +10,7 @@ import os.path
 
 from lading.errors import InvalidInput, NotFound
 from lading.formats.compose import canonical, dotenv, merging, pathsin
-from lading.formats.compose.document import Override, Places, Reset, located, place, read
+from lading.formats.compose.document import Override, Places, Reset, located, place, read, retold
 from lading.formats.compose.interpolation import interpolate
 from lading.formats.compose.model import Project
 from lading.formats.schema import _join as join
@@ -126,7 +126,7 @@ class Loader:
             try:
                 return interpolate(value, environ, self._not_set)
             except InvalidInput as error:
-                raise type(error)(f"{where}: {error.message}", hint=error.hint, reason=error.reason) from None
+                raise retold(error, f"{where}: {error.message}") from None
         if isinstance(value, dict):
             return {k: self._fill(v, join(where, k), environ) for k, v in value.items()}
         if isinstance(value, list):

@@ -1,0 +1,154 @@
+"""Where the files, the variables and the project's name come from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from lading.cli.commands import ROOT
+from lading.cli.context import Context
+from lading.compose.application import Application, with_needs
+from lading.errors import InvalidInput, LadingError, NotFound
+from lading.flags import parse
+from lading.roots import Roots
+
+Make = Callable[..., Application]
+
+
+@pytest.fixture
+def make(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Make:
+    """``make("-f", "x.yaml", environ={…}, files={name: text}, where="sub")``: ``lading compose`` in that directory."""
+    project = tmp_path / "My_App.1"
+    project.mkdir()
+    for name in ("FILE", "PROJECT_NAME", "PROFILES", "ENV_FILES", "DISABLE_ENV_FILE", "PATH_SEPARATOR"):
+        monkeypatch.delenv(f"COMPOSE_{name}", raising=False)
+
+    def making(
+        *words: str,
+        files: dict[str, str] | None = None,
+        environ: dict[str, str] | None = None,
+        where: str = "",
+    ) -> Application:
+        for name, text in (files or {}).items():
+            (project / name).parent.mkdir(parents=True, exist_ok=True)
+            (project / name).write_text(text)
+        for key, value in (environ or {}).items():
+            monkeypatch.setenv(key, value)
+        (project / where).mkdir(exist_ok=True)
+        monkeypatch.chdir(project / where)
+        roots = Roots(str(tmp_path / "root"), str(tmp_path / "run"), str(tmp_path / "config"), 0)
+        return Application(Context(roots), parse(ROOT, ["compose", *words, "config"]))
+
+    return making
+
+
+ONE = "services: {a: {image: 'one:${TAG:-none}'}}"
+TWO = "services: {a: {image: two, environment: {X: 1}}}"
+
+
+@pytest.mark.parametrize("name", ["compose.yaml", "compose.yml", "docker-compose.yml", "docker-compose.yaml"])
+def test_the_file_is_found_here_or_above(make: Make, name: str) -> None:
+    assert make(files={name: ONE}, where="deep").load().services["a"].image == "one:none"
+
+
+def test_the_canonical_name_wins_and_the_override_file_goes_over_it(make: Make) -> None:
+    files = {
+        "compose.yaml": ONE,
+        "docker-compose.yml": TWO,
+        "compose.override.yml": "services: {a: {hostname: h}}",
+    }
+    service = make(files=files).load().services["a"]
+    assert (service.image, service.hostname) == ("one:none", "h")
+
+
+def test_files_are_named_by_flags_or_by_a_variable(make: Make) -> None:
+    files = {"1.yaml": ONE, "2.yaml": TWO, "compose.yaml": "services: {b: {image: b}}"}
+    assert make("-f", "1.yaml", "-f", "2.yaml", files=files).load().services["a"].image == "two"
+    assert make(environ={"COMPOSE_FILE": "2.yaml:1.yaml"}).load().services["a"].image == "one:none"
+    assert (
+        make(environ={"COMPOSE_FILE": "2.yaml;1.yaml", "COMPOSE_PATH_SEPARATOR": ";"})
+        .load()
+        .services["a"]
+        .image
+        == "one:none"
+    )
+
+
+def test_an_env_file_may_name_the_files(make: Make) -> None:
+    assert (
+        make(files={".env": "COMPOSE_FILE=other.yaml\nTAG=x", "other.yaml": ONE}).load().services["a"].image
+        == "one:x"
+    )
+
+
+def test_no_file_is_one_clear_error(make: Make) -> None:
+    with pytest.raises(NotFound) as raised:
+        make().load()
+    assert raised.value.reason == "no-file"
+    with pytest.raises(NotFound):
+        make("-f", "nowhere.yaml").load()
+
+
+def test_the_callers_variables_win_over_the_files(make: Make) -> None:
+    files = {"compose.yaml": ONE, ".env": "TAG=file", "other.env": "TAG=other", "third.env": "TAG=third"}
+    assert make(files=files).load().services["a"].image == "one:file"
+    assert (
+        make("--env-file", "other.env", "--env-file", "third.env").load().services["a"].image == "one:third"
+    )
+    assert make(environ={"TAG": "shell"}).load().services["a"].image == "one:shell"
+
+
+def test_env_files_can_be_left_out_and_must_exist_when_they_are_named(make: Make) -> None:
+    files = {"compose.yaml": ONE, ".env": "TAG=file"}
+    assert (
+        make(files=files, environ={"COMPOSE_DISABLE_ENV_FILE": "1"}).load().services["a"].image == "one:none"
+    )
+    with pytest.raises(LadingError):
+        make("--env-file", "nowhere.env", environ={"COMPOSE_DISABLE_ENV_FILE": "0"})
+
+
+def test_the_projects_name_is_the_flags_the_variables_the_files_or_the_directorys(make: Make) -> None:
+    files = {"compose.yaml": "services: {a: {image: '$COMPOSE_PROJECT_NAME'}}"}
+    assert make(files=files).load().name == "my_app1"
+    named = {"compose.yaml": "name: ${N:-declared}\nservices: {a: {image: '$COMPOSE_PROJECT_NAME'}}"}
+    project = make(files=named).load()
+    assert (project.name, project.services["a"].image) == ("declared", "declared")
+    assert make(environ={"COMPOSE_PROJECT_NAME": "variable"}).load().name == "variable"
+    project = make("-p", "flag").load()
+    assert (project.name, project.services["a"].image, project.networks["default"].name) == (
+        "flag",
+        "flag",
+        "flag_default",
+    )
+
+
+@pytest.mark.parametrize("name", ["Upper", "-dash", "a b", "a/b", "x" * 64])
+def test_a_name_that_is_none_is_refused(make: Make, name: str) -> None:
+    with pytest.raises(InvalidInput) as raised:
+        make(f"--project-name={name}", files={"compose.yaml": ONE}).load()
+    assert raised.value.reason == "project-name"
+
+
+def test_profiles_come_from_flags_or_a_variable(make: Make) -> None:
+    files = {
+        "compose.yaml": "services: {a: {image: x}, b: {image: x, profiles: [p]}, c: {image: x, profiles: [q]}}"
+    }
+    assert list(make(files=files).load().services) == ["a"]
+    assert list(make("--profile", "p").load().services) == ["a", "b"]
+    assert list(make("--profile", "p", "--profile", "q").load().services) == ["a", "b", "c"]
+    assert list(make(environ={"COMPOSE_PROFILES": "p,q"}).load().services) == ["a", "b", "c"]
+
+
+def test_a_service_that_is_not_there_is_told_with_the_nearest_one(make: Make) -> None:
+    with pytest.raises(NotFound) as raised:
+        make(files={"compose.yaml": "services: {database: {image: x}}"}).load(["databse"])
+    assert raised.value.hint == "did you mean 'database'?"
+
+
+def test_dependencies_come_before_who_needs_them(make: Make) -> None:
+    text = "services: {a: {image: x, depends_on: [b, c]}, b: {image: x, depends_on: [c]}, c: {image: x}, d: {image: x}}"
+    project = make(files={"compose.yaml": text}).load()
+    assert with_needs(project, ["a"]) == ["c", "b", "a"]
+    assert with_needs(project, []) == ["c", "b", "a", "d"]
