@@ -32,6 +32,8 @@ class Arrivals:
     """Makes contexts for one build. ``data``: the builder's directory."""
 
     def __init__(self, kernel: Kernel, images: Images, fetching: Fetching, data: str) -> None:
+        #: A repository that is the context keeps its ``.git`` whatever its query says (``BUILDKIT_CONTEXT_KEEP_GIT_DIR``).
+        self.keep_git_dir = False
         self._kernel = kernel
         self._images = images
         self._fetching = fetching
@@ -80,7 +82,7 @@ class Arrivals:
 
     def _of_repository(self, word: str, file: str, text: bytes | None) -> Origin:
         checkout = self._fetching.repositories.get(source := GitSource.parse(word), keep=False)
-        checkout.keep = bool(source.keep_git_dir)
+        checkout.keep = self.keep_git_dir or bool(source.keep_git_dir)
         try:
             path = checkout.directory(self._kernel)
         except BaseException:

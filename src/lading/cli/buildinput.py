@@ -48,6 +48,8 @@ def _made(parsed: Parsed, settings: Settings, fetching: Fetching, arrivals: Arri
     from lading.formats.dockerfile import parse
 
     where = parsed.args[0] if parsed.args else "."
+    keep = pairs(parsed["build-arg"], "--build-arg", environ=True).get("BUILDKIT_CONTEXT_KEEP_GIT_DIR", "")
+    arrivals.keep_git_dir = keep.lower() in ("1", "t", "true")
     stream = sys.stdin.buffer
     file, text = parsed["file"], None
     if file == "-":
