@@ -157,6 +157,26 @@ def test_tokens_are_had_with_a_password_and_allow_what_was_granted(tmp_path: Pat
         assert client.ask("GET", "/v2/", authorization=alice + "x").status == 401
 
 
+def test_mounting_with_a_token_asks_for_one_that_reads_the_source_too(tmp_path: Path, htpasswd: str) -> None:
+    rights = tmp_path / "rights"
+    rights.write_text("alice ** all\nbob bob/** all\n")
+    flags = ("--htpasswd", htpasswd, "--rights", str(rights), "--auth", "token")
+    with RegistryServer(tmp_path, *flags) as server:
+        with server.client("alice", "secret") as alice:
+            digest = alice.blob("alice/a", b"layer")
+        path = f"/v2/bob/b/blobs/uploads/?mount={digest}&from=alice/a"
+        with server.client() as client:
+            bob = _token(client, basic("bob", "hidden"), scope="repository:bob/b:pull,push")
+            assert client.ask("POST", path, authorization=bob).status == 202
+            one = _token(client, basic("alice", "secret"), scope="repository:bob/b:pull,push")
+            answer = client.ask("POST", path, authorization=one)
+            assert answer.status == 401
+            scope = answer.headers["www-authenticate"].partition('scope="')[2].partition('"')[0]
+            assert scope == "repository:bob/b:pull,push repository:alice/a:pull"
+            both = _token(client, basic("alice", "secret"), scope=scope)
+            assert client.ask("POST", path, authorization=both).status == 201
+
+
 def test_a_refresh_token_is_good_until_the_password_changes(tmp_path: Path, htpasswd: str) -> None:
     with (
         RegistryServer(tmp_path, "--htpasswd", htpasswd, "--auth", "token") as server,

@@ -157,6 +157,9 @@ class Endpoints:
             self._may_delete()
             return await self._reading.remove_manifest(name, rest)
         if route.kind == routes.UPLOADS:
+            source = request.query.get("from", "")
+            if source and "mount" in request.query:
+                self.guard.demand_source(request, caller, name, words.repository(source))
             who = f"{caller.user}@{caller.address}"
             return await self._uploading.begin(
                 request, name, who, lambda source: self.guard.may(caller, source, "pull")

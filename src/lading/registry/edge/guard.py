@@ -138,6 +138,19 @@ class Guard:
         error = "insufficient_scope" if caller.claims is not None else ""
         raise self._challenge(request, f"who may {what}?", scope=scope, error=error)
 
+    def demand_source(self, request: web.BaseRequest, caller: Caller, repository: str, source: str) -> None:
+        """Ask for a token that also allows reading ``source``, where a blob is to be mounted from, if the caller can have one.
+
+        Raises :class:`Refusal` (401) with both scopes, as clients expect it; without the right the mount becomes an upload.
+        """
+        if caller.claims is None or "pull" in caller.claims.access.get(source, ()):
+            return
+        if self._rights.allows(caller.user, source, rights.PULL):
+            scope = f"repository:{repository}:pull,push repository:{source}:pull"
+            raise self._challenge(
+                request, f"who may pull in {source}?", scope=scope, error="insufficient_scope"
+            )
+
     def demand_somebody(self, request: web.BaseRequest, caller: Caller, *, catalog: bool = False) -> None:
         """Raise :class:`Refusal` unless the caller has a name, where there are names. ``catalog``: or may see something."""
         if self._passwords is None or caller.user:
