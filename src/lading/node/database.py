@@ -148,6 +148,23 @@ class Database:
         os.unlink(beside)
 
     def _migrate(self, connection: Any, version: int) -> None:
+        """Bring the file from ``version`` to :data:`VERSION`; whoever is second at it finds it done."""
+        self._check(version)
+        _retry(lambda: connection.execute("BEGIN IMMEDIATE"))
+        try:
+            # Read again: another process may have done it while this one waited.
+            version = connection.execute("PRAGMA user_version").fetchone()[0]
+            self._check(version)
+            for step in range(version, VERSION):
+                for statement in _MIGRATIONS[step].split(";"):
+                    connection.execute(statement)
+            connection.execute(f"PRAGMA user_version={VERSION}")
+            _retry(lambda: connection.execute("COMMIT"))
+        except BaseException:
+            connection.close()  # and with it nothing was begun
+            raise
+
+    def _check(self, version: int) -> None:
         if version > VERSION:
             raise Corrupt(
                 f"records {self.path} are of version {version}, this Lading reads up to {VERSION}",
@@ -156,12 +173,6 @@ class Database:
             )
         if version == 0:
             raise Corrupt(f"records {self.path}: not a node database", hint="move the file away")
-        connection.execute("BEGIN IMMEDIATE")
-        for step in range(version, VERSION):
-            for statement in _MIGRATIONS[step].split(";"):
-                connection.execute(statement)
-        connection.execute(f"PRAGMA user_version={VERSION}")
-        connection.execute("COMMIT")
 
     def query(self, statement: str, values: tuple[object, ...] = ()) -> list[tuple[Any, ...]]:
         """The rows of one SELECT, or of a statement within :meth:`__enter__`'s transaction."""

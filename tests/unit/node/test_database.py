@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from lading.errors import Corrupt, LadingError
 from lading.network.store import Store
 from lading.node import database
 from lading.node.database import Database
@@ -48,6 +49,63 @@ def test_a_file_of_large_pages_is_kept_as_it_is(tmp_path: Path, monkeypatch: pyt
     assert again.query("PRAGMA page_size") == [(4096,)]
     assert again.query("SELECT name FROM events") == [("kept",)]
     again.close()
+
+
+def _of_the_next_version(monkeypatch: pytest.MonkeyPatch, step: str) -> None:
+    monkeypatch.setattr(database, "VERSION", database.VERSION + 1)
+    monkeypatch.setattr(database, "_MIGRATIONS", (*database._MIGRATIONS, step))
+
+
+def test_two_that_migrate_at_once_do_it_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = str(tmp_path / "node.db")
+    before = database.VERSION
+    made = Database(path)
+    made.query("SELECT 1")
+    made.close()
+    _of_the_next_version(monkeypatch, "ALTER TABLE pods ADD COLUMN further TEXT NOT NULL DEFAULT ''")
+    first, second = Database(path), Database(path)
+    late = sqlite3.connect(path, isolation_level=None)
+    # What the second one sees, too, and acts on.
+    assert late.execute("PRAGMA user_version").fetchone() == (before,)
+    assert first.query("SELECT further FROM pods") == []
+    second._migrate(late, before)
+    assert not late.in_transaction
+    assert late.execute("PRAGMA user_version").fetchone() == (before + 1,)
+    late.close()
+    first.close()
+
+
+def test_a_migration_that_fails_leaves_the_file_as_it_was(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = str(tmp_path / "node.db")
+    made = Database(path)
+    assert made.query("PRAGMA user_version") == [(database.VERSION,)]
+    made.close()
+    with monkeypatch.context() as newer:
+        _of_the_next_version(newer, "CREATE TABLE further (id TEXT); CREATE TABLE pods (id TEXT)")
+        with pytest.raises(LadingError, match="pods already exists"):
+            Database(path).query("SELECT 1")
+    assert made.query("PRAGMA user_version") == [(database.VERSION,)]
+    assert made.query("SELECT count(*) FROM sqlite_master WHERE name = 'further'") == [(0,)]
+    with made:  # and nobody holds it
+        made.query("DELETE FROM events")
+    made.close()
+
+
+def test_records_that_a_newer_lading_has_migrated_meanwhile_are_not_touched(tmp_path: Path) -> None:
+    path = str(tmp_path / "node.db")
+    made = Database(path)
+    made.query("SELECT 1")
+    late = sqlite3.connect(path, isolation_level=None)
+    late.execute(f"PRAGMA user_version={database.VERSION + 1}")
+    with pytest.raises(Corrupt) as caught:
+        made._migrate(late, 1)
+    assert caught.value.reason == "newer-records"
+    made.close()
+    with sqlite3.connect(path) as found:
+        assert found.execute("PRAGMA user_version").fetchone() == (database.VERSION + 1,)
+    found.close()
 
 
 def test_the_network_s_records_have_small_pages_too(tmp_path: Path) -> None:
