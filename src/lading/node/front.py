@@ -27,6 +27,8 @@ _SIGTERM = 15
 _SIG_BLOCK, _SIG_UNBLOCK = 0, 1
 #: A hand that died younger than this (seconds) is not replaced at once: whatever kills it may do so again.
 _YOUNG = 1.0
+#: Seconds that hands whose front was killed, and that have no pods, have to be gone.
+_GOING = 30.0
 
 
 def default_hands() -> int:
@@ -56,7 +58,7 @@ class Front:
         os.makedirs(os.path.dirname(self.socket), 0o700, exist_ok=True)
         self._lock = _lock(self.socket)
         self._signals()
-        self.listener = self._inherit() or self._listen()
+        self.listener = self._inherit() or self._succeed()
         _warm(self.shop)
         while True:
             while not self._ending and len(self.hands) < self.count:
@@ -78,12 +80,23 @@ class Front:
             _signal.signal(number, _signal.SIG_IGN)
         _signal.signal(_SIGTERM, lambda _number, _frame: os.eventfd_write(self._wake, 1))
 
-    def _listen(self) -> _socket.socket:
-        try:
-            sockets.connect(self.socket).close()
-        except NotFound:
-            return sockets.listen(self.socket)
-        raise Conflict(f"a keeper listens at {self.socket} already")
+    def _succeed(self) -> _socket.socket:
+        """The family's socket, once nobody listens there.
+
+        With the lock being ours this can only be hands at their end: they give nothing away any more, yet what they listen
+        with is open until they have exited. Who takes that for another keeper leaves the place to nobody.
+        """
+        end = time.monotonic() + _GOING
+        while True:
+            try:
+                sockets.connect(self.socket).close()
+            except NotFound:
+                return sockets.listen(self.socket)
+            if time.monotonic() > end:
+                raise Conflict(f"a keeper listens at {self.socket} already")
+            time.sleep(0.01)
+            if (listener := self._inherit()) is not None:
+                return listener
 
     def _inherit(self) -> _socket.socket | None:
         """Become the front of hands whose own was killed: their listening socket, or None when there are none."""
@@ -102,7 +115,7 @@ class Front:
             finally:
                 sock.close()
             if not data or not fds:
-                continue
+                continue  # it ends, and takes its name away itself
             if listener is None:
                 listener = sockets.adopt(fds.pop())
             for fd in fds:

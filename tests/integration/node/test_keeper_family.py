@@ -61,8 +61,20 @@ class Family:
     def up(self) -> subprocess.Popen[bytes]:
         made = self.front()
         _until(lambda: _handles_term(made.pid), "the front did not come up")
-        _until(lambda: len(self.hands()) == HANDS, "the hands did not come up")
+        self.full(made, "the hands did not come up")
         return made
+
+    def full(self, front: subprocess.Popen[bytes], what: str) -> None:
+        """Wait until there are as many hands as are wanted; fail with what the front has said, should that end."""
+        assert front.stderr is not None
+        os.set_blocking(front.stderr.fileno(), False)  # its hands have the other end, too
+        end = time.monotonic() + 60.0
+        while len(self.hands()) != HANDS:
+            assert front.poll() is None, f"the front ended: {front.stderr.read()!r}"
+            assert time.monotonic() < end, (
+                f"{what}; there are {self.hands()}, and {front.stderr.read()!r} was said"
+            )
+            time.sleep(0.02)
 
     def hands(self) -> list[int]:
         """The hands that live."""
@@ -122,7 +134,10 @@ def _held(pids: list[int]) -> Iterator[None]:
 
 def _kill(pid: int) -> None:
     start = process_start(pid)
-    os.kill(pid, signal.SIGKILL)
+    if not start:
+        return  # its front was killed, it had no pod at that moment, and has ended by itself
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGKILL)
     _until(lambda: process_start(pid) != start)
 
 
@@ -233,14 +248,14 @@ def test_hands_with_neither_front_nor_pods_end(family: Family) -> None:
 def test_a_killed_hand_is_replaced_and_only_its_own_pods_need_repair(
     family: Family, node: Node, one: Make
 ) -> None:
-    family.up()
+    front = family.up()
     _run(family, one("sleep", "100", name="lost"))
     victim = node.inspect("lost").keeper_pid
     with _held([victim]):
         _run(family, one("sleep", "100", name="kept"))
     before = set(family.hands())
     _kill(victim)
-    _until(lambda: len(family.hands()) == HANDS, "no new hand took the place of the killed one")
+    family.full(front, "no new hand took the place of the killed one")
     assert before - {victim} < set(family.hands())
     found = node.check(repair=True)
     assert [f.where for f in found] == ["pod lost"] and found[0].fixed
@@ -336,8 +351,10 @@ def test_random_kills_in_a_family_leave_nothing_that_repair_cannot_finish(
                 front.wait()
                 front = family.up()
             else:
-                _kill(dice.choice(family.hands()))
-                _until(lambda: len(family.hands()) == HANDS, "no new hand came")
+                # None: the killed front's have ended by themselves, and the new one's are not up yet.
+                if hands := family.hands():
+                    _kill(dice.choice(hands))
+                family.full(front, "no new hand came")
     finally:
         stop.set()
         for worker in workers:
