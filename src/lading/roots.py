@@ -105,6 +105,24 @@ class Roots:
         return tag
 
     @property
+    def policy(self) -> str:
+        """The file that says which images may be used, empty when there is none: the user's, the machine's, a distribution's.
+
+        The first that is there counts alone (docs/signing.md).
+        """
+        places = [self.config, *(["/etc/lading"] if self.uid else []), system_config()]
+        for place in places:
+            path = f"{place}/policy.json"
+            try:
+                os.stat(path)
+            except (FileNotFoundError, NotADirectoryError):
+                continue
+            except OSError:
+                pass  # one that cannot be looked at may forbid everything: whoever reads it says so
+            return path
+        return ""
+
+    @property
     def images(self) -> str:
         """Content store, snapshots, image names (package ``images``)."""
         return self.data + "/images"

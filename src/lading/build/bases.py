@@ -7,12 +7,13 @@ from lading.errors import NotFound
 from lading.formats import platform as platforms
 from lading.formats.oci_image import ImageConfig, RunConfig
 from lading.images import snapshots
+from lading.roots import Roots
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from lading.build.progress import Progress
     from lading.formats.oci_image import Descriptor, Platform
-    from lading.images import Images
+    from lading.images import Image, Images
     from lading.images.leases import Lease
     from lading.images.source import Source
     from lading.images.transfer import Progress as Transfer
@@ -76,6 +77,8 @@ class Bases:
                         hint=error.hint,
                         reason=error.reason,
                     ) from None
+            else:
+                self._check_policy(reference, image)
         if image is None:
             from lading.images.pull import PullOptions
 
@@ -91,6 +94,16 @@ class Bases:
         op = ImageOp(diff_ids=[source.diff_id for source in sources])
         blobs = {source.diff_id: source.blob for source in sources}
         return Base(reference, image.digest, image.config, op, blobs)
+
+    def _check_policy(self, reference: str, image: Image) -> None:
+        """Raise :class:`Denied` where the policy for images does not accept this one."""
+        roots = Roots.default()
+        if self._config:
+            roots = Roots(roots.data, roots.run, self._config, roots.uid)
+        if roots.policy:
+            from lading.images.signing import gate
+
+            gate.using(self._images, reference, image, roots.policy)
 
 
 def scratch(platform: Platform) -> Base:

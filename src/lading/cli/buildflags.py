@@ -35,6 +35,7 @@ def build() -> list[Flag]:
             "What to build for (default: this machine); several make an index",
         ),
         *_caches(),
+        Flag("insecure-policy", "", "bool", "", "Obey no policy for images, this once"),
         Flag("quiet", "q", "bool", "", "Say nothing but the image's id"),
         Flag(
             "progress",

@@ -391,6 +391,18 @@ def _tree() -> list[Command]:
             table="buildoutflags:sbom",
         ),
         build,
+        _command(
+            "sign", "Sign an image with a key", "IMAGE", action="signing:sign", table="signingflags:sign"
+        ),
+        _command(
+            "verify",
+            "Check who signed an image",
+            "IMAGE",
+            action="signing:verify",
+            table="signingflags:verify",
+        ),
+        Command("keys", "Keys for signing images", commands=_late("cli.signingflags", "keys")),
+        Command("trust", "Whose signatures images need", commands=_late("cli.signingflags", "trust")),
     ]
     container_group = [
         *containers.values(),

@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 DEFAULT_REGISTRY = "docker.io"
 
 
-def _options(context: Context, parsed: Parsed, *, all_platforms: bool = False) -> PullOptions:
+def options(context: Context, parsed: Parsed, *, all_platforms: bool = False) -> PullOptions:
+    """How to reach registries, as a command's flags say."""
     from lading.images.auth import Credentials
     from lading.images.pull import PullOptions
 
@@ -37,7 +38,7 @@ def pull(context: Context, parsed: Parsed) -> int:
     image = context.images.pull(
         parsed.args[0],
         platform=parsed["platform"],
-        options=_options(context, parsed, all_platforms=parsed["all-platforms"]),
+        options=options(context, parsed, all_platforms=parsed["all-platforms"]),
         progress=progress(parsed["quiet"]),
     )
     print(image.id)
@@ -47,9 +48,16 @@ def pull(context: Context, parsed: Parsed) -> int:
 def push(context: Context, parsed: Parsed) -> int:
     """Send an image and print its digest there."""
     destination = parsed.args[1] if len(parsed.args) > 1 else parsed.args[0]
+    reach = options(context, parsed)
     digest = context.images.push(
-        parsed.args[0], destination, options=_options(context, parsed), progress=progress(parsed["quiet"])
+        parsed.args[0], destination, options=reach, progress=progress(parsed["quiet"])
     )
+    if parsed["signatures"]:
+        from lading.cli.signing import push_kept
+
+        push_kept(
+            context, parsed.args[0], destination, digest, reach, lambda text: print(text, file=sys.stderr)
+        )
     print(digest)
     return 0
 

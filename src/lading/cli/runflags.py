@@ -15,7 +15,7 @@ NO_CONTENT_TRUST = Flag(
     "",
     "bool",
     default=True,
-    refuse="content trust is not supported: name the image by its digest (NAME@sha256:…)",
+    refuse="Docker's content trust is not supported: sign images (`lading image sign`) and ask for it (`lading image trust`)",
 )
 
 
@@ -163,6 +163,7 @@ def _shared() -> list[Flag]:
             "Run it by another OCI runtime: runc, crun, a path (default: lading itself)",
         ),
         NO_CONTENT_TRUST,
+        Flag("insecure-policy", "", "bool", help="Obey no policy for images, this once"),
         *_refused(),
     ]
 

@@ -18,6 +18,7 @@ ONE_PLATFORM = Flag(
     refuse="not supported: an image for several is one image here; pull or save one of them",
 )
 PLATFORM = Flag("platform", "", "str", "OS/ARCH", "Which platform of an image for several")
+NO_POLICY = Flag("insecure-policy", "", "bool", help="Obey no policy for images, this once")
 INSECURE = Flag("insecure", "", "bool", help="Accept plain HTTP and certificates that cannot be verified")
 CHANGE = Flag(
     "change", "c", "list", "INSTRUCTION", "Apply CMD, ENTRYPOINT, ENV, EXPOSE, LABEL, USER, VOLUME, WORKDIR …"
@@ -288,6 +289,7 @@ def pull() -> list[Flag]:
         Flag("all-platforms", "", "bool", help="Fetch every platform of the image"),
         Flag("all-tags", "a", "bool", refuse="fetching every tag is not supported: name each"),
         NO_CONTENT_TRUST,
+        NO_POLICY,
     ]
 
 
@@ -297,6 +299,7 @@ def push() -> list[Flag]:
     return [
         *_registry(),
         Flag("all-tags", "a", "bool", refuse="sending every tag is not supported: name each"),
+        Flag("signatures", "", "bool", help="Send the signatures that are kept with the image after it"),
         NO_CONTENT_TRUST,
         ONE_PLATFORM,
     ]
@@ -341,6 +344,7 @@ def load() -> list[Flag]:
         Flag("input", "i", "str", "FILE", "Read a file or directory instead of standard input"),
         Flag("quiet", "q", "bool", help="Print only names"),
         PLATFORM,
+        NO_POLICY,
     ]
 
 

@@ -283,15 +283,16 @@ class Images:
         lease: Lease,
         platform: str = "",
         alias: Alias | None = None,
+        pulled: bool = False,
     ) -> Image:
         """Make stored content an image: unpack what is not unpacked yet, record it, and give it ``names``.
 
         ``target`` is an index or a manifest in the content store. What pull, load, import and commit end with.
-        ``alias`` is its name in the words of another format.
+        ``alias`` is its name in the words of another format. ``pulled``: a registry says that the names mean it.
         """
         from lading.images.register import register
 
-        return register(self, target, names, lease=lease, platform=platform, alias=alias)
+        return register(self, target, names, lease=lease, platform=platform, alias=alias, pulled=pulled)
 
     def tag(self, image: str | Image, name: str) -> None:
         """Let ``name`` stand for ``image`` (a reference or an :class:`Image`), moving it if it stood for another."""

@@ -36,6 +36,7 @@ from lading.images.oci import MAX_CONFIG, MAX_MANIFEST, decode_index
 from lading.images.remove import RemoveReport
 from lading.images.tarentry import HARDLINK, REGULAR, SYMLINK, show
 from lading.images.tarread import TarReader
+from lading.roots import Roots
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -75,15 +76,27 @@ def _load(images: Images, source: BinaryIO | str, platform: str) -> list[Image]:
                     raise InvalidInput(f"cannot read {source}: {error.strerror}") from None
         else:
             files = _Archive(images, _pieces(source), lease, "the archive")
+        path = source if isinstance(source, str) else ""
         if files.has("index.json"):
+            _check_policy("oci" if isinstance(files, _Directory) else "oci-archive", path)
             return _load_oci(images, files, platform, lease)
         if files.has("manifest.json"):
+            _check_policy("docker-archive", path)
             return _load_docker(images, files, lease)
         raise InvalidInput(
             f"{files.what} is not an image archive: it has neither index.json nor manifest.json",
             hint="`lading import` makes an image of a plain tar of files",
             reason="not-an-archive",
         )
+
+
+def _check_policy(transport: str, path: str) -> None:
+    """Raise :class:`Denied` where a policy for images does not accept what comes this way."""
+    policy = Roots.default().policy
+    if policy:
+        from lading.images.signing import gate
+
+        gate.loading(transport, path, policy)
 
 
 def _pieces(source: BinaryIO) -> Iterator[bytes]:

@@ -56,6 +56,10 @@ def collect(images: Images, report: RemoveReport) -> None:
         if key not in layers:
             report.freed += remove_layer(images, key)
             report.layers.append(key)
+    if os.path.isdir(images.root + "/pins/signature") or os.path.isdir(images.root + "/pins/verified"):
+        from lading.images.signing import kept
+
+        kept.sweep(images)
 
 
 def remove_layer(images: Images, key: str) -> int:

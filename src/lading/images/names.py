@@ -7,7 +7,7 @@
 
 Repositories nest (``a`` and ``a/b`` both exist), and no repository component may begin with ``:`` or ``@``. A file holds
 JSON: ``target``, the descriptor that the name stands for (an index or a manifest), and ``image``, the digest of the manifest
-that was chosen from it for this machine.
+that was chosen from it for this machine; ``pulled`` when a registry said so, and not somebody here.
 """
 
 from __future__ import annotations
@@ -26,13 +26,14 @@ if TYPE_CHECKING:
 
 
 class Named:
-    """What a name stands for: ``target`` as received, ``image`` the manifest's digest."""
+    """What a name stands for: ``target`` as received, ``image`` the manifest's digest; ``pulled``: by a registry's word."""
 
-    __slots__ = ("image", "target")
+    __slots__ = ("image", "pulled", "target")
 
-    def __init__(self, target: Descriptor, image: str) -> None:
+    def __init__(self, target: Descriptor, image: str, *, pulled: bool = False) -> None:
         self.target = target
         self.image = image
+        self.pulled = pulled
 
 
 class Names:
@@ -53,7 +54,10 @@ class Names:
     def set(self, reference: Reference, named: Named) -> None:
         """Make ``reference`` stand for ``named``; other processes see the old or the new."""
         path = self._path(reference)
-        data = jsontext.dumps({"target": named.target.encode(), "image": named.image}).encode()
+        record: dict[str, object] = {"target": named.target.encode(), "image": named.image}
+        if named.pulled:
+            record["pulled"] = True
+        data = jsontext.dumps(record).encode()
         for attempt in range(10):
             make_directories(os.path.dirname(path))
             try:
@@ -106,8 +110,9 @@ class Names:
 def _decode(data: bytes, reference: Reference) -> Named:
     try:
         value = jsontext.loads(data)
-        return Named(Descriptor.decode(value["target"], strict=False), str(value["image"]))
-    except (LadingError, KeyError, TypeError):
+        target = Descriptor.decode(value["target"], strict=False)
+        return Named(target, str(value["image"]), pulled=value.get("pulled") is True)
+    except (LadingError, KeyError, TypeError, AttributeError):
         raise Corrupt(
             f"the record of the name {reference.familiar} is broken", hint="run `lading check --repair`"
         ) from None

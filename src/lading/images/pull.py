@@ -19,6 +19,7 @@ from lading.images.remote_config import Registries
 from lading.images.remote_http import STALL_SECONDS, Cancel
 from lading.images.source import Source
 from lading.images.transfer import WAITING, Download, Progress, run_parallel
+from lading.roots import Roots
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from lading.images import Image, Images
     from lading.images.auth import Credentials
     from lading.images.leases import Lease
+    from lading.images.signing.gate import PullGate
 
 PARALLEL = 4
 _NESTED = 4
@@ -68,8 +70,6 @@ class PullOptions:
         """The configuration to use."""
         if self.config:
             return Registries(self.config)
-        from lading.roots import Roots
-
         return Registries(Roots.default().config)
 
 
@@ -112,8 +112,9 @@ def pull(
 ) -> Image:
     """Fetch ``reference`` for ``platform`` ("" is this machine's), unpack it and give it its name.
 
-    Raises :class:`InvalidInput`, :class:`NotFound` (also reason ``platform``), :class:`Denied`, :class:`RemoteError`,
-    :class:`TimedOut`, :class:`Corrupt`, :class:`Exhausted`. An interrupted pull leaves nothing but what the next continues.
+    Raises :class:`InvalidInput`, :class:`NotFound` (also reason ``platform``), :class:`Denied` (also by the policy for images,
+    before any layer is fetched), :class:`RemoteError`, :class:`TimedOut`, :class:`Corrupt`, :class:`Exhausted`. An interrupted
+    pull leaves nothing but what the next continues.
     """
     parsed = Reference.parse(reference)
     cancel = Cancel()
@@ -156,16 +157,36 @@ class _Pull:
             remote.close()
 
     def run(self) -> Image:
+        gate = self._gate()
         target = self._top()
         chosen = self._choose(target)
+        if gate is not None:
+            # An index that is signed vouches for what it names. A platform's own signature speaks for that platform alone.
+            manifests = [target.digest] if self._options.all_platforms else [target.digest, chosen.digest]
+            gate.check(self._remotes, manifests)
         manifest, config = self._image(chosen)
         self._check_platform(config, target)
         self._layers(manifest, config)
         if self._options.all_platforms and target.media_type in INDEXES:
             self._everything(target, 0)
         return self._images.register(
-            target, [self._reference.canonical], lease=self._lease, platform=platforms.text(self._wanted)
+            target,
+            [self._reference.canonical],
+            lease=self._lease,
+            platform=platforms.text(self._wanted),
+            pulled=True,
         )
+
+    def _gate(self) -> PullGate | None:
+        """What the policy for images asks of this one; None where there is no policy."""
+        roots = Roots.default()
+        if self._options.config:
+            roots = Roots(roots.data, roots.run, self._options.config, roots.uid)
+        if not roots.policy:
+            return None
+        from lading.images.signing import gate
+
+        return gate.pulling(self._images, self._reference, roots.policy)
 
     # --- manifests --------------------------------------------------------------------------------------------------
 

@@ -90,15 +90,17 @@ def push_manifest(
     *,
     options: PullOptions | None = None,
     progress: Progress | None = None,
+    there: Collection[str] = (),
 ) -> None:
     """Upload a stored manifest, which need not be an image, and all below it as ``where``. The caller's lease holds it all.
 
-    Raises as :func:`push` does.
+    ``there``: blobs that the repository has and this store need not. Raises as :func:`push` does.
     """
     options = options or PullOptions()
     tree = _Tree(images, target)
-    if tree.missing:
-        raise NotFound(f"content {tree.missing[0]} of {where.familiar} is not here")
+    for digest in tree.missing:
+        if digest not in there:
+            raise NotFound(f"content {digest} of {where.familiar} is not here")
     cancel = Cancel()
     remote = remotes(where, options, cancel, actions="pull,push")[-1]
     nowhere: dict[str, list[str]] = {digest: [] for digest in tree.blobs}

@@ -33,6 +33,7 @@ def register(
     lease: Lease,
     platform: str,
     alias: Alias | None = None,
+    pulled: bool = False,
 ) -> Image:
     """See :meth:`Images.register`."""
     references = [Reference.parse(name) for name in names]
@@ -54,7 +55,7 @@ def register(
         # Record and name together under the lock: a remove in between would leave a name without an image.
         images.resolved.put(image)
         for reference in references:
-            images.names.set(reference, Named(target, image.digest))
+            images.names.set(reference, Named(target, image.digest, pulled=pulled))
         if alias is not None:
             images.aliases.set(alias)
     return image

@@ -82,12 +82,20 @@ def _uuid(hexadecimal: str) -> str:
 
 
 def resolve_image(shop: Shop, container: Container, progress: object = None) -> Image:
-    """The container's image by its pull policy (IfNotPresent without one). Raises what the image store raises."""
+    """The container's image by its pull policy (IfNotPresent without one). Raises what the image store raises.
+
+    Also :class:`Denied`: by the policy for images, which says whose signatures they need.
+    """
     policy = container.image_pull_policy or "IfNotPresent"
     platform = container.extras.platform
     if policy != "Always":
         try:
-            return shop.images.get(container.image, platform)
+            found = shop.images.get(container.image, platform)
+            if shop.roots.policy:
+                from lading.images.signing import gate
+
+                gate.using(shop.images, container.image, found, shop.roots.policy)
+            return found
         except NotFound:
             if policy == "Never":
                 raise

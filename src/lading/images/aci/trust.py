@@ -14,13 +14,13 @@ as they are: prefixes as nested directories and fingerprints in small letters ar
 from __future__ import annotations
 
 import os
-import stat
 
-from lading.errors import Denied, InvalidInput, NotFound
+from lading.errors import InvalidInput, NotFound
 from lading.formats.appc.names import check_identifier, is_identifier, parents
 from lading.formats.openpgp import LARGEST, PUBLIC_KEY, armor, dearmor, is_fingerprint
 from lading.formats.openpgp_packets import Key, keys
 from lading.images.files import disk_error, make_directories, sync_directory, write_atomically
+from lading.images.guarded import check_owner, read_guarded
 from lading.roots import system_config
 
 TYPE_CHECKING = False
@@ -264,47 +264,10 @@ def _check_directories(layer: str, directory: str) -> None:
     """Whoever may write to a directory may add keys. Raises :class:`Denied`."""
     place = directory
     while len(place) > len(layer):
-        _check_owner(os.stat(place), place)
+        check_owner(os.stat(place), place)
         place = os.path.dirname(place)
 
 
 def _read(path: str) -> bytes:
     """The content of a key file. Raises :class:`Denied` when others may change it, :class:`InvalidInput` when it is none."""
-    try:
-        # A pipe must not hold us up before we see that it is one.
-        file = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
-    except OSError as error:
-        raise disk_error(error, f"cannot read {path}") from None
-    try:
-        there = os.fstat(file)
-        if not stat.S_ISREG(there.st_mode) or there.st_size > LARGEST:
-            raise InvalidInput(f"{path} is no key file", reason="key")
-        _check_owner(there, path)
-        return os.read(file, LARGEST)
-    finally:
-        os.close(file)
-
-
-def _check_owner(there: os.stat_result, path: str) -> None:
-    if there.st_mode & 0o022:
-        raise Denied(
-            f"{path}: others may write to it, so the keys could be anybody's",
-            hint=f"chmod go-w {path}",
-            reason="unsafe-permissions",
-        )
-    if there.st_uid not in (0, os.geteuid(), _nobody()):
-        raise Denied(
-            f"{path}: belongs to user {there.st_uid}", hint=f"chown root {path}", reason="unsafe-permissions"
-        )
-
-
-def _nobody() -> int:
-    """Who owns what is root's outside of a user namespace; nobody's (-1) where all users are seen."""
-    try:
-        with open("/proc/self/uid_map") as file:
-            if file.read().split() == ["0", "0", "4294967295"]:
-                return -1
-        with open("/proc/sys/kernel/overflowuid") as file:
-            return int(file.read())
-    except (OSError, ValueError):
-        return -1
+    return read_guarded(path, LARGEST, kind="key file", reason="key")
