@@ -76,12 +76,11 @@ def _load(images: Images, source: BinaryIO | str, platform: str) -> list[Image]:
                     raise InvalidInput(f"cannot read {source}: {error.strerror}") from None
         else:
             files = _Archive(images, _pieces(source), lease, "the archive")
-        path = source if isinstance(source, str) else ""
+        if files.has("index.json") or files.has("manifest.json"):
+            _check_policy(files, source if isinstance(source, str) else "")
         if files.has("index.json"):
-            _check_policy("oci" if isinstance(files, _Directory) else "oci-archive", path)
             return _load_oci(images, files, platform, lease)
         if files.has("manifest.json"):
-            _check_policy("docker-archive", path)
             return _load_docker(images, files, lease)
         raise InvalidInput(
             f"{files.what} is not an image archive: it has neither index.json nor manifest.json",
@@ -90,13 +89,17 @@ def _load(images: Images, source: BinaryIO | str, platform: str) -> list[Image]:
         )
 
 
-def _check_policy(transport: str, path: str) -> None:
-    """Raise :class:`Denied` where a policy for images does not accept what comes this way."""
+def _check_policy(files: _Files, path: str) -> None:
+    """Raise :class:`Denied` where a policy for images does not accept what comes this way.
+
+    An archive that Docker could read too goes by the name of Docker's, whichever half of it is read.
+    """
     policy = Roots.default().policy
     if policy:
         from lading.images.signing import gate
 
-        gate.loading(transport, path, policy)
+        oci = "oci" if isinstance(files, _Directory) else "oci-archive"
+        gate.loading("docker-archive" if files.has("manifest.json") else oci, path, policy)
 
 
 def _pieces(source: BinaryIO) -> Iterator[bytes]:

@@ -135,7 +135,7 @@ def _parsed(text: str, where: str) -> Reference:
 def _prefix(text: str, where: str) -> None:
     """A host, a namespace or a repository in its whole form: no tag, no digest, nothing left out."""
     try:
-        whole = text if "/" in text else text + "/x"
+        whole = text + "/x/x"  # docker.io alone puts library/ before what stands alone
         parsed = Reference.parse(whole, default_tag="")
         good = parsed.name == whole and not parsed.target
     except LadingError:

@@ -1,8 +1,8 @@
 """Public and private keys, and what a signature of a key is.
 
 ECDSA on P-256, P-384 and P-521 (ASN.1 signatures), RSA (PKCS #1 v1.5) and Ed25519, all over SHA-256 where a digest is taken:
-cosign's SIGNATURE_SPEC.md has the digest be the registry's. A newer cosign takes the curve's own for P-384 and P-521; such
-signatures are read. Its Ed25519ph is not: only plain Ed25519 counts.
+cosign's SIGNATURE_SPEC.md has the digest be the registry's. A newer cosign takes the curve's own for P-384 and P-521, and
+Ed25519ph; such signatures are read, and none are made, because older readers do not know them.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
 
 from lading.errors import InvalidInput, Unsupported
-from lading.formats.signing import pem
+from lading.formats.signing import ed25519ph, pem
 
 _CURVES = {"secp256r1": "P-256", "secp384r1": "P-384", "secp521r1": "P-521"}
 _DIGESTS: dict[str, list[hashes.HashAlgorithm]] = {
@@ -71,7 +71,9 @@ class PublicKey:
             else:
                 self._key.verify(signature, message)
         except InvalidSignature:
-            return False
+            if isinstance(self._key, rsa.RSAPublicKey):
+                return False
+            return ed25519ph.verifies(self._key.public_bytes_raw(), signature, message)
         return True
 
     @staticmethod

@@ -1,7 +1,7 @@
 """NaCl's secret box, XSalsa20 and Poly1305: what a cosign private key is encrypted with.
 
 ``cryptography`` has neither XSalsa20 nor HSalsa20, and PyNaCl would be a second cryptographic library for one key of a few
-hundred bytes. See docs/decisions/0019-signatures.md. The only secrets here are a key that was derived for this one box and
+hundred bytes. See docs/decisions/0017-signatures.md. The only secrets here are a key that was derived for this one box and
 the box's content; both are in this process anyway, so Python's lack of constant time gives nothing away to others.
 
 Source: D. J. Bernstein, "Extending the Salsa20 nonce" and "Cryptography in NaCl"; RFC 8439, 2.5 (Poly1305).
