@@ -49,6 +49,10 @@ spec:
 """
 
 
+PACKAGES = "nginx-light,postgresql,python3-psycopg2"
+EXAMPLE = ROOT / "examples" / "notes"
+
+
 class StepFailed(Exception):
     """A command of the demo did not do what it should; the message says which."""
 
@@ -69,14 +73,19 @@ def heading(text: str) -> None:
     print(f"\n== {text}", flush=True)
 
 
-def lading(*words: str, quiet: bool = False, timeout: float = 600.0) -> str:
-    """Type one ``lading`` command, show it and what it prints. Raises :class:`StepFailed` on a bad status."""
+def lading(
+    *words: str, quiet: bool = False, timeout: float = 600.0, env: dict[str, str] | None = None
+) -> str:
+    """Type one ``lading`` command, show it and what it prints. Raises :class:`StepFailed` on a bad status.
+
+    ``env``: variables that it gets besides.
+    """
     print(f"$ lading {shlex.join(words)}", flush=True)
     started = time.monotonic()
     try:
         done = subprocess.run(
-            [str(LADING), *words], env=environment(), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True,
-            check=False, timeout=timeout,
+            [str(LADING), *words], env={**environment(), **(env or {})}, stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE, text=True, check=False, timeout=timeout,
         )  # fmt: skip
     except subprocess.TimeoutExpired:
         raise StepFailed(f"lading {words[0]} did not end within {timeout:.0f} s") from None
@@ -141,7 +150,7 @@ def free_port() -> int:
 def web_server() -> None:
     """nginx from Debian, published on a port, fetched, its log shown."""
     heading("nginx from Debian's packages, published on a port")
-    lading("bootstrap", "debian:bookworm", "--include", "nginx-light")
+    lading("bootstrap", "debian:bookworm", "--include", PACKAGES)
     lading("tag", "debian:bookworm", "nginx")
     port = free_port()
     lading("run", "-d", "--name", "web", "-p", f"127.0.0.1:{port}:80", "nginx", "nginx", "-g", "daemon off;")
@@ -166,6 +175,45 @@ def pod() -> None:
     expect(said, "read: written by pair", "the reader's log")
     lading("pod", "ps", "-a")
     lading("pod", "rm", "pair")
+
+
+def application() -> None:
+    """Three images built, pushed to a registry of ours, pulled back, and run as one application whose data stays."""
+    heading("An application: built, shipped through a registry of its own, run from a Compose file")
+    address = f"127.0.0.1:{free_port()}"
+    words = [str(LADING), "registry", "serve", "--listen", address, "--access-log", "none"]
+    words += ["--storage", str(WORK / "registry")]
+    print(f"$ lading {shlex.join(words[1:])} &", flush=True)
+    with (WORK / "registry.log").open("w") as log:
+        registry = subprocess.Popen(
+            words, env=environment(), stdin=subprocess.DEVNULL, stdout=log, stderr=log
+        )
+    port = free_port()
+    said = {"REGISTRY": f"{address}/", "NOTES_PASSWORD": os.urandom(8).hex(), "PORT": str(port)}
+    compose = ["compose", "-f", str(EXAMPLE / "compose.yaml")]
+    try:
+        fetch(f"http://{address}/v2/")
+        for verb in (["build", "-q"], ["push", "-q"]):
+            lading(*compose, *verb, env=said)
+        lading("rmi", *(f"{address}/notes-{name}" for name in ("db", "app", "web")), quiet=True)
+        lading(*compose, "pull", "-q", env=said)
+        lading(*compose, "up", "-d", env=said)
+        lading(*compose, "ps", env=said)
+        page = f"http://127.0.0.1:{port}/"
+        print(f"$ POST {page} text=kept")
+        urllib.request.urlopen(urllib.request.Request(page, b"text=kept"), timeout=30).read()
+        lading(*compose, "down", env=said)
+        lading(*compose, "up", "-d", env=said)
+        print(f"$ GET {page}")
+        found = fetch(page)
+        print(found)
+        expect(found, "<li>kept</li>", "the note, after the database was made anew on its volume")
+    finally:
+        try:
+            lading(*compose, "down", "-v", env=said)
+        finally:
+            registry.terminate()
+            registry.wait(30)
 
 
 def timings() -> None:
@@ -223,7 +271,7 @@ def main() -> int:
         [str(LADING), "check", "--repair", "-q"], env=environment(), stdin=subprocess.DEVNULL, check=False
     )
     try:
-        for step in (base_images, first_container, web_server, pod, timings):
+        for step in (base_images, first_container, web_server, pod, application, timings):
             step()
     except StepFailed as failure:
         print(f"demo: FAILED: {failure}", file=sys.stderr)

@@ -101,6 +101,7 @@ POD_READ_BY = {
     "uts_mode": "sandbox.py",
     "publish_all": "podnetwork.py",
     "remove": "deaths.py",
+    "volatile": "prepare.py",
     "container": "model.py",
     "runtime": "engine.py",
     "sources": "sources.py",
