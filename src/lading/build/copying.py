@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 import stat
 
-from lading.build.trees import attributes, changed, unreadable
+from lading.build.trees import OWNER, attributes, changed, unreadable
 from lading.errors import Exhausted, InvalidInput, KernelError, LadingError
 from lading.kernel.files import O_PATH
 from lading.kernel.paths import open_inside
@@ -32,6 +32,7 @@ _CHUNK = 1 << 20
 _SMALL = 1 << 16
 _ENOENT, _ENOTDIR, _ENOSPC, _EDQUOT = 2, 20, 28, 122
 _MAX_LINKS = 40
+_NOT_OURS = (1, 22)  # EPERM, EINVAL: an id that the user namespace has not
 
 
 class Attributes:
@@ -142,7 +143,7 @@ class Place:
 
     def _finish_made(self, fd: int) -> None:
         """What a directory gets that no source speaks of."""
-        os.fchown(fd, *(self.attributes.owner or (0, 0)))
+        own(fd, *(self.attributes.owner or (0, 0)))
         os.fchmod(fd, 0o755)
         if self.attributes.moment is not None:
             os.utime(fd, (self.attributes.moment,) * 2)
@@ -248,11 +249,10 @@ class Place:
         moment = there.st_mtime_ns
         try:
             if opened.fresh:
-                os.fchown(fd, *(attributes.owner or (there.st_uid, there.st_gid)))
+                own(fd, *(attributes.owner or (there.st_uid, there.st_gid)))
                 mode = stat.S_IMODE(there.st_mode)
                 os.fchmod(fd, attributes.modes(mode, True) if attributes.modes else mode)
-                for name, value in opened.attributes.items():
-                    os.setxattr(fd, name, value)
+                self._give(fd, opened.attributes)
             os.utime(fd, ns=(moment, moment))
         except OSError as error:
             raise failed(opened.path, error) from None
@@ -282,7 +282,12 @@ class Place:
             else:
                 os.mknod(name, kind | 0o600, there.st_rdev, dir_fd=directory)
             owner = attributes.owner or (there.st_uid, there.st_gid)
-            os.chown(name, *owner, dir_fd=directory, follow_symlinks=False)
+            try:
+                os.chown(name, *owner, dir_fd=directory, follow_symlinks=False)
+            except OSError as error:
+                if error.errno not in _NOT_OURS:
+                    raise
+                self.notes.append(f"{found.path} belongs to root: this user has no other ids to give")
             if kind != stat.S_IFLNK:
                 mode = stat.S_IMODE(there.st_mode)
                 os.chmod(name, attributes.modes(mode, False) if attributes.modes else mode, dir_fd=directory)
@@ -322,13 +327,18 @@ class Place:
         write = created(directory, name)
         try:
             transfer(read, write, there.st_size)
-            os.fchown(write, *(wanted.owner or (there.st_uid, there.st_gid)))
+            own(write, *(wanted.owner or (there.st_uid, there.st_gid)))
             os.fchmod(write, wanted.modes(mode, False) if wanted.modes else mode)
-            for key, value in kept.items():
-                os.setxattr(write, key, value)
+            self._give(write, kept)
             os.utime(write, ns=(there.st_mtime_ns,) * 2)
         finally:
             os.close(write)
+
+    def _give(self, fd: int, kept: dict[str, bytes]) -> None:
+        """The attributes of the source. Its owner is one of them where it could not be given otherwise."""
+        for name, value in kept.items():
+            if name != OWNER or self.attributes.owner is None:
+                os.setxattr(fd, name, value)
 
     def write(self, name: str, data: bytes, destination: str, *, into: bool, mode: int) -> None:
         """A file whose content stands in the step itself."""
@@ -340,7 +350,7 @@ class Place:
                 view = memoryview(data)
                 while view:
                     view = view[os.write(fd, view) :]
-                os.fchown(fd, *(wanted.owner or (0, 0)))
+                own(fd, *(wanted.owner or (0, 0)))
                 os.fchmod(fd, wanted.modes(mode, False) if wanted.modes else mode)
                 if wanted.moment is not None:
                     os.utime(fd, (wanted.moment,) * 2)
@@ -375,6 +385,16 @@ class _Open:
                 self.attributes = attributes(source)
             finally:
                 os.close(source)
+
+
+def own(fd: int, uid: int, gid: int) -> None:
+    """Give a file or directory its owner; an ordinary user with a single id writes it into an attribute. Raises OSError."""
+    try:
+        os.fchown(fd, uid, gid)
+    except OSError as error:
+        if error.errno not in _NOT_OURS:
+            raise
+        os.setxattr(fd, OWNER, f"{uid}:{gid}".encode())
 
 
 def created(directory: int, name: str) -> int:

@@ -12,6 +12,7 @@ import stat
 from lading.build.matching import is_pattern, matches
 from lading.errors import InvalidInput, KernelError, LadingError, NotFound
 from lading.formats import digest as digests
+from lading.images.unpacked import OWNER_XATTR
 from lading.kernel.files import O_PATH
 from lading.kernel.paths import open_inside, open_plain
 
@@ -39,9 +40,10 @@ _MISSING = (2, 20)
 _ENXIO, _ELOOP = 6, 40
 _MAX_LINKS = 40
 _DEEPEST = 400
+OWNER = OWNER_XATTR.decode()
 _CHUNK = 1 << 20
 _COPIED = ("user.", "security.capability", "system.posix_acl_")
-_NOT_COPIED = ("user.overlay.", "user.lading.")
+_NOT_COPIED = "user.overlay."
 
 
 class Below:
@@ -373,6 +375,7 @@ def content_of(fd: int) -> str:
 def attributes(fd: int) -> dict[str, bytes]:
     """The extended attributes that a copy takes along: the user's, capabilities and access lists.
 
+    Among them is the owner of a file that an ordinary user with a single id could not give it (:data:`OWNER`).
     Those of the machine (SELinux, overlayfs) stay behind.
     """
     try:

@@ -414,3 +414,32 @@ def test_an_ordinary_user_looks_after_pods_of_apps(lading_as: Run, user: tuple[s
         assert rkt("list", "--no-legend") == ""
     finally:
         lading_as("pod", "rm", "-f", f"rkt-{uuid}")
+
+
+def test_a_build_copies_and_unpacks_with_owners(lading_as: Run, user: tuple[str, Path], mode: str) -> None:
+    import tarfile
+
+    name, home = user
+    place = home / f"context-{mode}"
+    place.mkdir()
+    (place / "f").write_text("x")
+    info = tarfile.TarInfo("packed")
+    info.uid, info.gid = 7, 8
+    with tarfile.open(place / "a.tar", "w") as archive:
+        archive.addfile(info)
+    (place / "Dockerfile").write_text(
+        "FROM busybox AS one\nADD a.tar /a/\nCOPY --chown=5:6 f /owned\n"
+        "FROM busybox\nCOPY --from=one /owned /a/packed /to/\nRUN --network=none stat -c '%n=%u:%g' /to/*\n"
+    )
+    subprocess.run(["chown", "-R", f"{name}:{name}", str(place)], check=True)
+    assert lading_as("bootstrap", "-q", "busybox").returncode == 0
+    done = lading_as("build", "--progress=plain", "-o", f"type=tar,dest={place}/out.tar", str(place))
+    assert done.returncode == 0, done.stderr
+    with tarfile.open(place / "out.tar") as made:
+        owners = {
+            entry.name.strip("/"): (entry.uid, entry.gid) for entry in made if entry.name.startswith("to/")
+        }
+    if mode == "range":
+        assert "/to/owned=5:6" in done.stderr
+    assert owners["to/owned"] == (5, 6)
+    assert owners["to/packed"] == (7, 8)
