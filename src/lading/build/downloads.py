@@ -2,9 +2,11 @@
 
 ::
 
-    ROOT/build/web/HASH/about        of one URL: the newest version's validators, digest and time, as JSON
-    ROOT/build/web/HASH/VERSION/content    a version: mode 0600, the time that the server said
-    ROOT/build/web/HASH/lock         who is fetching
+    ROOT/build/web/HASH/lock, id     of one URL: who is fetching, and what
+    ROOT/build/web/HASH/files/about  the newest version's validators, digest and time, as JSON
+    ROOT/build/web/HASH/files/VERSION/content    a version: mode 0600, the time that the server said
+
+It is laid out as caches that commands mount are, so `lading builder prune` removes it as it does them.
 
 An answer 304 costs one request. A redirect never leads from https to http, nor takes a password to another host.
 """
@@ -107,7 +109,11 @@ class Downloads:
             directory = f"{self._directory}/{digests.of(url.encode('utf-8', 'surrogateescape')).partition(':')[2][:40]}"
             make_directories(directory)
             with Lock(directory + "/lock", exclusive=True):
-                found = self._known[url] = self._fetched(url, shown, directory, checksum, limit)
+                write_atomically(directory + "/id", f"{shown}\n".encode("utf-8", "surrogateescape"))
+                os.utime(directory)
+                os.makedirs(directory + "/files", exist_ok=True)
+                found = self._fetched(url, shown, directory + "/files", checksum, limit)
+                self._known[url] = found
         if checksum and not _matches(found, checksum):
             raise RemoteError(
                 f"{found.url} is {found.digest}, and was to be {checksum}",

@@ -11,7 +11,7 @@ import time
 
 from lading.build.cache import KIND
 from lading.build.image import BLOBS
-from lading.build.records import MOUNT, Ledger, Record, tree_size
+from lading.build.records import DIRECTORIES, Ledger, Record, tree_size
 from lading.errors import Corrupt
 from lading.images.collect import collect
 from lading.images.files import make_directories, remove_tree, try_lock
@@ -62,7 +62,7 @@ def prune(
         gone = set(map(id, going))
         staying = [r for r in ledger.records if id(r) not in gone]
         for record in going:
-            if record.kind == MOUNT:
+            if record.path:
                 freed = _empty(record)
                 if freed is None:
                     continue
@@ -91,7 +91,7 @@ def _until_small(ledger: Ledger, candidates: list[Record], keep: int) -> list[Re
         if size <= keep:
             break
         going.append(record)
-        if record.kind == MOUNT:
+        if record.path:
             size -= record.size
         for held in record.holds:
             count[held] -= 1
@@ -111,7 +111,7 @@ def _drop_blobs(images: Images, ledger: Ledger, staying: list[Record]) -> None:
 
 
 def _empty(record: Record) -> int | None:
-    """Take a mounted cache's files away, unless a command has it; the place and its lock stay, so nobody waits at a lost one."""
+    """Take a directory's files away, unless a command has it; the place and its lock stay, so nobody waits at a lost one."""
     lock = os.open(record.path + "/lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         if not try_lock(lock):
@@ -212,15 +212,16 @@ def _leftovers(data: str, *, repair: bool) -> list[tuple[str, str, bool]]:
         found.append((path, "the lock of a step that nobody is at", repair))
         if repair:
             _unlink_free(path)
-    for name in _listed(data + "/caches"):
-        for part in _listed(f"{data}/caches/{name}"):
-            what, dot, pid = part.partition(".")
-            if what not in ("files", "gone") or not dot or os.path.exists(f"/proc/{pid}"):
-                continue
-            path = f"{data}/caches/{name}/{part}"
-            found.append((path, f"a cache that was never finished ({tree_size(path)} bytes)", repair))
-            if repair:
-                remove_tree(path)
+    for base in (f"{data}/{directory}" for directory, _, _ in DIRECTORIES):
+        for name in _listed(base):
+            for part in _listed(f"{base}/{name}"):
+                what, dot, pid = part.partition(".")
+                if what not in ("files", "gone") or not dot or os.path.exists(f"/proc/{pid}"):
+                    continue
+                path = f"{base}/{name}/{part}"
+                found.append((path, f"a cache that was never finished ({tree_size(path)} bytes)", repair))
+                if repair:
+                    remove_tree(path)
     return found
 
 

@@ -23,14 +23,18 @@ if TYPE_CHECKING:
     from lading.roots import Roots
 
 STEP, MOUNT = "regular", "exec.cachemount"
-"""The kinds of records, in BuildKit's words."""
+GIT, WEB = "source.git.checkout", "source.http"
+"""The kinds of records, in BuildKit's words where it has some."""
+
+DIRECTORIES = (("caches", MOUNT, "cache mount"), ("git", GIT, "repository"), ("web", WEB, "download"))
+"""What lies beside the store: below which directory, of which kind, and how it is called."""
 
 
 class Record:
     """``id``: how it is called; ``keys``: of its pins; ``holds``: what they hold; ``used``: seconds since 1970.
 
     ``size``: bytes of its own layer or directory; ``shared``: an image has that layer; ``in_use``: a living process works with
-    it. ``path``: the directory of a mounted cache.
+    it. ``path``: the directory of a mounted cache, a repository or a download; empty for steps.
     """
 
     __slots__ = (
@@ -95,7 +99,9 @@ class Ledger:
             for held in pin.holds:
                 if held.startswith(LAYER):
                     self.blobs.setdefault(held, []).append(pin)
-        self.records = [*self._steps(), *self._mounts()]
+        self.records = [*self._steps()]
+        for directory, kind, called in DIRECTORIES:
+            self.records += self._directories(f"{self.data}/{directory}", kind, called)
         self.records.sort(key=lambda record: record.used)
 
     def _steps(self) -> list[Record]:
@@ -123,8 +129,8 @@ class Ledger:
             record.in_use = record.in_use or top in self.held
         return list(found.values())
 
-    def _mounts(self) -> Iterator[Record]:
-        base = self.data + "/caches"
+    def _directories(self, base: str, kind: str, called: str) -> Iterator[Record]:
+        """Records of what has ``files``, an ``id`` and a ``lock`` in a directory of its own."""
         for name in _names(base):
             path = f"{base}/{name}"
             try:
@@ -133,7 +139,7 @@ class Ledger:
             except OSError:
                 continue
             told = read(path + "/id") or b""
-            record = Record(name[:12], MOUNT, f"cache mount {told.decode('utf-8', 'replace').strip()}")
+            record = Record(name[:12], kind, f"{called} {told.decode('utf-8', 'replace').strip()}")
             record.keys = [name]
             record.path = path
             record.used = there.st_mtime
@@ -162,7 +168,7 @@ class Ledger:
         size = 0
         for record in records:
             layers |= record.holds
-            if record.kind == MOUNT:
+            if record.path:
                 size += record.size
         return size + sum(self.weight(held) for held in layers)
 

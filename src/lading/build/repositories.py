@@ -2,7 +2,10 @@
 
 ::
 
-    ROOT/build/git/HASH         of one remote: a bare repository that keeps what was fetched; locked by whoever is at it
+    ROOT/build/git/HASH/files       of one remote: a bare repository that keeps what was fetched
+    ROOT/build/git/HASH/lock, id    who is at it, and which remote it is
+
+It is laid out as caches that commands mount are, so `lading builder prune` removes it as it does them.
 
 A step's key says the commit, so a step that is cached needs neither a fetch nor a checkout. A checkout is a repository of its
 own in the store's staging area, with its submodules; its ``.git`` goes unless it is asked for.
@@ -18,7 +21,7 @@ from lading.build.progress import Progress
 from lading.build.trees import Tree
 from lading.errors import InvalidInput, KernelError, NotFound, RemoteError
 from lading.formats import digest as digests
-from lading.images.files import Lock, make_directories, remove_tree
+from lading.images.files import Lock, make_directories, remove_tree, write_atomically
 from lading.kernel.paths import open_inside
 
 TYPE_CHECKING = False
@@ -183,8 +186,8 @@ class Repositories:
     def _repository(self, remote: str, what: str) -> _Repository:
         hashed = digests.of(remote.encode("utf-8", "surrogateescape")).partition(":")[2][:40]
         place = f"{self._directory}/{hashed}"
-        make_directories(self._directory)
-        return _Repository(self._git, place, what)
+        make_directories(place)
+        return _Repository(self._git, place, what, _shown(remote))
 
     def _everything(self, place: str, remote: str, what: str) -> None:
         words = ["fetch", "--force", "--tags", "--no-recurse-submodules", "--prune"]
@@ -278,11 +281,13 @@ class Repositories:
 class _Repository:
     """The bare repository at ``place``, made where it is missing, and ours alone meanwhile. A context manager."""
 
-    def __init__(self, git: Git, place: str, what: str) -> None:
+    def __init__(self, git: Git, place: str, what: str, shown: str) -> None:
         self._git = git
-        self._place = place
+        self._above = place
+        self._place = place + "/files"
         self._what = what
-        self._lock = Lock(place + ".lock", exclusive=True)
+        self._shown = shown
+        self._lock = Lock(place + "/lock", exclusive=True)
 
     def __enter__(self) -> str:
         self._lock.__enter__()
@@ -297,7 +302,8 @@ class _Repository:
                 # Nobody else is here: what a kill left.
                 if os.path.lexists(f"{self._place}/{name}"):
                     os.unlink(f"{self._place}/{name}")
-            os.utime(self._place)
+            write_atomically(self._above + "/id", f"{self._shown}\n".encode("utf-8", "surrogateescape"))
+            os.utime(self._above)
         except BaseException:
             self._lock.__exit__()
             raise

@@ -232,3 +232,17 @@ def test_contexts_with_names_stand_in_place_of_images_and_stages(lading, context
     )
     for bad in ("x", "x=", "x=ftp://h/y", f"x={tmp_path}/none", f"x=oci-layout://{tmp_path}"):
         assert lading("build", "--build-context", bad, str(context)).returncode != 0
+
+
+def test_what_was_fetched_is_in_the_cache_s_list_and_goes_with_it(lading, site, context):
+    repository(site, "r.git", {"f": "one"})
+    (site.root / "file.txt").write_text("text")
+    context.dockerfile(f"FROM scratch\nADD {site.url}/file.txt /\nADD {site.url}/r.git/.git#main /g\n")
+    lading("build", "-q", str(context), check=True)
+    listed = lading.out("builder", "du")
+    assert f"download {site.url}/file.txt" in listed or "source.http" in listed
+    lading("builder", "prune", "-f", "-a", check=True)
+    left = list((lading.base / "root/build").glob("*/*/files"))
+    assert left == []
+    lading("build", "-q", "--no-cache", str(context), check=True)
+    assert lading.out("check") == "Everything is as recorded."
