@@ -16,6 +16,9 @@ from lading.node.shop import alive, process_start, send_signal
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import NoReturn
+
     from lading.kernel import Kernel
     from lading.node.runner import PodRunner
     from lading.node.shop import Shop
@@ -90,19 +93,15 @@ class Holder:
             wanted |= flag
         named, say = os.pipe2(os.O_CLOEXEC)
         stay, leave = os.pipe2(os.O_CLOEXEC)
-        pid = kernel.clone(wanted)
-        if pid == 0:
-            try:
-                os.close(leave)
-                if "uts" in flags:
-                    kernel.sethostname(hostname)
-                os.write(say, b"1")
-                os.read(stay, 1)
-            finally:
-                os._exit(0)
-        os.close(say)
-        os.close(stay)
+        pid = 0
         try:
+            try:
+                pid = kernel.clone(wanted)
+                if pid == 0:
+                    _hold(kernel, hostname if "uts" in flags else "", say, stay, leave)
+            finally:
+                os.close(say)
+                os.close(stay)
             if not os.read(named, 1):
                 raise LadingError(f"pod {self.runner.record.name}: its namespaces could not be named")
             for kind in flags:
@@ -110,7 +109,8 @@ class Holder:
         finally:
             os.close(named)
             os.close(leave)
-            os.waitpid(pid, 0)
+            if pid:
+                os.waitpid(pid, 0)
 
     def _pause(self, kernel: Kernel) -> None:
         directory = self.runner.shop.pod_directory(self.runner.record.id)
@@ -123,27 +123,30 @@ class Holder:
             entitle(f"lading-pause {self.runner.record.name}")
             _become_pause(kernel, empty, ready)
 
+        try:
+            pid = self.pause_pid = self._bear(kernel, pause)
+            # Until it is written down, the pause process dies with us; afterwards repair finds it.
+            _note(f"{directory}/pause", f"{pid} {process_start(pid)}")
+            # Before it goes on: once it has dropped its rights an ordinary user may not look at it any more (ptrace(2)).
+            self.spaces["pid"] = os.open(f"/proc/{pid}/ns/pid", os.O_RDONLY | os.O_CLOEXEC)
+            os.write(go, b"1")
+        finally:
+            os.close(ready)
+            os.close(go)  # without a word on it, it ends
+
+    def _bear(self, kernel: Kernel, pause: Callable[[], None]) -> int:
+        """The pid of a child that runs ``pause`` as the first process of new namespaces."""
         if self.runner.record.pod.spec.host_users is False:
             from lading.node import podusers
 
-            pid = podusers.bear(self.runner, _NEWPID | _NEWNS, pause)
-        else:
-            pid = kernel.clone(_NEWPID | _NEWNS)
-            if pid == 0:
-                try:
-                    pause()
-                finally:
-                    os._exit(1)
-        os.close(ready)
-        self.pause_pid = pid
-        # Until it is written down, the pause process dies with us; afterwards repair finds it.
-        note = os.open(f"{directory}/pause", os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-        os.write(note, f"{pid} {process_start(pid)}".encode())
-        os.close(note)
-        # Before it goes on: once it has dropped its rights an ordinary user may not look at it any more (ptrace(2)).
-        self.spaces["pid"] = os.open(f"/proc/{pid}/ns/pid", os.O_RDONLY | os.O_CLOEXEC)
-        os.write(go, b"1")
-        os.close(go)
+            return podusers.bear(self.runner, _NEWPID | _NEWNS, pause)
+        pid = kernel.clone(_NEWPID | _NEWNS)
+        if pid == 0:
+            try:
+                pause()
+            finally:
+                os._exit(1)
+        return pid
 
     def join(self, around: Surroundings) -> None:
         """Let a container join what is held."""
@@ -188,6 +191,26 @@ def _recorded(shop: Shop, pod_id: str) -> tuple[int, int]:
         return int(pid), int(start)
     except (OSError, ValueError):
         return 0, 0
+
+
+def _note(path: str, text: str) -> None:
+    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    try:
+        os.write(fd, text.encode())
+    finally:
+        os.close(fd)
+
+
+def _hold(kernel: Kernel, hostname: str, say: int, stay: int, leave: int) -> NoReturn:
+    """In new namespaces: name them, say so, and live until the keeper has opened them."""
+    try:
+        os.close(leave)
+        if hostname:
+            kernel.sethostname(hostname)
+        os.write(say, b"1")
+        os.read(stay, 1)
+    finally:
+        os._exit(0)
 
 
 def _drop_rights(kernel: Kernel) -> None:

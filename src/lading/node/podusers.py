@@ -22,6 +22,7 @@ from lading.node.shop import alive
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
+    from typing import NoReturn
 
     from lading.formats.oci_runtime import Mount, Spec, User
     from lading.formats.pod import Container, Pod
@@ -72,9 +73,12 @@ def _found(runner: PodRunner) -> int:
     for made in runner.record.containers:
         if alive(made.pid, made.pid_start):
             try:
-                return os.open(f"/proc/{made.pid}/ns/user", os.O_RDONLY | os.O_CLOEXEC)
+                found = os.open(f"/proc/{made.pid}/ns/user", os.O_RDONLY | os.O_CLOEXEC)
             except OSError:
                 continue  # it has ended
+            if alive(made.pid, made.pid_start):
+                return found
+            os.close(found)  # whose it was nobody knows: its number may have become a process of the host's
     return -1
 
 
@@ -86,24 +90,17 @@ def spaces(runner: PodRunner, kinds: Collection[str], hostname: str = "") -> dic
         flags |= FLAGS[kind]
     told, tell = os.pipe2(os.O_CLOEXEC)
     stay, leave = os.pipe2(os.O_CLOEXEC)
-    pid = kernel.fork()
-    if pid == 0:
-        try:
-            os.close(leave)
-            kernel.setns(users, CLONE_NEWUSER)
-            kernel.unshare(flags)
-            if hostname:
-                kernel.sethostname(hostname)
-            os.write(tell, b"1")
-            os.read(stay, 1)
-        except BaseException as error:
-            os.write(tell, str(error).encode()[:2000] or b"?")
-        finally:
-            os._exit(0)
-    os.close(tell)
-    os.close(stay)
+    pid = 0
     made: dict[str, int] = {}
     try:
+        try:
+            pid = kernel.fork()
+            if pid == 0:
+                os.close(leave)
+                _hold(kernel, users, flags, hostname, tell, stay)
+        finally:
+            os.close(tell)
+            os.close(stay)
         said = os.read(told, 2000)
         if said != b"1":
             why = said.decode(errors="replace") or "their maker was killed"
@@ -117,8 +114,24 @@ def spaces(runner: PodRunner, kinds: Collection[str], hostname: str = "") -> dic
     finally:
         os.close(told)
         os.close(leave)
-        os.waitpid(pid, 0)
+        if pid:
+            os.waitpid(pid, 0)
     return made
+
+
+def _hold(kernel: Kernel, users: int, flags: int, hostname: str, tell: int, stay: int) -> NoReturn:
+    """In a new process: make the namespaces, say so or what was in the way, and live until the keeper has opened them."""
+    try:
+        kernel.setns(users, CLONE_NEWUSER)
+        kernel.unshare(flags)
+        if hostname:
+            kernel.sethostname(hostname)
+        os.write(tell, b"1")
+        os.read(stay, 1)
+    except BaseException as error:
+        os.write(tell, str(error).encode()[:2000] or b"?")
+    finally:
+        os._exit(0)
 
 
 def bear(runner: PodRunner, flags: int, child: Callable[[], None]) -> int:
