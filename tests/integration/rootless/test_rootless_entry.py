@@ -374,7 +374,9 @@ def test_apps_of_an_ordinary_user_share_their_processes(lading_as: Run) -> None:
         "-c", f"wget -qO- $AC_METADATA_URL/acMetadata/v1/pod/uuid; echo; {show}",
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    uuid, _, first, *others, score = done.stdout.splitlines()
+    lines = done.stdout.splitlines()
+    assert all(line.startswith("[b] ") for line in lines), lines
+    uuid, _, first, *others, score = [line.removeprefix("[b] ") for line in lines]
     assert first.split() == ["1", "lading-pause", f"rkt-{uuid}"]
     assert any("sleep" in line for line in others) and score == "1000"
     made = lading_as("rkt", "run", "-d", "--net=none", "docker://busybox", "--exec=/bin/sleep", "--", "600", "---",
