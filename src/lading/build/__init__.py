@@ -7,7 +7,10 @@
 ``solver``            which step to look up, carry out or leave alone next: a pure state machine
 ``executor``          does what the solver asks, each step in a process of its own (``worker``)
 ``running``           RUN: a pod; ``placing``, ``copying``: COPY, ADD, WORKDIR
-``contexts``          files from outside; ``trees``: how they are read
+``trees``             files that steps take from; ``taking``: what a copy takes of them, for keys and for copying
+``contexts``          directories as sources of files; ``remembered``: what their files contain
+``origins``           where context and Dockerfile are; ``arrivals``: those that come by a stream, a URL or a repository
+``fetching``          what is fetched: ``downloads``, ``repositories`` (by ``git``); ``agents``: SSH agents for it
 ``cache``             what steps gave, as pins of the image store
 ``records``           the cache as people see it; ``housekeeping`` prunes and mends it
 ``sharing``           caches of other machines: ``exportcache``, ``importcache``

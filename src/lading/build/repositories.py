@@ -48,7 +48,7 @@ class Checkout:
         self.commit = commit
         self.ref = ref
         self.keep = keep
-        self.what = f"the repository {source.remote}"
+        self.what = f"the repository {_shown(source.remote)}"
         self._repositories = repositories
         self._staging: Staging | None = None
 

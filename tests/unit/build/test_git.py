@@ -1,0 +1,120 @@
+"""The git command for strangers' repositories: nothing of the user's, no local protocols, no secrets on command lines."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from lading.build.fetching import _headers
+from lading.build.git import Git, GitFailed
+from lading.build.progress import Progress
+from lading.build.repositories import Checkout, Repositories
+from lading.build.workshop import Settings
+from lading.errors import InvalidInput, NotFound
+from lading.formats.dockerfile.remote import GitSource
+
+
+def _git(where: Path, *words: str) -> None:
+    subprocess.run(
+        ["git", "-c", "user.name=t", "-c", "user.email=t@t", "-c", "init.defaultBranch=main", *words],
+        cwd=where,
+        check=True,
+        capture_output=True,
+        timeout=60,
+    )
+
+
+@pytest.fixture
+def repository(tmp_path: Path) -> Path:
+    place = tmp_path / "repository"
+    place.mkdir()
+    _git(place, "init", "--quiet")
+    (place / "f").write_text("text")
+    _git(place, "add", ".")
+    _git(place, "commit", "--quiet", "-m", "text")
+    return place
+
+
+def test_configuration_of_the_user_and_the_environment_is_not_read(repository, tmp_path, monkeypatch):
+    (tmp_path / ".gitconfig").write_text("[user]\n\tname = somebody\n[alias]\n\trun = !true\n")
+    environ = {
+        "PATH": os.environ["PATH"],
+        "HOME": str(tmp_path),
+        "GIT_DIR": "/nonexistent",
+        "GIT_SSH": "/bin/false",
+    }
+    git = Git(environ=environ)
+    assert b"somebody" not in git(["config", "--list"], directory=str(repository), what="it")
+    with pytest.raises(GitFailed):
+        git(["run"], directory=str(repository), what="it")
+
+
+def test_hooks_do_not_run(repository, tmp_path):
+    hook = repository / ".git/hooks/post-checkout"
+    hook.parent.mkdir(exist_ok=True)
+    hook.write_text(f"#!/bin/sh\ntouch {tmp_path}/ran\n")
+    hook.chmod(0o755)
+    Git()(["checkout", "--quiet", "--detach", "HEAD"], directory=str(repository), what="it")
+    assert not (tmp_path / "ran").exists()
+
+
+@pytest.mark.parametrize("remote", ["{}", "file://{}", "ext::sh -c 'touch {}/ran'"])
+def test_no_local_protocol_is_spoken(repository, tmp_path, remote):
+    with pytest.raises(GitFailed) as error:
+        Git()(["ls-remote", "--", remote.format(repository)], directory=str(tmp_path), what="it")
+    assert "not allowed" in error.value.message
+    assert not (repository / "ran").exists()
+    assert b"HEAD" in Git()(
+        ["ls-remote", "--", str(repository)], directory=str(tmp_path), what="it", local=True
+    )
+
+
+def test_tokens_are_for_their_host_and_on_no_command_line():
+    settings = Settings()
+    settings.secrets = {
+        "GIT_AUTH_TOKEN.example.com": b"token\n",
+        "GIT_AUTH_HEADER": b"bearer x",
+        "other": b"y",
+    }
+    made = _headers(settings)
+    assert made == {
+        "https://example.com/": "basic eC1hY2Nlc3MtdG9rZW46dG9rZW4=",
+        "https://": "bearer x",
+    }
+    git = Git(headers=made)
+    assert "http.https://example.com/.extraHeader" in git._environ.values()
+    settings.secrets = {"GIT_AUTH_TOKEN": b"two\nlines"}
+    with pytest.raises(InvalidInput):
+        _headers(settings)
+
+
+def test_without_git_it_is_said(tmp_path):
+    with pytest.raises(NotFound) as error:
+        Git(environ={"PATH": str(tmp_path)})(["version"], directory=str(tmp_path), what="the repository")
+    assert error.value.reason == "no-git"
+
+
+def test_a_password_in_a_remote_is_shown_nowhere(tmp_path):
+    source = GitSource.parse("https://user:pass-word@example.com/p.git#main")
+    repositories = Repositories(str(tmp_path), Git(), lambda: None, Progress())  # type: ignore[arg-type,return-value]
+    checkout = Checkout(repositories, source, "0" * 40, "refs/heads/main", keep=False)
+    assert "pass-word" not in checkout.what
+    assert "example.com/p.git" in checkout.what
+
+
+def test_the_key_of_a_checkout_says_what_gets_into_an_image(tmp_path):
+    repositories = Repositories(str(tmp_path), Git(), lambda: None, Progress())  # type: ignore[arg-type,return-value]
+
+    def key(text: str, commit: str = "1" * 40, *, keep: bool = False) -> str:
+        return Checkout(repositories, GitSource.parse(text), commit, "refs/heads/x", keep=keep).key
+
+    base = key("https://h/p.git#x")
+    assert key("https://mirror/p.git#x") == base  # a commit is a commit
+    assert key("https://h/p.git#x:d") != base
+    assert key("https://h/p.git#x", "2" * 40) != base
+    assert key("https://h/p.git?branch=x&submodules=false") != base
+    assert key("https://h/p.git#x", keep=True) != base
+    assert key("https://h/p.git#x", keep=True) != key("https://mirror/p.git#x", keep=True)
