@@ -62,11 +62,12 @@ class Change:
 
 
 class _Waiting(Generic[T]):
-    __slots__ = ("change", "done", "error", "result")
+    __slots__ = ("change", "done", "error", "leads", "result")
 
     def __init__(self, change: Callable[[Change], T]) -> None:
         self.change = change
         self.done = threading.Event()
+        self.leads = False  # woken not because it is done, but to do it, for itself and whoever else waits
         self.error: BaseException | None = None
         self.result: T | None = None
 
@@ -162,29 +163,33 @@ class Ledger:
             self._queue.append(mine)  # type: ignore[arg-type]
             lead = not self._leading
             self._leading = True
-        if lead:
+        if not lead:
+            mine.done.wait()
+        if lead or mine.leads:
             self._lead()
-        mine.done.wait()
         if mine.error is not None:
             raise mine.error
         return mine.result  # type: ignore[return-value]
 
     def _lead(self) -> None:
-        while True:
+        """Commit what waits now, which is this thread's own too, and let somebody else lead what has come meanwhile."""
+        with self._lock:
+            batch, self._queue = self._queue, []
+        try:
+            self._commit(batch)
+        except BaseException as error:
+            failure = _failed(self.path, error) if isinstance(error, sqlite3.Error) else error
+            for waiting in batch:
+                waiting.error = failure
+        finally:
             with self._lock:
-                batch, self._queue = self._queue, []
-                if not batch:
+                if self._queue:
+                    self._queue[0].leads = True
+                    self._queue[0].done.set()
+                else:
                     self._leading = False
-                    return
-            try:
-                self._commit(batch)
-            except BaseException as error:
-                failure = _failed(self.path, error) if isinstance(error, sqlite3.Error) else error
-                for waiting in batch:
-                    waiting.error = failure
-            finally:
-                for waiting in batch:
-                    waiting.done.set()
+            for waiting in batch:
+                waiting.done.set()
 
     def _commit(self, batch: list[_Waiting[object]]) -> None:
         db = self._db()

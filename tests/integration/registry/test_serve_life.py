@@ -190,6 +190,7 @@ def test_a_kill_in_the_middle_of_two_hundred_uploads_loses_nothing_acknowledged(
     begun: dict[str, bytes] = {}
     lock = threading.Lock()
     dead = threading.Event()
+    everybody = threading.Barrier(16)
 
     def work(number: int) -> None:
         client = server.client()
@@ -202,6 +203,7 @@ def test_a_kill_in_the_middle_of_two_hundred_uploads_loses_nothing_acknowledged(
                 with lock:
                     begun[where] = data
                 if turn == 0:
+                    everybody.wait(60)
                     continue  # nobody finishes it before the kill
                 answer = client.ask("PUT", f"{where}?digest={digest_of(data)}", data[1000:])
                 assert answer.status == 201

@@ -32,6 +32,33 @@ def test_writers_that_come_together_are_all_recorded(ledger):
     assert ledger.row("SELECT count(*) FROM repositories") == (50,)
 
 
+def test_who_commits_for_others_does_so_once(ledger, monkeypatch):
+    """Under constant load somebody is always waiting; the first writer is not to work for them for ever."""
+    commit = ledger._commit
+    returned, ended = threading.Event(), threading.Event()
+    threads: list[threading.Thread] = []
+
+    def busy(batch: list) -> None:
+        commit(batch)
+        if len(threads) < 3000 and not returned.is_set():
+            number = len(threads)
+            thread = threading.Thread(
+                target=ledger.write, args=(lambda made: repository_id(made, f"name{number}"),)
+            )
+            threads.append(thread)
+            thread.start()
+            while not ledger._queue:  # it waits before this commit is over
+                ended.wait(0.0001)
+
+    monkeypatch.setattr(ledger, "_commit", busy)
+    ledger.write(lambda made: repository_id(made, "first"))
+    returned.set()
+    for thread in threads:
+        thread.join()
+    assert len(threads) < 3000
+    assert ledger.row("SELECT count(*) FROM repositories") == (len(threads) + 1,)
+
+
 def test_a_failed_change_takes_no_other_with_it(ledger):
     def fail(made: Change) -> None:
         repository_id(made, "half")
