@@ -127,8 +127,10 @@ def markdown() -> str:
         children = ", ".join(f"`{c.name}`" for c in known[name].commands if not c.hidden)
         parts.append(f"`lading {name}`: the same commands by what they act on: {children}.\n\n")
     for name in ("container", "image"):
-        own = [c for c in known[name].commands if c.name in ("inspect", "prune") and c not in ROOT.commands]
-        parts += [_section((ROOT, known[name], child)) for child in own]
+        # What a group has that stands nowhere else; ls and rm are ps and rm, images and rmi.
+        for child in known[name].commands:
+            if child not in ROOT.commands and child.name not in ("ls", "rm"):
+                parts += _sections((ROOT, known[name], child))
     parts.append(TAIL)
     run = known["run"]
     parts += [
@@ -139,6 +141,13 @@ def markdown() -> str:
     parts.append("\n### Commands of Docker's that are refused\n\n")
     parts += [f"* `{c.name}`: {c.refuse}\n" for c in ROOT.commands if c.refuse]
     return "".join(parts)
+
+
+def _sections(path: tuple[Command, ...]) -> list[str]:
+    """A command's section, or those of a group's commands."""
+    if not path[-1].commands:
+        return [_section(path)]
+    return [text for child in path[-1].commands if not child.hidden for text in _sections((*path, child))]
 
 
 def _section(path: tuple[Command, ...]) -> str:
