@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
+
 from lading.cli.output import listing
 from lading.cli.registries import options
 from lading.cli.signingkeys import password
-from lading.errors import Conflict, InvalidInput, LadingError, NotFound
+from lading.errors import Conflict, InvalidInput, LadingError, NotFound, RemoteError, TimedOut
 from lading.formats.reference import Reference
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from lading.cli.context import Context
     from lading.flags import Parsed
@@ -42,7 +44,8 @@ def sign(context: Context, parsed: Parsed) -> int:
             raise InvalidInput(
                 f"{reference.familiar} is signed at its registry: --push is for images that are here"
             )
-        subjects = making.remote_subjects(reference, reach, recursive=parsed["recursive"])
+        with _asking(reference):
+            subjects = making.remote_subjects(reference, reach, recursive=parsed["recursive"])
     else:
         subjects = making.local_subjects(context.images, target, recursive=parsed["recursive"])
     key = read_private(parsed["key"], lambda: password(parsed["key"]))
@@ -77,9 +80,39 @@ def _find(context: Context, parsed: Parsed) -> tuple[Reference, Descriptor | Non
         raise InvalidInput("--local and --remote exclude each other")
     reference = Reference.parse(parsed.args[0])
     found = None if parsed["remote"] else making.here(context.images, parsed.args[0])
-    if found is None and parsed["local"]:
+    if found is not None:
+        return reference, found[1]
+    if not parsed["remote"]:
+        _check_no_id(context, parsed.args[0])
+    if parsed["local"]:
         raise NotFound(f"image {reference.familiar} is not here")
-    return reference, found[1] if found is not None else None
+    return reference, None
+
+
+def _check_no_id(context: Context, text: str) -> None:
+    """Raise for the id of an image that is here: a signature is for a name, and a registry knows no ids."""
+    try:
+        names = context.images.get(text).names
+    except LadingError:
+        return
+    raise InvalidInput(
+        f"{text} is an id, and signatures are for names",
+        hint=f"write {names[0]}" if names else "give the image a name with `lading tag`",
+    )
+
+
+@contextlib.contextmanager
+def _asking(reference: Reference) -> Iterator[None]:
+    """Most often a typing error, which a registry's address alone would not show."""
+    try:
+        yield
+    except (RemoteError, TimedOut) as error:
+        kind = TimedOut if isinstance(error, TimedOut) else RemoteError
+        raise kind(
+            f"asking the registry of {reference.familiar} failed: {error.message}",
+            hint=error.hint,
+            reason=error.reason,
+        ) from None
 
 
 def verify(context: Context, parsed: Parsed) -> int:
@@ -153,7 +186,8 @@ class _Reach:
     def __enter__(self) -> _Reach:
         if self._remotes:
             try:
-                self.digest = self._ask()
+                with _asking(self._reference):
+                    self.digest = self._ask()
             except BaseException:
                 self.__exit__()
                 raise

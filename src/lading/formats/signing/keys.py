@@ -15,6 +15,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
 
 from lading.errors import InvalidInput, Unsupported
 from lading.formats.signing import ed25519ph, pem
+from lading.formats.signing.envelope import LABELS
 
 _CURVES = {"secp256r1": "P-256", "secp384r1": "P-384", "secp521r1": "P-521"}
 _DIGESTS: dict[str, list[hashes.HashAlgorithm]] = {
@@ -177,6 +178,8 @@ def plain_private_key(data: bytes, *, what: str) -> PrivateKey:
             hint="`openssl pkcs8 -in FILE` decrypts it",
             reason="key",
         )
+    if any(label in LABELS for label, _ in blocks):
+        raise InvalidInput(f"{what} is a sigstore private key already", hint="use it as it is", reason="key")
     found = [(label, content) for label, content in blocks if label in _PRIVATE]
     if len(found) != 1:
         raise InvalidInput(f"{what} holds {len(found) or 'no'} private keys, one is needed", reason="key")
