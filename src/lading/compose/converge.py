@@ -7,10 +7,12 @@ next ``up`` goes on from, whatever is killed: see :mod:`lading.compose.plan`.
 
 from __future__ import annotations
 
+import time
+
 from lading.compose import conditions, hashing, imaging, labels, locking, plan, pods, resources, state
 from lading.compose.application import with_needs
 from lading.compose.workers import Task, run
-from lading.errors import InvalidInput, LadingError, NotFound
+from lading.errors import InvalidInput, LadingError, NotFound, TimedOut
 from lading.formats.compose import shapes
 
 TYPE_CHECKING = False
@@ -40,6 +42,8 @@ class Wishes:
         self.renew_volumes = False
         self.timeout: float | None = None
         self.scale: dict[str, int] = {}
+        self.wait_until: float | None = None
+        """When waiting for dependencies ends, by the clock of ``time.monotonic``"""
 
 
 def scales(texts: Sequence[str]) -> dict[str, int]:
@@ -200,6 +204,10 @@ class Convergence:
                 records = [self.node.inspect(identity) for identity in self.ids[other]]
                 try:
                     if not conditions.met(dependency.condition, records):
+                        if self.wishes.wait_until is not None and time.monotonic() > self.wishes.wait_until:
+                            raise TimedOut(
+                                f"{other} did not become what {name} waits for: {dependency.condition}"
+                            )
                         return False
                 except conditions.Failed as error:
                     if dependency.required:

@@ -89,7 +89,7 @@ def _away(
 
 def _networks(app: Application, project: str) -> int:
     status = 0
-    store = app.context.networks
+    store = app.context.node.networks
     for network in store.list():
         if network.labels.get(labels.PROJECT) != project:
             continue

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from lading.compose.application import Application
     from lading.formats.compose.model import Config, Network, Project, Volume
+    from lading.formats.pod import NetworkRequest
 
 
 def digest(value: object) -> str:
@@ -48,9 +49,9 @@ def networks(app: Application, project: Project, services: Collection[str]) -> N
 def _network(app: Application, project: Project, key: str, network: Network) -> None:
     from lading.cli.networks import driver_options, inner_name
 
-    store = app.context.networks
+    node = app.context.node  # its networks are closed before a fork; those of the context are not
     try:
-        found = store.get(inner_name(network.name))
+        found = node.networks.get(inner_name(network.name))
     except NotFound:
         if network.external:
             raise NotFound(
@@ -61,6 +62,7 @@ def _network(app: Application, project: Project, key: str, network: Network) -> 
     if network.external:
         return
     want = digest(network.encode())
+    gone: list[tuple[str, NetworkRequest]] = []
     if found is not None:
         known = found.labels.get(labels.HASH)
         if found.labels.get(labels.PROJECT) != project.name:
@@ -71,18 +73,21 @@ def _network(app: Application, project: Project, key: str, network: Network) -> 
             )
         if known in ("", None, want):
             return
-        if store.users(network.name):
+        gone = _disconnect(app, project, network.name)
+        strangers = node.networks.users(network.name)
+        if strangers:
             raise Conflict(
-                f"networks.{key}: its definition has changed, and containers are attached to {network.name}",
-                hint="run lading compose down first",
+                f"networks.{key}: its definition has changed, and {network.name} has containers that are not this project's: "
+                f"{', '.join(identity[:12] for identity in strangers)}",
+                hint="remove them first",
                 reason="changed-network",
             )
-        store.remove(network.name)
+        node.networks.remove(network.name)
     driver = "macvlan" if network.driver == "macvlan" else "bridge"
     options, mtu, interface = driver_options(driver, dict(network.driver_opts))
     rows = network.ipam.config if network.ipam is not None else []
     try:
-        store.create(
+        node.networks.create(
             network.name,
             driver=driver,
             subnets=[row.subnet for row in rows if row.subnet],
@@ -103,7 +108,25 @@ def _network(app: Application, project: Project, key: str, network: Network) -> 
         )
     except LadingError as error:
         raise app.located(retold(error, f"networks.{key}: {error.message}")) from None
-    app.say(f" Network {network.name}  Created")
+    app.say(f" Network {network.name}  {'Recreated' if found is not None else 'Created'}")
+    for identity, request in gone:
+        app.context.node.connect(identity, request)
+
+
+def _disconnect(app: Application, project: Project, network: str) -> list[tuple[str, NetworkRequest]]:
+    """Stop the project's containers in a network that is made anew, and take them off it: what each asked for there."""
+    from lading.compose import ending, state
+
+    found = [
+        (member, request)
+        for member in state.members(app.context.node, project.name, oneoffs=None)
+        for request in member.record.pod.spec.extras.networks
+        if request.name == network
+    ]
+    ending.stop(app, [member for member, _ in found], services=project.services)
+    for member, _ in found:
+        app.context.node.disconnect(member.id, network, force=True)
+    return [(member.id, request) for member, request in found]
 
 
 # -- volumes -------------------------------------------------------------------------------------------------------

@@ -34,11 +34,13 @@ def up(context: Context, parsed: Parsed) -> int:
         raise NotFound(
             f"--exit-code-from {parsed['exit-code-from']}: there is no such service", reason="no-service"
         )
+    if parsed["wait"] and parsed["wait-timeout"] is not None:
+        wishes.wait_until = time.monotonic() + parsed["wait-timeout"]
     work = Convergence(app, project, named, wishes)
     if parsed["no-start"] or parsed["detach"] or parsed["wait"]:
         work.run()
         if parsed["wait"]:
-            wait_settled(app, work, parsed["wait-timeout"])
+            wait_settled(app, work, wishes.wait_until)
         return 0
     return Attached(app, project, work, parsed).run()
 
@@ -90,9 +92,8 @@ def scale(context: Context, parsed: Parsed) -> int:
     return 0
 
 
-def wait_settled(app: Application, work: Convergence, seconds: int | None) -> None:
+def wait_settled(app: Application, work: Convergence, end: float | None) -> None:
     """Return when everything runs, and is healthy where it has a health check. Raises Failed and TimedOut."""
-    end = time.monotonic() + seconds if seconds is not None else None
     identities = [identity for found in work.ids.values() for identity in found]
     while True:
         records = [app.context.node.inspect(identity) for identity in identities]
@@ -110,7 +111,7 @@ def wait_settled(app: Application, work: Convergence, seconds: int | None) -> No
             late = [
                 r.name for r in records if r.container.health == "starting" or r.container.state != "running"
             ]
-            raise TimedOut(f"after {seconds} s not everything runs and is healthy: {', '.join(late)}")
+            raise TimedOut(f"not everything runs and is healthy in time: {', '.join(late)}")
         time.sleep(0.1)
 
 

@@ -150,3 +150,21 @@ def test_what_is_published_and_copied_is_found(app: Any) -> None:
     app("kill", "-s", "KILL")
     app("rm", "-f")
     assert app.out("ps", "-aq") == ""
+
+
+def test_a_network_whose_definition_changed_is_made_anew_under_its_containers(app: Any) -> None:
+    text = """
+        name: shop
+        services:
+          a: {image: busybox, command: sleep 1000, init: true}
+          b: {image: busybox, command: sleep 1000, init: true, networks: {default: {aliases: [bee]}}}
+        networks: {default: {driver_opts: {com.docker.network.driver.mtu: %s}}}
+        """
+    app.write(text % 1400)
+    app("up", "-d")
+    before = app.out("ps", "-q")
+    app.write(text % 1300)
+    assert "Network shop_default  Recreated" in app("up", "-d").stderr
+    assert app.out("ps", "-q") == before
+    assert "mtu 1300" in app.out("exec", "a", "ip", "link", "show", "eth0")
+    app("exec", "a", "ping", "-c", "1", "-W", "30", "bee")

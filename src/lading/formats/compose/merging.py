@@ -151,5 +151,9 @@ _KEYS: dict[tuple[str, ...], Callable[[dict[str, object]], object]] = {
     ("devices",): lambda item: item.get("target"),
     ("env_file",): lambda item: item.get("path"),
     ("build", "secrets"): lambda item: item.get("target") or item.get("source"),
+    ("blkio_config", "device_read_bps"): lambda item: item.get("path"),
+    ("blkio_config", "device_read_iops"): lambda item: item.get("path"),
+    ("blkio_config", "device_write_bps"): lambda item: item.get("path"),
+    ("blkio_config", "device_write_iops"): lambda item: item.get("path"),
     ("networks", "*", "ipam", "config"): lambda item: item.get("subnet"),
 }
