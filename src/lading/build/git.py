@@ -122,9 +122,12 @@ class Git:
         return done.stdout[:room]
 
 
+_TELLING = ("fatal:", "error:", "remote:", "ssh:", "Host key")
+
+
 def _words(stderr: bytes) -> str:
-    """The last lines of what git said, on one line and printable."""
+    """What git and ssh say went wrong, on one line and printable."""
     lines = [line.strip() for line in stderr[-4000:].decode("utf-8", "replace").splitlines() if line.strip()]
-    told = [line for line in lines if line.startswith(("fatal:", "error:", "remote:"))] or lines
-    text = "; ".join(told[-3:])
-    return "".join(char if char.isprintable() else "?" for char in text)[:500]
+    told = [line for line in lines if line.startswith(_TELLING) or "denied" in line] or lines
+    text = "; ".join(list(dict.fromkeys(told))[-4:])
+    return "".join(char if char.isprintable() else "?" for char in text)[:700]

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from lading.build.fetching import _headers
-from lading.build.git import Git, GitFailed
+from lading.build.git import Git, GitFailed, _words
 from lading.build.progress import Progress
 from lading.build.repositories import Checkout, Repositories
 from lading.build.workshop import Settings
@@ -118,3 +118,14 @@ def test_the_key_of_a_checkout_says_what_gets_into_an_image(tmp_path):
     assert key("https://h/p.git?branch=x&submodules=false") != base
     assert key("https://h/p.git#x", keep=True) != base
     assert key("https://h/p.git#x", keep=True) != key("https://mirror/p.git#x", keep=True)
+
+
+def test_what_ssh_says_is_told_and_advice_is_not():
+    said = (
+        b"ssh: Could not resolve hostname nohost: Name or service not known\n"
+        b"fatal: Could not read from remote repository.\n\n"
+        b"Please make sure you have the correct access rights\nand the repository exists.\n"
+    )
+    told = "ssh: Could not resolve hostname nohost: Name or service not known"
+    assert _words(said) == f"{told}; fatal: Could not read from remote repository."
+    assert _words(b"\x1b[31mx\r\n") == "?[31mx"
