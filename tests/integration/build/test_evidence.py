@@ -108,7 +108,7 @@ def test_an_attested_image_runs_is_pushed_and_listed_among_referrers(lading, app
         image = json.loads(raw)["manifests"][0]["digest"]
         with server.client() as client:
             told = client.ask("GET", f"/v2/evident/referrers/{image}")
-        assert "attestation" in json.dumps(told.json())
+        assert "attestation" in json.dumps(told.json)
         lading("rmi", "-f", name, check=True)
         lading("pull", name, check=True)
         assert lading("run", "--rm", name, "true").returncode == 0
