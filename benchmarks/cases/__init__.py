@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from benchmarks.cases.build import Cached, Cold, NoChange
+from benchmarks.cases.layers import Commit, Sixteen
 from benchmarks.cases.memory import MemoryOwnKeeper, MemoryShared
 from benchmarks.cases.network import PodToPod, PublishedPort
 from benchmarks.cases.pull import Pull
@@ -36,4 +37,6 @@ def every(bench: Bench) -> list[Case]:
         RktSize(bench),
         RegistryImage(bench),
         RegistrySmall(bench),
+        Commit(bench),
+        Sixteen(bench),
     ]

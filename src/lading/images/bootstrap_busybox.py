@@ -53,7 +53,7 @@ def bootstrap_busybox(images: Images, reference: Reference, progress: Callable[[
         binary = file.read()
     # The package's own time: the same package gives the same image, and one that says how old it is.
     time = source_date(int(os.stat(path).st_mtime))
-    with images.lease() as lease, LayerWriter(images, lease=lease) as layer:
+    with images.lease() as lease, LayerWriter(images, lease=lease, unpack=True) as layer:
         tar = TarWriter(layer.write)
         _write(tar, binary, applets, time * 1_000_000_000)
         tar.close()

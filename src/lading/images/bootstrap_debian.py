@@ -67,7 +67,7 @@ def bootstrap_debian(
         command.append("--dpkgopt=path-include=/usr/share/doc/*/copyright")
     command += [suite, "-"]
     progress(f"making debian:{suite} from Debian's packages")
-    with images.lease() as lease, LayerWriter(images, lease=lease) as layer:
+    with images.lease() as lease, LayerWriter(images, lease=lease, unpack=True) as layer:
         _run(command, layer.write, suite)
         progress("unpacking")
         descriptor, diff_id = layer.finish()

@@ -73,7 +73,7 @@ def import_tar(
         while piece := read(_CHUNK):
             yield piece
 
-    with images.lease() as lease, LayerWriter(images, lease=lease) as layer:
+    with images.lease() as lease, LayerWriter(images, lease=lease, unpack=True) as layer:
         total = 0
         for piece in decompress(pieces(), what="the archive"):  # type: ignore[arg-type]
             total += len(piece)
@@ -116,7 +116,7 @@ def commit(
         lease.add(parent.digest)
         base = format_of(parent.descriptor.media_type).portable(images, parent, lease)
         lease.add(*(source.blob.digest for source in base.sources))
-        with LayerWriter(images, lease=lease) as layer:
+        with LayerWriter(images, lease=lease, unpack=True) as layer:
             if rootfs.base:
                 differences.pack(rootfs, layer.write, owner=owner)
             else:

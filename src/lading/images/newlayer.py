@@ -9,12 +9,14 @@ from lading.formats import digest as digests
 from lading.formats.oci_image import OCI_LAYER, OCI_LAYER_GZIP, OCI_LAYER_ZSTD, Descriptor
 from lading.images.files import OwnFile, disk_error, make_directories, sync_directory
 from lading.images.leases import Lease
+from lading.images.stages import Stage
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Protocol
 
     from lading.images import Images
+    from lading.images.layers import LayerUnpacker
 
     class Compressor(Protocol):
         def compress(self, data: bytes, /) -> bytes: ...
@@ -22,7 +24,7 @@ if TYPE_CHECKING:
 
 
 GZIP_LEVEL = 1  # igzip's levels are 0 to 3; 1 is a third larger than zlib's 6 at best and ten times faster
-_GZIP_CHUNK = 1 << 20
+_PIECE = 1 << 20
 
 
 class BlobWriter:
@@ -83,39 +85,67 @@ class LayerWriter:
     """Takes the bytes of an uncompressed tar; :meth:`finish` gives the blob's descriptor and its diff-id.
 
     ``compression``: ``gzip``, ``zstd`` or ``uncompressed``; ``level``: as the algorithm has it, None for ours.
+    ``unpack``: unpack the layer from the same bytes, so that registering an image of it finds it there.
+    Hashing, compressing and unpacking go on beside each other, in threads that have ended when :meth:`finish` returns.
     A context manager: leaving without finish removes what was made.
     Raises :class:`InvalidInput` for another compression or level.
     """
 
     def __init__(
-        self, images: Images, *, lease: Lease, compression: str = "gzip", level: int | None = None
+        self,
+        images: Images,
+        *,
+        lease: Lease,
+        compression: str = "gzip",
+        level: int | None = None,
+        unpack: bool = False,
     ) -> None:
         self._compressor = compressor(compression, level)
         self._type = _MEDIA_TYPES[compression]
         self._blob = BlobWriter(images, lease=lease)
-        self._plain = digests.hasher("sha256")
         self._pending = bytearray()
+        self._plain = digests.hasher("sha256")
+        self._unpacker: LayerUnpacker | None = None
+        if unpack:
+            from lading.images.layers import LayerUnpacker
+
+            self._unpacker = LayerUnpacker(
+                images.layers, "sha256:", lease=lease
+            )  # it computes the diff-id as well
+        self._stages = [Stage(self._compress)]
+        if self._unpacker is None:
+            self._stages.append(Stage(self._plain.update))
 
     def write(self, data: bytes) -> None:
         """The next bytes of the tar."""
         self._pending += data
-        if len(self._pending) >= _GZIP_CHUNK:
-            self._flush()
+        # Pieces of one size, whatever sizes they came in: what a compressor makes depends on it.
+        while len(self._pending) >= _PIECE:
+            self._hand_on(bytes(self._pending[:_PIECE]))
+            del self._pending[:_PIECE]
 
-    def _flush(self) -> None:
-        data = bytes(self._pending)
-        self._pending.clear()
-        self._plain.update(data)
-        self._blob.write(self._compressor.compress(data))
+    def _hand_on(self, piece: bytes) -> None:
+        for stage in self._stages:
+            stage.put(piece)
+        if self._unpacker is not None:
+            self._unpacker.write(piece)
+
+    def _compress(self, piece: bytes) -> None:
+        self._blob.write(self._compressor.compress(piece))
 
     def finish(self, *, expected: str = "") -> tuple[Descriptor, str]:
-        """Store the blob durably; its descriptor and diff-id. Registering the image unpacks it.
+        """Store the blob durably; its descriptor and diff-id.
 
         Raises :class:`Corrupt` when ``expected`` is another diff-id.
         """
-        self._flush()
+        if self._pending:
+            self._hand_on(bytes(self._pending))
+            self._pending.clear()
+        for stage in self._stages:
+            stage.finish()
         self._blob.write(self._compressor.flush())
-        diff_id = f"sha256:{self._plain.hexdigest()}"
+        unpacker = self._unpacker
+        diff_id = unpacker.arrived() if unpacker is not None else f"sha256:{self._plain.hexdigest()}"
         if expected and diff_id != expected:
             raise Corrupt(
                 f"layer {expected}: its files are those of {diff_id} now",
@@ -123,12 +153,18 @@ class LayerWriter:
                 reason="diff-id-mismatch",
             )
         digest, size = self._blob.commit()
+        if unpacker is not None:
+            unpacker.publish()
         return Descriptor(media_type=self._type, digest=digest, size=size), diff_id
 
     def __enter__(self) -> LayerWriter:
         return self
 
     def __exit__(self, *_: object) -> None:
+        for stage in self._stages:
+            stage.abort()
+        if self._unpacker is not None:
+            self._unpacker.abort()
         self._blob.__exit__()
 
 

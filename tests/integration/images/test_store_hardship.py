@@ -37,7 +37,7 @@ def _trial(kind: str, operation: str, base: Path, *, small_disk: bool = False) -
         # In a mount namespace of its own: the machine sees no mount.
         mount = f'mount -t tmpfs -o size=24m tmpfs {base / "store"} && exec "$@"'
         wrapper = ["unshare", "--mount", "sh", "-c", mount, "sh"]
-    command = [sys.executable, str(TRIALS), kind, operation, str(base / "store")]
+    command = [sys.executable, "-P", str(TRIALS), kind, operation, str(base / "store")]
     return _report([*wrapper, *command], base, {"app": ["1"]})
 
 
@@ -82,6 +82,6 @@ def test_a_disk_that_fills_is_said_and_left_clean(operation: str, tmp_path: Path
 
 
 def test_two_processes_killed_at_once_lose_nothing_and_leave_nothing(tmp_path: Path) -> None:
-    command = [sys.executable, str(PAIRS), str(tmp_path / "store"), "1", "25"]
+    command = [sys.executable, "-P", str(PAIRS), str(tmp_path / "store"), "1", "25"]
     report = _report(command, tmp_path, {"w0": ["0", "1", "2"], "w1": ["0", "1", "2"]})
     assert report["kills"] >= 10 and report["steps"] >= 100, report
