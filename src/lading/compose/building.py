@@ -96,7 +96,7 @@ def _build(app: Application, name: str, words: list[str], inline: str) -> object
         fd = os.memfd_create("Dockerfile")
         os.write(fd, inline.encode())
         os.lseek(fd, 0, os.SEEK_SET)
-        words = [f"--file=/proc/self/fd/{fd}" if word == "--file=-" else word for word in words]
+        os.dup2(fd, 0)
     os.dup2(2, 1)  # what it prints is no output of ours
     try:
         parsed = as_typed(words)
@@ -107,7 +107,8 @@ def _build(app: Application, name: str, words: list[str], inline: str) -> object
     except LadingError as error:
         raise retold(error, f"services.{name}.build: {error.message}") from None
     if status:
-        raise LadingError(f"services.{name}.build: the image was not built", reason="build")
+        what = "its Dockerfile has mistakes" if "--check" in words else "the image was not built"
+        raise LadingError(f"services.{name}.build: {what}", reason="build")
     return name
 
 
