@@ -19,6 +19,8 @@ from lading.node.shop import alive, process_start, send_signal
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from lading.formats.oci_runtime import Spec
     from lading.formats.podextras import Companion
     from lading.kernel import Kernel
@@ -71,6 +73,8 @@ class Companions:
         wanted = runner.record.pod.spec.extras.companions
         self._all = [_One(companion, f"{directory}/{companion.name}") for companion in wanted]
         self._closed = False
+        self._then: Callable[[], None] | None = None
+        self._killer: Timer | None = None
 
     def open(self) -> None:
         """Make the sockets. The programs start as soon as the keeper has nothing else to do; now those that say they are ready.
@@ -193,10 +197,11 @@ class Companions:
     def _ended(self, one: _One) -> None:
         if one.told >= 0:
             self._heard(one)
-        if one.pidfd < 0:
-            return  # with it the pod has ended
         self._forget(one)
-        self.runner.loop.after(_AGAIN, lambda: self._start(one))
+        if self._closed:
+            self._gone()
+        else:
+            self.runner.loop.after(_AGAIN, lambda: self._start(one))
 
     def _forget(self, one: _One) -> None:
         self.runner.loop.forget(one.pidfd)
@@ -218,8 +223,7 @@ class Companions:
         for one in self._all:
             pid, start, one.address = _recorded(one.record)
             if alive(pid, start):
-                one.pid, one.start, one.pidfd = pid, start, kernel.pidfd_open(pid)
-                self.runner.loop.watch(one.pidfd, lambda _events, one=one: self._ended(one))  # type: ignore[misc]
+                self._watch(one, pid, start)
             try:
                 if one.pidfd >= 0:
                     one.socket = _socket.socket(fileno=kernel.pidfd_getfd(one.pidfd, _DESCRIPTOR))
@@ -229,27 +233,49 @@ class Companions:
                 self.runner.record.message = f"companion {one.wanted.name} cannot be started again: {error}"
         self.runner.loop.after(0.0, self._start_all)
 
-    def close(self) -> None:
-        """End them, and forget them once they are gone."""
-        import select
+    def _watch(self, one: _One, pid: int, start: int) -> None:
+        try:
+            pidfd = self.runner.shop.kernel.pidfd_open(pid)
+        except LadingError:
+            return  # it has ended at this moment
+        if not alive(pid, start):
+            os.close(pidfd)
+            return
+        one.pid, one.start, one.pidfd = pid, start, pidfd
+        self.runner.loop.watch(pidfd, lambda _events: self._ended(one))
 
+    def end(self, then: Callable[[], None]) -> None:
+        """End them, and forget them once they are gone; ``then`` is called after that, at once where there are none.
+
+        The loop has other pods as well, so it is what waits. One that has not ended in time is killed.
+        """
         self._closed = True
+        self._then = then
         kernel = self.runner.shop.kernel
         for one in self._all:
             # One that is not ready yet has nobody that it could have let down.
             send_signal(kernel, one.pid, one.start, _SIGKILL if one.patience is not None else _SIGTERM)
+            self._deafen(one)
+        self._killer = self.runner.loop.after(_GRACE, self._kill)
+        self._gone()
+
+    def _kill(self) -> None:
         for one in self._all:
-            if one.pidfd >= 0:
-                poll = select.poll()
-                poll.register(one.pidfd, select.POLLIN)
-                if not poll.poll(_GRACE * 1000):
-                    send_signal(kernel, one.pid, one.start, _SIGKILL)
-                    poll.poll(_GRACE * 1000)
-                self._forget(one)
+            send_signal(self.runner.shop.kernel, one.pid, one.start, _SIGKILL)
+
+    def _gone(self) -> None:
+        """Go on with the end, if that was the last one."""
+        if self._then is None or any(one.pidfd >= 0 for one in self._all):
+            return
+        if self._killer is not None:
+            self._killer.cancel()
+        for one in self._all:
             if one.socket is not None:
                 one.socket.close()
                 one.socket = None
             _unlink(one.record)
+        then, self._then = self._then, None
+        then()
 
 
 def _tell(spec: Spec, addresses: list[tuple[Companion, str]]) -> None:

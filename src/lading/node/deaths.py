@@ -178,8 +178,6 @@ def end(runner: PodRunner) -> None:
     if runner.ending:
         return
     runner.ending = True
-    from lading.node import sandbox
-
     for running in runner.running.values():
         if running.streams is not None:
             running.streams.tell_exit(running.unit.exit_code)
@@ -196,6 +194,17 @@ def end(runner: PodRunner) -> None:
         from lading.node import membership
 
         membership.ask_to_stop(runner.shop, runner.record)
+    if runner.companions is not None:
+        runner.companions.end(lambda: _give_back(runner))
+    else:
+        _give_back(runner)
+
+
+def _give_back(runner: PodRunner) -> None:
+    """The pod's last program has ended, and so has what served it."""
+    from lading.node import sandbox
+
+    runner.companions = None
     sandbox.close_pod(runner)
     record = runner.record
     record.phase = runner.sequence.phase

@@ -369,6 +369,8 @@ class Caller:
     def _do_attach(self, request: dict[str, Any], fds: list[int]) -> None:
         runner = self._runner(request)
         running = self._running(runner, request)
+        if runner.ending:  # all that it said has been told, and nobody would tell this one how it ended
+            raise Conflict(f"container {running.record.name} is not running", reason="state")
         self._answer({"tty": running.container.tty})
         self.attach(running, runner, stdin=bool(request.get("stdin")))
 

@@ -149,9 +149,6 @@ def close_pod(runner: PodRunner) -> None:
     if runner.listening is not None:
         runner.listening.close()
         runner.listening = None
-    if runner.companions is not None:
-        runner.companions.close()
-        runner.companions = None
     if runner.holder is not None:
         runner.holder.close()
         runner.holder = None
