@@ -95,23 +95,33 @@ def _sleep(runner: PodRunner, listener: _socket.socket) -> None:
     program = _program()
     if not program:
         return
-    state = _state(runner, runner.running[runner.record.container.name], listener)
-    memory = os.memfd_create("lading-keeper")
-    os.write(memory, marshal.dumps(state))
-    runner.shop.close()
-    source = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-    code = _CODE.format(source, memory)
-    # A handler does not survive execve: until the next one is there, SIGTERM waits.
+    # A handler does not survive execve: until the next one is there, SIGTERM waits. One that arrived before (its handler has
+    # run when this returns) is known to the loop alone.
     _signal.pthread_sigmask(_SIG_BLOCK, [_SIGTERM])
     try:
+        if not runner.loop.signalled():
+            _replace(runner, listener, program)
+    finally:
+        _signal.pthread_sigmask(_SIG_UNBLOCK, [_SIGTERM])
+
+
+def _replace(runner: PodRunner, listener: _socket.socket, program: str) -> None:
+    """Execute ``program`` as the one that sleeps; returns only when that failed."""
+    state = _state(runner, runner.running[runner.record.container.name], listener)
+    memory = os.memfd_create("lading-keeper")
+    try:
+        os.write(memory, marshal.dumps(state))
+        runner.shop.close()
+        source = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+        code = _CODE.format(source, memory)
         for fd in (memory, *state["inherited"]):
             os.set_inheritable(fd, True)
         os.execv(program, [program, "-I", "-S", "-B", "-c", code, "lading-keeper", runner.record.name])
     except OSError:
-        for fd in (memory, *state["inherited"]):
+        for fd in state["inherited"]:
             os.set_inheritable(fd, False)
+    finally:
         os.close(memory)
-        _signal.pthread_sigmask(_SIG_UNBLOCK, [_SIGTERM])
 
 
 def _program() -> str:

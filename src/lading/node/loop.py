@@ -92,6 +92,13 @@ class Loop:
         """Whether there is nothing to wait for but these descriptors and signals."""
         return self._calls.keys() - self._signals == fds and all(timer.call is None for timer in self._timers)
 
+    def signalled(self) -> bool:
+        """Whether a signal has arrived that has not been dealt with yet."""
+        poll = select.poll()
+        for event in self._signals:
+            poll.register(event, select.POLLIN)
+        return bool(poll.poll(0))
+
     def turn(self, longest: float = -1.0) -> None:
         """Wait for something (at most ``longest`` seconds) and deal with it."""
         timers = self._timers
