@@ -7,7 +7,6 @@ import time
 
 from lading.errors import InvalidInput
 from lading.formats import duration
-from lading.node.labels import Label, on_terminal
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -16,6 +15,7 @@ if TYPE_CHECKING:
 
     from lading.cli.context import Context
     from lading.flags import Parsed
+    from lading.node.labels import Label
     from lading.node.model import LogLine
 
 
@@ -72,5 +72,7 @@ def show(
 
 
 def _label(line: LogLine, labels: Collection[tuple[str, str]], out: BinaryIO) -> Label:
+    from lading.node.labels import Label, on_terminal  # a container that is alone has no name in front
+
     names = list(dict.fromkeys([name for name, _ in labels] + [line.container]))
     return Label(line.container, names.index(line.container), terminal=on_terminal(out.fileno()))
