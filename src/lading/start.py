@@ -44,6 +44,7 @@ _BY_COMMAND = {
 }
 
 _ON_DEMAND = {
+    "lading.build.running": "run",
     "lading.network": "network",
     "lading.formats.oci_limits": "limits",
     "lading.runtime.limiting": "limits",

@@ -36,6 +36,22 @@ _LIMITS = ("memory_swap", "cpu_shares", "cpu_period", "cpu_quota", "cpuset_cpus"
 _NETWORKS = {"default": "", "none": "none", "host": "host"}
 
 
+#: What a command's process imports on its usual way; a build's process does it once for all of them.
+_USUAL = """
+    build.copying node.births node.copying node.deaths node.dozing node.ending node.etcfiles node.freezing node.layered
+    node.ledger node.lifecycle node.logwriter node.lookup node.loop node.machine node.managing node.mountpoints node.names
+    node.node node.outlet node.podnetwork node.prepare node.refused node.releasing node.remove node.runner node.running
+    node.sandbox node.seccomp_profile node.streams node.wire runtime.channel runtime.command runtime.create runtime.init
+    runtime.job runtime.masks runtime.procmounts images.storage kernel.tree kernel.title
+"""
+
+
+def preload() -> None:
+    """Import what the processes of RUN steps need, before the first of them is forked."""
+    for name in _USUAL.split():
+        __import__(f"lading.{name}")
+
+
 def run(
     workshop: Workshop,
     vertex: Vertex,

@@ -30,9 +30,10 @@ def disk_error(error: OSError, doing: str) -> LadingError:
     return LadingError(f"{doing}: {error.strerror or error}", reason="io")
 
 
-def write_atomically(path: str, data: bytes, *, mode: int = 0o644) -> None:
+def write_atomically(path: str, data: bytes, *, mode: int = 0o644, durable: bool = True) -> None:
     """Replace ``path`` by ``data``: after a crash it holds the old content or the new, never a mixture.
 
+    Without ``durable`` that is so for a crash of processes, not of the machine.
     Raises what :func:`disk_error` says; nothing is left behind.
     """
     # Neither a tag's file (":v1.tmp" may be one) nor a repository begins with a dot.
@@ -44,7 +45,8 @@ def write_atomically(path: str, data: bytes, *, mode: int = 0o644) -> None:
             view = memoryview(data)
             while view:
                 view = view[os.write(fd, view) :]
-            os.fsync(fd)
+            if durable:
+                os.fsync(fd)
         finally:
             os.close(fd)
         os.rename(temporary, path)
@@ -54,7 +56,8 @@ def write_atomically(path: str, data: bytes, *, mode: int = 0o644) -> None:
         except OSError:
             pass
         raise disk_error(error, f"cannot write {path}") from None
-    sync_directory(directory or ".")
+    if durable:
+        sync_directory(directory or ".")
 
 
 def is_temporary(name: str) -> bool:

@@ -152,7 +152,8 @@ class ResolvedStore:
             "diffIDs": image.diff_ids,
             "config": image.config.encode(),
         }
-        write_atomically(self.path(image.digest), jsontext.dumps(record).encode())
+        # What only a running build needs is gone with it.
+        write_atomically(self.path(image.digest), jsontext.dumps(record).encode(), durable=image.kind != STEP)
 
     def remove(self, digest: str) -> bool:
         """Forget the record; whether there was one."""
