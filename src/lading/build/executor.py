@@ -180,9 +180,9 @@ class Executor:
         given_ops = [self._graph[given].op for given in vertex.inputs]
         if isinstance(vertex.op, RunOp):
             if not self.stepped:
-                from lading.build import running
+                from lading.build import running as commands
 
-                running.preload()
+                commands.preload()
             self.stepped.add(snapshots.step_digest(inputs[0].diff_ids, vertex.platform))
         pipes = [os.pipe2(os.O_CLOEXEC) for _ in range(3)]
         keys = [vertex.key, self._content_keys.get(index, "")]

@@ -24,7 +24,7 @@ GROUPS: tuple[tuple[str, tuple[str, ...]], ...] = (
             "build builder images push tag rmi prune history save load import login logout registry aci trust".split()
         ),
     ),
-    ("Pods, networks, volumes", ("pod", "rkt", "network", "volume")),
+    ("Pods, networks, volumes", ("pod", "compose", "rkt", "network", "volume")),
     ("This machine", ("system", "events", "info", "version", "check", "completion")),
 )
 
@@ -35,7 +35,9 @@ Examples:
   lading run -it --rm busybox                a shell in a container
   lading run -d --name web -p 8080:80 nginx  a server in the background, on port 8080
   lading logs -f web                         follow what it says
+  lading build -t app .                      build an image from a Dockerfile
   lading pod run pod.yaml                    run a Kubernetes Pod
+  lading compose up                          run the application of a Compose file
 """
 
 
