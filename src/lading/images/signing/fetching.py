@@ -90,7 +90,7 @@ def _referring(remote: Remote, digest: str, failures: list[LadingError]) -> Iter
             if subject is None or subject.digest != digest:
                 continue  # a list that a registry made up; the signature itself would say so too
             entries: list[Entry] = []
-            if _kind(descriptor) == attached.ARTIFACT_TYPE:
+            if descriptor.artifact_type == attached.ARTIFACT_TYPE:
                 entries += _payloads(remote, manifest, REFERRER, failures)
             else:
                 layer = next(
@@ -105,12 +105,8 @@ def _referring(remote: Remote, digest: str, failures: list[LadingError]) -> Iter
         yield from entries
 
 
-def _kind(descriptor: Descriptor) -> str:
-    return descriptor.artifact_type
-
-
 def _interesting(descriptor: Descriptor) -> bool:
-    kind = _kind(descriptor)
+    kind = descriptor.artifact_type
     return descriptor.media_type in MANIFESTS and (
         kind == attached.ARTIFACT_TYPE or kind.startswith(bundle.PREFIX)
     )

@@ -227,9 +227,11 @@ def test_the_layout_is_cosigns(user: User, client: Client) -> None:
     subprocess.run(verify, cwd=user.base, check=True, capture_output=True)
 
 
-def test_every_platform_of_an_index_is_signed_when_asked(user: User, client: Client) -> None:
+def _index(user: User, client: Client) -> tuple[str, str, str]:
+    """Push the image and an index of it; the index's name, its digest, the manifest's."""
     digest = user.build()
     user.lading("push", "-q", user.name, check=True)
+    user.lading("rmi", "-f", user.name, check=True)
     manifest = client.ask("GET", f"/v2/{user.repository}/manifests/{digest}", accept=MANIFEST).body
     index = json.dumps(
         {
@@ -252,11 +254,44 @@ def test_every_platform_of_an_index_is_signed_when_asked(user: User, client: Cli
         content_type="application/vnd.oci.image.index.v1+json",
     )
     assert put.status == 201
-    name = user.name[:-1] + "2"
+    return user.name[:-1] + "2", digest_of(index), digest
+
+
+def test_every_platform_of_an_index_is_signed_when_asked(user: User, client: Client) -> None:
+    name, index, manifest = _index(user, client)
     once = user.lading.out("image", "sign", "-q", "--key", user.a + ".key", name)
-    assert once == digest_of(index)
+    assert once == index
     both = user.lading.out("image", "sign", "-q", "-r", "--key", user.a + ".key", name)
-    assert both.splitlines() == [digest_of(index), digest]
+    assert both.splitlines() == [index, manifest]
+    user.lading("pull", "-q", name, check=True)
+    here = user.lading.out("image", "sign", "-q", "-r", "--local", "--key", user.a + ".key", name)
+    assert here.splitlines() == [index, manifest]
+
+
+@pytest.mark.parametrize("form", ["tag", "referrer"])
+def test_a_signed_index_vouches_for_its_platforms(user: User, client: Client, form: str) -> None:
+    name, _, _ = _index(user, client)
+    user.lading("image", "sign", "--form", form, "--key", user.a + ".key", name, check=True)
+    user.trust("--key", user.a + ".pub", user.host)
+    user.lading("pull", "-q", "--all-platforms", name, check=True)
+    user.lading("create", name, "/file", check=True)
+
+
+def test_a_platforms_own_signature_speaks_for_it_alone(user: User, client: Client) -> None:
+    name, _, manifest = _index(user, client)
+    alone = f"{name[:-2]}@{manifest}"
+    user.lading("image", "sign", "--identity", name, "--key", user.a + ".key", alone, check=True)
+    user.trust("--key", user.a + ".pub", user.host)
+    user.refused("pull", "-q", "--all-platforms", name)
+    assert user.has_nothing()
+    user.lading("pull", "-q", name, check=True)
+    user.lading("create", name, "/file", check=True)
+
+
+def test_a_bundle_says_no_name_so_no_policy_counts_it(user: User) -> None:
+    user.published("--form", "bundle")
+    user.trust("--key", user.a + ".pub", user.host)
+    assert "bundles" in user.refused("pull", "-q", user.name)
 
 
 def _attach(

@@ -14,7 +14,7 @@ from lading.errors import Denied, Exhausted, InvalidInput, LadingError, Unsuppor
 from lading.formats.signing import envelope, keys, pem, secretbox
 from support import cosignmade
 
-FUZZ = settings(max_examples=3_000 if os.environ.get("LADING_FUZZ") else 100, deadline=None)
+FUZZ = settings(max_examples=1_000 if os.environ.get("LADING_FUZZ") else 100, deadline=None)
 
 # "Cryptography in NaCl", section 10: the key, nonce, message and box of its examples.
 KEY = bytes.fromhex("1b27556473e985d462cd51197a9a46c76009549eac6474f206c4ee0844f68389")

@@ -16,7 +16,7 @@ from lading.formats.signing import attached, bundle, payload
 from lading.formats.signing.attached import Signature
 from support import cosignmade
 
-FUZZ = settings(max_examples=5_000 if os.environ.get("LADING_FUZZ") else 200, deadline=None)
+FUZZ = settings(max_examples=1_000 if os.environ.get("LADING_FUZZ") else 200, deadline=None)
 DIGEST = cosignmade.DIGEST
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(max_size=20),

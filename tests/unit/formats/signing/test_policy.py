@@ -17,7 +17,7 @@ from lading.formats.reference import Reference
 from lading.formats.signing import identity, policy
 from lading.formats.signing.identity import Identity
 
-FUZZ = settings(max_examples=5_000 if os.environ.get("LADING_FUZZ") else 200, deadline=None)
+FUZZ = settings(max_examples=1_000 if os.environ.get("LADING_FUZZ") else 200, deadline=None)
 ACCEPT, REJECT = {"type": "insecureAcceptAnything"}, {"type": "reject"}
 SIGNED = {"type": "sigstoreSigned", "keyPath": "/k.pub"}
 PGP = {"type": "signedBy", "keyType": "GPGKeys", "keyPath": "/k.gpg"}
