@@ -7,20 +7,18 @@ build, whatever ends that.
 from __future__ import annotations
 
 import os
-import shutil
-import signal
 import stat
-import subprocess
-import time
 
 from lading.errors import InvalidInput, LadingError, NotFound
 from lading.images.files import remove_tree
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import subprocess
     from collections.abc import Mapping, Sequence
 
 _SECONDS = 30
+_SIGTERM = 15
 _LONGEST = 100  # bytes of a socket's path; the kernel takes 107
 
 
@@ -57,6 +55,10 @@ class Agents:
         return name, self._private(name, paths)
 
     def _private(self, name: str, keys: Sequence[str]) -> str:
+        import shutil
+        import subprocess
+        import time
+
         agent, add = shutil.which("ssh-agent"), shutil.which("ssh-add")
         if agent is None or add is None:
             raise NotFound(
@@ -115,13 +117,17 @@ class Agents:
 
     def close(self) -> None:
         """End private agents."""
+        if not self._places:
+            return
+        import subprocess
+
         for agent in self._running:
             assert agent.stdin is not None and agent.stdout is not None
             # Its parent is our command, which lives: the number is still its own.
             word = agent.stdout.readline().strip()
             if word.isdigit() and agent.poll() is None:
                 try:
-                    os.kill(int(word), signal.SIGTERM)
+                    os.kill(int(word), _SIGTERM)
                 except ProcessLookupError:
                     pass
             agent.stdin.close()

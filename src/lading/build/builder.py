@@ -7,7 +7,6 @@ import os
 from lading.build.bases import Bases
 from lading.build.cache import StepCache
 from lading.build.executor import Executor
-from lading.build.exportcache import CacheExporter
 from lading.build.exporting import Exporter
 from lading.build.frontend import Frontend
 from lading.build.image import Solved
@@ -104,6 +103,8 @@ class Builder:
                 )
                 made = exporter.run(wanted.outputs)
                 if wanted.cache_to:
+                    from lading.build.exportcache import CacheExporter
+
                     exporting = CacheExporter(
                         self._images, exporter.storer, lease, progress, config=self._roots.config
                     )

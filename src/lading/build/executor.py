@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import select
-import signal
 import time
 
 from lading.build import worker
@@ -31,6 +30,7 @@ if TYPE_CHECKING:
     from lading.build.workshop import Workshop
 
 _READ = 1 << 16
+_SIGKILL, _SIGTERM = 9, 15
 
 
 class StepFailed(LadingError):
@@ -242,7 +242,7 @@ class Executor:
             if self._failure is None:
                 self._failure = StepFailed(vertex, error, code if isinstance(code, int) else -1)
                 self._progress.failed(index, vertex, error)
-                self._stop(signal.SIGTERM)
+                self._stop(_SIGTERM)
             return
         before = self._results[vertex.inputs[0]].layers if vertex.inputs else []
         made = LayerMade(str(report["diffID"]), str(report["created"]), int(report["size"]))  # type: ignore[call-overload]
@@ -263,7 +263,7 @@ class Executor:
 
     def _give_up(self) -> None:
         """End all children, and wait for them: they undo what they began."""
-        self._stop(signal.SIGTERM)
+        self._stop(_SIGTERM)
         for running in set(self._running.values()):
             for fd in (running.control, *running.streams):
                 if fd in self._running:
@@ -273,7 +273,7 @@ class Executor:
                     os.waitpid(running.pid, 0)
                     break
                 except KeyboardInterrupt:
-                    os.kill(running.pid, signal.SIGKILL)
+                    os.kill(running.pid, _SIGKILL)
                 except ChildProcessError:
                     break
 

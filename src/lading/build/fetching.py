@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import base64
-
-from lading.build.downloads import Downloads
-from lading.build.git import Git
-from lading.build.repositories import Repositories
 from lading.errors import InvalidInput
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from lading.build.agents import Agents
+    from lading.build.downloads import Downloads
     from lading.build.progress import Progress
+    from lading.build.repositories import Repositories
     from lading.build.workshop import Settings
     from lading.images import Images
 
@@ -29,10 +26,35 @@ class Fetching:
     def __init__(
         self, images: Images, data: str, config: str, settings: Settings, progress: Progress
     ) -> None:
-        self.downloads = Downloads(data, config, progress)
-        git = Git(agent=settings.agents.get("default", ""), headers=_headers(settings))
-        self.repositories = Repositories(data, git, images.layers.stage, progress)
+        self._images = images
+        self._data = data
+        self._config = config
+        self._progress = progress
+        self._agent = settings.agents.get("default", "")
+        self._headers = _headers(settings)
+        self._downloads: Downloads | None = None
+        self._repositories: Repositories | None = None
         self._agents: Agents | None = None
+
+    @property
+    def downloads(self) -> Downloads:
+        """Files of the web. Most builds fetch none, and HTTP takes long to load."""
+        if self._downloads is None:
+            from lading.build.downloads import Downloads
+
+            self._downloads = Downloads(self._data, self._config, self._progress)
+        return self._downloads
+
+    @property
+    def repositories(self) -> Repositories:
+        """Checkouts of git repositories."""
+        if self._repositories is None:
+            from lading.build.git import Git
+            from lading.build.repositories import Repositories
+
+            git = Git(agent=self._agent, headers=self._headers)
+            self._repositories = Repositories(self._data, git, self._images.layers.stage, self._progress)
+        return self._repositories
 
     def also(self, agents: Agents) -> None:
         """End these agents as well when the build is over."""
@@ -40,7 +62,8 @@ class Fetching:
 
     def close(self) -> None:
         """Let go of connections and agents."""
-        self.downloads.close()
+        if self._downloads is not None:
+            self._downloads.close()
         if self._agents is not None:
             self._agents.close()
 
@@ -59,6 +82,8 @@ def _headers(settings: Settings) -> dict[str, str]:
             raise InvalidInput(f"the secret {name!r} is no header: it has more than one line of plain text")
         prefix = f"https://{host}/" if host else "https://"
         if kind == _TOKEN:
+            import base64
+
             text = "basic " + base64.b64encode(b"x-access-token:" + text.encode()).decode()
         made[prefix] = text
     return made

@@ -7,7 +7,6 @@ failure ``{"error", "hint", "reason", "code"}``.
 from __future__ import annotations
 
 import os
-import signal
 
 from lading.build.graph import CopyOp, DirectoryOp, RunOp
 from lading.errors import LadingError
@@ -74,6 +73,8 @@ def main(
 
 def _alone(workshop: Workshop) -> None:
     """A child that ends with its parent, hears signals by itself, and has no part in the parent's ways."""
+    import signal
+
     from lading.kernel.process import PR_SET_PDEATHSIG
 
     os.setpgid(0, 0)  # Ctrl-C is the parent's, who tells us
@@ -85,6 +86,8 @@ def _alone(workshop: Workshop) -> None:
 
 
 def _interrupted(_number: int, _frame: object) -> None:
+    import signal
+
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     raise KeyboardInterrupt
 

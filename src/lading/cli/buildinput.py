@@ -147,6 +147,8 @@ def _limits(parsed: Parsed) -> Limited | None:
 
 def _hosts(rows: list[str]) -> list[str]:
     """``NAME=ADDRESS`` for each ``--add-host``. Raises :class:`InvalidInput`."""
+    if not rows:
+        return []
     import ipaddress
 
     made = []

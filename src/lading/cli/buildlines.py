@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import re
-import unicodedata
 from collections import deque
 
 LONGEST = 4096
 """Characters of a line; of a longer one the rest is told on lines of its own."""
 _KEPT = 60
-_SEQUENCES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@-Z\\^_])")
+_SEQUENCES = r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@-Z\\^_])"
 
 
 def printable(text: str) -> str:
@@ -17,7 +15,9 @@ def printable(text: str) -> str:
     if text.isprintable():
         return text
     if "\x1b" in text:
-        text = _SEQUENCES.sub("", text)
+        import re
+
+        text = re.sub(_SEQUENCES, "", text)
     return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text.expandtabs())
 
 
@@ -29,6 +29,8 @@ def width(text: str) -> int:
 
 
 def _cells(character: str) -> int:
+    import unicodedata
+
     if unicodedata.combining(character):
         return 0
     return 2 if unicodedata.east_asian_width(character) in "WF" else 1

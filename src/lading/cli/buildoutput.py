@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 def wanted(parsed: Parsed) -> Wanted:
     """What the flags ask for; refused here is what could only fail after the build. Raises :class:`InvalidInput`."""
     from lading.build.builder import Wanted
-    from lading.build.evidence import wanted as attested
     from lading.build.outputs import choose
     from lading.build.sharing import INLINE, places
     from lading.cli.outfile import writing
@@ -46,7 +45,10 @@ def wanted(parsed: Parsed) -> Wanted:
     made.rewrite = parsed["reproducible"]
     made.cache_to = places(parsed["cache-to"], to=True)
     made.cache_from = places(parsed["cache-from"], to=False)
-    made.attest = attested(parsed["sbom"], parsed["provenance"], parsed["attest"])
+    if parsed["sbom"] or parsed["provenance"] or parsed["attest"]:
+        from lading.build.evidence import wanted as attested
+
+        made.attest = attested(parsed["sbom"], parsed["provenance"], parsed["attest"])
     if made.attest:
         if not any(output.is_image for output in outputs):
             raise InvalidInput("--sbom and --provenance go with an image, and no output is one")

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import errno
 import os
-import re
 import stat
 import sys
 
@@ -20,7 +19,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import BinaryIO
 
-_OWN = re.compile(r"/proc/(?:self|thread-self|\d+)(?:/task/\d+)?/fd/(\d+)")
+_OWN = r"/proc/(?:self|thread-self|\d+)(?:/task/\d+)?/fd/(\d+)"
 _LINKS = 40
 _NAMELESS = (errno.EOPNOTSUPP, errno.EISDIR, errno.ENOENT, errno.EINVAL, errno.ENOSYS)
 """What is said where no file can be without a name; or where the directory is not there, which is told then."""
@@ -130,11 +129,13 @@ def _resolve(path: str) -> tuple[str, int]:
 
     A link that is followed keeps its name: what it points at is replaced, as ``cp`` and a shell's ``>`` do.
     """
+    import re
+
     place = path
     for _ in range(_LINKS):
         directory = os.path.realpath(os.path.dirname(place) or ".")
         place = os.path.join(directory, os.path.basename(place))
-        own = _OWN.fullmatch(place)
+        own = re.fullmatch(_OWN, place)
         if own is not None and directory.startswith((f"/proc/{os.getpid()}/", "/proc/self/")):
             return place, int(own[1])
         if own is not None or not os.path.islink(place):
