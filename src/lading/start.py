@@ -41,6 +41,7 @@ _BY_COMMAND = {
     "logs": ("look",),
     "inspect": ("look", "inspect"),
     "images": ("look", "inspect"),
+    "build": ("build",),
 }
 
 _ON_DEMAND = {

@@ -91,6 +91,24 @@ _GROUPS = {
         lading.images: aliases files image names
         lading.kernel: capabilities ffi files libc mounts namespaces process userns
     """,
+    # a build with nothing to do
+    "build": """
+        lading: build cli errors flags formats images kernel roots
+        lading.build: agents arrivals bases builder cache contexts executor exporting fetching frontend graph
+        lading.build: housekeeping image instructions matching origins outputs progress recorder records
+        lading.build: remembered request sharing solver taking trees worker workshop
+        lading.cli: build buildcheck buildflags buildinput buildlines buildoutflags buildoutput buildprogress
+        lading.cli: buildsecrets commands context main outfile progress
+        lading.formats: digest dockerfile jsontext mountspec oci_image platform pod reference rootfs schema
+        lading.formats: sizes
+        lading.formats.dockerfile: expansion globs ignore instructions lines linter mistakes model mounts
+        lading.formats.dockerfile: options parser ports remote rules scope stagelint stages transfers words
+        lading.images: archive_save changes collect compression content differences files image instructions
+        lading.images: layers leases limits make names newlayer oci others pack pins register remove rooted
+        lading.images: snapshots source stacking stages tarentry tarread tarwrite union unpack
+        lading.images: unpack_attributes unpacked
+        lading.kernel: capabilities ffi files libc mounts namespaces overlay paths process userns
+    """,
     # what lading rkt is found by
     "rkt": """
         lading: rocket

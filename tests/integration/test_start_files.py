@@ -57,6 +57,9 @@ def test_nearly_all_that_commands_import_is_in_their_start_files(
     tmp_path: Path, lading_env: dict[str, str]
 ) -> None:
     lading(lading_env, "bootstrap", "-q", "busybox")
+    (tmp_path / "context").mkdir()
+    (tmp_path / "context/Dockerfile").write_text("FROM busybox\nCOPY . /x\n")
+    lading(lading_env, "build", "-q", str(tmp_path / "context"))
     unlisted: dict[str, list[str]] = {}
 
     def check(groups: str, *words: str, entry: str = "lading") -> None:
@@ -76,6 +79,7 @@ def test_nearly_all_that_commands_import_is_in_their_start_files(
     check("run network", "run", "-d", "--name", "sleeper", "busybox", "sleep", "600")
     try:
         check("exec", "exec", "sleeper", "true")
+        check("build", "build", "-q", str(tmp_path / "context"))
         check("look", "ps")
         check("look", "logs", "sleeper")
         check("look inspect network", "inspect", "sleeper")
