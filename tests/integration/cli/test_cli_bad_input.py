@@ -18,7 +18,9 @@ WRONG: list[tuple[str, int]] = [
     ("run --network container:nothing-here --rm busybox true", 125), ("run -d --attach stdin busybox", 125),
     ("create", 125), ("create --pull never nothing-here", 1), ("create --link a busybox", 125),
     # the others: 125 for the command line, 1 for what it asks
-    ("", 0), ("frobnicate", 125), ("--nope ps", 125), ("build .", 125), ("compose up", 125), ("-H tcp://x ps", 125),
+    ("", 0), ("frobnicate", 125), ("--nope ps", 125), ("swarm init", 125), ("-H tcp://x ps", 125),
+    ("build .", 1), ("build --nope .", 125), ("build /nothing-here", 1), ("compose up", 1), ("compose up -f", 1),
+    ("builder inspect nothing", 1), ("registry serve --nope", 125),
     *[(f"{c} {ABSENT}", 1) for c in (
         "start", "stop", "restart", "kill", "rm", "wait", "pause", "unpause", "logs", "attach", "top", "port", "diff", "inspect",
         "rmi", "history", "save", "push", "container inspect", "image inspect", "image rm", "network inspect", "network rm",
