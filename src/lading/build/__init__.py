@@ -11,7 +11,7 @@
 ``contexts``          directories as sources of files; ``remembered``: what their files contain
 ``origins``           where context and Dockerfile are; ``arrivals``: those that come by a stream, a URL or a repository
 ``fetching``          what is fetched: ``downloads``, ``repositories`` (by ``git``); ``agents``: SSH agents for it
-``cache``             what steps gave, as pins of the image store
+``cache``             what steps gave, as pins of the image store; ``recorder``, ``ahead``: written behind the build's back
 ``records``           the cache as people see it; ``housekeeping`` prunes and mends it
 ``sharing``           caches of other machines: ``exportcache``, ``importcache``
 ``evidence``          statements beside an image; ``packages`` reads what is inside, ``spdx`` tells it

@@ -9,7 +9,7 @@ from lading.build.cache import StepCache
 from lading.build.executor import Executor
 from lading.build.exporting import Exporter
 from lading.build.frontend import Frontend
-from lading.build.image import Solved
+from lading.build.image import Solved, Storer
 from lading.build.outputs import Output
 from lading.build.sharing import INLINE
 from lading.build.workshop import Workshop
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from lading.build.evidence import Attest, Evidence
     from lading.build.exporting import Exported, Open
+    from lading.build.outputs import Form
     from lading.build.progress import Progress
     from lading.build.request import Request
     from lading.build.sharing import Place
@@ -52,6 +53,14 @@ class Wanted:
         self.attest: Attest | None = None
         self.cache_to: list[Place] = []
         self.cache_from: list[Place] = []
+
+    @property
+    def ahead(self) -> Form | None:
+        """What layers are stored as, when it is one thing for all outputs and known before the build has ended."""
+        images = [output for output in self.outputs if output.is_image]
+        if self.rewrite or len(images) != 1 or images[0].rewrite:
+            return None
+        return images[0].form
 
 
 class Builder:
@@ -89,7 +98,10 @@ class Builder:
                 )
                 cache = self._cache(requests, progress, wanted, lease)
                 several = len(requests) > 1
-                solved = [self._solve(r, bases, lease, progress, stepped, several, cache) for r in requests]
+                form = wanted.ahead
+                solved = [
+                    self._solve(r, bases, lease, progress, stepped, several, cache, form) for r in requests
+                ]
                 exporter = Exporter(
                     self._images,
                     solved,
@@ -140,6 +152,7 @@ class Builder:
         stepped: set[str],
         several: bool,
         cache: StepCache,
+        form: Form | None,
     ) -> Solved:
         frontend = Frontend(request, bases)
         built = frontend.build()
@@ -152,6 +165,12 @@ class Builder:
         graph = frontend.graph
         platform = platforms.text(request.platform) if several else ""
         progress.begin(graph, graph.needed([built.vertex]), platform)
+        ahead = None
+        if form is not None:
+            from lading.build.ahead import Ahead
+
+            own = {step.vertex for step in built.steps if step.vertex >= 0}
+            ahead = Ahead(Storer(self._images, lease, progress), form, own)
         executor = Executor(
             graph,
             [built.vertex],
@@ -159,6 +178,7 @@ class Builder:
             cache=cache,
             progress=progress,
             parallel=request.jobs or os.cpu_count() or 2,
+            ahead=ahead,
         )
         try:
             result = executor.run()[built.vertex]

@@ -24,6 +24,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from lading.build.ahead import Ahead
     from lading.build.cache import StepCache
     from lading.build.graph import Graph, Vertex
     from lading.build.progress import Progress
@@ -70,6 +71,7 @@ class Executor:
         cache: StepCache,
         progress: Progress,
         parallel: int,
+        ahead: Ahead | None = None,
     ) -> None:
         self._graph = graph
         self._targets = targets
@@ -82,6 +84,7 @@ class Executor:
         self._running: dict[int, _Running] = {}
         self._poll = select.poll()
         self._recorder = Recorder(cache, progress)
+        self._ahead = ahead
         self._failure: StepFailed | None = None
         #: What was recorded so that commands' containers could be made, for ``snapshots.forget``.
         self.stepped: set[str] = set()
@@ -104,12 +107,16 @@ class Executor:
                         self._weigh(action.vertex)
                 if self._recorder.begin():
                     self._poll.register(self._recorder.fd, select.POLLIN)
+                if self._ahead is not None and self._ahead.begin():
+                    self._poll.register(self._ahead.fd, select.POLLIN)
                 if self._running and not self._solver.finished:
                     self._wait()
         except BaseException:
             self._give_up()
             raise
         finally:
+            if self._ahead is not None:
+                self._ahead.finish(wanted=self._failure is None and self._solver.finished)
             self._recorder.finish()
         if self._failure is not None:
             raise self._failure
@@ -206,6 +213,10 @@ class Executor:
                 self._poll.unregister(fd)
                 self._recorder.ended()
                 continue
+            if self._ahead is not None and fd == self._ahead.fd:
+                self._poll.unregister(fd)
+                self._ahead.ended()
+                continue
             running = self._running.get(fd)
             if running is None:
                 continue
@@ -250,6 +261,8 @@ class Executor:
         self._results[index] = result
         if not report.get("again"):
             keys = [key for key in (vertex.key, self._content_keys.get(index, "")) if key]
+            if self._ahead is not None:
+                self._ahead.add(index, made)
             self._recorder.add(keys, result, vertex.name, made.size, seconds)
         self._progress.finished(index, vertex, seconds)
         self._solver.made(index)

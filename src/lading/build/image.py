@@ -172,6 +172,14 @@ class Storer:
                 return theirs, layer.diff_id
         return self._layer(layer.diff_id, layer.size, form, times, theirs)
 
+    def quietly(self, progress: Progress) -> Storer:
+        """The same, telling somebody else."""
+        return Storer(self._images, self._lease, progress)
+
+    def own_layer(self, layer: LayerMade, form: Form) -> None:
+        """Store a layer that was made here."""
+        self._layer(layer.diff_id, layer.size, form, None, None)
+
     def _layer(
         self, diff_id: str, size: int, form: Form, times: Times | None, theirs: Descriptor | None
     ) -> tuple[Descriptor, str]:
