@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from pathlib import Path
 from types import SimpleNamespace
@@ -35,6 +36,7 @@ def _runner(directory: Path, *, own_users: bool = False) -> Any:
 
 
 def _open() -> set[str]:
+    gc.collect()  # what tests before this one left to be closed is closed by now
     return {name for name in os.listdir("/proc/self/fd") if os.path.lexists(f"/proc/self/fd/{name}")}
 
 
