@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import shutil
 import signal
 import subprocess
@@ -14,6 +15,7 @@ from typing import Any
 
 DOCKER = shutil.which("docker", path="/usr/bin:/bin") or "docker"
 """Debian's client, which has BuildKit in it; others want a plugin for it."""
+_GROUP = "/lading-test-build"
 
 
 def run(*words: str, env: dict[str, str] | None = None, timeout: float = 300) -> str:
@@ -35,7 +37,7 @@ class Docker:
         words = ["dockerd", "--host", f"unix://{directory}/s", "--data-root", f"{directory}/d"]
         words += ["--exec-root", f"{directory}/e", "--pidfile", f"{directory}/pid", "--bridge", "none"]
         words += ["--iptables=false", "--ip6tables=false", "--config-file", f"{directory}/none.json"]
-        words += ["--cgroup-parent", "/lading-test-build"]
+        words += ["--cgroup-parent", _GROUP]
         with (directory / "log").open("w") as log:
             self._daemon = subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         end = time.monotonic() + 120
@@ -59,6 +61,11 @@ class Docker:
             if f" {self.directory}/" in line:
                 subprocess.run(["umount", "-l", line.split(" ")[4]], check=False)
         shutil.rmtree(self.directory / "d", ignore_errors=True)
+        for base, names, _ in os.walk("/sys/fs/cgroup"):  # what runc made above its own, in every hierarchy
+            if _GROUP[1:] in names:
+                names.remove(_GROUP[1:])
+                for group, _, _ in os.walk(base + _GROUP, topdown=False):
+                    os.rmdir(group)
 
     def config(self, name: str) -> dict[str, Any]:
         """How an image is to be run, in the words of ``docker inspect``, empty fields left out."""
