@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     from lading.runtime import Stdio
 
 _FIFO = 0o010000
+#: Files of the host that have no owner's part in what they do; no file system of devices can be shown with other ids.
+_EVERYBODY_S = ("/dev/null",)
 
 
 def check(shop: Shop, pod: Pod) -> None:
@@ -180,8 +182,8 @@ def enter(runner: PodRunner, container: Container, spec: Spec, around: Surroundi
     users = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
         for mount in spec.mounts:
-            if mount.source == around.init and around.init:
-                continue  # everybody may execute it, and nobody is to write to it
+            if mount.source in _EVERYBODY_S or (around.init and mount.source == around.init):
+                continue  # everybody may use it, and nobody is to change it
             if _is_bind(mount) and not memory.is_volume(runner.shop, mount.source):
                 _show(runner.shop.kernel, mount, names.get(_clean(mount.destination), ""), users)
     finally:

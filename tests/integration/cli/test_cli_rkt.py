@@ -387,6 +387,12 @@ def test_interactive_is_the_callers_input_or_terminal(rkt, lading) -> None:  # t
     assert two.returncode == 254 and "--interactive is for a pod of one app" in two.stderr
 
 
+def test_an_app_of_an_archive_has_users_of_its_own_too(rkt) -> None:  # type: ignore[no-untyped-def]
+    said = rkt("run", "--private-users", "x.example/box", "--exec=/bin/sh", "--", "-c",
+               "cat /proc/self/uid_map; echo lost > /dev/console; ls -ln /etc/passwd", check=True).stdout.split()  # fmt: skip
+    assert said[0] == "0" and int(said[1]) >= 65536 and said[2] == "65536"
+
+
 def test_a_pod_has_users_of_its_own_and_so_have_its_handlers_and_what_is_added(rkt, lading) -> None:  # type: ignore[no-untyped-def]
     show = ("docker://busybox", "--exec=/bin/sh", "--", "-c", "cat /proc/self/uid_map; id -u")
     words = (*show, "---", *show[:1], "--name=two", *show[1:])
