@@ -285,6 +285,7 @@ class _Repository:
         self._git = git
         self._above = place
         self._place = place + "/files"
+        self._made = self._place + "/made"
         self._what = what
         self._shown = shown
         self._lock = Lock(place + "/lock", exclusive=True)
@@ -292,14 +293,17 @@ class _Repository:
     def __enter__(self) -> str:
         self._lock.__enter__()
         try:
-            if not os.path.isfile(self._place + "/made"):
+            if os.path.isfile(self._made):
+                # Whole again when we leave: what a kill leaves in the middle is begun anew.
+                os.unlink(self._made)
+            else:
                 remove_tree(self._place)
                 os.makedirs(self._place)
                 self._git(
                     ["init", "--quiet", "--bare", "--template="], directory=self._place, what=self._what
                 )
             for name in ("shallow.lock", "index.lock", "config.lock", "packed-refs.lock"):
-                # Nobody else is here: what a kill left.
+                # Nobody else is here: what a git that was killed left.
                 if os.path.lexists(f"{self._place}/{name}"):
                     os.unlink(f"{self._place}/{name}")
             write_atomically(self._above + "/id", f"{self._shown}\n".encode("utf-8", "surrogateescape"))
@@ -310,7 +314,13 @@ class _Repository:
         return self._place
 
     def __exit__(self, *_: object) -> None:
-        self._lock.__exit__()
+        try:
+            with open(self._made, "wb"):
+                pass
+        except OSError:
+            pass  # it is fetched again
+        finally:
+            self._lock.__exit__()
 
 
 def _without_git(root: str) -> None:

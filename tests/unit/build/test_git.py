@@ -15,6 +15,7 @@ from lading.build.repositories import Checkout, Repositories
 from lading.build.workshop import Settings
 from lading.errors import InvalidInput, NotFound
 from lading.formats.dockerfile.remote import GitSource
+from support.buildsite import BuildSite
 
 
 def _git(where: Path, *words: str) -> None:
@@ -103,6 +104,31 @@ def test_a_password_in_a_remote_is_shown_nowhere(tmp_path):
     checkout = Checkout(repositories, source, "0" * 40, "refs/heads/main", keep=False)
     assert "pass-word" not in checkout.what
     assert "example.com/p.git" in checkout.what
+
+
+def test_a_commit_is_fetched_once_and_what_a_kill_left_is_begun_anew(repository, tmp_path):
+    _git(repository, "update-server-info")
+    site = BuildSite(tmp_path)
+    try:
+        source = GitSource.parse(f"{site.url}/repository/.git#main")
+
+        def objects(name: str) -> int:
+            """Check the commit out as a build of its own does; how many objects the server was asked for."""
+            site.asked.clear()
+            repositories = Repositories(str(tmp_path / "data"), Git(), lambda: None, Progress())  # type: ignore[arg-type,return-value]
+            repositories.check_out(repositories.get(source), str(tmp_path / name))
+            assert (tmp_path / name / "f").read_text() == "text"
+            return sum("/objects/" in line for line in site.asked)
+
+        assert objects("first")
+        assert not objects("second")
+        (kept,) = (tmp_path / "data/git").iterdir()
+        (kept / "files/made").unlink()
+        (kept / "files/refs/heads.lock").touch()
+        assert objects("third")
+        assert not (kept / "files/refs/heads.lock").exists()
+    finally:
+        site.close()
 
 
 def test_the_key_of_a_checkout_says_what_gets_into_an_image(tmp_path):
