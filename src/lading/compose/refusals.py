@@ -23,6 +23,7 @@ _SERVICE = {
     "gpus": "pass the device files with devices",
     "models": "models are not served here",
     "provider": "providers are not supported",
+    "pull_refresh_after": "write pull_policy: every_12h, or another duration",
     "storage_opt": "storage options are not supported",
     "use_api_socket": "there is no API socket",
 }
@@ -84,8 +85,6 @@ def _service(service: Service, where: str) -> None:
             raise _no(f"{path}.mode: {port.mode}", "the modes are ingress and host, and here they are one")
     if service.blkio_config is not None and service.blkio_config.weight_device:
         raise _no(f"{where}.blkio_config.weight_device", "weights of single devices are not supported")
-    if service.healthcheck is not None and service.healthcheck.disable and service.healthcheck.test:
-        pass
     for field in ("post_start", "pre_stop"):
         for index, hook in enumerate(getattr(service, field)):
             if not hook.command:

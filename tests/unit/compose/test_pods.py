@@ -199,7 +199,7 @@ def test_what_is_wrong_is_told_by_its_path(body: str, path: str) -> None:
         "volumes: [{type: image, source: x, target: /x}]",
         "volumes: [{type: npipe, source: x, target: /x}]", "networks: {default: {interface_name: eth9}}",
         "networks: {default: {link_local_ips: [169.254.1.1]}}", "blkio_config: {weight_device: [{path: /dev/sda, weight: 5}]}",
-        "build: {privileged: true}", "build: {isolation: x}",
+        "build: {privileged: true}", "build: {isolation: x}", "pull_refresh_after: 24h",
     ],
 )  # fmt: skip
 def test_what_is_not_supported_is_refused_by_its_path(body: str) -> None:
