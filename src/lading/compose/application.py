@@ -49,6 +49,7 @@ class Application:
         if self.paths and not self.globals["project-directory"] and not self.globals["workdir"]:
             self.directory = _parent(self.paths[0])
         self._loader: Loader | None = None
+        self._input: bytes | None = None
         self.services: dict[str, Service] = {}
         """Every service of the file, whatever its profile."""
 
@@ -184,7 +185,7 @@ class Application:
                 hint=f"write {_NAMES[0]}, or name one with --file",
                 reason="no-file",
             )
-        files = [(_spoken(path), self._data(path)) for path in self.paths]
+        files = [(_spoken(path), self.data(path)) for path in self.paths]
         loader = Loader(read_file, self.environ, home=os.environ.get("HOME", ""), verbatim=verbatim)
         self._loader = loader
         declared = self._declared_name(files)
@@ -237,9 +238,12 @@ class Application:
                     raise InvalidInput(f"{path}: name: expected a text, found {name!r}"[:200])
         return found
 
-    def _data(self, path: str) -> bytes:
+    def data(self, path: str) -> bytes:
+        """A Compose file's bytes; ``-`` is standard input, which is read once however often it is asked for. Raises NotFound."""
         if path == "-":
-            return sys.stdin.buffer.read(_LARGEST)
+            if self._input is None:
+                self._input = sys.stdin.buffer.read(_LARGEST)
+            return self._input
         data = read_file(path)
         if data is None:
             raise NotFound(f"the Compose file {path} does not exist")

@@ -69,14 +69,11 @@ def _part(app: Application, project: Project, parsed: Parsed, named: list[str]) 
 
 def _pin(app: Application, project: Project) -> None:
     for name, service in project.services.items():
-        try:
-            image = app.context.images.get(imaging.name_of(project, name), service.platform)
-        except NotFound:
-            raise NotFound(
-                f"services.{name}: the image {imaging.name_of(project, name)} is not here",
-                hint="lading compose pull",
-            ) from None
-        service.image = f"{service.image.partition('@')[0]}@{image.digest}"
+        called = imaging.name_of(project, name)
+        image = imaging.is_here(app, project, name)
+        if image is None:
+            raise NotFound(f"services.{name}: the image {called} is not here", hint="lading compose pull")
+        service.image = f"{called.partition('@')[0]}@{image.digest}"
 
 
 def _whole(project: Project, parsed: Parsed) -> str:
@@ -135,15 +132,11 @@ def _variables(app: Application) -> str:
     import io
 
     from lading.cli.output import table
-    from lading.compose.application import read_file
     from lading.formats.compose.interpolation import names
 
     rows: dict[str, tuple[str, str, str, str]] = {}
     for path in app.paths:
-        data = read_file(path)
-        if data is None:
-            raise NotFound(f"the Compose file {path} does not exist")
-        for name, operator, word in names(data.decode("utf-8", "replace")):
+        for name, operator, word in names(app.data(path).decode("utf-8", "replace")):
             required = "true" if operator.endswith("?") else "false"
             default = word if operator.endswith("-") else ""
             alternate = word if operator.endswith("+") else ""

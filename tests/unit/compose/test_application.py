@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from lading.cli.commands import ROOT
 from lading.cli.context import Context
+from lading.compose import configuring, imaging
 from lading.compose.application import Application, with_needs
 from lading.errors import InvalidInput, LadingError, NotFound
 from lading.flags import parse
@@ -89,6 +92,25 @@ def test_no_file_is_one_clear_error(make: Make) -> None:
     assert raised.value.reason == "no-file"
     with pytest.raises(NotFound):
         make("-f", "nowhere.yaml").load()
+
+
+def test_standard_input_is_read_once_for_all_that_want_it(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.stdin", SimpleNamespace(buffer=io.BytesIO(f"name: piped\n{ONE}".encode())))
+    app = make("-f", "-")
+    assert [app.load().name, app.load().name] == ["piped", "piped"]
+    assert configuring._variables(app).splitlines()[1].split() == ["TAG", "false", "none"]
+
+
+def test_an_image_that_is_only_built_is_pinned_by_its_own_name(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app = make(files={"compose.yaml": "name: n\nservices: {a: {build: .}, b: {image: 'x:1'}}"})
+    project = app.load()
+    monkeypatch.setattr(imaging, "is_here", lambda *_: SimpleNamespace(digest="sha256:0"))
+    configuring._pin(app, project)
+    assert [s.image for s in project.services.values()] == ["n-a@sha256:0", "x:1@sha256:0"]
 
 
 def test_the_callers_variables_win_over_the_files(make: Make) -> None:
