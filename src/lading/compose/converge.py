@@ -69,6 +69,12 @@ class Convergence:
         self.wishes = wishes
         self.services = list(named) if wishes.no_needs and named else with_needs(project, named)
         self.files = resources.Files(app, project)
+        self.world = pods.World(
+            container=lambda name: pods.name_of(project, name, 1),
+            file=self.files.path,
+            volumes=self._volumes_of,
+            free_port=self._free_port,
+        )
         self.ids: dict[str, list[str]] = {}
         self.taken: set[tuple[str, int]] = set()
 
@@ -145,18 +151,13 @@ class Convergence:
     # -- what to do -------------------------------------------------------------------------------------------------
 
     def _tasks(self, digests: Mapping[str, str], started: Callable[[str], None] | None) -> list[Task]:
-        world = pods.World(
-            container=lambda name: pods.name_of(self.project, name, 1),
-            file=self.files.path,
-            volumes=self.volumes_of,
-            free_port=self.free_port,
-        )
+        there = state.members(self.node, self.project.name)
         tasks: list[Task] = []
         names: dict[str, list[str]] = {}
         anew: set[str] = set()
         for name in self.services:
             names[name] = []
-            found = state.members(self.node, self.project.name, [name])
+            found = [m for m in there if m.service == name]
             hash_ = hashing.of(self.project, name, self.files)
             force = self.wishes.force and (not self.named or name in self.named or self.wishes.force_needs)
             steps = plan.plan(
@@ -174,7 +175,7 @@ class Convergence:
             cleared: list[str] = []
             for step in steps:
                 record = records.get(step.found.id) if step.found is not None else None
-                work = self._work(name, step, record, hash_, digests[name], world, anew)
+                work = self._work(name, step, record, hash_, digests[name], anew)
                 task = Task(
                     f"container {step.found.name if step.found else pods.name_of(self.project, name, step.number)}",
                     work,
@@ -246,7 +247,6 @@ class Convergence:
         record: PodRecord | None,
         hash_: str,
         image: str,
-        world: pods.World,
         anew: set[str],
     ) -> Callable[[], object]:
         from lading.compose import carrying
@@ -256,7 +256,7 @@ class Convergence:
         pod: Pod | None = None
         called = pods.name_of(self.project, name, step.number)
         if step.kind in (plan.CREATE, plan.RECREATE):
-            pod = self._pod(name, step, record, hash_, image, world)
+            pod = self._pod(name, step, record, hash_, image)
         restart = step.kind == plan.KEEP and any(
             d.restart and other in anew for other, d in service.depends_on.items()
         )
@@ -280,27 +280,24 @@ class Convergence:
 
         return work
 
-    def _pod(
-        self,
-        name: str,
-        step: plan.Step,
-        record: PodRecord | None,
-        hash_: str,
-        image: str,
-        world: pods.World,
-    ) -> Pod:
-        service = self.project.services[name]
-        marks = {
+    def marks(self, name: str, hash_: str, image: str) -> dict[str, str]:
+        """The labels that tell what a container of the service was made of."""
+        made = {
             labels.HASH: hash_,
             labels.IMAGE: image,
             labels.FILES: self.app.config_files(),
             labels.DIRECTORY: self.app.directory,
             labels.DEPENDS: ",".join(
-                f"{other}:{d.condition}:{str(d.restart).lower()}" for other, d in service.depends_on.items()
+                f"{other}:{d.condition}:{str(d.restart).lower()}"
+                for other, d in self.project.services[name].depends_on.items()
             ),
         }
         if self.app.env_files:
-            marks[labels.ENVIRONMENT] = ",".join(self.app.env_files)
+            made[labels.ENVIRONMENT] = ",".join(self.app.env_files)
+        return made
+
+    def _pod(self, name: str, step: plan.Step, record: PodRecord | None, hash_: str, image: str) -> Pod:
+        marks = self.marks(name, hash_, image)
         interim, kept = "", {}
         if record is not None:
             marks[labels.REPLACE] = record.id
@@ -315,7 +312,7 @@ class Convergence:
                 self.project,
                 name,
                 step.number,
-                world,
+                self.world,
                 image=imaging.name_of(self.project, name),
                 marks=marks,
                 name=interim,
@@ -328,7 +325,7 @@ class Convergence:
         """Whether a volume is an anonymous one that came over from a container before."""
         return len(volume) == 64 and set(volume) <= set("0123456789abcdef")
 
-    def volumes_of(self, container: str) -> list[BindMount]:
+    def _volumes_of(self, container: str) -> list[BindMount]:
         """What a container mounts, or will when it is made (``volumes_from``)."""
         try:
             record = self.node.inspect(container)
@@ -344,17 +341,11 @@ class Convergence:
         for name in self.services:
             if pods.name_of(self.project, name, 1) == container:
                 made = Container(name="main")
-                world = pods.World(
-                    container=lambda n: pods.name_of(self.project, n, 1),
-                    file=self.files.path,
-                    volumes=self.volumes_of,
-                    free_port=self.free_port,
-                )
-                mounts.into(self.project, name, made, world, {})
+                mounts.into(self.project, name, made, self.world, {})
                 return [mount for mount in made.extras.mounts if mount.source or mount.volume]
         raise NotFound(f"volumes_from: there is no container {container}")
 
-    def free_port(self, protocol: str, address: str, first: int, last: int) -> int:
+    def _free_port(self, protocol: str, address: str, first: int, last: int) -> int:
         """The first port of a range that is free and was not given out before."""
         from lading.cli.run import free_port
 

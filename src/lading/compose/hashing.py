@@ -27,8 +27,8 @@ _LEFT_OUT = (
 )
 
 
-def of(project: Project, name: str, files: Files | None) -> str:
-    """The hash of service ``name``; with ``files`` that of what its configs and secrets hold, too."""
+def of(project: Project, name: str, files: Files) -> str:
+    """The hash of service ``name``, and of what its configs and secrets hold."""
     service = project.services[name]
     value = {k: v for k, v in service.encode().items() if k not in _LEFT_OUT}
     if isinstance(value.get("deploy"), dict):
@@ -40,11 +40,10 @@ def of(project: Project, name: str, files: Files | None) -> str:
     value["sources"] = [
         project.volumes[m.source].name for m in service.volumes if m.type == "volume" and m.source
     ]
-    if files is not None:
-        contents = []
-        for section, granted in (("configs", service.configs), ("secrets", service.secrets)):
-            for reference in granted:
-                data = files.content(section, reference.source)
-                contents.append(hashlib.sha256(data).hexdigest() if data is not None else "")
-        value["contents"] = contents
+    contents = []
+    for section, granted in (("configs", service.configs), ("secrets", service.secrets)):
+        for reference in granted:
+            data = files.content(section, reference.source)
+            contents.append(hashlib.sha256(data).hexdigest() if data is not None else "")
+    value["contents"] = contents
     return digest(value)

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import os
 
-from lading.cli.translate import literal
-from lading.compose import conditions, hashing, imaging, labels, pods, resources, state
+from lading.compose import conditions, hashing, imaging, labels, locking, pods, resources
 from lading.compose.application import Application
 from lading.compose.converge import Convergence, Wishes
 from lading.errors import InvalidInput, LadingError
@@ -26,7 +25,6 @@ def run(context: Context, parsed: Parsed) -> int:
     name = parsed.args[0]
     project = app.load([name])
     service = project.services[name]
-    service.scale = (service.container_name and 1) or None
     _change(app, service, parsed)
     if not parsed["no-deps"] and service.depends_on:
         _start_needs(app, project, name, parsed)
@@ -38,9 +36,10 @@ def run(context: Context, parsed: Parsed) -> int:
         pull=parsed["pull"],
         quiet=parsed["quiet"] or parsed["quiet-pull"],
     )[name]
-    resources.networks(app, project, [name])
-    resources.volumes(app, project, [name])
-    pod = _pod(app, project, name, digest, parsed)
+    with locking.Lock(app, project.name):
+        resources.networks(app, project, [name])
+        resources.volumes(app, project, [name])
+        pod = _pod(app, project, name, digest, parsed)
     if parsed["detach"]:
         record = context.node.run_detached(pod)
         print(record.name)
@@ -140,37 +139,16 @@ def _start_needs(app: Application, project: Project, name: str, parsed: Parsed) 
 
 
 def _pod(app: Application, project: Project, name: str, digest: str, parsed: Parsed) -> Pod:
-    files = resources.Files(app, project)
-    helper = Convergence(app, project, [name], Wishes())
-    helper.files = files
-    world = pods.World(
-        container=lambda other: pods.name_of(project, other, 1),
-        file=files.path,
-        volumes=helper.volumes_of,
-        free_port=helper.free_port,
-    )
-    taken = {m.name for m in state.members(app.context.node, project.name, oneoffs=None)}
-    called = parsed["name"]
-    while not called or called in taken:
-        if called and parsed["name"]:
-            break
-        called = f"{project.name}-{name}-run-{os.urandom(6).hex()}"
-    service = project.services[name]
+    work = Convergence(app, project, [name], Wishes())
     try:
         pod = pods.pod_of(
             project,
             name,
             1,
-            world,
+            work.world,
             image=imaging.name_of(project, name),
-            marks={
-                labels.HASH: hashing.of(project, name, files),
-                labels.IMAGE: digest,
-                labels.FILES: app.config_files(),
-                labels.DIRECTORY: app.directory,
-                labels.DEPENDS: ",".join(service.depends_on),
-            },
-            name=called,
+            marks=work.marks(name, hashing.of(project, name, work.files), digest),
+            name=parsed["name"] or f"{project.name}-{name}-run-{os.urandom(6).hex()}",
             oneoff=not parsed["use-aliases"],
         )
     except LadingError as error:
@@ -178,7 +156,5 @@ def _pod(app: Application, project: Project, name: str, digest: str, parsed: Par
     container = pod.spec.containers[0]
     container.extras.labels[labels.ONEOFF] = "True"
     pod.spec.extras.remove = parsed["rm"]
-    if parsed.args[1:]:
-        container.args = [literal(word) for word in parsed.args[1:]]
-    files.write()
+    work.files.write()
     return pod

@@ -57,7 +57,6 @@ def plan(
     count: int,
     hash: str,
     image: str,
-    name: str = "",
     force: bool = False,
     keep: bool = False,
 ) -> list[Step]:
@@ -65,7 +64,6 @@ def plan(
 
     ``force`` makes every container anew, ``keep`` none. Of a replacement that was cut short either the container that it
     was to replace is still there, and the replacement goes; or it is not, and the replacement is adopted under its name.
-    ``name`` is the name every container must have where the file gives one (``container_name``).
     """
     steps: list[Step] = []
     there = {one.id for one in found}
