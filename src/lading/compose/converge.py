@@ -33,6 +33,7 @@ class Wishes:
         self.no_build = False
         self.pull = "policy"
         self.quiet_pull = False
+        self.quiet_build = False
         self.force = False
         self.force_needs = False
         self.keep = False
@@ -110,7 +111,8 @@ class Convergence:
             build=wishes.build,
             no_build=wishes.no_build,
             pull=wishes.pull,
-            quiet=wishes.quiet_pull,
+            quiet_pull=wishes.quiet_pull,
+            quiet_build=wishes.quiet_build,
         )
         resources.networks(self.app, self.project, self.services)
         resources.volumes(self.app, self.project, self.services)

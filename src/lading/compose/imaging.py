@@ -66,7 +66,8 @@ def resolve(
     build: bool = False,
     no_build: bool = False,
     pull: str = "policy",
-    quiet: bool = False,
+    quiet_pull: bool = False,
+    quiet_build: bool = False,
 ) -> dict[str, str]:
     """See that the image of every one of ``services`` is here: their digests. Raises what pulling and building raise."""
     tasks: dict[str, Task] = {}
@@ -84,13 +85,13 @@ def resolve(
         elif service.build is None and policy == "build":
             raise InvalidInput(f"services.{name}.pull_policy: build, and there is nothing to build it of")
         elif service.build is None or pull == "always":
-            _pull(app, project, name, policy, here, tasks, quiet)
+            _pull(app, project, name, policy, here, tasks, quiet_pull)
     if tasks:
         run(list(tasks.values()), limit=app.parallel)
     if builds:
         from lading.compose import building
 
-        building.build_all(app, project, builds, quiet=quiet)
+        building.build_all(app, project, builds, quiet=quiet_build)
     found = {}
     for name in services:
         image = is_here(app, project, name)

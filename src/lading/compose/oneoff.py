@@ -34,7 +34,8 @@ def run(context: Context, parsed: Parsed) -> int:
         [name],
         build=parsed["build"],
         pull=parsed["pull"],
-        quiet=parsed["quiet"] or parsed["quiet-pull"],
+        quiet_pull=parsed["quiet"] or parsed["quiet-pull"],
+        quiet_build=parsed["quiet"] or parsed["quiet-build"],
     )[name]
     with locking.Lock(app, project.name):
         resources.networks(app, project, [name])
@@ -116,6 +117,7 @@ def _start_needs(app: Application, project: Project, name: str, parsed: Parsed) 
     wishes.keep = True
     wishes.remove_orphans = parsed["remove-orphans"]
     wishes.quiet_pull = parsed["quiet"] or parsed["quiet-pull"]
+    wishes.quiet_build = parsed["quiet"] or parsed["quiet-build"]
     needs = project.services[name].depends_on
     work = Convergence(app, project, list(needs), wishes)
     work.run()

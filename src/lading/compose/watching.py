@@ -46,7 +46,7 @@ def watch(context: Context, parsed: Parsed) -> int:
     if not parsed["no-up"]:
         wishes = Wishes()
         wishes.build = True
-        wishes.quiet_pull = parsed["quiet"]
+        wishes.quiet_pull = wishes.quiet_build = parsed["quiet"]
         Convergence(app, project, named, wishes).run()
     app.say("Watch enabled")
     try:

@@ -2,13 +2,25 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 pytestmark = [pytest.mark.root, pytest.mark.timeout(300)]
+
+
+@contextmanager
+def holding(lock: Path) -> Iterator[None]:
+    """As another command does that works on the project."""
+    with open(lock) as stream:
+        fcntl.flock(stream, fcntl.LOCK_EX)
+        yield
 
 
 def test_configs_and_secrets_are_files_with_their_owners_and_modes(app: Any) -> None:
@@ -95,7 +107,10 @@ def test_one_off_commands_have_a_container_of_their_own(app: Any) -> None:
     assert app.out("run", "--rm", "-T", "-e", "B=2", "tool", "sh", "-c", "echo $A $B") == "1 2"
     assert app("run", "--rm", "-T", "tool", "sh", "-c", "exit 7", check=False).returncode == 7
     assert app("run", "--rm", "-T", "-i", "tool", "cat", input="through\n").stdout == "through\n"
-    name = app.out("run", "-d", "tool", "sleep", "1000")
+    with holding(app.lading.base / "run/compose/shop.lock"):
+        waiting = app.start("run", "-d", "tool", "sleep", "1000")
+        assert "another command works on the project shop" in waiting.stderr.readline()
+    name = waiting.communicate(timeout=90)[0].strip()
     assert name.startswith("shop-tool-run-")
     assert app.out("ps", "--services") == "db"
     app("down", "--timeout", "0")
@@ -122,9 +137,11 @@ def test_images_are_built_and_containers_follow_them(app: Any) -> None:
     assert app.out("logs", "--no-log-prefix", "inline") == "here"
     before = app.out("ps", "-q", "made")
     app.write("two\n", "ctx/more")
-    app("up", "-d", "--build", "made")
+    assert "shop-made  Built" in app("up", "-d", "--build", "--quiet-pull", "made").stderr
     assert app.out("exec", "made", "cat", "/more") == "two"
     assert app.out("ps", "-q", "made") != before
+    silent = app("run", "--rm", "-T", "--build", "--quiet-build", "inline", "true")
+    assert "shop-inline  Built" not in silent.stderr
     assert sorted(app.out("config", "--images").splitlines()) == ["shop-inline", "shop-made"]
     app("down", "--rmi", "local", "--timeout", "0")
     assert "shop-made" not in app.lading.out("images")
