@@ -17,7 +17,7 @@ from lading.errors import InvalidInput, KernelError, NotFound
 from lading.formats import digest as digests
 from lading.formats.pod import BindMount, EnvVar, TmpfsMount
 from lading.images import union
-from lading.images.files import make_directories
+from lading.images.files import make_directories, try_lock
 from lading.kernel import overlay
 from lading.kernel.mounts import MS_NODEV, MS_NOSUID, MS_PRIVATE, MS_REC, OPEN_TREE_CLONE
 from lading.kernel.namespaces import CLONE_NEWNS
@@ -54,6 +54,7 @@ class Mounting:
         self._own = ""  # a tmpfs that this process alone sees
         self._attached: list[str] = []  # where something is mounted, in our own namespace
         self._locks: list[int] = []
+        self._caches: dict[str, str] = {}  # directories of caches by name, locked
         self._binds: list[BindMount] = []
         self._memory: list[TmpfsMount] = []
         self._env: list[EnvVar] = []
@@ -70,6 +71,7 @@ class Mounting:
         kernel.mount("tmpfs", self._own, "tmpfs", MS_NOSUID | MS_NODEV, "mode=0711")
         self._attached.append(self._own)
         try:
+            self._take_caches()
             for number, mount in enumerate(self._op.mounts):
                 getattr(self, f"_{mount.kind}")(number, mount)
             if self._op.script:
@@ -185,31 +187,39 @@ class Mounting:
             os.close(fd)
             os.close(mount)
 
-    def _cache(self, number: int, mount: Mount) -> None:
-        """A directory that stays; ``sharing`` says who may be in it at once."""
+    def _take_caches(self) -> None:
+        """Lock each cache once, in the order of their names: of two commands neither waits for what the other one has."""
+        wanted: dict[str, set[str]] = {}
+        for mount in self._op.mounts:
+            if mount.kind == "cache":
+                wanted.setdefault(self._cache_name(mount), set()).add(mount.sharing)
+        for name in sorted(wanted):
+            self._caches[name] = self._take_cache(name, wanted[name])
+
+    def _take_cache(self, name: str, sharing: set[str]) -> str:
+        """The cache's directory, locked as the strictest of its mounts wants it."""
         import fcntl
 
-        base = f"{self._workshop.data}/caches"
-        make_directories(base)
-        name = digests.of(f"{mount.id}\0{mount.input >= 0 and self._origin(mount)}".encode()).partition(":")[
-            2
-        ][:32]
         for place in range(1000):
-            path = f"{base}/{name}" if not place else f"{base}/{name}-{place}"
+            path = f"{self._workshop.data}/caches/{name}" + (f"-{place}" if place else "")
             make_directories(path)
             lock = os.open(path + "/lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-            if mount.sharing == "private":
-                try:
-                    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                except BlockingIOError:
-                    os.close(lock)
-                    continue
-            else:
-                fcntl.flock(lock, fcntl.LOCK_EX if mount.sharing == "locked" else fcntl.LOCK_SH)
             self._locks.append(lock)
-            break
-        else:
-            raise InvalidInput(f"--mount id={mount.id}: a thousand commands use this cache at once")
+            if "locked" in sharing or "private" not in sharing:
+                fcntl.flock(lock, fcntl.LOCK_EX if "locked" in sharing else fcntl.LOCK_SH)
+                return path
+            if try_lock(lock):
+                return path
+            os.close(self._locks.pop())
+        raise InvalidInput("--mount sharing=private: a thousand commands use this cache at once")
+
+    def _cache_name(self, mount: Mount) -> str:
+        told = f"{mount.id}\0{mount.input >= 0 and self._origin(mount)}"
+        return digests.of(told.encode()).partition(":")[2][:32]
+
+    def _cache(self, number: int, mount: Mount) -> None:
+        """A directory that stays; ``sharing`` says who may be in it at once."""
+        path = self._caches[self._cache_name(mount)]
         with open(path + "/id", "w") as file:
             file.write(f"{mount.id}\n")
         os.utime(path)
