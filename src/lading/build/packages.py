@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import re
 import stat
+from itertools import islice
 
 from lading.build import packages_rpm
 from lading.errors import LadingError
@@ -18,7 +19,7 @@ from lading.images.tarentry import show
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from lading.images.union import Node
 
@@ -106,11 +107,12 @@ def scan(directories: Sequence[str]) -> Scanned:
         if reader is None:
             continue
         try:
-            found += reader(node, made)
+            found += list(islice(reader(node, made), _MOST + 1 - len(found)))
         except (LadingError, OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             made.notes.append(f"/{show(node.name)} could not be read: {type(error).__name__}")
         if len(found) > _MOST:
             made.notes.append(f"more than {_MOST} packages: the rest is left out")
+            del found[_MOST:]
             break
     seen = set()
     for package in found:
@@ -124,7 +126,7 @@ def scan(directories: Sequence[str]) -> Scanned:
     return made
 
 
-def _reader(name: bytes) -> Callable[[Node, Scanned], list[Package]] | None:
+def _reader(name: bytes) -> Callable[[Node, Scanned], Iterable[Package]] | None:
     known = _FIXED.get(name)
     if known is not None:
         return known
@@ -147,16 +149,10 @@ def _reader(name: bytes) -> Callable[[Node, Scanned], list[Package]] | None:
 
 def _text(node: Node, most: int = _SMALL) -> str:
     fd = os.open(node.path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
-    try:
-        if os.fstat(fd).st_size > most:
-            raise ValueError("too large")
-        data = b""
-        while piece := os.read(fd, 1 << 20):
-            data += piece
-            if len(data) > most:
-                raise ValueError("too large")
-    finally:
-        os.close(fd)
+    with os.fdopen(fd, "rb") as file:
+        data = file.read(most + 1)
+    if len(data) > most:
+        raise ValueError("too large")
     return data.decode("utf-8", "replace")
 
 
@@ -184,16 +180,15 @@ def _system(node: Node, made: Scanned) -> list[Package]:
     return []
 
 
-def _dpkg(node: Node, made: Scanned) -> list[Package]:
+def _dpkg(node: Node, made: Scanned) -> Iterable[Package]:
     return _debs(node, need_status=True)
 
 
-def _distroless(node: Node, made: Scanned) -> list[Package]:
+def _distroless(node: Node, made: Scanned) -> Iterable[Package]:
     return _debs(node, need_status=False)
 
 
-def _debs(node: Node, *, need_status: bool) -> list[Package]:
-    found = []
+def _debs(node: Node, *, need_status: bool) -> Iterator[Package]:
     for fields in _paragraphs(_text(node, _LARGEST)):
         if need_status and not fields.get("status", "").endswith(" installed"):
             continue
@@ -201,12 +196,10 @@ def _debs(node: Node, *, need_status: bool) -> list[Package]:
         package.architecture = fields.get("architecture", "")
         package.supplier = fields.get("maintainer", "")
         package.source = fields.get("source", "")
-        found.append(package)
-    return found
+        yield package
 
 
-def _apk(node: Node, made: Scanned) -> list[Package]:
-    found = []
+def _apk(node: Node, made: Scanned) -> Iterator[Package]:
     for block in _text(node, _LARGEST).split("\n\n"):
         fields: dict[str, str] = {}
         for line in block.split("\n"):
@@ -217,12 +210,10 @@ def _apk(node: Node, made: Scanned) -> list[Package]:
         package.license = fields.get("L", "")
         package.supplier = fields.get("m", "")
         package.source = fields.get("o", "")
-        found.append(package)
-    return found
+        yield package
 
 
-def _rpm(node: Node, made: Scanned) -> list[Package]:
-    found = []
+def _rpm(node: Node, made: Scanned) -> Iterator[Package]:
     for row in packages_rpm.read(os.fsdecode(node.path)):
         version = f"{row.version}-{row.release}" if row.release else row.version
         package = Package(
@@ -232,8 +223,7 @@ def _rpm(node: Node, made: Scanned) -> list[Package]:
         package.license = row.license
         package.supplier = row.vendor
         package.source = row.source
-        found.append(package)
-    return found
+        yield package
 
 
 def _rpm_other(node: Node, made: Scanned) -> list[Package]:
@@ -254,24 +244,22 @@ def _npm(node: Node, made: Scanned) -> list[Package]:
     return [_npm_package(_object(node), show(node.name))]
 
 
-def _npm_lock(node: Node, made: Scanned) -> list[Package]:
+def _npm_lock(node: Node, made: Scanned) -> Iterator[Package]:
     value = _object(node)
-    found = []
     packages = value.get("packages")
     if isinstance(packages, dict):
         for path, told in packages.items():
             if isinstance(told, dict) and path:
                 name = str(told.get("name") or str(path).rpartition("node_modules/")[2])
-                found.append(_npm_package({**told, "name": name}, show(node.name)))
+                yield _npm_package({**told, "name": name}, show(node.name))
     else:
         waiting = [value.get("dependencies")]
         while waiting:
             level = waiting.pop()
             for name, told in level.items() if isinstance(level, dict) else ():
                 if isinstance(told, dict):
-                    found.append(_npm_package({**told, "name": name}, show(node.name)))
+                    yield _npm_package({**told, "name": name}, show(node.name))
                     waiting.append(told.get("dependencies"))
-    return found
 
 
 def _npm_package(value: dict[str, object], origin: str) -> Package:
@@ -290,7 +278,7 @@ def _object(node: Node) -> dict[str, object]:
     return value
 
 
-_FIXED: dict[bytes, Callable[[Node, Scanned], list[Package]]] = {
+_FIXED: dict[bytes, Callable[[Node, Scanned], Iterable[Package]]] = {
     b"etc/os-release": _system,
     b"usr/lib/os-release": _system,
     b"var/lib/dpkg/status": _dpkg,

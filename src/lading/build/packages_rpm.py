@@ -16,9 +16,13 @@ if TYPE_CHECKING:
 
 _NAME, _VERSION, _RELEASE, _EPOCH = 1000, 1001, 1002, 1003
 _VENDOR, _LICENSE, _ARCHITECTURE, _SOURCE = 1011, 1014, 1022, 1044
+_WANTED = frozenset(
+    (_NAME, _VERSION, _RELEASE, _EPOCH, _VENDOR, _LICENSE, _ARCHITECTURE, _SOURCE),
+)
 _INT32, _STRING, _TRANSLATED = 4, 6, 9
 _MOST_ENTRIES = 1 << 16
 _LARGEST = 256 << 20
+_LONGEST = 1 << 16  # bytes of a text
 _KEY = "gpg-pubkey"  # a signing key that rpm keeps as if it were a package
 
 
@@ -49,6 +53,11 @@ def read(path: str) -> Iterator[Row]:
         try:
             database.execute("PRAGMA trusted_schema = OFF")
             database.execute("PRAGMA cell_size_check = ON")
+            database.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, _LARGEST)
+            columns = database.execute("PRAGMA table_xinfo(Packages)").fetchall()
+            if any(str(name).lower() == "blob" and hidden for _, name, _, _, _, _, hidden in columns):
+                raise ValueError("its headers are computed")
+            database.set_authorizer(_rows_only)
             for (blob,) in database.execute("SELECT blob FROM Packages"):
                 if isinstance(blob, bytes) and len(blob) <= _LARGEST:
                     row = Row(header(blob))
@@ -62,8 +71,16 @@ def read(path: str) -> Iterator[Row]:
         os.close(fd)
 
 
+def _rows_only(action: int, _one: str | None, _two: str | None, _base: str | None, view: str | None) -> int:
+    """Nothing but reading a table: a view is a stranger's program, which need never end."""
+    import sqlite3
+
+    plain = action in (sqlite3.SQLITE_SELECT, sqlite3.SQLITE_READ) and view is None
+    return sqlite3.SQLITE_OK if plain else sqlite3.SQLITE_DENY
+
+
 def header(blob: bytes) -> dict[int, str]:
-    """The texts and first numbers of a header by their tags. Raises :class:`ValueError` for a broken one."""
+    """The texts of a header that :class:`Row` has, and its epoch, by their tags. Raises :class:`ValueError` for a broken one."""
     if len(blob) < 8:
         raise ValueError("a header is too short")
     entries, size = struct.unpack_from(">II", blob)
@@ -74,13 +91,13 @@ def header(blob: bytes) -> dict[int, str]:
     told: dict[int, str] = {}
     for number in range(entries):
         tag, kind, offset, count = struct.unpack_from(">IIII", blob, 8 + 16 * number)
-        if offset >= size or not count:
+        if tag not in _WANTED or tag in told or offset >= size or not count:
             continue
         if kind in (_STRING, _TRANSLATED):
-            end = data.find(b"\0", offset)
+            end = data.find(b"\0", offset, offset + _LONGEST)
             if end < 0:
                 raise ValueError("a text has no end")
-            told.setdefault(tag, data[offset:end].decode("utf-8", "replace"))
+            told[tag] = data[offset:end].decode("utf-8", "replace")
         elif kind == _INT32 and tag == _EPOCH and offset + 4 <= size:
-            told.setdefault(tag, str(struct.unpack_from(">I", data, offset)[0]))
+            told[tag] = str(struct.unpack_from(">I", data, offset)[0])
     return told

@@ -156,6 +156,44 @@ def test_broken_headers_of_rpm_are_refused(blob):
         header(blob)
 
 
+def test_a_header_s_texts_are_bounded_and_others_are_not_read():
+    long = b"a" * (1 << 17) + b"\0"
+
+    def blob(tag: int) -> bytes:
+        return struct.pack(">II", 1, len(long)) + struct.pack(">IIII", tag, 6, 0, 1) + long
+
+    with pytest.raises(ValueError):
+        header(blob(1000))
+    assert header(blob(1005)) == {}
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        "CREATE VIEW Packages AS WITH RECURSIVE n(blob) AS (SELECT 1 UNION ALL SELECT blob + 1 FROM n) SELECT blob FROM n",
+        "CREATE TABLE Packages (n INT, blob AS (hex(zeroblob(100000000))))",
+    ],
+)
+def test_a_database_that_computes_is_noted_and_not_carried_out(tmp_path, schema):
+    (tmp_path / "var/lib/rpm").mkdir(parents=True)
+    database = sqlite3.connect(tmp_path / "var/lib/rpm/rpmdb.sqlite")
+    database.execute(schema)
+    if "TABLE" in schema:
+        database.execute("INSERT INTO Packages(n) VALUES (1)")
+    database.commit()
+    database.close()
+    made = packages.scan([str(tmp_path)])
+    assert made.notes == ["/var/lib/rpm/rpmdb.sqlite could not be read: ValueError"]
+
+
+def test_one_file_cannot_name_more_packages_than_are_kept(layer, monkeypatch):
+    monkeypatch.setattr(packages, "_MOST", 3)
+    (layer / "lib/apk/db/installed").write_text("".join(f"P:p{n}\nV:1\n\n" for n in range(100)))
+    made = packages.scan([str(layer)])
+    assert len(made.packages) == 3
+    assert made.notes == ["more than 3 packages: the rest is left out"]
+
+
 def test_numbers_that_lead_nowhere_are_left_out():
     blob = struct.pack(">II", 1, 2) + struct.pack(">IIII", 1000, 6, 99, 1) + b"a\0"
     assert header(blob) == {}
