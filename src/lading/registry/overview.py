@@ -64,15 +64,15 @@ def remove(store: Store, text: str, *, force: bool) -> str:
     Raises :class:`NotFound`, :class:`InvalidInput`.
     """
     name, at, digest = text.partition("@")
-    tag = ""
+    colon = tag = ""
     if not at:
-        name, _, tag = text.partition(":")
+        name, colon, tag = text.partition(":")
     try:
         words.repository(name)
-        if digest:
+        if at:
             Manifests(store).remove(name, words.digest(digest))
             return f"Removed {text}"
-        if tag:
+        if colon:  # also before nothing: a script's empty variable must not stand for the whole repository
             Manifests(store).untag(name, words.tag(tag))
             return f"Untagged {text}"
     except Refusal as error:

@@ -139,6 +139,9 @@ def test_a_repository_is_listed_and_removed_whole_only_by_force(shop):
     remove(shop.store, "one:latest", force=False)
     with pytest.raises(NotFound):
         remove(shop.store, "one:latest", force=False)
+    for nothing in ("one:", "one@"):
+        with pytest.raises(InvalidInput):
+            remove(shop.store, nothing, force=True)
     remove(shop.store, "one", force=True)
     assert repositories(shop.store) == []
     with pytest.raises(NotFound):
