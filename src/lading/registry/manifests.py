@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from collections import OrderedDict
+from collections.abc import Callable
 
 from lading.errors import Corrupt, LadingError, NotFound
 from lading.formats import digest as digests
@@ -149,11 +150,13 @@ class Manifests:
         *,
         tags: list[str] | None = None,
         complete: bool = True,
+        condition: Callable[[str], bool] | None = None,
     ) -> Pushed:
         """Store a manifest under a tag or its digest, and under further ``tags``.
 
-        ``complete``: what it names must be here; a cache takes manifests before what they are about. Raises :class:`Refusal`,
-        :class:`Exhausted`.
+        ``complete``: what it names must be here; a cache takes manifests before what they are about. ``condition``: told in the
+        transaction what ``reference`` stands for until now (empty: nothing), whether it may change. Raises :class:`Refusal` (412
+        where it may not), :class:`Exhausted`.
         """
         tag, digest = words.reference(reference)
         if len(data) > self._limit:
@@ -172,6 +175,9 @@ class Manifests:
 
             def change(made: Change) -> None:
                 made.directories.add(directory)
+                if condition is not None and not condition(_present(made, repository, tag, digest)):
+                    what = f"{reference} is not what the condition says it is"
+                    raise Refusal(MANIFEST_INVALID, what, status=412)
                 _record(made, repository, found, len(data), parsed, names, complete)
 
             self._store.ledger.write(change)
@@ -209,6 +215,16 @@ class Manifests:
                 raise Refusal(MANIFEST_UNKNOWN, f"{repository} has no tag {tag}", detail=tag)
 
         self._store.ledger.write(change)
+
+
+def _present(made: Change, repository: str, tag: str, digest: str) -> str:
+    """The digest that a tag or a digest of the repository stands for, empty when it is not there."""
+    table, column = ("tags", "name") if tag else ("manifests", "digest")
+    row = made.db.execute(
+        f"SELECT x.digest FROM {table} x JOIN repositories r ON r.id = x.repository WHERE r.name = ? AND x.{column} = ?",
+        (repository, tag or digest),
+    ).fetchone()
+    return "" if row is None else str(row[0])
 
 
 def _record(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import socket
+import time
 
 import pytest
 
@@ -217,6 +218,29 @@ def test_a_condition_guards_a_tag_against_somebody_elses_push(client: Client) ->
     assert client.ask("PUT", "/v2/a/manifests/latest", data, if_match=f'"{ELSEWHERE}"', **put).status == 412
     assert client.ask("PUT", "/v2/a/manifests/latest", data, if_match=f'"{digest}"', **put).status == 201
     assert client.ask("PUT", "/v2/a/manifests/none", data, if_match="*", **put).status == 412
+
+
+def test_of_two_that_change_a_tag_on_one_condition_at_once_one_is_refused(
+    server: RegistryServer, client: Client
+) -> None:
+    digest = client.image("a", "latest")
+    data = client.ask("GET", "/v2/a/manifests/latest").body
+    others = [server.client().connection for _ in range(2)]
+    bodies = [data + b" " * (1 + n) for n in range(2)]
+    for connection, body in zip(others, bodies, strict=True):  # both have seen the same, and are on their way
+        connection.putrequest("PUT", "/v2/a/manifests/latest")
+        connection.putheader("Content-Type", MANIFEST)
+        connection.putheader("Content-Length", str(len(body)))
+        connection.putheader("If-Match", f'"{digest}"')
+        connection.endheaders(body[:10])
+    time.sleep(0.3)
+    statuses = []
+    for connection, body in zip(others, bodies, strict=True):
+        connection.send(body[10:])
+        statuses.append(connection.getresponse().status)
+        connection.close()
+    assert statuses == [201, 412]
+    assert client.ask("GET", "/v2/a/manifests/latest").body == bodies[0]
 
 
 def test_a_push_by_digest_sets_tags(client: Client) -> None:

@@ -18,7 +18,7 @@ from lading.registry.errors import MANIFEST_INVALID, MANIFEST_UNKNOWN, Refusal
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from concurrent.futures import Executor
 
     from aiohttp import web
@@ -97,12 +97,12 @@ class Reading:
             raise Refusal(MANIFEST_INVALID, f"more than {_MOST_TAGS} tags at once", status=414)
         if tags and ":" not in reference:
             raise Refusal(MANIFEST_INVALID, "further tags are for a manifest that is pushed by its digest")
-        self._check_conditions(request, repository, reference)
         data = await small(request, self._largest, "a manifest")
         kind = request.headers.get("Content-Type", "")
+        condition = _condition(request.headers)
 
         def put() -> tuple[str, str]:
-            pushed = self._manifests.put(repository, reference, kind, data, tags=tags)
+            pushed = self._manifests.put(repository, reference, kind, data, tags=tags, condition=condition)
             return pushed.digest, pushed.subject
 
         digest, subject = await asyncio.get_running_loop().run_in_executor(self._pool, put)
@@ -112,23 +112,6 @@ class Reading:
         if tags:
             headers["OCI-Tag"] = ", ".join(tags)
         return answers.empty(201, headers)
-
-    def _check_conditions(self, request: web.BaseRequest, repository: str, reference: str) -> None:
-        """If-Match and If-None-Match: who maintains a list under a tag does not want to lose another's change."""
-        if "If-Match" not in request.headers and "If-None-Match" not in request.headers:
-            return
-        try:
-            found = self._manifests.find(repository, reference).digest
-        except Refusal as error:
-            if error.code != MANIFEST_UNKNOWN:
-                raise
-            if "If-Match" not in request.headers:
-                return
-            found = "nothing"
-            if request.headers["If-Match"].strip() == "*":
-                raise _changed(reference) from None
-        if Conditions(request.headers, found).verdict("PUT"):
-            raise _changed(reference)
 
     async def remove_manifest(self, repository: str, reference: str) -> web.StreamResponse:
         """DELETE of a tag, or of a manifest and its tags."""
@@ -186,5 +169,14 @@ def _small(request: web.BaseRequest, data: bytes, media_type: str, digest: str) 
     return answers.plain(200, data, media_type, headers)
 
 
-def _changed(reference: str) -> Refusal:
-    return Refusal(MANIFEST_INVALID, f"{reference[:200]} is not what the condition says it is", status=412)
+def _condition(headers: Mapping[str, str]) -> Callable[[str], bool] | None:
+    """If-Match and If-None-Match: who maintains a list under a tag does not want to lose another's change."""
+    if "If-Match" not in headers and "If-None-Match" not in headers:
+        return None
+
+    def holds(digest: str) -> bool:
+        if not digest:  # nothing matches nothing
+            return "If-Match" not in headers
+        return not Conditions(headers, digest).verdict("PUT")
+
+    return holds
