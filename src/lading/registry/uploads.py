@@ -24,6 +24,7 @@ from lading.registry.errors import (
     BLOB_UPLOAD_UNKNOWN,
     DIGEST_INVALID,
     SIZE_INVALID,
+    UNAVAILABLE,
     Refusal,
 )
 from lading.registry.store import Store
@@ -258,6 +259,9 @@ class UploadSession:
             # Who brought it a moment ago may not have synced its directory yet.
             directory = os.path.dirname(path)
             if not os.path.exists(path):
+                if self._dry:  # a repair took away what it was compared with, and the session's file is empty
+                    self.discard()
+                    raise Refusal(UNAVAILABLE, f"{digest} was removed meanwhile: push it again", detail=digest)
                 # The session keeps its file until the blob is recorded: whoever kills us here can go on with it.
                 self._store.content.adopt(self._path, self._fd, digest, keep=True)
             self._store.link(self._repository, digest, size, directory)

@@ -139,6 +139,18 @@ def test_what_is_here_already_is_compared_and_not_written_again(shop):
     assert os.stat(shop.store.content.path(digest)).st_ino == before
 
 
+def test_what_a_repair_removed_meanwhile_is_not_taken_for_stored(shop):
+    digest = shop.blob("one", DATA)
+    with shop.uploads.open("two", shop.uploads.begin("two")) as session:
+        session.expect(digest)
+        session.write(DATA)
+        shop.store.content.remove(digest)
+        assert refused("UNAVAILABLE", session.finish, digest).status == 503
+    assert not shop.store.content.has(digest)
+    refused("BLOB_UNKNOWN", shop.store.blob, "two", digest)
+    assert os.listdir(shop.store.uploads) == []
+
+
 def test_who_knows_a_digest_but_not_the_content_does_not_get_it(shop):
     digest = shop.blob("one", DATA)
     identity = shop.uploads.begin("two")
