@@ -22,7 +22,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from lading.errors import NotFound
+from lading.errors import Corrupt, NotFound
 from lading.images import Images
 from lading.images.files import OwnFile, disk_error, read, write_atomically
 from lading.images.leases import Lease
@@ -208,7 +208,7 @@ def repository_id(change: Change, name: str) -> int:
 def _secret(path: str) -> bytes:
     """The secret in ``path``, made when there is none. Two processes that begin at once agree on one."""
     found = read(path)
-    if found is None or len(found) != 32:
+    if found is None:
         write_atomically(path + ".new", os.urandom(32), mode=0o600)
         try:
             os.link(path + ".new", path)
@@ -219,6 +219,12 @@ def _secret(path: str) -> bytes:
         except FileNotFoundError:
             pass
         found = read(path) or b""
+    if len(found) != 32:
+        # A key that anybody can guess would make tokens for anybody.
+        raise Corrupt(
+            f"{path} is not the key that was made there",
+            hint="remove it: a new one is made, and uploads and tokens of the old one end",
+        )
     return hashlib.sha256(found).digest()
 
 

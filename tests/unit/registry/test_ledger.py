@@ -131,3 +131,15 @@ def test_two_servers_have_one_key(tmp_path: Path):
     assert first.sign("a") == second.sign("a") != first.sign("b")
     first.close()
     second.close()
+
+
+@pytest.mark.parametrize("key", [b"", b"x" * 31])
+def test_a_key_that_is_none_is_refused_and_not_used(tmp_path: Path, key: bytes):
+    Store(str(tmp_path / "s")).close()
+    path = tmp_path / "s/registry/key"
+    path.write_bytes(key)
+    with pytest.raises(Corrupt):
+        Store(str(tmp_path / "s"))
+    path.unlink()
+    Store(str(tmp_path / "s")).close()
+    assert len(path.read_bytes()) == 32
