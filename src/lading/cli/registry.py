@@ -207,7 +207,7 @@ def check(context: Context, parsed: Parsed) -> int:
 
     store = _store(context, parsed)
     try:
-        findings = look(store, repair=parsed["repair"])
+        findings = look(store, repair=parsed["repair"], mirror=bool(parsed["mirror"]))
     finally:
         store.close()
     for finding in findings:

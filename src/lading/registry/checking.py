@@ -9,10 +9,11 @@ from lading.registry.manifests import Manifests, Stored, parse
 from lading.registry.store import Store
 
 
-def check(store: Store, *, repair: bool) -> list[Finding]:
+def check(store: Store, *, repair: bool, mirror: bool = False) -> list[Finding]:
     """Read all content of the registry through and compare; a line for each thing that is wrong.
 
-    With ``repair`` records of what is lost are removed, so that clients see that it is missing and push it again.
+    With ``repair`` records of what is lost are removed, so that clients see that it is missing and push it again. ``mirror``:
+    what manifests name need not be here, and a blob is a repository's only when the upstream says so.
     """
     findings: list[Finding] = []
     broken: set[str] = set()
@@ -28,7 +29,7 @@ def check(store: Store, *, repair: bool) -> list[Finding]:
                 store.content.remove(name)
     for name in sorted(broken) if repair else ():
         store.ledger.write(lambda made, d=name: _forget(made, d))  # type: ignore[misc]
-    _references(store, repair, broken, findings)
+    _references(store, repair, mirror, broken, findings)
     return findings
 
 
@@ -39,7 +40,7 @@ def _forget(made: Change, digest: str) -> None:
     made.db.execute("DELETE FROM manifests WHERE digest = ?", (digest,))
 
 
-def _references(store: Store, repair: bool, broken: set[str], findings: list[Finding]) -> None:
+def _references(store: Store, repair: bool, mirror: bool, broken: set[str], findings: list[Finding]) -> None:
     """Blobs that manifests name are in their repositories, as far as the manifests themselves say."""
     manifests = Manifests(store)
     rows = store.ledger.rows(
@@ -54,7 +55,7 @@ def _references(store: Store, repair: bool, broken: set[str], findings: list[Fin
         except LadingError as error:
             findings.append(Finding(f"{name}@{digest}", error.message, False))
             continue
-        for descriptor in parsed.blobs:
+        for descriptor in () if mirror else parsed.blobs:
             found = store.ledger.row(
                 "SELECT 1 FROM blobs b JOIN repositories r ON r.id = b.repository WHERE r.name = ? AND b.digest = ?",
                 name,

@@ -261,7 +261,9 @@ class UploadSession:
             if not os.path.exists(path):
                 if self._dry:  # a repair took away what it was compared with, and the session's file is empty
                     self.discard()
-                    raise Refusal(UNAVAILABLE, f"{digest} was removed meanwhile: push it again", detail=digest)
+                    raise Refusal(
+                        UNAVAILABLE, f"{digest} was removed meanwhile: push it again", detail=digest
+                    )
                 # The session keeps its file until the blob is recorded: whoever kills us here can go on with it.
                 self._store.content.adopt(self._path, self._fd, digest, keep=True)
             self._store.link(self._repository, digest, size, directory)

@@ -12,6 +12,7 @@ from lading.formats import digest as digests
 from lading.registry.checking import check
 from lading.registry.errors import Refusal
 from lading.registry.garbage import Collector
+from lading.registry.manifests import Manifests
 from lading.registry.overview import remove, repositories, tags
 from lading.registry.store import Store, mirror_name, records
 
@@ -161,6 +162,20 @@ def test_a_check_finds_what_is_lost_or_broken_and_repair_lets_it_be_pushed_again
     assert check(shop.store, repair=False) == []
     assert shop.blob("one", b"lost") == lost
     assert shop.store.content.verify(lost)
+
+
+def test_a_mirror_need_not_have_what_its_manifests_name(shop):
+    one = shop.image("one", b"layer", tag="latest")
+    mirror = Store(shop.root, mirror_name("localhost:5000"))
+    data = shop.store.content.read(one)
+    Manifests(mirror).put("one", "latest", "", data, complete=False)
+    assert len(check(mirror, repair=False)) == 2
+    assert check(mirror, repair=True, mirror=True) == []
+    with pytest.raises(
+        Refusal
+    ):  # that another registry of the store has the blob does not make it this one's
+        mirror.blob("one", digests.of(b"layer"))
+    mirror.close()
 
 
 def test_the_records_are_where_the_pin_says(shop):
