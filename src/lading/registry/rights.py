@@ -11,7 +11,7 @@
     alice           alice/**       all
     @team           team/*         pull push
 
-``*`` is any text within one component of a name, ``**`` any number of components. Rights add up; there are ``pull``, ``push``,
+``*`` is any text within one component of a name, ``**`` one or more components. Rights add up; there are ``pull``, ``push``,
 ``delete``, and ``all`` for the three. What ``anonymous`` may, everybody may; ``authenticated`` is everybody with a password.
 """
 
@@ -146,6 +146,10 @@ def _rule(words: list[str]) -> Rule:
 def _compiled(pattern: str) -> re.Pattern[str]:
     parts = []
     for component in pattern.split("/"):
+        if not component:
+            raise InvalidInput(
+                f"{pattern[:80]!r} matches no repository: no name begins or ends with '/', or has two"
+            )
         if component == "**":
             parts.append("[^/]+(?:/[^/]+)*")
         elif "**" in component:
