@@ -11,12 +11,15 @@ from lading.build.graph import CopyOp, FilesOp, Graph, Selection, Vertex
 from lading.build.instructions import StageState, Step, dispatch
 from lading.errors import InvalidInput
 from lading.formats import platform as platforms
-from lading.formats.dockerfile import Copy, DockerfileError, Expander, Onbuild, Run, parse_instruction
+from lading.formats.dockerfile import DockerfileError, Expander, parse_instruction
 from lading.formats.dockerfile.scope import CONTROLS, PROXIES, Globals, Scope, automatic
+from lading.formats.dockerfile.stages import reached, sources
 from lading.formats.oci_image import ImageConfig, RunConfig
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from lading.build.bases import Bases
     from lading.build.request import Request
     from lading.build.workshop import Source
@@ -82,7 +85,7 @@ class Frontend:
         Raises :class:`DockerfileError` for mistakes, and what resolving images raises.
         """
         target = self.file.target(self.request.target)
-        for index in sorted(self._needed(target)):
+        for index in sorted(reached(target, self._needed)):
             self._state(self.file.stages[index])
         state = self._state(target)
         self._unused_arguments()
@@ -98,25 +101,12 @@ class Frontend:
 
     # -- which stages --------------------------------------------------------------------------------------------------
 
-    def _needed(self, target: Stage) -> set[int]:
-        """Indices of the stages that ``target`` depends on, and its own."""
-        found: set[int] = set()
-        waiting = [target]
-        while waiting:
-            stage = waiting.pop()
-            if stage.index in found:
-                continue
-            found.add(stage.index)
-            base = self._stage_of(self.base_name(stage), stage)
-            if base is not None:
-                waiting.append(base)
-            for instruction in stage.instructions:
-                inner = instruction.trigger if isinstance(instruction, Onbuild) else instruction
-                for reference in _sources(inner) if inner is instruction else ():
-                    other = self.stage_named(reference, stage, instruction)
-                    if other is not None:
-                        waiting.append(other)
-        return found
+    def _needed(self, stage: Stage) -> Iterator[Stage | None]:
+        """The stages that one stage itself depends on; None for what is no stage."""
+        yield self._stage_of(self.base_name(stage), stage)
+        for instruction in stage.instructions:
+            for reference in sources(instruction):
+                yield self.stage_named(reference, stage, instruction)
 
     def base_name(self, stage: Stage) -> str:
         """What a FROM names, its variables expanded."""
@@ -266,12 +256,3 @@ class Frontend:
         unused = sorted(n for n in self.request.args if n not in known)
         if unused:
             self.warnings.append(f"no ARG takes --build-arg {', '.join(unused)}")
-
-
-def _sources(instruction: Instruction) -> list[str]:
-    """What an instruction names with ``from``."""
-    if isinstance(instruction, Copy):
-        return [instruction.from_] if instruction.from_ else []
-    if isinstance(instruction, Run):
-        return [mount.from_ for mount in instruction.mounts if mount.from_]
-    return []

@@ -11,11 +11,11 @@ from lading.formats.dockerfile.expansion import Expander
 from lading.formats.dockerfile.mistakes import DockerfileError, Location, did_you_mean, quoted
 from lading.formats.dockerfile.rules import Config, Warning
 from lading.formats.dockerfile.scope import Globals, Scope, automatic
-from lading.formats.dockerfile.stagelint import StageView, sources, walk
+from lading.formats.dockerfile.stagelint import StageView, walk
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from lading.formats.dockerfile.ignore import Ignore
     from lading.formats.oci_image import Platform
@@ -364,16 +364,11 @@ class Checks:
 
     def _reached(self, wanted: stages.Stage, bases: list[tuple[str, str]]) -> set[int]:
         """The stages that ``wanted`` needs, itself included."""
-        reached: set[int] = set()
-        pending = [wanted]
-        while pending:
-            stage = pending.pop()
-            if stage.index in reached:
-                continue
-            reached.add(stage.index)
-            needed = [self.file.named(bases[stage.index][0], before=stage.index)]
+
+        def needs(stage: stages.Stage) -> Iterator[stages.Stage | None]:
+            yield self.file.named(bases[stage.index][0], before=stage.index)
             for instruction in stage.instructions:
-                for source in sources(instruction):
-                    needed.append(self.file.source_stage(source, stage, instruction))
-            pending += [found for found in needed if found is not None]
-        return reached
+                for source in stages.sources(instruction):
+                    yield self.file.source_stage(source, stage, instruction)
+
+        return stages.reached(wanted, needs)

@@ -10,8 +10,6 @@ from lading.formats.dockerfile.scope import NOT_EXPANDED
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from lading.formats.dockerfile.linter import Checks
     from lading.formats.dockerfile.rules import Config
     from lading.formats.dockerfile.scope import Scope
@@ -41,15 +39,6 @@ class StageView:
         return made
 
 
-def sources(instruction: model.Instruction) -> Iterable[str]:
-    """What ``from`` names in a COPY or in the mounts of a RUN."""
-    if isinstance(instruction, model.Copy) and instruction.from_:
-        return (instruction.from_,)
-    if isinstance(instruction, model.Run):
-        return [mount.from_ for mount in instruction.mounts if mount.from_]
-    return ()
-
-
 def walk(checks: Checks, stage: stages.Stage, parent: stages.Stage | None, view: StageView) -> None:
     """Check ``stage``: the triggers of the stage it begins with, told at its FROM, then its own instructions."""
     if parent is not None:
@@ -77,7 +66,7 @@ class _Walk:
         self.checks.warn(self.config, rule, message, self.where, token)
 
     def see(self, written: model.Instruction) -> None:
-        for source in sources(written):
+        for source in stages.sources(written):
             self.checks.file.source_stage(source, self.stage, written)
         expander = _Noting(self)
         try:

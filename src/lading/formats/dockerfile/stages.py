@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from lading.formats.dockerfile.mistakes import DockerfileError, did_you_mean, quoted
-from lading.formats.dockerfile.model import Arg, Copy, Instruction
+from lading.formats.dockerfile.model import Arg, Copy, Instruction, Run
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
 
 class Stage(Instruction):
@@ -128,3 +128,24 @@ class Dockerfile:
                 token=reference,
             ).at(instruction.location, self.source)
         return found
+
+
+def sources(instruction: Instruction) -> list[str]:
+    """What ``from`` names in a COPY or in the mounts of a RUN."""
+    if isinstance(instruction, Copy):
+        return [instruction.from_] if instruction.from_ else []
+    if isinstance(instruction, Run):
+        return [mount.from_ for mount in instruction.mounts if mount.from_]
+    return []
+
+
+def reached(target: Stage, needs: Callable[[Stage], Iterable[Stage | None]]) -> set[int]:
+    """The indices of ``target`` and of all that it needs, and what these need; ``needs`` tells what one stage does itself."""
+    found: set[int] = set()
+    waiting = [target]
+    while waiting:
+        stage = waiting.pop()
+        if stage.index not in found:
+            found.add(stage.index)
+            waiting += [needed for needed in needs(stage) if needed is not None]
+    return found
