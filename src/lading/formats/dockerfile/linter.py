@@ -39,33 +39,6 @@ class Report:
         self.fails = False
 
 
-def lint(
-    file: stages.Dockerfile,
-    *,
-    build_args: Mapping[str, str] | None = None,
-    target: str = "",
-    dockerignore: Ignore | None = None,
-    environment: Environment | None = None,
-    check: str | None = None,
-    build_platform: Platform | None = None,
-    target_platform: Platform | None = None,
-) -> list[Warning]:
-    """The warnings of :func:`report`. Raises :class:`DockerfileError` for its error."""
-    made = report(
-        file,
-        build_args=build_args,
-        target=target,
-        dockerignore=dockerignore,
-        environment=environment,
-        check=check,
-        build_platform=build_platform,
-        target_platform=target_platform,
-    )
-    if made.error is not None:
-        raise made.error
-    return made.warnings
-
-
 def report(
     file: stages.Dockerfile,
     *,
