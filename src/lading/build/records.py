@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 STEP, MOUNT = "regular", "exec.cachemount"
 GIT, WEB = "source.git.checkout", "source.http"
+KINDS = (STEP, MOUNT, GIT, WEB)
 """The kinds of records, in BuildKit's words where it has some."""
 
 DIRECTORIES = (("caches", MOUNT, "cache mount"), ("git", GIT, "repository"), ("web", WEB, "download"))

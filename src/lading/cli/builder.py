@@ -27,14 +27,16 @@ def _ledger(context: Context) -> Ledger:
 
 def _choice(texts: Sequence[str]) -> Callable[[Record], bool]:
     """What ``--filter`` chooses; every one has to hold. Raises :class:`InvalidInput`."""
+    from lading.build.records import KINDS
+
     wanted = filters(texts, _KNOWN)
     now = time.time()
     before = [duration.moment(text, now) for key in ("until", "unused-for") for text in wanted.get(key, [])]
     in_use, shared = truth(wanted, "inuse"), truth(wanted, "shared")
     kinds = wanted.get("type", [])
     for kind in kinds:
-        if kind not in ("regular", "exec.cachemount"):
-            raise InvalidInput(f"--filter type={kind}: there are only regular and exec.cachemount")
+        if kind not in KINDS:
+            raise InvalidInput(f"--filter type={kind} is not one of {', '.join(KINDS)}")
 
     def takes(record: Record) -> bool:
         return (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import os
 import subprocess
 import tarfile
@@ -239,8 +240,13 @@ def test_what_was_fetched_is_in_the_cache_s_list_and_goes_with_it(lading, site, 
     (site.root / "file.txt").write_text("text")
     context.dockerfile(f"FROM scratch\nADD {site.url}/file.txt /\nADD {site.url}/r.git/.git#main /g\n")
     lading("build", "-q", str(context), check=True)
-    listed = lading.out("builder", "du")
-    assert f"download {site.url}/file.txt" in listed or "source.http" in listed
+    for kind, shown in (
+        ("source.http", f"download {site.url}/file.txt"),
+        ("source.git.checkout", f"repository {site.url}/r.git/.git"),
+    ):
+        rows = lading.out("builder", "du", "--filter", f"type={kind}", "--format", "json").splitlines()
+        assert shown in {json.loads(row)["description"] for row in rows}
+    assert lading("builder", "du", "--filter", "type=source.other").returncode == 1
     lading("builder", "prune", "-f", "-a", check=True)
     left = list((lading.base / "root/build").glob("*/*/files"))
     assert left == []
