@@ -123,6 +123,10 @@ def choose(
     for output in made:
         if not output.is_image:
             continue
+        if told and output.form.docker:
+            raise InvalidInput(
+                "--annotation: Docker's manifests have no annotations", hint="leave oci-mediatypes out"
+            )
         output.form.annotations += told
         output.names += [name for name in names if name not in output.names]
         for name in output.names:

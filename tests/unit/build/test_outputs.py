@@ -84,6 +84,8 @@ def test_flags_add_outputs_and_names():
         choose(["-", "type=oci"])
     with pytest.raises(InvalidInput, match="annotation"):
         choose(["out"], annotations=["a=b"])
+    with pytest.raises(InvalidInput, match="Docker's manifests"):
+        choose(["type=image,oci-mediatypes=false"], annotations=["a=b"])
     with pytest.raises(InvalidInput):
         choose([], names=["a@sha256:" + "0" * 64])
 
