@@ -64,6 +64,14 @@ class Download:
         """What a step's key says of it: all that gets into an image."""
         return digests.of(f"web\0{self.digest}\0{self.moment}\0600".encode()).partition(":")[2]
 
+    @property
+    def size(self) -> int:
+        """Bytes of the content. Raises :class:`LadingError`."""
+        try:
+            return os.stat(f"{self.directory}/{CONTENT}").st_size
+        except OSError as error:
+            raise disk_error(error, f"cannot read {self.what}") from None
+
     def open(self) -> int:
         """The content, for reading. Raises :class:`LadingError`."""
         try:
@@ -114,6 +122,8 @@ class Downloads:
                 os.makedirs(directory + "/files", exist_ok=True)
                 found = self._fetched(url, shown, directory + "/files", checksum, limit)
                 self._known[url] = found
+        if found.size > limit:
+            raise _too_large(found.url, limit)
         if checksum and not _matches(found, checksum):
             raise RemoteError(
                 f"{found.url} is {found.digest}, and was to be {checksum}",

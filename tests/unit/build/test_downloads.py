@@ -112,6 +112,12 @@ def test_what_is_larger_than_allowed_is_not_kept(site, downloads, tmp_path):
         downloads().get(site.url + "/f", limit=999)
     assert error.value.reason == "too-large"
     assert not list((tmp_path / "data").rglob("content"))
+    one = downloads()
+    one.get(site.url + "/f")
+    for known in (one, downloads()):
+        with pytest.raises(RemoteError) as error:
+            known.get(site.url + "/f", limit=999)
+        assert error.value.reason == "too-large"
 
 
 def test_a_broken_record_is_fetched_anew(site, downloads, tmp_path):
