@@ -110,7 +110,7 @@ class Builder:
                     open_=wanted.open_,
                     config=self._roots.config,
                     rewrite=wanted.rewrite,
-                    evidence=self._evidence(requests, wanted, lease),
+                    evidence=self._evidence(wanted, lease),
                     extend=_inline(cache) if any(p.kind == INLINE for p in wanted.cache_to) else None,
                 )
                 made = exporter.run(wanted.outputs)
@@ -188,13 +188,13 @@ class Builder:
         solved.results, solved.content_keys = executor.results, executor.content_keys
         return solved
 
-    def _evidence(self, requests: Sequence[Request], wanted: Wanted, lease: Lease) -> Evidence | None:
+    def _evidence(self, wanted: Wanted, lease: Lease) -> Evidence | None:
         if not wanted.attest:
             return None
         from lading.build.evidence import Evidence
 
         names = list(dict.fromkeys(name for output in wanted.outputs for name in output.names))
-        return Evidence(wanted.attest, self._images, lease, requests, names)
+        return Evidence(wanted.attest, self._images, lease, names)
 
     def _cache(
         self, requests: Sequence[Request], progress: Progress, wanted: Wanted, lease: Lease

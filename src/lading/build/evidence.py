@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from lading.build.image import Solved, Stored, Storer
-    from lading.build.request import Request
     from lading.images import Images
     from lading.images.leases import Lease
 
@@ -112,16 +111,13 @@ def _one(made: Attest, kind: str, text: str, flag: str) -> None:
 class Evidence:
     """Makes and attaches what ``attest`` asks for. ``provenance``: the first platform's predicate, once it is attached."""
 
-    def __init__(
-        self, attest: Attest, images: Images, lease: Lease, requests: Sequence[Request], names: Sequence[str]
-    ) -> None:
+    def __init__(self, attest: Attest, images: Images, lease: Lease, names: Sequence[str]) -> None:
         self._attest = attest
         self._images = images
         self._lease = lease
-        self._requests = list(requests)
         self._names = list(names)
         self._began = time.time()
-        self._known: dict[tuple[str, str], dict[str, object]] = {}
+        self._scanned: dict[tuple[str, ...], packages.Scanned] = {}
         self.provenance: dict[str, object] | None = None
 
     def attach(self, storer: Storer, image: Stored, solved: Solved) -> Descriptor:
@@ -177,10 +173,15 @@ class Evidence:
         )
 
     def _bill(self, image: Stored, solved: Solved) -> dict[str, object]:
-        snapshot = snapshots.of_layers(self._images, solved.result.diff_ids, lease=self._lease)
+        layers = tuple(solved.result.diff_ids)
+        scanned = self._scanned.get(layers)
+        if scanned is None:
+            # Outputs differ in how layers are written, not in what is in them: it is looked at once.
+            snapshot = snapshots.of_layers(self._images, solved.result.diff_ids, lease=self._lease)
+            scanned = self._scanned[layers] = packages.scan(snapshot.directories)
         name = self._names[0] if self._names else ""
         return spdx.document(
-            packages.scan(snapshot.directories),
+            scanned,
             name=name or "image",
             digest=image.manifest.digest,
             purl=image_purl(name or "image", image.platform),
