@@ -170,15 +170,3 @@ def test_a_command_may_have_one_locked_cache_at_two_places(lading, context):
         lading, context, f"RUN {mount},target=/a {mount},target=/b echo seen > /a/f; cat /b/f\n", "--no-cache"
     )
     assert " seen\n" in told
-
-
-def test_commands_that_want_the_same_locked_caches_do_not_wait_for_each_other(lading, context):
-    one, two = (f"--mount=type=cache,id={name},target=/{name},sharing=locked" for name in ("one", "two"))
-    text = "FROM busybox\n"
-    stages = [f"s{number}" for number in range(8)]
-    for number, stage in enumerate(stages):
-        mounts = f"{one} {two}" if number % 2 else f"{two} {one}"
-        text += f"FROM busybox AS {stage}\nRUN {mounts} echo {stage} > /{stage}\n"
-    text += "FROM busybox\n" + "".join(f"COPY --from={stage} /{stage} /\n" for stage in stages)
-    context.dockerfile(text)
-    lading("build", "--no-cache", str(context), check=True, timeout=120)
