@@ -60,7 +60,7 @@ class _Running:
 
 
 class Executor:
-    """Solves ``graph`` for ``targets``. ``use_cache``: False looks nothing up, and records all the same."""
+    """Solves ``graph`` for ``targets``."""
 
     def __init__(
         self,
@@ -148,6 +148,16 @@ class Executor:
     def _weigh(self, index: int) -> None:
         """The key of a step by what its inputs contain: all layers of the first, and what is taken of the others."""
         vertex = self._graph[index]
+        try:
+            told = self._contents(vertex)
+        except LadingError:
+            # What it takes is not there, say: the step itself tells, as its own mistake.
+            self._solver.missed(index)
+            return
+        self._content_keys[index] = key_of(vertex.op, vertex.platform, ["content", *told])
+        self._solver.content(index)
+
+    def _contents(self, vertex: Vertex) -> list[str]:
         told = []
         for place, given in enumerate(vertex.inputs):
             if isinstance(self._graph[given].op, FilesOp):
@@ -158,8 +168,7 @@ class Executor:
                 told.append("")
             else:
                 told.append(" ".join(self._results[given].diff_ids))
-        self._content_keys[index] = key_of(vertex.op, vertex.platform, ["content", *told])
-        self._solver.content(index)
+        return told
 
     def _seek(self, index: int) -> None:
         vertex = self._graph[index]

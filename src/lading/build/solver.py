@@ -24,7 +24,7 @@ UNKNOWN, LOOKING, WAITING, WEIGHING, SEEKING, READY, RUNNING, DONE, FAILED = ran
 LOOK = "look"
 """Look the vertex up by its key: :meth:`Solver.found` or :meth:`Solver.missed`."""
 WEIGH = "weigh"
-"""Say what the inputs' content is: :meth:`Solver.content`."""
+"""Say what the inputs' content is: :meth:`Solver.content`, or :meth:`Solver.missed` when that cannot be said."""
 SEEK = "seek"
 """Look the vertex up by the content key: :meth:`Solver.found` or :meth:`Solver.missed`."""
 EXECUTE = "execute"
@@ -104,8 +104,8 @@ class Solver:
         self._done(vertex)
 
     def missed(self, vertex: int) -> None:
-        """The cache does not know it: neither by the key, after :data:`LOOK`, nor by the content, after :data:`SEEK`."""
-        if self._state[vertex] == SEEKING:
+        """The cache does not know it: not by the key, after :data:`LOOK`, nor by the content, after the two others."""
+        if self._state[vertex] in (WEIGHING, SEEKING):
             self._prepare(vertex)
             return
         self._state[vertex] = WAITING

@@ -81,3 +81,10 @@ def test_a_linked_layer_lies_on_any_base(lading, context):
     told = lading("build", "--progress=plain", str(context), check=True).stderr
     assert "two" in told
     assert told.count("CACHED") >= 1
+
+
+def test_a_file_that_another_stage_has_not_is_a_mistake_of_its_line(lading, context):
+    context.dockerfile("FROM busybox AS a\nRUN echo x > /x\nFROM busybox\nCOPY --from=a /x /nowhere /y/\n")
+    told = lading("build", "--progress=plain", str(context))
+    assert told.returncode == 1
+    assert "> 4 │ COPY --from=a /x /nowhere /y/" in told.stderr

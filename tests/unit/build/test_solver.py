@@ -21,12 +21,21 @@ class Driver:
     """Answers a solver from what a cache knows, and writes down what happened."""
 
     def __init__(
-        self, graph: Graph, targets: list[int], *, known=(), by_content=(), fails=(), parallel=2
+        self,
+        graph: Graph,
+        targets: list[int],
+        *,
+        known=(),
+        by_content=(),
+        weightless=(),
+        fails=(),
+        parallel=2,
     ) -> None:
         self.graph = graph
         self.solver = Solver(graph, targets, parallel=parallel)
         self.known = set(known)
         self.by_content = set(by_content)
+        self.weightless = set(weightless)
         self.fails = set(fails)
         self.told: list[str] = []
         self.most = 0
@@ -46,7 +55,10 @@ class Driver:
                     else:
                         self.solver.missed(vertex)
                 elif action.kind == WEIGH:
-                    self.solver.content(vertex)
+                    if vertex in self.weightless:
+                        self.solver.missed(vertex)
+                    else:
+                        self.solver.content(vertex)
                 elif action.kind == SEEK:
                     if vertex in self.by_content:
                         self.told.append(f"same content {name}")
@@ -92,6 +104,12 @@ def test_the_same_content_by_another_way_is_not_carried_out_again():
     graph = graph_of(("base", []), ("build", [0]), ("copy", [0, 1]), ("last", [2]))
     told = Driver(graph, [3], by_content=[2, 3]).run()
     assert told == ["found base", "run build", "same content copy", "same content last"]
+
+
+def test_a_step_whose_content_cannot_be_told_is_carried_out():
+    graph = graph_of(("base", []), ("build", [0]), ("copy", [0, 1]))
+    told = Driver(graph, [2], by_content=[1, 2], weightless=[2]).run()
+    assert told == ["found base", "same content build", "run copy"]
 
 
 def test_independent_steps_run_side_by_side_up_to_the_limit():
