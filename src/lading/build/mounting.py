@@ -13,6 +13,7 @@ import stat
 
 from lading.build.copying import Attributes, Place
 from lading.build.graph import FilesOp, Selection
+from lading.build.workshop import stack_of
 from lading.errors import InvalidInput, KernelError, NotFound
 from lading.formats import digest as digests
 from lading.formats.pod import BindMount, EnvVar, TmpfsMount
@@ -112,44 +113,34 @@ class Mounting:
         root = f"{self._staging.path}/{number}"
         os.mkdir(root, 0o755)
         if isinstance(op, FilesOp):
-            self._copied(number, mount, op, root)
-        else:
-            snapshot = workshop.snapshot(self._inputs[mount.input])
-            os.mkdir(root + "/upper", 0o755)
-            os.mkdir(root + "/work", 0o700)
-            os.mkdir(root + "/files", 0o755)
-            lower = snapshot.directories or [self._empty()]
-            stack = overlay.Stack(
-                lower, root + "/upper", root + "/work", userxattr=workshop.images_in_namespace
-            )
-            self._attach(overlay.mount(workshop.kernel, stack), root + "/files")
+            return self._inside(number, root, self._copied(mount, op, root))
+        rootfs = workshop.rootfs(workshop.snapshot(self._inputs[mount.input]), root)
+        if not rootfs.lower:
+            return self._inside(number, rootfs.upper, mount.source)
+        os.mkdir(root + "/files", 0o755)
+        self._attach(overlay.mount(workshop.kernel, stack_of(rootfs)), root + "/files")
         return self._inside(number, root + "/files", mount.source)
 
-    def _empty(self) -> str:
-        path = self._own + "/empty"
-        os.makedirs(path, exist_ok=True)
-        return path
+    def _copied(self, mount: Mount, op: FilesOp, root: str) -> str:
+        """The context as its ignore file leaves it: a copy, so that a command can neither see more nor change it.
 
-    def _copied(self, number: int, mount: Mount, op: FilesOp, root: str) -> None:
-        """The context as its ignore file leaves it: a copy, so that a command can neither see more nor change it."""
+        Returns where ``mount.source`` is in it when links are followed, which are not copied.
+        """
         workshop = self._workshop
-        os.mkdir(root + "/files", 0o755)
-        fd = os.open(root + "/files", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        fd = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
             with workshop.tree(op, self._inputs[mount.input]) as tree:
+                [(_, path)] = tree.select(mount.source or "/", wildcards=False)
+                there = tree.status(path)
+                directory = there is not None and stat.S_ISDIR(there.st_mode)
                 place = Place(workshop.kernel, fd, Attributes((0, 0)))
                 try:
-                    for _, path in tree.select(mount.source or "/", wildcards=False):
-                        there = tree.status(path)
-                        assert there is not None
-                        if stat.S_ISDIR(there.st_mode):
-                            place.copy(tree, path, "/" + path, into=True)
-                        else:
-                            place.copy(tree, path, "/" + path.rpartition("/")[0], into=True)
+                    place.copy(tree, path, "/" + (path if directory else path.rpartition("/")[0]), into=True)
                 finally:
                     place.close()
                 selection = Selection(input=mount.input, paths=[mount.source or "/"], wildcards=False)
                 workshop.sources[op.source].check(tree, selection, op.digest, None)
+                return path
         finally:
             os.close(fd)
 

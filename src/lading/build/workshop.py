@@ -89,6 +89,11 @@ class Root:
             self.fd = -1
 
 
+def stack_of(rootfs: Rootfs) -> overlay.Stack:
+    """What overlayfs is asked for."""
+    return overlay.Stack(rootfs.lower, rootfs.upper, rootfs.work, userxattr=rootfs.userxattr)
+
+
 class Workshop:
     """One build's. ``sources``: what :class:`FilesOp` names by number."""
 
@@ -151,17 +156,18 @@ class Workshop:
         """The layers of a result, stacked."""
         return snapshots.of_layers(self.images, result.diff_ids, lease=self.lease)
 
+    def rootfs(self, snapshot: Snapshot, directory: str) -> Rootfs:
+        """A writable layer on ``snapshot`` below ``directory``; without lower layers its upper directory is everything."""
+        image = snapshots.image_of(self.images, snapshot, os_="linux", architecture="")
+        return self.images.rootfs(image, directory)
+
     @contextmanager
     def root(self, snapshot: Snapshot) -> Iterator[Root]:
         """A writable root on ``snapshot``. What was written is adopted before the end of the block, or gone."""
         with self.images.layers.stage() as staging:
-            image = snapshots.image_of(self.images, snapshot, os_="linux", architecture="")
-            rootfs = self.images.rootfs(image, staging.path + "/root")
+            rootfs = self.rootfs(snapshot, staging.path + "/root")
             if rootfs.lower:
-                fd = overlay.mount_apart(
-                    self.kernel,
-                    overlay.Stack(rootfs.lower, rootfs.upper, rootfs.work, userxattr=rootfs.userxattr),
-                )
+                fd = overlay.mount_apart(self.kernel, stack_of(rootfs))
             else:
                 fd = os.open(rootfs.upper, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
             root = Root(rootfs, fd)

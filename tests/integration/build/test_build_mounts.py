@@ -71,6 +71,30 @@ def test_a_bind_of_the_context_is_a_copy(lading, context):
     )
 
 
+def test_a_link_in_the_context_may_name_what_a_bind_shows(lading, context):
+    context.file("v1/f", "linked\n")
+    (context.path / "current").symlink_to("v1")
+    (context.path / "one").symlink_to("current/f")
+    told = built(
+        lading,
+        context,
+        "RUN --mount=source=current,target=/d --mount=source=one,target=/one cat /d/f /one\n",
+    )
+    assert told.count(" linked\n") == 2
+
+
+def test_a_bind_of_another_stage_needs_no_overlay(lading, context, monkeypatch):
+    monkeypatch.setitem(lading.env, "LADING_STORAGE", "copy")
+    told = built(
+        lading,
+        context,
+        "RUN --mount=from=busybox,target=/m,rw ls /m/bin/sh; ls -d /m/../m; echo x > /m/x; "
+        "grep -c ' /m overlay' /proc/mounts || echo a copy\n",
+        "--no-cache",
+    )
+    assert " a copy\n" in told
+
+
 def test_tmpfs_has_its_size_and_leaves_nothing(lading, context):
     told = built(
         lading,
