@@ -87,7 +87,10 @@ class Builder:
         """
         stepped: set[str] = set()
         try:
-            with self._images.lease() as lease:
+            with (
+                self._images.lease() as lease,
+                self._cache(requests, progress, wanted, lease) as cache,
+            ):
                 bases = Bases(
                     self._images,
                     lease,
@@ -96,7 +99,6 @@ class Builder:
                     never=requests[0].pull_never,
                     config=self._roots.config,
                 )
-                cache = self._cache(requests, progress, wanted, lease)
                 several = len(requests) > 1
                 form = wanted.ahead
                 solved = [

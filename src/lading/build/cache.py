@@ -48,11 +48,20 @@ class Result:
 
 
 class StepCache:
-    """Results in ``images``. What is found is leased to the caller, so that it stays for as long as the build lasts."""
+    """Results in ``images``. What is found is leased to the caller, so that it stays for as long as the build lasts.
+
+    A context manager.
+    """
 
     def __init__(self, images: Images, lease: Lease) -> None:
         self._images = images
         self._lease = lease
+
+    def __enter__(self) -> StepCache:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Nothing is open."""
 
     def get(self, key: str) -> Result | None:
         """The result of the step with this key, None where the cache knows none. It counts as used now."""

@@ -81,6 +81,11 @@ class SharedCache(StepCache):
         self._progress = progress
         self._owner = os.getpid()
 
+    def __exit__(self, *_: object) -> None:
+        """Let go of where it was imported from."""
+        for source in self._imported:
+            source.origin.close()
+
     def get(self, key: str) -> Result | None:
         """See :class:`StepCache`. A layer that cannot be had is told, and the step is carried out instead."""
         found = super().get(key)

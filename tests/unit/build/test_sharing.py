@@ -6,8 +6,11 @@ import json
 
 import pytest
 
-from lading.build.sharing import check_indexes, decode, places
+from lading.build.importcache import Imported, SharedCache
+from lading.build.progress import Progress
+from lading.build.sharing import CONFIG, Place, SharedConfig, check_indexes, decode, described, places
 from lading.errors import InvalidInput, LadingError, Unsupported
+from lading.formats.oci_image import Manifest
 
 KEY = "ab" * 32
 DIFF = "sha256:" + "1" * 64
@@ -60,6 +63,21 @@ def test_what_is_not_supported_is_named(text):
 def config(**changes):
     record = {"keys": [KEY], "name": "RUN x", "layers": [0], "created": [""], "sizes": [1], **changes}
     return json.dumps({"version": 1, "layers": [{"blob": 0, "diffId": DIFF}], "records": [record]})
+
+
+def test_the_places_of_a_cache_are_let_go_of_with_it():
+    closed = []
+
+    class Origin:
+        def close(self) -> None:
+            closed.append(self)
+
+    manifest = Manifest(config=described(CONFIG, b"{}"))
+    origins = [Origin(), Origin()]
+    imported = [Imported(Place("local"), origin, manifest, SharedConfig()) for origin in origins]
+    with SharedCache(None, None, imported, Progress()):
+        assert closed == []
+    assert closed == origins
 
 
 def test_records_are_checked():
