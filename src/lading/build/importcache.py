@@ -118,7 +118,7 @@ class SharedCache(StepCache):
         result = Result([LayerMade(s.diff_id, created, size) for s, created, size in rows])
         own = result.layers[-1].size if result.layers else 0
         for key in record.keys:
-            self.put(key, result, name=record.name, size=own, seconds=record.milliseconds / 1000)
+            self.put(key, result, name=record.name, size=own, seconds=0.0)
         return result
 
 

@@ -83,7 +83,6 @@ class SharedRecord(Record):
     layers: list[int] = []
     created: list[str] = []
     sizes: list[int] = []
-    milliseconds: int = 0
 
 
 class SharedConfig(Record):
