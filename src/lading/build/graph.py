@@ -79,10 +79,9 @@ class RunOp(Op):
     network: str = "default"
     security: str = "sandbox"
     hosts: list[str] = []
-    hostname: str = ""
     shm_size: int | None = None
     ulimits: list[str] = []
-    cgroup_parent: str = ""
+    """Part of the key; a command gets them with the other limits of its build."""
     script: str = ""
     """A program (its first line says by what it is run) that is written for the command, in place of ``args``."""
     extra_env: list[str] = []
@@ -93,7 +92,6 @@ class RunOp(Op):
         made = self.encode()
         made.pop("extraEnv", None)
         made.pop("hosts", None)
-        made.pop("cgroupParent", None)
         return made
 
 

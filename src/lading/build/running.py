@@ -100,10 +100,10 @@ def _literal(text: str) -> str:
 def _pod(workshop: Workshop, op: RunOp, image: str, name: str) -> Pod:
     extras = ContainerExtras(
         user=op.user,
-        hostname=op.hostname or "build",
+        hostname="build",
         shm_size=op.shm_size,
         entrypoint_given=True,
-        cgroup_parent=op.cgroup_parent or workshop.settings.cgroup_parent,
+        cgroup_parent=workshop.settings.cgroup_parent,
         labels={LABEL: name[:200]},
         default_action=True,
     )

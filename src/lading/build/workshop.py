@@ -15,7 +15,7 @@ from lading.build.graph import CopyOp, FilesOp
 from lading.build.trees import Tree
 from lading.images import snapshots
 from lading.images.files import make_directories
-from lading.kernel import overlay
+from lading.kernel import overlay, userns
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -51,8 +51,8 @@ if TYPE_CHECKING:
 class Settings:
     """What a build's user said of all its commands.
 
-    ``moment``: SOURCE_DATE_EPOCH, seconds; ``reproducible``: nothing in a layer is younger. ``secrets``: content by id;
-    ``agents``: sockets of SSH agents by id. ``limits``: a container whose limits all commands have.
+    ``moment``: SOURCE_DATE_EPOCH, seconds. ``secrets``: content by id; ``agents``: sockets of SSH agents by id.
+    ``limits``: a container whose limits all commands have.
     """
 
     __slots__ = (
@@ -60,13 +60,11 @@ class Settings:
         "cgroup_parent",
         "limits",
         "moment",
-        "reproducible",
         "secrets",
     )
 
     def __init__(self) -> None:
         self.moment: int | None = None
-        self.reproducible = False
         self.secrets: dict[str, bytes] = {}
         self.agents: dict[str, str] = {}
         self.limits: Container | None = None
@@ -183,8 +181,7 @@ class Workshop:
 
     def adopt_files(self, rootfs: Rootfs) -> Made:
         """The same for a root that is mounted nowhere."""
-        clamp = self.settings.moment if self.settings.reproducible else None
-        return snapshots.adopt(self.images, rootfs, lease=self.lease, clamp=clamp)
+        return snapshots.adopt(self.images, rootfs, lease=self.lease)
 
     @contextmanager
     def tree(self, op: Op, result: Result) -> Iterator[Tree]:
@@ -221,7 +218,7 @@ class Workshop:
                 fd = os.open(staging.path + "/copy", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
             else:
                 # Without a writable layer overlayfs wants two others.
-                userxattr = os.geteuid() != 0 or self.images_in_namespace
+                userxattr = userns.inside() or os.geteuid() != 0
                 fd = overlay.mount_apart(
                     self.kernel,
                     overlay.Stack([*snapshot.directories, empty], userxattr=userxattr, read_only=True),
@@ -230,13 +227,6 @@ class Workshop:
                 yield fd
             finally:
                 os.close(fd)
-
-    @property
-    def images_in_namespace(self) -> bool:
-        """Whether overlay's attributes are those of a user namespace."""
-        from lading.kernel import userns
-
-        return userns.inside()
 
     def content(self, result: Result, op: CopyOp, place: int) -> str:
         """The digest of what a copy takes from what another step gave."""

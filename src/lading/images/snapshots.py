@@ -12,7 +12,7 @@ import os
 from lading.errors import Corrupt
 from lading.formats import digest as digests
 from lading.formats.oci_image import Descriptor, ImageConfig, RunConfig
-from lading.images import differences, union
+from lading.images import differences
 from lading.images.files import disk_error, remove_tree
 from lading.images.image import STEP, Image
 from lading.images.oci import format_of
@@ -135,14 +135,11 @@ class Made:
         self.skipped = skipped
 
 
-def adopt(images: Images, rootfs: Rootfs, *, lease: Lease, clamp: int | None = None) -> Made:
+def adopt(images: Images, rootfs: Rootfs, *, lease: Lease) -> Made:
     """Make what was written to ``rootfs`` a layer. Its writable directory is taken away; nothing may be mounted of it any more.
 
-    ``clamp``: no file is younger than this (seconds since 1970), for reproducible images.
     Raises what packing raises (a name that no archive can hold), :class:`Exhausted`; then nothing is left of the layer.
     """
-    if clamp is not None:
-        _clamp(os.fsencode(rootfs.upper), clamp)
     if rootfs.base:
         return _packed(images, lambda out: differences.pack(rootfs, out), lease)
     plain = digests.hasher("sha256")
@@ -198,21 +195,6 @@ def _drop_all_but(root: bytes, kept: dict[bytes, int]) -> None:
                 remove_tree(os.fsdecode(entry.path))
             elif entry.is_dir(follow_symlinks=False):
                 pending.append(inner)
-
-
-def _clamp(root: bytes, seconds: int) -> None:
-    limit = seconds * 1_000_000_000
-    pending = [root]
-    while pending:
-        path = pending.pop()
-        for entry in os.scandir(path):
-            there = entry.stat(follow_symlinks=False)
-            if entry.is_dir(follow_symlinks=False):
-                pending.append(entry.path)
-            if there.st_mtime_ns > limit and not union.is_whiteout(there):
-                os.utime(entry.path, ns=(limit, limit), follow_symlinks=False)
-    if os.stat(root).st_mtime_ns > limit:
-        os.utime(root, ns=(limit, limit))
 
 
 def blob(

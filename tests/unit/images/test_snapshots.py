@@ -92,17 +92,6 @@ def test_sockets_stay_out_and_are_named(images, written):
         assert os.listdir(images.layers.directory(made.key)) == ["x"]
 
 
-def test_with_a_clamp_no_file_is_younger(images, written):
-    with images.lease() as lease:
-        first = snapshots.adopt(images, written({"d/x": b"x"}), lease=lease, clamp=1000)
-        there = os.stat(images.layers.directory(first.key) + "/d/x")
-        assert there.st_mtime == 1000
-        images.layers._forget(first.key)
-        assert (
-            snapshots.adopt(images, written({"d/x": b"x"}), lease=lease, clamp=1000).diff_id == first.diff_id
-        )
-
-
 def test_a_layer_is_unsettled_until_somebody_waited_for_the_disk(images, written):
     with images.lease() as lease:
         made = snapshots.adopt(images, written({"x": b"x"}), lease=lease)
