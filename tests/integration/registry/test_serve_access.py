@@ -68,6 +68,18 @@ def test_guessing_is_answered_with_a_wait(tmp_path: Path, htpasswd: str) -> None
             assert bob.ask("GET", "/v2/").status == 200
 
 
+def test_guessing_on_many_connections_at_once_is_no_quicker(tmp_path: Path, htpasswd: str) -> None:
+    with RegistryServer(tmp_path, "--htpasswd", htpasswd) as server:
+        guessers = [server.client("alice", f"wrong{n}") for n in range(40)]
+        for guesser in guessers:
+            guesser.connection.request("GET", "/v2/", headers={"Authorization": guesser.authorization})
+        statuses = [guesser.connection.getresponse().status for guesser in guessers]
+        for guesser in guessers:
+            guesser.connection.close()
+    assert set(statuses) == {401, 429}
+    assert statuses.count(401) < 15
+
+
 def test_rights_are_per_repository(tmp_path: Path, htpasswd: str) -> None:
     rights = tmp_path / "rights"
     rights.write_text(RIGHTS)

@@ -94,24 +94,33 @@ class Guard:
         if self._passwords.known(user, password):
             return
         key = f"{address} {user}"
-        loop = asyncio.get_running_loop()
-        wait = self._damping.wait(key, loop.time())
+        self._check_guesses(key)
+        async with self._turn:
+            # Again: what was asked at the same time, by a client with many connections or by a guesser, has been answered since.
+            if self._passwords.known(user, password):
+                return
+            self._check_guesses(key)
+            loop = asyncio.get_running_loop()
+            right = await loop.run_in_executor(self._pool, self._passwords.check, user, password)
+            if right:
+                self._damping.succeeded(key)
+            else:
+                self._damping.failed(key, loop.time())
+        if not right:
+            raise Refusal(
+                UNAUTHORIZED,
+                "the user name or the password is wrong",
+                headers={"WWW-Authenticate": f'Basic realm="{self._settings.service}"'},
+            )
+
+    def _check_guesses(self, key: str) -> None:
+        wait = self._damping.wait(key, asyncio.get_running_loop().time())
         if wait:
             raise Refusal(
                 TOOMANYREQUESTS,
                 "too many wrong passwords from this address",
                 headers={"Retry-After": str(int(wait) + 1)},
             )
-        async with self._turn:
-            right = await loop.run_in_executor(self._pool, self._passwords.check, user, password)
-        if not right:
-            self._damping.failed(key, loop.time())
-            raise Refusal(
-                UNAUTHORIZED,
-                "the user name or the password is wrong",
-                headers={"WWW-Authenticate": f'Basic realm="{self._settings.service}"'},
-            )
-        self._damping.succeeded(key)
 
     # --- whether ----------------------------------------------------------------------------------------------------
 
