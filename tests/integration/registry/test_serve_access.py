@@ -164,6 +164,9 @@ def test_tokens_are_had_with_a_password_and_allow_what_was_granted(tmp_path: Pat
         nobody = _token(client, **{**asked, "scope": "repository:public/a:pull,push"})
         assert client.ask("POST", "/v2/public/a/blobs/uploads/", authorization=nobody).status == 401
         assert client.ask("GET", f"/v2/public/a/blobs/{digest_of(b'')}", authorization=nobody).status == 404
+        assert client.ask("GET", "/v2/", authorization=nobody).status == 200
+        assert client.ask("GET", "/metrics", authorization=nobody).status == 401
+        assert client.ask("GET", "/metrics", authorization=alice).status == 200
         assert client.ask("GET", "/token", authorization=basic("alice", "wrong")).status == 401
         assert client.ask("GET", "/token?service=other").status == 400
         assert client.ask("GET", "/v2/", authorization=alice + "x").status == 401

@@ -133,11 +133,12 @@ class Endpoints:
         if route.kind == routes.CATALOG:
             self.guard.demand_somebody(request, caller, catalog=True)
             return await self._reading.catalog(request, lambda name: self.guard.sees(caller, name))
-        self.guard.demand_somebody(request, caller)
         if route.kind == routes.METRICS:
+            self.guard.demand_name(request, caller)
             loop = asyncio.get_running_loop()
             text = await loop.run_in_executor(self._pool, self._watch.counters.text)
             return answers.plain(200, text.encode(), counters.CONTENT_TYPE)
+        self.guard.demand_somebody(request, caller)
         return answers.plain(200, b"{}")
 
     async def _serve(

@@ -160,8 +160,13 @@ class Guard:
                 request, f"who may pull in {source}?", scope=scope, error="insufficient_scope"
             )
 
+    def demand_name(self, request: web.BaseRequest, caller: Caller) -> None:
+        """Raise :class:`Refusal` unless the caller has a name, where there are names; a token for nobody is none."""
+        if self._passwords is not None and not caller.user:
+            raise self._challenge(request, "who asks?")
+
     def demand_somebody(self, request: web.BaseRequest, caller: Caller, *, catalog: bool = False) -> None:
-        """Raise :class:`Refusal` unless the caller has a name, where there are names. ``catalog``: or may see something."""
+        """The same, but who may see something comes in with a token for nobody, and without one for the ``catalog``."""
         if self._passwords is None or caller.user:
             if catalog and caller.claims is not None and not caller.claims.catalog:
                 raise self._challenge(
