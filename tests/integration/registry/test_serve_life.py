@@ -245,3 +245,24 @@ def test_a_kill_in_the_middle_of_two_hundred_uploads_loses_nothing_acknowledged(
     store = Store(str(server.storage))
     assert check(store, repair=False) == []
     store.close()
+
+
+def test_garbage_is_collected_again_after_a_collection_that_failed(tmp_path: Path) -> None:
+    def counted(what: str) -> bool:
+        with server.client() as client:
+            lines = client.ask("GET", "/metrics").body.decode().splitlines()
+        return any(
+            line.startswith(f"lading_registry_gc_{what}_total ") and line.split()[1] != "0" for line in lines
+        )
+
+    with RegistryServer(tmp_path, "--gc-interval", "1s") as server:
+        lock = tmp_path / "storage/registry/gc.lock"
+        until(lambda: counted("runs"))
+        lock.unlink()
+        lock.mkdir()
+        until(lambda: counted("failures"))
+        until(lambda: any("garbage stays" in line for line in server.said))
+        lock.rmdir()
+        (tmp_path / "storage/registry/uploads/put.x").touch()
+        os.utime(tmp_path / "storage/registry/uploads/put.x", (0, 0))
+        until(lambda: counted("removed_uploads"))

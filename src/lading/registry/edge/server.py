@@ -166,7 +166,7 @@ class _Server:
                 report = await loop.run_in_executor(pool, collect)
                 if report is not None:
                     watch.collected(report)
-            except LadingError as error:
+            except (LadingError, OSError) as error:  # what goes wrong now may go well the next time
                 watch.collected(None)
                 self._say(f"garbage stays: {error}")
 
