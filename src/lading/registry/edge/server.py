@@ -147,7 +147,7 @@ class _Server:
             while watch.flying and loop.time() < deadline:
                 await asyncio.sleep(0.05)
             await runner.cleanup()
-            watch.flush()
+            await watch.flush()
         finally:
             pool.shutdown()
             store.close()

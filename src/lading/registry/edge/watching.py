@@ -41,7 +41,7 @@ class Watch:
         self._fd = fd
         self._lines: list[str] = []
         self._lost = 0
-        self._planned = False
+        self._writing: asyncio.Task[None] | None = None
         self.flying = 0
         self.counters = Counters()
         for name, kind, meaning in (
@@ -154,15 +154,24 @@ class Watch:
             self._lost += 1
             return
         self._lines.append(line)
-        if not self._planned:
-            self._planned = True
-            loop = asyncio.get_running_loop()
-            loop.call_later(_SOON, lambda: loop.run_in_executor(None, self.flush))
+        if self._writing is None:
+            self._writing = asyncio.create_task(self._write_all())
 
-    def flush(self) -> None:
-        """Write the lines that wait."""
-        lines, self._lines = self._lines, []
-        self._planned = False
+    async def _write_all(self) -> None:
+        """One thread at a time: lines of two would get into each other, and a slow reader would hold them all."""
+        loop = asyncio.get_running_loop()
+        while self._lines:
+            await asyncio.sleep(_SOON)
+            lines, self._lines = self._lines, []
+            await loop.run_in_executor(None, self._put, lines)
+        self._writing = None
+
+    async def flush(self) -> None:
+        """Wait for the lines that are not written yet."""
+        if self._writing is not None:
+            await self._writing
+
+    def _put(self, lines: list[str]) -> None:
         data = memoryview("".join(line + "\n" for line in lines).encode(errors="backslashreplace"))
         try:
             while data:
