@@ -2,7 +2,8 @@
 
 ::
 
-    ROOT/build/web/HASH/lock, id     of one URL: who is fetching, and what
+    ROOT/build/web/HASH/lock, id     of one URL: whose builds use it, and what it is
+    ROOT/build/web/HASH/fetching     who is fetching it
     ROOT/build/web/HASH/files/about  the newest version's validators, digest and time, as JSON
     ROOT/build/web/HASH/files/VERSION/content    a version: mode 0600, the time that the server said
 
@@ -104,6 +105,8 @@ class Downloads:
         self._contexts: dict[str, ssl.SSLContext] = {}
         self._pool: HttpPool | None = None
         self._known: dict[str, Download] = {}
+        # Held until the build is over, so that no prune takes a version away from it.
+        self._used: dict[str, Lock] = {}
 
     def get(self, url: str, *, checksum: str = "", limit: int = LARGEST) -> Download:
         """The file at ``url`` as it is now; of a ``checksum`` (``sha256:…``) that is here already, nobody is asked.
@@ -116,7 +119,9 @@ class Downloads:
             shown, _ = without_password(url)
             directory = f"{self._directory}/{digests.of(url.encode('utf-8', 'surrogateescape')).partition(':')[2][:40]}"
             make_directories(directory)
-            with Lock(directory + "/lock", exclusive=True):
+            if directory not in self._used:
+                self._used[directory] = Lock(directory + "/lock", exclusive=False).__enter__()
+            with Lock(directory + "/fetching", exclusive=True):
                 write_atomically(directory + "/id", f"{shown}\n".encode("utf-8", "surrogateescape"))
                 os.utime(directory)
                 os.makedirs(directory + "/files", exist_ok=True)
@@ -235,7 +240,9 @@ class Downloads:
         return self._contexts[host_port]
 
     def close(self) -> None:
-        """Close connections."""
+        """Close connections, and leave what was fetched to whoever prunes."""
+        while self._used:
+            self._used.popitem()[1].__exit__()
         if self._pool is not None:
             self._pool.close()
             self._pool = None

@@ -8,8 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from lading.build import housekeeping
 from lading.build.downloads import Downloads, without_password
 from lading.build.progress import Progress
+from lading.build.records import WEB, Record
 from lading.errors import InvalidInput, NotFound, RemoteError, Unsupported
 from support.buildsite import BuildSite
 
@@ -118,6 +120,21 @@ def test_what_is_larger_than_allowed_is_not_kept(site, downloads, tmp_path):
         with pytest.raises(RemoteError) as error:
             known.get(site.url + "/f", limit=999)
         assert error.value.reason == "too-large"
+
+
+def test_no_prune_takes_away_what_a_build_uses(site, downloads):
+    (site.root / "f").write_text("one")
+    build, other = downloads(), downloads()
+    found = build.get(site.url + "/f")
+    other.get(site.url + "/f")  # two builds do not wait for each other's end
+    other.close()
+    record = Record("id", WEB, "download")
+    record.path = os.path.dirname(os.path.dirname(found.directory))
+    assert housekeeping._empty(record) is None
+    assert _text(found) == "one"
+    build.close()
+    assert housekeeping._empty(record) is not None
+    assert not os.path.exists(found.directory)
 
 
 def test_a_broken_record_is_fetched_anew(site, downloads, tmp_path):
