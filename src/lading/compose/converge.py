@@ -305,10 +305,7 @@ class Convergence:
             marks[labels.REPLACE] = record.id
             interim = plan.interim(pods.name_of(self.project, name, step.number), record.id)
             if not self.wishes.renew_volumes:
-                anonymous = set(record.container.anonymous)
-                kept = {
-                    t: v for t, v in record.container.volumes.items() if v in anonymous or self._nameless(v)
-                }
+                kept = state.anonymous(self.app.context.volumes, record)
         try:
             return pods.pod_of(
                 self.project,
@@ -322,10 +319,6 @@ class Convergence:
             )
         except LadingError as error:
             raise self.app.located(error) from None
-
-    def _nameless(self, volume: str) -> bool:
-        """Whether a volume is an anonymous one that came over from a container before."""
-        return len(volume) == 64 and set(volume) <= set("0123456789abcdef")
 
     def _volumes_of(self, container: str) -> list[BindMount]:
         """What a container mounts, or will when it is made (``volumes_from``)."""

@@ -69,12 +69,14 @@ def _away(
                 "remove them with --remove-orphans"
             )
             found = [m for m in found if m.service in services]
-    inherited = {volume for m in found for volume in m.record.container.volumes.values() if len(volume) == 64}
+    inherited: set[str] = set()
+    if volumes:
+        inherited = {v for m in found for v in state.anonymous(app.context.volumes, m.record).values()}
     ending.remove(app, found, timeout=timeout, volumes=volumes, services=services)
     status = 0
-    if volumes:
-        for volume in sorted(inherited):
-            app.context.volumes.remove(volume, force=True)
+    users = app.context.node.volumes_in_use() if inherited else {}
+    for volume in sorted(inherited.difference(users)):
+        app.context.volumes.remove(volume, force=True)
     if not named:
         status = _networks(app, name)
         left = state.members(app.context.node, name, oneoffs=None)

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection
 
     from lading.node import Node, PodRecord
+    from lading.volumes import Volumes
 
 RUNNING = ("running", "paused", "restarting")
 
@@ -97,6 +98,18 @@ def finish_removals(node: Node, project: str) -> None:
                 node.remove(record.id, force=True)
             except NotFound:
                 continue  # another command was faster
+
+
+def anonymous(volumes: Volumes, record: PodRecord) -> dict[str, str]:
+    """A container's anonymous volumes by target, those that came over from a container before it, too."""
+    made = {}
+    for target, name in record.container.volumes.items():
+        try:
+            if volumes.get(name).anonymous:
+                made[target] = name
+        except NotFound:
+            continue  # removed by hand
+    return made
 
 
 def waves(found: list[Member], *, last_first: bool = True) -> list[list[Member]]:

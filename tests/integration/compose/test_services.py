@@ -92,6 +92,28 @@ def test_namespaces_hooks_and_volumes_are_shared_as_the_file_says(app: Any) -> N
     assert app.out("run", "--rm", "--no-deps", "-T", "main", "cat", "/v/hook") == "stopping"
 
 
+def test_down_takes_anonymous_volumes_along_and_nothing_that_has_a_name(app: Any) -> None:
+    named = "0123456789abcdef" * 4  # as long as the name that an anonymous one gets
+    app.lading.out("volume", "create", named)
+    text = """
+        name: shop
+        services:
+          it: {image: busybox, command: sleep 1000, init: true, environment: {N: '%s'}, volumes: ["/cache", "kept:/kept"]}
+        volumes: {kept: {external: true, name: %s}}
+        """
+    try:
+        app.write(text % (1, named))
+        app("up", "-d")
+        app("exec", "it", "sh", "-c", "echo mine > /kept/file; echo old > /cache/file")
+        app.write(text % (2, named))
+        assert "Recreated" in app("up", "-d").stderr
+        assert app.out("exec", "it", "cat", "/cache/file") == "old"
+        app("down", "--volumes", "--timeout", "0")
+        assert app.lading.out("volume", "ls", "-q") == named
+    finally:
+        app.lading("volume", "rm", named)
+
+
 def test_one_off_commands_have_a_container_of_their_own(app: Any) -> None:
     app.write(
         """
