@@ -91,7 +91,7 @@ class Application:
 
     def _read_env_files(self) -> None:
         """Variables of ``.env`` or of ``--env-file``, below those of the caller."""
-        if self.environ.get("COMPOSE_DISABLE_ENV_FILE", "").lower() in ("1", "true"):
+        if self.asked("COMPOSE_DISABLE_ENV_FILE"):
             return
         given: list[str] = [os.path.abspath(path) for path in self.globals["env-file"]]
         if not given and self.environ.get("COMPOSE_ENV_FILES"):
@@ -109,6 +109,10 @@ class Application:
                 if value is not None:
                     made[name] = value
         self.environ = {**made, **os.environ}
+
+    def asked(self, variable: str) -> bool:
+        """Whether a variable that switches something on does so."""
+        return self.environ.get(variable, "").lower() in ("1", "true")
 
     @property
     def profiles(self) -> list[str]:
@@ -139,6 +143,13 @@ class Application:
     def warn(self, text: str) -> None:
         """One line about what is odd."""
         sys.stderr.write(f"warning: {text}\n")
+
+    def warn_of_orphans(self, names: Sequence[str]) -> None:
+        """One line about containers whose services are gone."""
+        self.warn(
+            f"there are containers of services that the file does not have: {', '.join(names)}: "
+            "remove them with --remove-orphans"
+        )
 
     # -- the project ------------------------------------------------------------------------------------------------
 

@@ -102,7 +102,7 @@ class Convergence:
         started: Callable[[str], None] | None,
     ) -> None:
         state.finish_removals(self.node, self.project.name)
-        self._orphans()
+        self.orphans()
         wishes = self.wishes
         digests = imaging.resolve(
             self.app,
@@ -132,7 +132,8 @@ class Convergence:
             service.scale = count
             service.deploy = None if service.deploy is None else service.deploy.replace(replicas=None)
 
-    def _orphans(self) -> None:
+    def orphans(self) -> None:
+        """Remove the containers of services that the file does not have, or warn of them."""
         found = [
             m
             for m in state.members(self.node, self.project.name, oneoffs=None)
@@ -140,15 +141,12 @@ class Convergence:
         ]
         if not found:
             return
-        if self.wishes.remove_orphans or _true(self.app, "COMPOSE_REMOVE_ORPHANS"):
+        if self.wishes.remove_orphans or self.app.asked("COMPOSE_REMOVE_ORPHANS"):
             from lading.compose import ending
 
             ending.remove(self.app, found, timeout=self.wishes.timeout)
-        elif not _true(self.app, "COMPOSE_IGNORE_ORPHANS"):
-            self.app.warn(
-                f"there are containers of services that the file does not have: {', '.join(m.name for m in found)}: "
-                "remove them with --remove-orphans"
-            )
+        elif not self.app.asked("COMPOSE_IGNORE_ORPHANS"):
+            self.app.warn_of_orphans([m.name for m in found])
 
     # -- what to do -------------------------------------------------------------------------------------------------
 
@@ -365,7 +363,3 @@ def _found(member: state.Member) -> plan.Found:
         running=member.running,
         replaces=member.labels.get(labels.REPLACE, ""),
     )
-
-
-def _true(app: Application, name: str) -> bool:
-    return app.environ.get(name, "").lower() in ("1", "true")

@@ -61,13 +61,8 @@ def _away(
     found = state.members(app.context.node, name, named, oneoffs=None)
     if services and not named:
         orphaned = [m for m in found if m.service not in services]
-        if orphaned and not (
-            orphans or app.environ.get("COMPOSE_REMOVE_ORPHANS", "").lower() in ("1", "true")
-        ):
-            app.warn(
-                f"there are containers of services that the file does not have: {', '.join(m.name for m in orphaned)}: "
-                "remove them with --remove-orphans"
-            )
+        if orphaned and not (orphans or app.asked("COMPOSE_REMOVE_ORPHANS")):
+            app.warn_of_orphans([m.name for m in orphaned])
             found = [m for m in found if m.service in services]
     inherited: set[str] = set()
     if volumes:

@@ -26,21 +26,30 @@ def run(context: Context, parsed: Parsed) -> int:
     project = app.load([name])
     service = project.services[name]
     _change(app, service, parsed)
-    if not parsed["no-deps"] and service.depends_on:
-        _start_needs(app, project, name, parsed)
+    wishes = Wishes()
+    wishes.keep = True
+    wishes.remove_orphans = parsed["remove-orphans"]
+    wishes.quiet_pull = parsed["quiet"] or parsed["quiet-pull"]
+    wishes.quiet_build = parsed["quiet"] or parsed["quiet-build"]
+    needs = service.depends_on if not parsed["no-deps"] else {}
+    if needs:
+        _start_needs(app, project, name, wishes)
     digest = imaging.resolve(
         app,
         project,
         [name],
         build=parsed["build"],
         pull=parsed["pull"],
-        quiet_pull=parsed["quiet"] or parsed["quiet-pull"],
-        quiet_build=parsed["quiet"] or parsed["quiet-build"],
+        quiet_pull=wishes.quiet_pull,
+        quiet_build=wishes.quiet_build,
     )[name]
+    work = Convergence(app, project, [name], wishes)
     with locking.Lock(app, project.name):
+        if not needs:
+            work.orphans()  # else starting the needs has seen to them
         resources.networks(app, project, [name])
         resources.volumes(app, project, [name])
-        pod = _pod(app, project, name, digest, parsed)
+        pod = _pod(work, name, digest, parsed)
     if parsed["detach"]:
         record = context.node.run_detached(pod)
         print(record.name)
@@ -112,12 +121,7 @@ def _change(app: Application, service: Service, parsed: Parsed) -> None:
     service.stdin_open = parsed["interactive"] and not parsed["detach"]
 
 
-def _start_needs(app: Application, project: Project, name: str, parsed: Parsed) -> None:
-    wishes = Wishes()
-    wishes.keep = True
-    wishes.remove_orphans = parsed["remove-orphans"]
-    wishes.quiet_pull = parsed["quiet"] or parsed["quiet-pull"]
-    wishes.quiet_build = parsed["quiet"] or parsed["quiet-build"]
+def _start_needs(app: Application, project: Project, name: str, wishes: Wishes) -> None:
     needs = project.services[name].depends_on
     work = Convergence(app, project, list(needs), wishes)
     work.run()
@@ -140,8 +144,8 @@ def _start_needs(app: Application, project: Project, name: str, parsed: Parsed) 
             time.sleep(0.1)
 
 
-def _pod(app: Application, project: Project, name: str, digest: str, parsed: Parsed) -> Pod:
-    work = Convergence(app, project, [name], Wishes())
+def _pod(work: Convergence, name: str, digest: str, parsed: Parsed) -> Pod:
+    app, project = work.app, work.project
     try:
         pod = pods.pod_of(
             project,

@@ -133,8 +133,13 @@ def test_one_off_commands_have_a_container_of_their_own(app: Any) -> None:
         waiting = app.start("run", "-d", "tool", "sleep", "1000")
         assert "another command works on the project shop" in waiting.stderr.readline()
     name = waiting.communicate(timeout=90)[0].strip()
+    app.write("name: shop\nservices: {alone: {image: busybox, command: 'true'}}", "alone.yaml")
+    assert "shop-db-1" in app("-f", "alone.yaml", "run", "--rm", "-T", "alone").stderr
     assert name.startswith("shop-tool-run-")
     assert app.out("ps", "--services") == "db"
+    app("-f", "alone.yaml", "run", "--rm", "-T", "--remove-orphans", "alone")
+    assert app.out("ps", "-a", "--services") == ""
+    app("up", "-d")
     app("down", "--timeout", "0")
     assert app.out("ps", "-aq") == ""
 
