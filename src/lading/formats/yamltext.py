@@ -10,6 +10,7 @@ alias is written out.
 from __future__ import annotations
 
 import re
+from contextlib import contextmanager
 
 import yaml
 
@@ -17,7 +18,7 @@ from lading.errors import Exhausted, InvalidInput
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from typing import Any
 
 LARGEST = 4 << 20
@@ -137,45 +138,20 @@ def documents(data: bytes, *, what: str) -> list[object]:
 
     Raises :class:`InvalidInput` (syntax, duplicate keys, tags) and :class:`Exhausted` (larger than allowed).
     """
-    if len(data) > LARGEST:
-        raise Exhausted(f"{what}: larger than {LARGEST >> 20} MiB")
-    try:
-        text = data.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        raise InvalidInput(f"{what}: not UTF-8 text") from None
-    try:
-        _bound(text, what)
-        made = _load(text, what)
-    except yaml.YAMLError as error:
-        raise InvalidInput(f"{what}: {_said(error)}", reason="syntax") from None
-    except RecursionError:
-        raise _too_deep(what) from None
-    except (ValueError, OverflowError, TypeError, KeyError) as error:  # a tag that its value does not fit
-        raise InvalidInput(f"{what}: {error}", reason="syntax") from None
+    with _reading(data, what) as loader:
+        made: list[object] = []
+        while loader.check_data():
+            made.append(loader.get_data())
+    made = [document for document in made if document is not None]
     for document in made:
         if _spread(document, {}, what)[0] > _NODES:
             raise Exhausted(f"{what}: its aliases make it larger than {_NODES} values")
     return made
 
 
-def _load(text: str, what: str) -> list[object]:
-    loader = _Loader(text)
-    loader.what = what
-    made: list[object] = []
-    try:
-        while loader.check_data():
-            made.append(loader.get_data())
-    finally:
-        loader.dispose()
-    return [document for document in made if document is not None]
-
-
-def nodes(data: bytes, *, what: str) -> tuple[list[Any], Callable[[Any], str]]:
-    """Every document as PyYAML's nodes, which know their lines, with merge keys written out; aliases are the same node again.
-
-    Only events, aliases and depth are bounded here: whoever writes aliases out counts what comes of it. With them comes what
-    gives the tag that a plain scalar has by its text, for nodes that wear a tag of somebody's own. Raises as :func:`documents`.
-    """
+@contextmanager
+def _reading(data: bytes, what: str) -> Iterator[Any]:
+    """A loader of text whose size, events, aliases and depth are within bounds; what is raised within is ours outside."""
     if len(data) > LARGEST:
         raise Exhausted(f"{what}: larger than {LARGEST >> 20} MiB")
     try:
@@ -186,21 +162,31 @@ def nodes(data: bytes, *, what: str) -> tuple[list[Any], Callable[[Any], str]]:
         _bound(text, what)
         loader = _Loader(text)
         loader.what = what
-        made: list[Any] = []
         try:
-            while loader.check_node():
-                made.append(loader.get_node())
+            yield loader
         finally:
             loader.dispose()
-        seen: set[int] = set()
-        for node in made:
-            _flatten(loader, node, seen)
     except yaml.YAMLError as error:
         raise InvalidInput(f"{what}: {_said(error)}", reason="syntax") from None
     except RecursionError:
         raise _too_deep(what) from None
-    except (ValueError, OverflowError, TypeError, KeyError) as error:
+    except (ValueError, OverflowError, TypeError, KeyError) as error:  # a tag that its value does not fit
         raise InvalidInput(f"{what}: {error}", reason="syntax") from None
+
+
+def nodes(data: bytes, *, what: str) -> tuple[list[Any], Callable[[Any], str]]:
+    """Every document as PyYAML's nodes, which know their lines, with merge keys written out; aliases are the same node again.
+
+    Only events, aliases and depth are bounded here: whoever writes aliases out counts what comes of it. With them comes what
+    gives the tag that a plain scalar has by its text, for nodes that wear a tag of somebody's own. Raises as :func:`documents`.
+    """
+    with _reading(data, what) as loader:
+        made: list[Any] = []
+        while loader.check_node():
+            made.append(loader.get_node())
+        seen: set[int] = set()
+        for node in made:
+            _flatten(loader, node, seen)
 
     def plain(node: Any) -> str:
         tag: str = loader.resolve(yaml.ScalarNode, node.value, (node.style is None, node.style is not None))
