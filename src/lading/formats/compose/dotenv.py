@@ -7,6 +7,7 @@ sign are read, as docker compose does. Values in double quotes may hold line end
 from __future__ import annotations
 
 import re
+from collections import ChainMap
 
 from lading.errors import InvalidInput
 from lading.formats.compose.interpolation import interpolate
@@ -53,10 +54,11 @@ class _Reader:
     ) -> None:
         self.text = text
         self.where = where
-        self.lookup = lookup
         self.unset = unset
         self.index = 0
         self.made: dict[str, str | None] = {}
+        self.values: dict[str, str] = {}
+        self.variables = ChainMap(dict(lookup), self.values)
 
     def read(self) -> dict[str, str | None]:
         while True:
@@ -97,6 +99,7 @@ class _Reader:
         if char in ("", "\n", "#"):
             self._line_end()
             self.made[name[0]] = None
+            self.values.pop(name[0], None)
             return
         if char not in ("=", ":"):
             raise self._wrong(
@@ -108,7 +111,8 @@ class _Reader:
         self._skip(" \t")
         quote = self.text[self.index : self.index + 1]
         quoted = quote in ('"', "'")
-        self.made[name[0]] = self._quoted(quote, begin) if quoted else self._bare(begin)
+        value = self._quoted(quote, begin) if quoted else self._bare(begin)
+        self.made[name[0]] = self.values[name[0]] = value
 
     def _bare(self, begin: int) -> str:
         raw = self._line_end()
@@ -120,9 +124,8 @@ class _Reader:
     def _expanded(self, text: str, begin: int) -> str:
         if "$" not in text:
             return text
-        values = {name: value for name, value in self.made.items() if value is not None}
         try:
-            return interpolate(text, {**values, **self.lookup}, self.unset)
+            return interpolate(text, self.variables, self.unset)
         except InvalidInput as error:
             raise self._wrong(error.message, begin, error.hint) from None
 

@@ -93,9 +93,13 @@ def _lists(base: list[object], over: list[object], kind: tuple[str, ...]) -> lis
     if key is not None:
         return _by_key(base, over, key)
     made = list(base)
+    there = {item for item in base if not isinstance(item, (dict, list))}
     for item in over:
-        if isinstance(item, (dict, list)) or item not in made:
+        if isinstance(item, (dict, list)):
             made.append(item)
+        elif item not in there:
+            made.append(item)
+            there.add(item)
     return made
 
 

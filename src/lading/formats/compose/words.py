@@ -12,7 +12,8 @@ from lading.errors import InvalidInput
 def split(text: str) -> list[str]:
     """The words. Raises :class:`InvalidInput` for a quote that is not closed."""
     made: list[str] = []
-    word: list[str] | None = None
+    word: list[str] = []
+    inside = False
     quote = ""
     index = 0
     while index < len(text):
@@ -23,17 +24,16 @@ def split(text: str) -> list[str]:
                 quote = ""
             elif char == "\\" and quote == '"' and text[index : index + 1] in ("\\", '"', "$", "`", "\n"):
                 if text[index] != "\n":
-                    word = [*(word or []), text[index]]
+                    word.append(text[index])
                 index += 1
             else:
-                assert word is not None
                 word.append(char)
         elif char in " \t\r\n":
-            if word is not None:
+            if inside:
                 made.append("".join(word))
-                word = None
+                word, inside = [], False
         else:
-            word = [] if word is None else word
+            inside = True
             if char in "'\"":
                 quote = char
             elif char == "\\":
@@ -44,6 +44,6 @@ def split(text: str) -> list[str]:
                 word.append(char)
     if quote:
         raise InvalidInput(f"{text[:60]!r}: a quote is not closed")
-    if word is not None:
+    if inside:
         made.append("".join(word))
     return made

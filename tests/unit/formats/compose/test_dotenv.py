@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lading.errors import InvalidInput
 from lading.formats.compose.dotenv import parse
+
+FUZZ = settings(max_examples=5_000 if os.environ.get("LADING_FUZZ") else 100, deadline=None)
 
 
 def read(text: str, **lookup: str) -> dict[str, str | None]:
@@ -71,7 +75,13 @@ def test_a_mistake_is_told_with_its_line(text: str) -> None:
     assert raised.value.message.startswith((".env:2: ", ".env:3: "))
 
 
+def test_many_lines_with_variables_are_read_in_no_time() -> None:
+    made = parse(b"".join(b"A%d=$B\n" % n for n in range(100_000)), where=".env", lookup={"B": "1"})
+    assert len(made) == 100_000
+
+
 @pytest.mark.fuzz
+@FUZZ
 @given(st.binary(max_size=80))
 def test_any_bytes_give_variables_or_one_clear_refusal(data: bytes) -> None:
     try:

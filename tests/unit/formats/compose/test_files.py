@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 
 import pytest
@@ -14,6 +15,7 @@ from lading.formats.compose import checking, resolving
 from lading.formats.compose.loading import Loader
 from lading.formats.compose.model import Project
 
+FUZZ = settings(max_examples=1_000 if os.environ.get("LADING_FUZZ") else 100, deadline=None)
 Load = Callable[..., Project]
 
 
@@ -199,6 +201,13 @@ def test_everything_gets_the_projects_name_and_what_is_external_its_own(load: Lo
     assert {k: v.name for k, v in project.volumes.items()} == {"v": "app_v", "w": "theirs"}
 
 
+def test_long_lists_are_merged_in_no_time(load: Load) -> None:
+    bodies = [f"dns: [{', '.join(f'{who}{n}' for n in range(50_000))}]" for who in "ab"]
+    found = merged(load, *bodies)["dns"]
+    assert isinstance(found, list)
+    assert len(found) == 100_000
+
+
 _WORDS = st.sampled_from(
     "services image x a b command ports volumes 80:80 ./a:/b networks default build context . environment A=1 depends_on "
     "extends include name secrets configs file $A ${A:-b} ${ deploy replicas 3 healthcheck test true null develop watch".split()
@@ -213,7 +222,7 @@ _TREES = st.recursive(
 
 
 @pytest.mark.fuzz
-@settings(deadline=None)
+@FUZZ
 @given(
     st.dictionaries(st.sampled_from(["a", "b"]), st.dictionaries(_WORDS, _TREES, max_size=6), max_size=2),
     _TREES,
@@ -226,7 +235,7 @@ def test_any_tree_gives_a_project_or_one_clear_refusal(services: object, rest: o
 
 
 @pytest.mark.fuzz
-@settings(deadline=None)
+@FUZZ
 @given(st.text(alphabet="services:\n {}[]&*!-?|>'\"<#,ab0$reset", max_size=80))
 def test_any_text_gives_a_project_or_one_clear_refusal(text: str) -> None:
     _try(text.encode())

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lading.errors import InvalidInput
 from lading.formats.compose.interpolation import Missing, interpolate, names
 
+FUZZ = settings(max_examples=5_000 if os.environ.get("LADING_FUZZ") else 100, deadline=None)
 VALUES = {"SET": "value", "EMPTY": "", "FOO": "foo", "Under_2": "u"}
 
 
@@ -94,6 +97,7 @@ def test_the_variables_of_a_text_are_found_with_their_defaults() -> None:
 
 
 @pytest.mark.fuzz
+@FUZZ
 @given(st.text(alphabet="${}:-?+aA_ \n", max_size=60))
 def test_any_text_gives_a_text_or_one_clear_refusal(text: str) -> None:
     try:
@@ -105,6 +109,7 @@ def test_any_text_gives_a_text_or_one_clear_refusal(text: str) -> None:
 
 
 @pytest.mark.fuzz
+@FUZZ
 @given(st.text(max_size=60))
 def test_a_text_whose_dollars_are_doubled_stays_what_it_is(text: str) -> None:
     assert interpolate(text.replace("$", "$$"), VALUES) == text
