@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
-from hypothesis import given
+import os
+
+import pytest
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lading.compose.plan import ADOPT, CREATE, KEEP, RECREATE, REMOVE, START, Found, Step, interim, plan
+
+FUZZ = settings(max_examples=5_000 if os.environ.get("LADING_FUZZ") else 100, deadline=None)
 
 
 def there(number: int, **given: object) -> Found:
@@ -85,6 +90,8 @@ _FOUND = st.builds(
 )
 
 
+@pytest.mark.fuzz
+@FUZZ
 @given(
     st.lists(_FOUND, max_size=8, unique_by=lambda f: f.id), st.integers(0, 5), st.booleans(), st.booleans()
 )
