@@ -126,8 +126,7 @@ class Builder:
         finally:
             for request in requests:
                 request.close()
-            for digest in stepped:
-                snapshots.forget(self._images, digest)
+            snapshots.forget(self._images, stepped)
         self._keep_in_bounds(progress)
         return made
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from lading.formats.oci_image import Descriptor
     from lading.images import Images
+    from lading.images.image import Image
     from lading.images.remove import InUse
 
 
@@ -328,7 +329,17 @@ def _unrecorded(
 
 
 def _restore(images: Images, repair: bool, digest: str, findings: list[Finding]) -> None:
-    """Unpack an image's missing layers again from its blobs."""
+    """Unpack an image's missing layers again from its blobs; forget a step of a build, which has none."""
+    image = _recorded(images, digest)
+    if image is not None and image.kind == STEP:
+        findings.append(
+            Finding(f"step {digest}", "layers that a build's command began with are missing", repair)
+        )
+        if repair:
+            from lading.images import snapshots
+
+            snapshots.forget(images, [digest])
+        return
     mended = False
     if repair and images.content.has(digest):
         try:
@@ -344,15 +355,19 @@ def _restore(images: Images, repair: bool, digest: str, findings: list[Finding])
     findings.append(Finding(f"image {digest}", problem, mended))
 
 
+def _recorded(images: Images, digest: str) -> Image | None:
+    try:
+        return images.resolved.get(digest)
+    except Corrupt:
+        return None
+
+
 def _described(images: Images, digest: str) -> Descriptor:
     """The descriptor of a stored manifest: of its record or a name of it, or else by what it says itself."""
     from lading.formats.oci_image import Descriptor
     from lading.images.oci import manifest_type
 
-    try:
-        image = images.resolved.get(digest)
-    except Corrupt:
-        image = None
+    image = _recorded(images, digest)
     if image is not None:
         return image.descriptor
     targets = [named.target for _, named in images.names.list()]

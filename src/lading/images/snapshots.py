@@ -24,7 +24,7 @@ from lading.images.unpacked import Unpacked
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Collection, Sequence
 
     from lading.formats.rootfs import Rootfs
     from lading.images import Images
@@ -111,16 +111,19 @@ def record(images: Images, image: Image, *, lease: Lease) -> None:
     images.resolved.put(image)
 
 
-def forget(images: Images, digest: str) -> None:
-    """Forget an image of :func:`image_of`, unless a living process has it in a lease. Close one's own before."""
+def forget(images: Images, steps: Collection[str]) -> None:
+    """Forget images of :func:`image_of`, but those that a living process has in a lease. Close one's own before."""
     from lading.images.leases import held
     from lading.images.remove import Removing
 
-    if not os.path.lexists(images.resolved.path(digest)):
+    there = [digest for digest in steps if os.path.lexists(images.resolved.path(digest))]
+    if not there:
         return
     with Removing(images.root):
-        if digest not in held(images.root)[0]:
-            images.resolved.remove(digest)
+        leased = held(images.root)[0]
+        for digest in there:
+            if digest not in leased:
+                images.resolved.remove(digest)
 
 
 class Made:

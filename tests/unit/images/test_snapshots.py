@@ -128,9 +128,9 @@ def test_a_step_is_an_image_to_its_digest_alone(images, new_tar):
         snapshots.record(images, step, lease=lease)
         assert images.get(step.digest).layers == image.layers
         assert [found.id for found in images.list()] == [image.id]
-        snapshots.forget(images, step.digest)
+        snapshots.forget(images, [step.digest])
         assert images.resolved.get(step.digest) is not None  # in our own lease
-    snapshots.forget(images, step.digest)
+    snapshots.forget(images, [step.digest])
     assert images.resolved.get(step.digest) is None
 
 
@@ -145,3 +145,14 @@ def test_prune_forgets_steps_of_builds_that_are_gone(images, new_tar):
         assert images.resolved.get(step.digest) is not None
     images.prune()
     assert images.resolved.get(step.digest) is None
+
+
+def test_repair_forgets_a_step_whose_layers_are_gone(images, written):
+    with images.lease() as lease:
+        made = snapshots.adopt(images, written({"x": b"x"}), lease=lease)
+        snapshot = snapshots.of_layers(images, [made.diff_id], lease=lease)
+        step = snapshots.image_of(images, snapshot, os_="linux", architecture="amd64")
+        snapshots.record(images, step, lease=lease)
+    images.layers._forget(made.key)
+    assert [(f.object, f.repaired) for f in images.check(repair=True)] == [(f"step {step.digest}", True)]
+    assert images.check() == []
