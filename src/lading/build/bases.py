@@ -7,7 +7,6 @@ from lading.errors import NotFound
 from lading.formats import platform as platforms
 from lading.formats.oci_image import ImageConfig, RunConfig
 from lading.images import snapshots
-from lading.roots import Roots
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -17,6 +16,7 @@ if TYPE_CHECKING:
     from lading.images.leases import Lease
     from lading.images.source import Source
     from lading.images.transfer import Progress as Transfer
+    from lading.roots import Roots
 
 
 class Base:
@@ -43,16 +43,16 @@ class Bases:
         lease: Lease,
         progress: Progress,
         *,
+        roots: Roots,
         pull: bool,
         never: bool = False,
-        config: str = "",
     ) -> None:
         self._images = images
         self._lease = lease
         self._progress = progress
         self._pull = pull
         self._never = never
-        self._config = config
+        self._roots = roots
         self._known: dict[tuple[str, str], Base] = {}
 
     def get(self, reference: str, platform: Platform) -> Base:
@@ -86,7 +86,7 @@ class Bases:
             image = images.pull(
                 reference,
                 platform=platform,
-                options=PullOptions(config=self._config),
+                options=PullOptions(config=self._roots.config),
                 progress=transferring(self._progress, f"pull {reference}"),
             )
             self._progress.phase(f"pull {reference}", "done")
@@ -97,13 +97,11 @@ class Bases:
 
     def _check_policy(self, reference: str, image: Image) -> None:
         """Raise :class:`Denied` where the policy for images does not accept this one."""
-        roots = Roots.default()
-        if self._config:
-            roots = Roots(roots.data, roots.run, self._config, roots.uid)
-        if roots.policy:
+        policy = self._roots.policy
+        if policy:
             from lading.images.signing import gate
 
-            gate.using(self._images, reference, image, roots.policy)
+            gate.using(self._images, reference, image, policy)
 
 
 def scratch(platform: Platform) -> Base:

@@ -95,9 +95,9 @@ class Builder:
                     self._images,
                     lease,
                     progress,
+                    roots=self._roots,
                     pull=requests[0].pull,
                     never=requests[0].pull_never,
-                    config=self._roots.config,
                 )
                 several = len(requests) > 1
                 form = wanted.ahead
