@@ -102,8 +102,7 @@ def admit(pod: Pod) -> list[str]:
         from lading.node import admission_users
 
         admission_users.check(pod, report)
-    if report.problems:
-        raise Refused(report.problems)
+    report.settle()
     return report.notes
 
 

@@ -5,7 +5,7 @@ Every face's pods are checked here, whoever filled the fields.
 
 from __future__ import annotations
 
-from lading.node.admission_report import Refused, Report, is_address
+from lading.node.admission_report import Report, is_address
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -15,14 +15,6 @@ if TYPE_CHECKING:
 
 #: The kernel keeps operations in 32 bits, and of a larger number only the lower ones.
 _BYTES_MAX, _OPERATIONS_MAX = 2**63 - 1, 2**32 - 1
-
-
-def demand(pod: Pod) -> None:
-    """Raise :class:`Refused` when something is wrong with the extras of ``pod``."""
-    report = Report()
-    check(pod, report)
-    if report.problems:
-        raise Refused(report.problems)
 
 
 def check(pod: Pod, report: Report) -> None:

@@ -4,6 +4,12 @@ from __future__ import annotations
 
 from lading.errors import InvalidInput
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from lading.formats.pod import Pod
+
 _LOWER = frozenset("abcdefghijklmnopqrstuvwxyz0123456789")
 _ALNUM = _LOWER | frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZ")
 
@@ -84,6 +90,18 @@ class Report:
             f"{name[:80]!r} is not up to 63 lower-case letters, digits and '-', beginning and ending without '-'",
         )
         return False
+
+    def settle(self) -> None:
+        """Raise :class:`Refused` when there are problems."""
+        if self.problems:
+            raise Refused(self.problems)
+
+
+def demand(check: Callable[[Pod, Report], None], pod: Pod) -> None:
+    """Raise :class:`Refused` with all that ``check`` reports of ``pod``."""
+    report = Report()
+    check(pod, report)
+    report.settle()
 
 
 def is_label(name: str) -> bool:

@@ -5,7 +5,7 @@ Source: KEP-127, "Exceptions"; core/v1 PodSpec.hostUsers; user_namespaces(7).
 
 from __future__ import annotations
 
-from lading.node.admission_report import Refused, Report
+from lading.node.admission_report import Report
 from lading.node.idranges import SIZE
 
 TYPE_CHECKING = False
@@ -13,14 +13,6 @@ if TYPE_CHECKING:
     from lading.formats.pod import Container, Pod, PodSpec
 
 _WHY = "does not go with hostUsers: false"
-
-
-def demand(pod: Pod) -> None:
-    """Raise :class:`Refused` when something of ``pod`` does not go with users of its own."""
-    report = Report()
-    check(pod, report)
-    if report.problems:
-        raise Refused(report.problems)
 
 
 def check(pod: Pod, report: Report) -> None:

@@ -39,14 +39,14 @@ _EVERYBODY_S = ("/dev/null",)
 
 def check(shop: Shop, pod: Pod) -> None:
     """Raise :class:`Unsupported`, or :class:`Refused`, for a pod that cannot have users of its own here."""
-    from lading.node import admission_users
+    from lading.node import admission_report, admission_users
 
     if shop.roots.uid:
         raise Unsupported(
             "spec.hostUsers: false: an ordinary user has no ranges of users to give to pods",
             hint="leave it out: such pods are in a user namespace already, their user's own",
         )
-    admission_users.demand(pod)
+    admission_report.demand(admission_users.check, pod)
 
 
 def namespace(runner: PodRunner) -> int:

@@ -57,9 +57,9 @@ def check(pod: Pod) -> None:
 
         cpus(quantity.nanos(pod.spec.containers[0].resources.limits.get("cpu", 0)))
     if pod.spec.extras.companions:
-        from lading.node import admission_extras
+        from lading.node import admission_extras, admission_report
 
-        admission_extras.demand(pod)
+        admission_report.demand(admission_extras.check, pod)
     for container in (*pod.spec.init_containers, *pod.spec.containers):
         extras = container.extras
         if extras.cpuset_cpus:
@@ -80,9 +80,9 @@ def check(pod: Pod) -> None:
                 f"container {container.name}: userns {extras.userns} contradicts hostUsers {pod.spec.host_users}"
             )
         if _beyond(extras):
-            from lading.node import admission_extras
+            from lading.node import admission_extras, admission_report
 
-            admission_extras.demand(pod)
+            admission_report.demand(admission_extras.check, pod)
 
 
 def _beyond(extras: ContainerExtras) -> bool:

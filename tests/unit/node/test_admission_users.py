@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from lading.formats.pod import Pod
-from lading.node import admission_users
+from lading.node import admission_report, admission_users
 from lading.node.admission import Refused, admit
 
 GOOD: dict[str, Any] = {
@@ -62,7 +62,7 @@ def test_what_does_not_go_with_them_is_named(
     container: dict[str, Any], spec: dict[str, Any], path: str
 ) -> None:
     with pytest.raises(Refused) as caught:
-        admission_users.demand(_pod(container, **spec))
+        admission_report.demand(admission_users.check, _pod(container, **spec))
     assert [problem.path for problem in caught.value.problems] == [path]
     with pytest.raises(Refused) as again:
         admit(_pod(container, **spec))

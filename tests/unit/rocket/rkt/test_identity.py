@@ -14,8 +14,7 @@ from lading.errors import Corrupt, InvalidInput
 from lading.formats.appc.image import ImageManifest
 from lading.formats.appc.pod import PodManifest, RuntimeApp, RuntimeImage
 from lading.formats.pod import Container, ObjectMeta, Pod, PodSpec
-from lading.node import PodRecord
-from lading.node.admission_extras import demand
+from lading.node import PodRecord, admission_extras, admission_report
 from lading.rocket.rkt import identity, pods
 from lading.rocket.rkt.appimages import AppImage
 
@@ -35,7 +34,7 @@ def _record() -> tuple[PodRecord, PodManifest, bytes]:
 def test_the_service_tells_what_the_record_says_to_who_knows_the_token() -> None:
     record, manifest, original = _record()
     [companion] = record.pod.spec.extras.companions
-    demand(record.pod)
+    admission_report.demand(admission_extras.check, record.pod)
     assert companion.command[-1] == record.name
     url = companion.env["AC_METADATA_URL"]
     assert url.startswith("http://{address}/")
