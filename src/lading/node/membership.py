@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 def join(shop: Shop, pod: Pod) -> None:
     """Turn the name in ``extras.pod`` into the pod's id and the namespaces to join; the users are that pod's, too.
 
-    Raises :class:`NotFound`, and :class:`InvalidInput` for a container that is no pod.
+    Raises :class:`NotFound`, and :class:`InvalidInput` for a container that is no pod, or one with other users.
     """
     extras = pod.spec.extras
     try:
@@ -33,8 +33,11 @@ def join(shop: Shop, pod: Pod) -> None:
             f"--pod {extras.pod}: that is a container, not a pod",
             hint="join its namespaces with --network, --ipc and --pid container:NAME",
         )
-    if pod.spec.host_users is False and target.pod.spec.host_users is not False:
+    own = target.pod.spec.host_users is False
+    if pod.spec.host_users is False and not own:
         raise InvalidInput(f"--pod {extras.pod}: that pod has the host's users, and so has what lives in it")
+    if own and any(container.extras.userns == "host" for container in pod.spec.containers):
+        raise InvalidInput(f"--pod {extras.pod}: that pod has users of its own, and so has what lives in it")
     pod.spec.host_users = target.pod.spec.host_users
     extras.pod = target.id
     mode = f"container:{target.id}"
