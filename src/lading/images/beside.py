@@ -33,8 +33,8 @@ class Making:
     """A context manager: ``path`` is where to make the directory, which is there and empty.
 
     With ``overwrite`` it takes the place of a directory that is there, in one step where the file system can.
-    Raises :class:`InvalidInput` for one that is there otherwise, for what is no directory, and for one that is more than its
-    user's: of the machine itself, where others write as well, or where something is mounted in.
+    Raises :class:`InvalidInput` for one that is there otherwise, for what is no directory or not called by its name, and for one
+    that is more than its user's: of the machine itself, where others write as well, or where something is mounted in.
     """
 
     def __init__(self, directory: str, *, overwrite: bool = False) -> None:
@@ -47,6 +47,8 @@ class Making:
 
     def __enter__(self) -> Making:
         final, said = self._final, self._said
+        if os.path.basename(final) in (".", ".."):  # no name that anything could be given (rename(2), EBUSY)
+            raise InvalidInput(f"{said} is no name of a directory", hint="write out how it is called")
         if os.path.lexists(final):
             if not self._overwrite:
                 raise InvalidInput(f"{said} is there already", hint="name a new directory")

@@ -69,6 +69,16 @@ def test_only_a_directory_is_replaced(tmp_path: Path) -> None:
     assert (tmp_path / "file").read_text() == "mine" and (tmp_path / "link").is_symlink()
 
 
+@pytest.mark.parametrize("said", [".", "..", "./", "out/.", "out/.."])
+def test_a_directory_is_called_by_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, said: str
+) -> None:
+    (tmp_path / "out").mkdir()
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InvalidInput, match="no name"), Making(said, overwrite=True):
+        pytest.fail("all the work would be for nothing")
+
+
 def test_where_names_cannot_be_exchanged_they_are_moved(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
