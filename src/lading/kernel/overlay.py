@@ -19,7 +19,9 @@ from lading.kernel.namespaces import CLONE_NEWNS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import _socket
     from collections.abc import Sequence
+    from typing import NoReturn
 
     from lading.kernel import Kernel
 
@@ -131,35 +133,23 @@ def _in_child(kernel: Kernel, stack: Stack) -> int:
     import _socket
 
     covers = _covers(kernel, stack) if stack.users >= 0 else []
-    ours, theirs = _socket.socketpair(_socket.AF_UNIX, _socket.SOCK_SEQPACKET)
-    pid = os.fork()
-    if pid == 0:
-        status = 70
-        try:
-            kernel.unshare(CLONE_NEWNS)
-            kernel.mount("", "/", "", MS_REC | MS_PRIVATE)
-            for place, cover in covers:
-                kernel.move_mount(cover, kernel.open(place, O_PATH | os.O_DIRECTORY))
-            if covers and stack.upper:
-                _work_as_owner(kernel, covers[-1][1])
-            fd = _by_layer(kernel, stack) if covers else -1
-            if fd < 0:
-                fd = _by_page(kernel, stack)
-            rights = (_socket.SOL_SOCKET, _socket.SCM_RIGHTS, fd.to_bytes(4, "little"))
-            theirs.sendmsg([b"mount"], [rights])
-            status = 0
-        except BaseException as error:
-            theirs.send(str(error).encode()[:2000] or b"?")
-        finally:
-            os._exit(status)
-    theirs.close()
-    for _, cover in covers:
-        os.close(cover)
+    pid = 0
     try:
-        words, rights_got, _flags, _address = ours.recvmsg(2048, _socket.CMSG_SPACE(4))
+        ours, theirs = _socket.socketpair(_socket.AF_UNIX, _socket.SOCK_SEQPACKET)
+        try:
+            pid = os.fork()
+            if pid == 0:
+                _hand_over(kernel, stack, covers, theirs)
+            theirs.close()
+            words, rights_got, _flags, _address = ours.recvmsg(2048, _socket.CMSG_SPACE(4))
+        finally:
+            theirs.close()
+            ours.close()
+            if pid:
+                os.waitpid(pid, 0)
     finally:
-        ours.close()
-        os.waitpid(pid, 0)
+        for _, cover in covers:
+            os.close(cover)
     for level, kind, data in rights_got:
         if level == _socket.SOL_SOCKET and kind == _socket.SCM_RIGHTS:
             fd = int.from_bytes(data[:4], "little")
@@ -169,6 +159,32 @@ def _in_child(kernel: Kernel, stack: Stack) -> int:
     raise LadingError(
         f"cannot stack the layers: {words.decode(errors='replace')}", hint=hint, reason="overlay"
     )
+
+
+def _hand_over(
+    kernel: Kernel, stack: Stack, covers: list[tuple[str, int]], theirs: _socket.socket
+) -> NoReturn:
+    """In the child: mount, and send the mount, or what was in the way."""
+    import _socket
+
+    status = 70
+    try:
+        kernel.unshare(CLONE_NEWNS)
+        kernel.mount("", "/", "", MS_REC | MS_PRIVATE)
+        for place, cover in covers:
+            kernel.move_mount(cover, kernel.open(place, O_PATH | os.O_DIRECTORY))
+        if covers and stack.upper:
+            _work_as_owner(kernel, covers[-1][1])
+        fd = _by_layer(kernel, stack) if covers else -1
+        if fd < 0:
+            fd = _by_page(kernel, stack)
+        rights = (_socket.SOL_SOCKET, _socket.SCM_RIGHTS, fd.to_bytes(4, "little"))
+        theirs.sendmsg([b"mount"], [rights])
+        status = 0
+    except BaseException as error:
+        theirs.send(str(error).encode()[:2000] or b"?")
+    finally:
+        os._exit(status)
 
 
 def _work_as_owner(kernel: Kernel, cover: int) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 import pytest
@@ -106,6 +107,18 @@ def test_layers_are_covered_one_by_one_and_the_writable_ones_by_what_has_both(
     assert [place for place, _ in overlay._covers(FakeKernel(), overlay.Stack(["/l/1"], users=USERS))] == [
         "/l/1"
     ]
+
+
+def test_no_process_to_stack_them_in_leaves_no_descriptor(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fork() -> int:
+        raise BlockingIOError
+
+    layer = os.open("/", os.O_RDONLY)
+    before = len(os.listdir("/proc/self/fd"))
+    monkeypatch.setattr(overlay.os, "fork", fork)
+    with pytest.raises(BlockingIOError):
+        overlay.mount_apart(FakeKernel({"open_tree": layer}), overlay.Stack(["/l/1"], users=USERS))
+    assert len(os.listdir("/proc/self/fd")) == before - 1, "the layer's cover"
 
 
 def test_who_acts_on_files_as_another_keeps_its_power() -> None:
