@@ -13,7 +13,7 @@ class Rootfs(Record):
     ``work``    overlayfs work directory on the file system of ``upper``.
     ``userxattr``  overlay metadata lives in ``user.overlay.*`` (rootless).
     ``base``    of a plain root that began as a private copy of an image: the layers to compare it with, top-most first.
-    ``volatile``   skip overlayfs syncs; only for containers that are removed when they end.
+    ``volatile``   skip overlayfs syncs; only for containers that start once, and whose files need not outlast a crash.
     ``mapped``   the container is in a user namespace, and the ids of its files are the namespace's: on the disk is what the
                 container sees, and layers are shared with everybody who sees the same.
     """

@@ -208,9 +208,8 @@ def act_as(kernel: Kernel, uid: int, gid: int) -> None:
     """
     sets = kernel.capget()
     kernel.setfsids(uid, gid)
-    kernel.capset(
-        *sets
-    )  # a file-system id other than 0 has lost CAP_DAC_OVERRIDE and its like (capabilities(7))
+    # A file-system id other than 0 has lost CAP_DAC_OVERRIDE and its like (capabilities(7)).
+    kernel.capset(*sets)
 
 
 def may_set_groups(kernel: Kernel, pid: int) -> bool:

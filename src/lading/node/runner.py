@@ -64,9 +64,8 @@ class PodRunner:
         self.interrupted = 0  # the signal that ended it in the foreground
         self.stdio = stdio
         self._chorus: Chorus | None = None  # of several containers that speak to the caller
-        self.outlets: list[
-            Outlet | Voice
-        ] = []  # of containers that have ended: what the caller has not read yet
+        # Of containers that have ended: what the caller has not read yet.
+        self.outlets: list[Outlet | Voice] = []
         self.attachment: Attachment | None = None
         self.reserved: Reserved | None = None  # an attachment that the first container's birth completes
         self.users = -1  # the user namespace of a pod that has one

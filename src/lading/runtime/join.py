@@ -142,9 +142,8 @@ def enter(kernel: Kernel, joins: list[tuple[str, int, int]]) -> None:
                 raise KernelError(f"join {name} namespace: {error.call}", error.errno) from None
             late.append((name, flag, fd))
     users = [fd for name, _, fd in joins if name == "user"]
-    for (
-        fd
-    ) in users:  # who enters it becomes its root later: until then what our creator may reach can be opened
+    # Who enters it becomes its root later: until then what our creator may reach can be opened.
+    for fd in users:
         kernel.setns(fd, FLAGS["user"])
     for name, flag, fd in late:
         try:
