@@ -1,7 +1,7 @@
 """SSH agents for builds: the user's own socket, or keys in an agent that lives as long as the build.
 
-A private agent runs a command of ours that waits for a pipe to close; ssh-agent(1) ends when its command has. So it goes with the
-build, whatever ends that.
+A private agent runs a command of ours that waits for a pipe to close, and then ends the agent and takes its directory away. So
+both go with the build, whatever ends that.
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 _SECONDS = 30
-_SIGTERM = 15
+# The agent is our command's child: its number is still its own.
+_COMMAND = 'cat; kill "$SSH_AGENT_PID"; rm -rf -- "$0"'
 _LONGEST = 100  # bytes of a socket's path; the kernel takes 107
 
 
@@ -74,9 +75,9 @@ class Agents:
         environ = {"PATH": os.environ.get("PATH", os.defpath), "SSH_ASKPASS": "/bin/false", "LC_ALL": "C"}
         self._running.append(
             subprocess.Popen(
-                [agent, "-a", socket, "sh", "-c", "echo $SSH_AGENT_PID; exec cat"],
+                [agent, "-a", socket, "sh", "-c", _COMMAND, place],
                 stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
+                stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
                 env=environ,
                 start_new_session=True,
@@ -122,16 +123,8 @@ class Agents:
         import subprocess
 
         for agent in self._running:
-            assert agent.stdin is not None and agent.stdout is not None
-            # Its parent is our command, which lives: the number is still its own.
-            word = agent.stdout.readline().strip()
-            if word.isdigit() and agent.poll() is None:
-                try:
-                    os.kill(int(word), _SIGTERM)
-                except ProcessLookupError:
-                    pass
+            assert agent.stdin is not None
             agent.stdin.close()
-            agent.stdout.close()
             try:
                 agent.wait(5)
             except subprocess.TimeoutExpired:
