@@ -84,6 +84,13 @@ def _busy(text: str, escape: str) -> bool:
     return "$" in text or "'" in text or '"' in text or escape in text
 
 
+def _room(room: int, piece: str) -> int:
+    """What is left of ``room`` behind ``piece``. Raises :class:`DockerfileError`."""
+    if len(piece) > room:
+        raise DockerfileError(f"a word becomes longer than {_LONGEST >> 20} MiB when it is expanded")
+    return room - len(piece)
+
+
 class _Reader:
     """One reading of one text. ``split`` collects words when it is a list."""
 
@@ -127,9 +134,7 @@ class _Reader:
 
     def _add(self, out: list[str], piece: str, *, plain: bool) -> None:
         """``piece`` to the result; where words are split, at the white space of a piece that is ``plain``."""
-        self.room -= len(piece)
-        if self.room < 0:
-            raise DockerfileError(f"a word becomes longer than {_LONGEST >> 20} MiB when it is expanded")
+        self.room = _room(self.room, piece)
         out.append(piece)
         if self.split is None or self.depth:
             return
@@ -182,6 +187,7 @@ class _Reader:
 
     def _double(self, raw_escapes: bool) -> str:
         text, out, end = self.text, [], len(self.text)  # type: ignore[var-annotated]
+        room = self.room  # of the whole, which is taken from it when it is added
         self.position += 1
         while self.position < end:
             char = text[self.position]
@@ -190,6 +196,7 @@ class _Reader:
                 return "".join(out)
             if char == "$":
                 out.append(self._dollar())
+                room = _room(room, out[-1])
                 continue
             self.position += 1
             if char == self.escape:

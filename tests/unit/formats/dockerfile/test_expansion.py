@@ -98,6 +98,20 @@ def test_a_value_that_grows_without_bound_is_refused() -> None:
         expand("${A//x/" + "y" * 1000 + "}", lambda name: big)
 
 
+@pytest.mark.parametrize("text", ["$b" * 3000, '"' + "$b" * 3000 + '"', 'x"$b${a:-"' + "$b" * 3000 + '"}"'])
+def test_nothing_is_read_on_behind_what_is_too_long(text: str) -> None:
+    """Or a line of 100 KiB would want gigabytes before it is refused."""
+    asked: list[str] = []
+
+    def lookup(name: str) -> str | None:
+        asked.append(name)
+        return "x" * (1 << 20) if name == "b" else None
+
+    with pytest.raises(DockerfileError, match="longer than 4 MiB"):
+        expand(text, lookup)
+    assert len(asked) < 10
+
+
 def test_nesting_and_matching_have_limits() -> None:
     with pytest.raises(DockerfileError):
         expand("${A:-" * 10_000 + "}" * 10_000, lambda name: None)
