@@ -244,12 +244,6 @@ def credential_for(url: str, known: Mapping[str, Credential]) -> Credential | No
     return found
 
 
-def header_for(url: str, known: Mapping[str, Credential]) -> str:
-    """The value of ``Authorization`` for a URL that is always the same; empty when there is none."""
-    found = credential_for(url, known)
-    return found.header if found is not None else ""
-
-
 def _at(known: Mapping[str, Credential], place: str) -> Credential | None:
     host, slash, path = place.partition("/")
     for domain, credential in known.items():

@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import os
 import re
+from collections.abc import Mapping
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lading.errors import InvalidInput, LadingError, Unsupported
-from lading.formats.appc.credentials import Credential, credential_for, header_for, logins, parse, together
+from lading.formats.appc.credentials import Credential, credential_for, logins, parse, together
 
 BASIC = {
     "rktKind": "auth", "rktVersion": "v1", "domains": ["example.com", "example.org:8443"], "type": "basic",
@@ -66,7 +67,7 @@ def test_each_request_to_amazon_is_signed() -> None:
     known = {one.domain: one for one in _parse(AWS)}
     url = "https://b.s3-eu-west-1.amazonaws.com/app.aci?x=1"
     found = credential_for(url, known)
-    assert found is not None and header_for(url, known) == "" and "hush" not in repr(found)
+    assert found is not None and found.header == "" and "hush" not in repr(found)
     first, second = (found.headers(url, now)["Authorization"] for now in (0, 86400))
     assert first.startswith("AWS4-HMAC-SHA256 Credential=AKIA/19700101/eu-west-1/s3/aws4_request, ")
     assert first != second
@@ -147,6 +148,11 @@ def test_two_files_for_one_domain_are_refused() -> None:
         together([("a.json", _parse(BASIC)), ("b.json", _parse(BASIC))])
 
 
+def _header_for(url: str, known: Mapping[str, Credential]) -> str:
+    found = credential_for(url, known)
+    return found.header if found is not None else ""
+
+
 @pytest.mark.parametrize(
     ("url", "header"),
     [
@@ -163,7 +169,7 @@ def test_two_files_for_one_domain_are_refused() -> None:
 )  # fmt: skip
 def test_a_secret_goes_to_its_domain_only(url: str, header: str) -> None:
     known = together([("a.json", _parse(BASIC)), ("b.json", _parse(OAUTH))])
-    assert header_for(url, known).partition(" ")[0] == header
+    assert _header_for(url, known).partition(" ")[0] == header
 
 
 # -- property ------------------------------------------------------------------------------------------------------
@@ -199,7 +205,7 @@ def test_no_file_does_worse_than_be_refused_and_no_header_leaves_its_host(
         return
     for one in known.values():
         assert one.header.isprintable() and one.header.partition(" ")[0] in ("Basic", "Bearer")
-    header = header_for(url, known)
+    header = _header_for(url, known)
     if header:
         assert url.lower().startswith("https://")
         host = (
