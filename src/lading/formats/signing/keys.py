@@ -8,6 +8,7 @@ Ed25519ph; such signatures are read, and none are made, because older readers do
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
@@ -157,15 +158,7 @@ def public_key(data: bytes, *, what: str) -> PublicKey:
 
 def private_key(pkcs8: bytes, *, what: str) -> PrivateKey:
     """The key in an opened envelope. Raises as :func:`public_key` does."""
-    try:
-        key = serialization.load_der_private_key(pkcs8, None)
-    except UnsupportedAlgorithm:
-        raise Unsupported(
-            f"{what}: a key of a kind that is not supported", hint=_KINDS, reason="key"
-        ) from None
-    except (ValueError, TypeError):
-        raise InvalidInput(f"{what}: the private key in it is broken", reason="key") from None
-    return _private(key, what)
+    return _private(lambda: serialization.load_der_private_key(pkcs8, None), what)
 
 
 def plain_private_key(data: bytes, *, what: str) -> PrivateKey:
@@ -183,21 +176,21 @@ def plain_private_key(data: bytes, *, what: str) -> PrivateKey:
     found = [(label, content) for label, content in blocks if label in _PRIVATE]
     if len(found) != 1:
         raise InvalidInput(f"{what} holds {len(found) or 'no'} private keys, one is needed", reason="key")
+    return _private(lambda: serialization.load_pem_private_key(pem.encode(*found[0]), None), what)
+
+
+_KINDS = "ECDSA on P-256, P-384 or P-521, RSA from 2048 bits, or Ed25519"
+
+
+def _private(load: Callable[[], object], what: str) -> PrivateKey:
     try:
-        key = serialization.load_pem_private_key(pem.encode(*found[0]), None)
+        key = load()
     except UnsupportedAlgorithm:
         raise Unsupported(
             f"{what}: a key of a kind that is not supported", hint=_KINDS, reason="key"
         ) from None
     except (ValueError, TypeError):
         raise InvalidInput(f"{what}: the private key in it is broken", reason="key") from None
-    return _private(key, what)
-
-
-_KINDS = "ECDSA on P-256, P-384 or P-521, RSA from 2048 bits, or Ed25519"
-
-
-def _private(key: object, what: str) -> PrivateKey:
     if not isinstance(key, _Private):
         raise Unsupported(f"{what}: a key of a kind that is not supported", hint=_KINDS, reason="key")
     _check(key.public_key(), what)

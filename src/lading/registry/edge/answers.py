@@ -83,15 +83,13 @@ def next_link(path: str, last: str, count: int | None) -> dict[str, str]:
     return {"Link": f'<{path}?{number}last={quote(last, safe="")}>; rel="next"'}
 
 
-class Content(web.StreamResponse):
-    """A blob, or one range of it, out of an open file. Sent by sendfile(2) where the connection is not encrypted."""
+class FromFile(web.StreamResponse):
+    """An answer whose body comes out of ``fd``, which this takes over; what and how is :meth:`_send`'s."""
 
-    def __init__(self, status: int, headers: Mapping[str, str], fd: int, start: int, length: int) -> None:
+    def __init__(self, status: int, headers: Mapping[str, str], fd: int, length: int) -> None:
         super().__init__(status=status, headers=dict(headers))
         self.content_length = length
         self._open_fd = fd
-        self._first = start
-        self._count = length
         self.sent = 0
         """Bytes of the content that are out so far."""
         self.over: Callable[[], None] | None = None
@@ -101,13 +99,8 @@ class Content(web.StreamResponse):
         """Send the headers and the content."""
         try:
             writer = await super().prepare(request)
-            transport = request.transport
-            if writer is None or request.method == "HEAD" or not self._count:
-                return writer
-            if transport is None:
-                raise ConnectionResetError("the client is gone")
-            encrypted = transport.get_extra_info("sslcontext") is not None
-            await (self._copy(writer) if encrypted else self._sendfile(transport))
+            if writer is not None:
+                await self._send(request, writer)
             return writer
         except (TimeoutError, OSError) as error:
             if request.transport is not None:
@@ -118,6 +111,27 @@ class Content(web.StreamResponse):
             self._open_fd = -1
             if self.over is not None:
                 self.over()
+
+    async def _send(self, request: web.BaseRequest, writer: AbstractStreamWriter) -> None:
+        raise NotImplementedError
+
+
+class Content(FromFile):
+    """A blob, or one range of it. Sent by sendfile(2) where the connection is not encrypted."""
+
+    def __init__(self, status: int, headers: Mapping[str, str], fd: int, start: int, length: int) -> None:
+        super().__init__(status, headers, fd, length)
+        self._first = start
+        self._count = length
+
+    async def _send(self, request: web.BaseRequest, writer: AbstractStreamWriter) -> None:
+        if not self._count:
+            return
+        transport = request.transport
+        if transport is None:
+            raise ConnectionResetError("the client is gone")
+        encrypted = transport.get_extra_info("sslcontext") is not None
+        await (self._copy(writer) if encrypted else self._sendfile(transport))
 
     async def _sendfile(self, transport: asyncio.Transport) -> None:
         loop = asyncio.get_running_loop()

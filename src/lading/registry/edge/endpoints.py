@@ -11,7 +11,7 @@ from lading.errors import LadingError
 from lading.registry import counters, words
 from lading.registry.edge import answers, routes
 from lading.registry.edge.guard import Caller, Guard
-from lading.registry.edge.mirroring import Arriving, Mirroring
+from lading.registry.edge.mirroring import Mirroring
 from lading.registry.edge.reading import Reading
 from lading.registry.edge.uploading import Uploading
 from lading.registry.edge.watching import ROUTE, USER, Watch
@@ -86,7 +86,7 @@ class Endpoints:
             _complain(f"{request.method} {request.path[:200]!r}: {type(error).__name__}: {error}")
             answer = answers.refused(Refusal("UNAVAILABLE", "the registry failed", status=500))
         finally:
-            if isinstance(answer, (answers.Content, Arriving)):
+            if isinstance(answer, answers.FromFile):
                 answer.over = self._watch.landed
             else:
                 self._watch.landed()

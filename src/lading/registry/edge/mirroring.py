@@ -17,7 +17,6 @@ from lading.registry.repositories import MOST
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from concurrent.futures import Executor
 
     from aiohttp.abc import AbstractStreamWriter
@@ -129,36 +128,15 @@ class _Moved:
         self._event.clear()
 
 
-class Arriving(web.StreamResponse):
+class Arriving(answers.FromFile):
     """A blob that is still being fetched, sent as it comes."""
 
     def __init__(self, headers: dict[str, str], fetch: Fetch, fd: int, moved: _Moved) -> None:
-        super().__init__(headers=headers)
-        self.content_length = fetch.size
+        super().__init__(200, headers, fd, fetch.size)
         self._fetch = fetch
-        self._open_fd = fd
         self._moved = moved
-        self.sent = 0
-        self.over: Callable[[], None] | None = None
 
-    async def prepare(self, request: web.BaseRequest) -> AbstractStreamWriter | None:
-        """Send the headers and the content."""
-        try:
-            writer = await super().prepare(request)
-            if writer is not None:
-                await self._send(writer)
-            return writer
-        except (TimeoutError, OSError) as error:
-            if request.transport is not None:
-                request.transport.abort()
-            raise ConnectionResetError(f"sending stopped: {error or 'too slow'}") from None
-        finally:
-            os.close(self._open_fd)
-            self._open_fd = -1
-            if self.over is not None:
-                self.over()
-
-    async def _send(self, writer: AbstractStreamWriter) -> None:
+    async def _send(self, request: web.BaseRequest, writer: AbstractStreamWriter) -> None:
         fetch, size = self._fetch, self._fetch.size
         while self.sent < size:
             while fetch.available <= self.sent:

@@ -11,9 +11,8 @@ from aiohttp.abc import AbstractAccessLogger
 
 from lading.formats import duration, jsontext
 from lading.registry.counters import Counters
-from lading.registry.edge.answers import Content
+from lading.registry.edge.answers import FromFile
 from lading.registry.edge.guard import address_of
-from lading.registry.edge.mirroring import Arriving
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -182,7 +181,7 @@ class Watch:
 
 def _sent(request: web.BaseRequest, response: web.StreamResponse) -> int:
     """Bytes of an answer's body."""
-    if isinstance(response, (Content, Arriving)):
+    if isinstance(response, FromFile):
         return response.sent
     body = response.body if isinstance(response, web.Response) else None
     return len(body) if isinstance(body, bytes) and request.method != "HEAD" else 0
