@@ -9,8 +9,6 @@ from __future__ import annotations
 import io
 import json
 import os
-import shutil
-import signal
 import socket
 import subprocess
 import tarfile
@@ -24,6 +22,7 @@ import pytest
 from lading.formats.oci_image import DOCKER_MANIFEST
 from lading.images import Image, Images
 from lading.images.pull import PullOptions
+from support.docker import Daemon
 
 pytestmark = [
     pytest.mark.root,
@@ -61,41 +60,9 @@ def podman(short: Path) -> list[str]:
 
 @pytest.fixture(scope="module")
 def docker(short: Path) -> Iterator[list[str]]:
-    """Debian's dockerd with a store of its own and no network; one for the module, since its start takes seconds."""
-    client = ["docker", "-H", f"unix://{short}/s"]
-    (short / "none.json").write_text("{}")
-    words = [
-        "dockerd",
-        "--host",
-        f"unix://{short}/s",
-        "--data-root",
-        f"{short}/d",
-        "--exec-root",
-        f"{short}/e",
-    ]
-    words += ["--pidfile", f"{short}/pid", "--bridge", "none", "--iptables=false", "--ip6tables=false"]
-    words += ["--config-file", f"{short}/none.json", "--cgroup-parent", "/lading-test-archives"]
-    with (short / "log").open("w") as log:
-        daemon = subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
-
-    def up() -> bool:
-        assert daemon.poll() is None, (short / "log").read_text()[-2000:]
-        return subprocess.run([*client, "version"], capture_output=True, check=False).returncode == 0
-
-    try:
-        _poll(up, "dockerd")
-        yield client
-    finally:
-        daemon.send_signal(signal.SIGTERM)
-        try:
-            daemon.wait(60)
-        except subprocess.TimeoutExpired:
-            daemon.kill()
-            daemon.wait()
-        for line in reversed(Path("/proc/self/mountinfo").read_text().splitlines()):
-            if f" {short}/" in line:
-                subprocess.run(["umount", "-l", line.split(" ")[4]], check=False)
-        shutil.rmtree(short / "d", ignore_errors=True)
+    """Debian's dockerd with a store of its own; one for the module, since its start takes seconds."""
+    with Daemon(short, "/lading-test-archives") as made:
+        yield made.client
 
 
 @pytest.fixture(scope="module")

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import os
 import shutil
-import signal
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from lading.registry.passwords import change
+from support.docker import Daemon
 from support.registryserver import SOURCE, RegistryServer
 
 pytestmark = [
@@ -143,35 +142,14 @@ def test_podman_pulls_and_pushes(shop: Shop, image: str) -> None:
 @pytest.fixture(scope="module")
 def docker(shop: Shop, tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[str]]:
     """A docker daemon of the test's own, which knows the certificate."""
-    directory = tmp_path_factory.mktemp("docker")
     trusted = Path("/etc/docker/certs.d") / shop.host
     trusted.mkdir(parents=True)
-    shutil.copy(shop.certificate, trusted / "ca.crt")
-    (directory / "none.json").write_text("{}")
-    words = ["dockerd", "--host", f"unix://{directory}/s", "--data-root", f"{directory}/data"]
-    words += ["--exec-root", f"{directory}/exec", "--pidfile", f"{directory}/pid", "--bridge", "none"]
-    words += ["--iptables=false", "--ip6tables=false", "--config-file", f"{directory}/none.json"]
-    words += ["--storage-driver", "vfs"]
-    with (directory / "log").open("w") as log:
-        daemon = subprocess.Popen(words, stdout=log, stderr=log)
-    base = ["docker", "-H", f"unix://{directory}/s"]
     try:
-        for _ in range(300):
-            if subprocess.run([*base, "version"], capture_output=True, check=False).returncode == 0:
-                break
-            assert daemon.poll() is None, (directory / "log").read_text()[-2000:]
-            time.sleep(0.2)
-        yield base
+        shutil.copy(shop.certificate, trusted / "ca.crt")
+        directory = tmp_path_factory.mktemp("d")
+        with Daemon(directory, "/lading-test-registry", "--storage-driver", "vfs") as made:
+            yield made.client
     finally:
-        daemon.send_signal(signal.SIGTERM)
-        try:
-            daemon.wait(60)
-        except subprocess.TimeoutExpired:
-            daemon.kill()
-            daemon.wait()
-        for line in reversed(Path("/proc/self/mountinfo").read_text().splitlines()):
-            if str(directory) in line:
-                subprocess.run(["umount", "-l", line.split()[4]], check=False)
         shutil.rmtree(trusted)
         for place in (trusted.parent, trusted.parent.parent):
             if not any(place.iterdir()):

@@ -4,23 +4,21 @@ own."""
 from __future__ import annotations
 
 import json
-import shutil
-import signal
 import subprocess
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from support.commands import runtime_script
+from support.docker import Daemon
 
 pytestmark = [pytest.mark.root, pytest.mark.peer("dockerd", "docker")]
 
 
 class Docker:
-    def __init__(self, socket: Path) -> None:
-        self.base = ["docker", "-H", f"unix://{socket}"]
+    def __init__(self, daemon: Daemon) -> None:
+        self.base = daemon.client
 
     def __call__(self, *words: str, **more: object) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
@@ -39,51 +37,24 @@ class Docker:
 @pytest.fixture(scope="module")
 def docker(tmp_path_factory: pytest.TempPathFactory, busybox: Path) -> Iterator[Docker]:
     directory = Path(tmp_path_factory.mktemp("long"))
-    socket = directory / "s"
-    words = ["dockerd", "--host", f"unix://{socket}", "--data-root", str(directory / "data")]
-    words += ["--exec-root", str(directory / "exec"), "--pidfile", str(directory / "pid"), "--bridge", "none"]
-    words += ["--iptables=false", "--ip6tables=false", "--cgroup-parent", "/lading-test-docker"]
-    words += [
+    # On cgroup v2 with systemd its driver is by default the other one.
+    flags = [
         "--exec-opt",
         "native.cgroupdriver=cgroupfs",
-    ]  # on cgroup v2 with systemd its default is the other one
-    words += [
         "--add-runtime",
         f"lading={runtime_script(directory)}",
-        "--config-file",
-        str(directory / "none.json"),
     ]
-    (directory / "none.json").write_text("{}")
-    with (directory / "log").open("w") as log:
-        daemon = subprocess.Popen(words, stdout=log, stderr=log)
-    made = Docker(socket)
-    try:
-        for _ in range(150):
-            if made("version").returncode == 0:
-                break
-            assert daemon.poll() is None, (directory / "log").read_text()[-2000:]
-            time.sleep(0.2)
+    with Daemon(directory, "/lading-test-docker", *flags) as daemon:
+        made = Docker(daemon)
         archive = directory / "image.tar"
         subprocess.run(["tar", "-C", str(busybox / "rootfs"), "-cf", str(archive), "."], check=True)
         done = made("import", "--change", "ENV PATH=/bin", str(archive), "box:1")
         assert done.returncode == 0, done.stderr
-        yield made
-    finally:
-        for id in made("ps", "-aq").stdout.split():
-            made("rm", "--force", id)
-        daemon.send_signal(signal.SIGTERM)
         try:
-            daemon.wait(30)
-        except subprocess.TimeoutExpired:
-            daemon.kill()
-            daemon.wait()
-        for line in reversed(Path("/proc/self/mountinfo").read_text().splitlines()):
-            if str(directory) in line:
-                subprocess.run(["umount", "-l", line.split(" ")[4]], check=False)
-        shutil.rmtree(directory, ignore_errors=True)
-        from lading.kernel.cgroups import manager
-
-        manager("/lading-test-docker").delete()
+            yield made
+        finally:
+            for id in made("ps", "-aq").stdout.split():
+                made("rm", "--force", id)
 
 
 def test_run_prints_and_returns_the_status(docker: Docker) -> None:
