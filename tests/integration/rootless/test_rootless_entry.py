@@ -366,6 +366,11 @@ def test_an_ordinary_users_images_have_rockets_verbs(lading_as: Run, user: tuple
         assert done.returncode == 0 and "successfully" in done.stdout, done.stderr
 
 
+def test_an_ordinary_user_is_told_of_private_users_by_the_flag(lading_as: Run) -> None:
+    done = lading_as("rkt", "run", "--private-users", "docker://busybox")
+    assert done.returncode == 254 and "--private-users: an ordinary user" in done.stderr
+
+
 def test_apps_of_an_ordinary_user_share_their_processes(lading_as: Run) -> None:
     show = "ps -o pid,args; cat /proc/self/oom_score_adj"
     done = lading_as(

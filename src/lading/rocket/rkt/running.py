@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 
-from lading.errors import Conflict, InvalidInput, LadingError
+from lading.errors import Conflict, InvalidInput, LadingError, Unsupported
 from lading.formats.env import read_file
 from lading.node import handed
 from lading.rocket.rkt import activation, assemble, netflags, pods
@@ -202,6 +202,11 @@ def _wanted(context: Context, line: Line, parsed: Parsed, *, quiet: bool = False
         shared = "--net=host" if network.mode == "host" else "--ipc=parent"
         raise InvalidInput(
             f"{shared} does not go with --private-users", hint="the host's belongs to its root"
+        )
+    if line["private-users"] and context.roots.uid:
+        raise Unsupported(
+            "--private-users: an ordinary user has no ranges of users to give to pods",
+            hint="leave it out: your pods are in a user namespace of your own already",
         )
     unsafe = of_line(parsed.globals, line.list("insecure-options"))
     chooser = Chooser(context, policy(line), unsafe, quiet=quiet)
