@@ -149,23 +149,9 @@ def _hosts(rows: list[str]) -> list[str]:
     """``NAME=ADDRESS`` for each ``--add-host``. Raises :class:`InvalidInput`."""
     if not rows:
         return []
-    import ipaddress
+    from lading.cli.translate_network import host
 
-    made = []
-    for text in rows:
-        name, mark, address = text.partition("=")
-        if not mark:
-            name, mark, address = text.partition(":")
-        address = address[1:-1] if address.startswith("[") and address.endswith("]") else address
-        if not name or not address or any(char.isspace() for char in text):
-            raise InvalidInput(f"--add-host {text!r} is not NAME:ADDRESS")
-        if address != "host-gateway":
-            try:
-                ipaddress.ip_address(address)
-            except ValueError:
-                raise InvalidInput(f"--add-host {text!r}: {address!r} is no address") from None
-        made.append(f"{name}={address}")
-    return made
+    return ["=".join(host(text)) for text in rows]
 
 
 _RIGHTS = ("network.host", "security.insecure")

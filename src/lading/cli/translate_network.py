@@ -209,20 +209,26 @@ def _ports(options: Mapping[str, Any], container: Container, around: Surrounding
     container.ports = made
 
 
+def host(text: str) -> tuple[str, str]:
+    """The name and the address (or ``host-gateway``) of an ``--add-host``. Raises :class:`InvalidInput`."""
+    name, mark, address = text.partition("=")
+    if not mark:
+        name, mark, address = text.partition(":")
+    address = address[1:-1] if address.startswith("[") and address.endswith("]") else address
+    if not name or not address:
+        raise InvalidInput(f"--add-host {text!r} is not NAME:ADDRESS")
+    _word(name, "--add-host")
+    if address != "host-gateway":
+        _address(address, f"--add-host {name}", 6 if ":" in address else 4)
+    return name, address
+
+
 def _names(options: Mapping[str, Any], spec: PodSpec, mode: str) -> None:
     hosts = options["add-host"]
     if hosts and mode.startswith("container:"):
         raise InvalidInput(f"--add-host does not go with --network {mode}")
     for text in hosts:
-        name, mark, address = text.partition("=")
-        if not mark:
-            name, mark, address = text.partition(":")
-        address = address[1:-1] if address.startswith("[") and address.endswith("]") else address
-        if not name or not address:
-            raise InvalidInput(f"--add-host {text!r} is not NAME:ADDRESS")
-        _word(name, "--add-host")
-        if address != "host-gateway":
-            _address(address, f"--add-host {name}", 6 if ":" in address else 4)
+        name, address = host(text)
         spec.host_aliases.append(HostAlias(ip=address, hostnames=[name]))
     if options["dns"] or options["dns-search"] or options["dns-option"]:
         if mode.startswith("container:"):

@@ -77,7 +77,7 @@ def test_hosts_are_names_and_addresses():
         "c=fe80::1",
         "d=host-gateway",
     ]
-    for text in ("a", "a:", ":1.2.3.4", "a:1.2.3", "a b:1.2.3.4"):
+    for text in ("a", "a:", ":1.2.3.4", "a:1.2.3", "a b:1.2.3.4", "a\x1b:1.2.3.4"):
         with pytest.raises(InvalidInput):
             _hosts([text])
 
