@@ -39,6 +39,10 @@ def wanted(parsed: Parsed) -> Wanted:
             raise InvalidInput(
                 f"--output dest={output.dest} is an OCI layout already", hint="name a new directory"
             )
+    for flag in ("iidfile", "metadata-file"):
+        above = os.path.dirname(parsed[flag]) or "."
+        if not os.path.isdir(above):
+            raise InvalidInput(f"--{flag} {parsed[flag]}: {above} is no directory")
     if parsed["iidfile"] and not any(output.is_image for output in outputs):
         raise InvalidInput("--iidfile goes with an image, and no output is one")
     made = Wanted(outputs, writing)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from lading.cli import buildflags
+from lading.cli import buildflags, buildoutput
 from lading.cli.buildinput import _hosts, pairs
 from lading.cli.buildsecrets import LARGEST, secret
 from lading.errors import InvalidInput, NotFound, Unsupported
@@ -80,6 +80,13 @@ def test_hosts_are_names_and_addresses():
     for text in ("a", "a:", ":1.2.3.4", "a:1.2.3", "a b:1.2.3.4", "a\x1b:1.2.3.4"):
         with pytest.raises(InvalidInput):
             _hosts([text])
+
+
+@pytest.mark.parametrize("flag", ["--iidfile", "--metadata-file", "--output=type=tar,dest"])
+def test_where_nothing_can_be_written_is_told_before_the_build(flag, tmp_path):
+    assert buildoutput.wanted(flags(f"{flag}={tmp_path}/f", ".")).outputs
+    with pytest.raises(InvalidInput, match="is no directory"):
+        buildoutput.wanted(flags(f"{flag}={tmp_path}/missing/f", "."))
 
 
 def test_an_argument_without_a_value_is_the_caller_s_variable(monkeypatch):
