@@ -155,6 +155,45 @@ POD = """
 """
 
 
+def test_an_application_of_several_services_has_its_volumes_and_files(
+    lading_as: Run, user: tuple[str, Path]
+) -> None:
+    file = user[1] / "compose.yaml"
+    file.write_text(
+        """
+        name: shop
+        x-quick: &quick {image: busybox, network_mode: none, stop_grace_period: 0s}
+        services:
+          db:
+            <<: *quick
+            command: sh -c 'cat /run/secrets/word > /data/row; exec sleep 1000'
+            volumes: ["rows:/data"]
+            secrets: [{source: word, mode: 0400}]
+            healthcheck: {test: "test -s /data/row", interval: 100ms}
+          web:
+            <<: *quick
+            command: sleep 1000
+            volumes: ["rows:/data:ro"]
+            depends_on: {db: {condition: service_healthy}}
+        volumes: {rows: }
+        secrets: {word: {environment: WORD}}
+        """
+    )
+    compose = ("compose", "--file", str(file))
+    try:
+        started = lading_as(*compose, "up", "--wait", WORD="secret")
+        assert started.returncode == 0, started.stderr
+        assert lading_as(*compose, "exec", "-T", "web", "cat", "/data/row", WORD="secret").stdout == "secret"
+        assert lading_as("compose", "--project-name", "shop", "ps", "--services").stdout.split() == [
+            "db",
+            "web",
+        ]
+    finally:
+        ended = lading_as(*compose, "down", "--volumes", WORD="secret")
+    assert ended.returncode == 0, ended.stderr
+    assert lading_as("ps", "-aq").stdout == lading_as("volume", "ls", "-q").stdout == ""
+
+
 def test_a_pod_has_its_volumes_and_its_class_of_service(lading_as: Run, user: tuple[str, Path]) -> None:
     path = user[1] / "pod.json"
     path.write_text(POD)
