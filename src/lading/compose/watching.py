@@ -226,16 +226,33 @@ def archive(path: str, target: str, names: list[str]) -> bytes:
             inside = _inside(target, name).lstrip("/")
             source = f"{path}/{name}" if name else path
             try:
-                member = tar.gettarinfo(source, arcname=inside)
-            except OSError:
+                member, data = _entry(tar, source, inside)
+            except FileNotFoundError:
                 continue  # removed meanwhile
-            _directories(tar, os.path.dirname(inside), parents)
-            if member.isreg():
-                with open(source, "rb") as stream:
-                    tar.addfile(member, stream)
-            elif member.issym():
-                tar.addfile(member)
+            except OSError as error:
+                raise LadingError(f"{source}: {error.strerror}") from None
+            if member.isreg() or member.issym():
+                _directories(tar, os.path.dirname(inside), parents)
+                tar.addfile(member, io.BytesIO(data))
     return out.getvalue()
+
+
+def _entry(tar: tarfile.TarFile, source: str, inside: str) -> tuple[tarfile.TarInfo, bytes]:
+    """One file with what it holds now: it may be written to, or be another kind of file, at any moment. Raises OSError."""
+    if os.path.islink(source):
+        return tar.gettarinfo(source, arcname=inside), b""
+    fd = os.open(
+        source, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC
+    )  # a fifo waits for nobody
+    with open(fd, "rb") as stream:
+        member = tar.gettarinfo(arcname=inside, fileobj=stream)
+        if (
+            member.islnk()
+        ):  # a further name of a file that is there already: a file of its own in the container
+            member.type, member.linkname = tarfile.REGTYPE, ""
+        data = stream.read() if member.isreg() else b""
+    member.size = len(data)
+    return member, data
 
 
 def _directories(tar: tarfile.TarFile, path: str, made: set[str]) -> None:

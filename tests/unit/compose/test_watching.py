@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import tarfile
 from pathlib import Path
 
@@ -55,6 +56,23 @@ def test_one_file_is_a_path_too(tmp_path: Path) -> None:
     assert list(made.look()) == [""]
     with tarfile.open(fileobj=io.BytesIO(archive(str(tmp_path / "conf"), "/etc/conf", [""]))) as tar:
         assert tar.getnames() == ["etc", "etc/conf"]
+
+
+def test_what_is_copied_is_files_and_links_as_they_are_now(tmp_path: Path) -> None:
+    files(tmp_path, "a", "deep/c")
+    (tmp_path / "b").hardlink_to(tmp_path / "a")
+    (tmp_path / "link").symlink_to("a")
+    os.mkfifo(tmp_path / "fifo")
+    names = ["a", "b", "deep/c", "link", "fifo", "gone"]
+    with tarfile.open(fileobj=io.BytesIO(archive(str(tmp_path), "/app", names))) as tar:
+        found = {m.name: (m.isreg(), m.issym(), m.size) for m in tar if not m.isdir()}
+        assert tar.extractfile("app/b").read() == b"a"  # type: ignore[union-attr]
+    assert found == {
+        "app/a": (True, False, 1),
+        "app/b": (True, False, 1),
+        "app/deep/c": (True, False, 6),
+        "app/link": (False, True, 0),
+    }
 
 
 @pytest.mark.parametrize(
