@@ -21,15 +21,15 @@ def pull(context: Context, parsed: Parsed) -> int:
     project = app.load(parsed.args)
     named = list(parsed.args)
     services = with_needs(project, named) if parsed["include-deps"] or not named else named
-    status = 0
     tasks: dict[str, Task] = {}
     for name in services:
         service = project.services[name]
         image = imaging.name_of(project, name)
+        key = f"{image} {service.platform}"
         if service.build is not None and (parsed["ignore-buildable"] or not service.image):
             app.say(f" {name}  Skipped - it is built here")
             continue
-        if imaging.policy_of(project, name) == "never" or image in tasks:
+        if imaging.policy_of(project, name) == "never" or key in tasks:
             continue
         if parsed["policy"] == "missing" and imaging.is_here(app, project, name):
             continue
@@ -38,7 +38,7 @@ def pull(context: Context, parsed: Parsed) -> int:
             try:
                 return imaging.pull(app, image, platform)
             except LadingError as error:
-                if not (parsed["ignore-pull-failures"]):
+                if not parsed["ignore-pull-failures"]:
                     raise
                 complain(error)
                 return ""
@@ -49,9 +49,9 @@ def pull(context: Context, parsed: Parsed) -> int:
             if not parsed["quiet"]:
                 app.say(f" Image {image}  {'Pulled' if result else 'Not pulled'}")
 
-        tasks[image] = Task(f"services.{name}: image {image}", work, done=done)
+        tasks[key] = Task(f"services.{name}: image {image}", work, done=done)
     run(list(tasks.values()), limit=app.parallel)
-    return status
+    return 0
 
 
 def push(context: Context, parsed: Parsed) -> int:
@@ -60,7 +60,6 @@ def push(context: Context, parsed: Parsed) -> int:
     project = app.load(parsed.args)
     named = list(parsed.args)
     services = with_needs(project, named) if parsed["include-deps"] or not named else named
-    status = 0
     for name in services:
         service = project.services[name]
         if service.build is None or not service.image:
@@ -75,7 +74,7 @@ def push(context: Context, parsed: Parsed) -> int:
             if not parsed["ignore-push-failures"]:
                 raise
             complain(error)
-    return status
+    return 0
 
 
 def push_one(app: Application, project: Project, name: str, *, quiet: bool) -> None:
