@@ -29,11 +29,17 @@ class Lading:
         return [sys.executable, "-m", "lading", *words]
 
     def __call__(
-        self, *words: str, input: str | None = None, check: bool = False, timeout: float = 60
+        self,
+        *words: str,
+        input: str | None = None,
+        check: bool = False,
+        timeout: float = 60,
+        cwd: Path | None = None,
     ) -> subprocess.CompletedProcess[str]:
         done = subprocess.run(
             self.argv(words),
             env=self.env,
+            cwd=cwd,
             text=True,
             capture_output=True,
             timeout=timeout,

@@ -35,19 +35,7 @@ class Application:
     def __call__(
         self, *words: str, check: bool = True, timeout: float = 120, input: str | None = None
     ) -> subprocess.CompletedProcess[str]:
-        done = subprocess.run(
-            self.lading.argv(["compose", *words]),
-            env=self.lading.env,
-            cwd=self.directory,
-            text=True,
-            capture_output=True,
-            timeout=timeout,
-            input=input,
-            stdin=subprocess.DEVNULL if input is None else None,
-        )
-        if check:
-            assert done.returncode == 0, f"{' '.join(words)}: {done.stderr}"
-        return done
+        return self.lading("compose", *words, check=check, timeout=timeout, input=input, cwd=self.directory)
 
     def out(self, *words: str) -> str:
         return self(*words).stdout.rstrip("\n")
