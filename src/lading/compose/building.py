@@ -10,7 +10,6 @@ import os
 from lading.compose.application import Application, with_needs
 from lading.compose.entering import as_typed
 from lading.compose.imaging import name_of
-from lading.compose.mounts import mode_of
 from lading.compose.resources import Files
 from lading.compose.workers import Task, run
 from lading.errors import InvalidInput, LadingError, NotFound, Unsupported
@@ -159,8 +158,6 @@ def arguments(app: Application, project: Project, name: str, files: Files) -> li
         words.append(f"--secret={_secret(app, project, reference.source, reference.target, files)}")
         for field in ("uid", "gid", "mode"):
             if getattr(reference, field):
-                if field == "mode":
-                    mode_of(reference.mode, f"{where}.secrets")
                 raise Unsupported(f"{where}.secrets.{field}: the step that mounts it says that")
     return [*words, build.context or "."]
 

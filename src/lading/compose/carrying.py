@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from lading.compose import hooks, options
+from lading.compose.state import RUNNING
 from lading.errors import LadingError, NotFound
 
 TYPE_CHECKING = False
@@ -17,9 +18,9 @@ class Hand:
     """Works with a node of its own: the one of the command that forked it stays that command's."""
 
     def __init__(self, roots: Roots, service: Service | None, timeout: float | None, where: str = "") -> None:
-        self._where = where
         from lading.cli.context import Context
 
+        self._where = where
         self._node: Node = Context(roots).node
         self._service = service
         self._timeout = timeout
@@ -36,7 +37,7 @@ class Hand:
         """Make a container in the place of another: the new one exists before the old one is touched."""
         new = self._made(pod)
         try:
-            if old.state in ("running", "paused", "restarting"):
+            if old.state in RUNNING:
                 self._stop(old)
             self._node.remove(old.id, force=True)
         except NotFound:
@@ -58,7 +59,7 @@ class Hand:
 
     def keep(self, record: PodRecord, *, start: bool, restart: bool = False) -> object:
         """Leave a container as it is, started where it is not."""
-        if record.state in ("running", "paused", "restarting"):
+        if record.state in RUNNING:
             if not restart:
                 return _said(record.id, record.name, "Running")
             self._stop(record)
@@ -72,7 +73,7 @@ class Hand:
     def remove(self, record: PodRecord, *, volumes: bool = False) -> object:
         """Stop and remove a container."""
         try:
-            if record.state in ("running", "paused", "restarting"):
+            if record.state in RUNNING:
                 self._stop(record)
             self._node.remove(record.id, force=True, volumes=volumes)
         except NotFound:
@@ -86,7 +87,7 @@ class Hand:
 
     def restart(self, record: PodRecord) -> object:
         """Stop and start a container."""
-        if record.state in ("running", "paused", "restarting"):
+        if record.state in RUNNING:
             self._stop(record)
         self._start(record.id, record.name)
         return _said(record.id, record.name, "Started")

@@ -28,7 +28,7 @@ class Follower:
         self._prefix = prefix
         self._stamps = stamps
         self._terminal = on_terminal(1) if colour is None else colour
-        self._readers: dict[str, tuple[Reader, str]] = {}
+        self._readers: dict[str, Reader] = {}
         self._labels: dict[tuple[str, str], Label] = {}
         self._torn: set[tuple[str, str]] = set()
 
@@ -38,15 +38,12 @@ class Follower:
         """Show a container's log from now on, as ``name``'s."""
         if record.id not in self._readers:
             path = self._node.shop.log_path(record, record.container)
-            self._readers[record.id] = (
-                Reader(path, since=since, until=until, tail=tail, container=name),
-                record.id,
-            )
+            self._readers[record.id] = Reader(path, since=since, until=until, tail=tail, container=name)
 
     def show(self, wanted: Callable[[], bool] = lambda: True) -> bool:
         """Show what is new in order of time; whether there was anything."""
         fresh: list[tuple[LogLine, str]] = []
-        for reader, identity in self._readers.values():
+        for identity, reader in self._readers.items():
             for batch in reader.batches(True):
                 fresh += [(line, identity) for line in batch]
         fresh.sort(key=lambda pair: pair[0].stamp)
@@ -76,7 +73,7 @@ class Follower:
         """The last lines, and the descriptors back."""
         for label in self._labels.values():
             sys.stdout.buffer.write(label.end())
-        for reader, _ in self._readers.values():
+        for reader in self._readers.values():
             reader.close()
         self._readers.clear()
         sys.stdout.flush()

@@ -273,13 +273,6 @@ def _develop(value: object, where: str) -> object:
     return _mapping(value, where, {"watch": _each(lambda item, path: _mapping(item, path, rule))})
 
 
-def _joined(value: object, where: str) -> object:
-    made = _named(value, where)
-    if isinstance(made, dict):
-        return {k: v if v is None or not isinstance(v, dict) else dict(v) for k, v in made.items()}
-    return made
-
-
 def _logging(value: object, where: str) -> object:
     return _mapping(value, where, {"options": lambda v, _: pairs(v, where) if isinstance(v, dict) else v})
 
@@ -306,7 +299,7 @@ _SERVICE: dict[str, Form] = {
     "label_file": _one_or_many,
     "labels": _labels,
     "logging": _logging,
-    "networks": _joined,
+    "networks": _named,
     "ports": ports,
     "post_start": _each(_hook),
     "pre_stop": _each(_hook),

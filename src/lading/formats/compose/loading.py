@@ -44,20 +44,15 @@ class Loader:
         self.verbatim = verbatim
         self.warnings: list[str] = []
         self.places: Places = {}
-        self.files: list[str] = []
         self._unset: set[str] = set()
 
     def load(self, files: Sequence[tuple[str, bytes]], directory: str) -> Project:
         """The project of ``files`` (names and bytes; paths count from ``directory``). Raises what reading and checking raise."""
-        tree = self.tree(files, directory)
+        tree = self._unit(files, directory, self.environ, ())
         try:
             return Project.decode(tree)
         except InvalidInput as error:
             raise located(error, self.places) from None
-
-    def tree(self, files: Sequence[tuple[str, bytes]], directory: str) -> dict[str, object]:
-        """As :meth:`load`, before it becomes records."""
-        return self._unit(files, directory, self.environ, ())
 
     # -- one project ------------------------------------------------------------------------------------------------
 
@@ -71,12 +66,11 @@ class Loader:
         merged: dict[str, object] = {}
         includes: list[object] = []
         for name, data in files:
-            self.files.append(name)
             for document in self._documents(name, data, directory, environ, self.places):
                 try:
                     listed = document.pop("include", None)
                     if listed is not None:
-                        includes += _included(listed, directory)
+                        includes += _included(listed)
                     self._extend(document, merged, name, directory, environ)
                     merged = merging.merge(merged, document)
                 except InvalidInput as error:
@@ -290,7 +284,7 @@ class _Scope:
         self.directory = directory
 
 
-def _included(value: object, directory: str) -> list[object]:
+def _included(value: object) -> list[object]:
     if isinstance(value, (Reset, Override)):
         value = value.value if isinstance(value, Override) else []
     if not isinstance(value, list):

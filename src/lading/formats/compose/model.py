@@ -9,7 +9,7 @@ from __future__ import annotations
 from lading.formats.compose.model_service import Service
 from lading.formats.compose.shapes import Shape
 
-__all__ = ["Config", "External", "IPAM", "IPAMConfig", "Network", "Project", "Secret", "Service", "Volume"]
+__all__ = ["Config", "IPAM", "IPAMConfig", "Network", "Project", "Secret", "Service", "Volume"]
 
 
 class IPAMConfig(Shape):
@@ -72,7 +72,6 @@ class Config(Shape):
 
 
 Secret = Config
-External = bool
 
 
 class Project(Shape):

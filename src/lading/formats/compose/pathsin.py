@@ -107,7 +107,7 @@ def _service(entry: object, fix: Callable[[object], object], context: Callable[[
     build = _inside(made.get("build"))
     if build is not None:
         changed = dict(build)
-        if "context" in changed or "dockerfile_inline" in changed or changed:
+        if changed:
             changed["context"] = context(changed.get("context", "."))
         extra = _inside(changed.get("additional_contexts"))
         if extra is not None:
