@@ -69,7 +69,7 @@ class Form:
 class Output:
     """One output. ``dest``: a path, ``-``, or empty; ``split``: None as BuildKit does: when there are several platforms."""
 
-    __slots__ = ("archive", "by_digest", "dest", "form", "kind", "names", "push", "rewrite", "split")
+    __slots__ = ("archive", "dest", "form", "kind", "names", "push", "rewrite", "split")
 
     def __init__(self, kind: str = IMAGE, dest: str = "") -> None:
         self.kind = kind
@@ -78,7 +78,6 @@ class Output:
         self.names: list[str] = []
         self.push = kind == REGISTRY
         self.archive = True
-        self.by_digest = False
         self.rewrite: bool | None = None
         self.split: bool | None = None
 

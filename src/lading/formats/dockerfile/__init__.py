@@ -8,10 +8,10 @@ What to begin with::
     for instruction in stage.instructions:    # Run, Copy, Env, …: texts as written
         instruction.expanded(Expander(lookup, file.escape))
 
-``expand`` and ``expand_words`` do that for one text. ``parse_instruction`` reads the triggers of a base image.
+``Expander`` does that for one text. ``parse_instruction`` reads the triggers of a base image.
 Imported one by one, because a build does not always want them: :mod:`~lading.formats.dockerfile.scope` (which variables an
 instruction sees), :mod:`~lading.formats.dockerfile.ignore` (``.dockerignore``), :mod:`~lading.formats.dockerfile.linter`
-(``lint``), :mod:`~lading.formats.dockerfile.permissions` (``--chmod``), :mod:`~lading.formats.dockerfile.ports` (EXPOSE),
+(``report``), :mod:`~lading.formats.dockerfile.permissions` (``--chmod``), :mod:`~lading.formats.dockerfile.ports` (EXPOSE),
 :mod:`~lading.formats.dockerfile.mounts` (``--mount``).
 
 Source: the Dockerfile reference and BuildKit's ``frontend/dockerfile``. ``docs/dockerfile.md`` says what differs.
@@ -19,7 +19,7 @@ Source: the Dockerfile reference and BuildKit's ``frontend/dockerfile``. ``docs/
 
 from __future__ import annotations
 
-from lading.formats.dockerfile.expansion import Expander, expand, expand_words
+from lading.formats.dockerfile.expansion import Expander
 from lading.formats.dockerfile.mistakes import DockerfileError, Location
 from lading.formats.dockerfile.model import (
     Add,
@@ -79,8 +79,6 @@ __all__ = [
     "User",
     "Volume",
     "Workdir",
-    "expand",
-    "expand_words",
     "parse",
     "parse_instruction",
 ]

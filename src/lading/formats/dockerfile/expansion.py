@@ -70,16 +70,6 @@ class Expander:
         return found
 
 
-def expand(text: str, lookup: Callable[[str], str | None], escape: str = "\\") -> str:
-    """``text`` expanded as one word (:meth:`Expander.word`). Raises :class:`DockerfileError`."""
-    return Expander(lookup, escape).word(text)
-
-
-def expand_words(text: str, lookup: Callable[[str], str | None], escape: str = "\\") -> list[str]:
-    """``text`` expanded and split (:meth:`Expander.words`). Raises :class:`DockerfileError`."""
-    return Expander(lookup, escape).words(text)
-
-
 def _busy(text: str, escape: str) -> bool:
     return "$" in text or "'" in text or '"' in text or escape in text
 

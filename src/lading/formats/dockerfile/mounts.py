@@ -62,7 +62,7 @@ class RunMount:
     ``read_only``  bind: true unless told; cache and tmpfs: false unless told.
     ``id``         cache: the target unless told; secret: the last component of the target unless told; ssh: ``default``.
     ``sharing``    cache: shared, private or locked.
-    ``mode``, ``uid``, ``gid``  cache (0755), secret (0400) and ssh (0600), owned by 0:0 unless told; ``owned`` when told.
+    ``mode``, ``uid``, ``gid``  cache (0755), secret (0400) and ssh (0600), owned by 0:0 unless told.
     ``size``       tmpfs: bytes, 0 for no limit. ``required``: secret and ssh. ``env``: a secret's variable, or None.
     ``text``       as written; ``unexpanded`` while variables in it are not resolved, so that checks of values wait.
     """
@@ -73,7 +73,6 @@ class RunMount:
         "gid",
         "id",
         "mode",
-        "owned",
         "read_only",
         "required",
         "sharing",
@@ -94,7 +93,6 @@ class RunMount:
         self.sharing = "shared"
         self.read_only = True
         self.mode = self.uid = self.gid = self.size = 0
-        self.owned = False
         self.required = False
         self.env: str | None = None
 
@@ -197,7 +195,6 @@ def _fill(made: RunMount, pairs: dict[str, str | None]) -> None:
         value = pairs.get(key)
         if value is not None:
             setattr(made, key, _number(key, value, base))
-            made.owned = True
     _fill_by_type(made, pairs)
 
 

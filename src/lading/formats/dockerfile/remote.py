@@ -70,7 +70,6 @@ class GitSource:
     ``keep_git_dir``, ``submodules``  as the query says, None where it does not.
     ``commit_times``   files have the time of the commit, not that of the checkout.
     ``by_commit``      the checksum is fetched itself, and the ref not looked at.
-    ``encrypted``      False for ``git://`` and ``http://``.
     """
 
     __slots__ = (
@@ -78,16 +77,14 @@ class GitSource:
         "checksum",
         "commit_times",
         "directory",
-        "encrypted",
         "keep_git_dir",
         "ref",
         "remote",
         "submodules",
     )
 
-    def __init__(self, remote: str, *, encrypted: bool) -> None:
+    def __init__(self, remote: str) -> None:
         self.remote = remote
-        self.encrypted = encrypted
         self.ref = self.directory = self.checksum = ""
         self.keep_git_dir: bool | None = None
         self.submodules: bool | None = None
@@ -105,7 +102,7 @@ class GitSource:
         body, _, fragment = source.partition("#")
         remote, _, query = body.partition("?")
         if colon and scheme.lower() in _SCHEMES:
-            made = cls(remote, encrypted=scheme.lower() in ("https", "ssh"))
+            made = cls(remote)
             host = rest.partition("/")[0].rpartition("@")[2]
             if not host.strip("[") or host.startswith("-") or rest.startswith("-"):
                 raise _bad(source, "it names no host")
@@ -114,7 +111,7 @@ class GitSource:
             address = source.partition(":")[0]
             if address.startswith("-") or "@-" in address:
                 raise _bad(source, "a user or host begins with a dash")
-            made = cls(remote, encrypted=True)
+            made = cls(remote)
         made.ref, _, directory = fragment.partition(":")
         if directory:
             made.directory = clean("/" + directory).lstrip("/")

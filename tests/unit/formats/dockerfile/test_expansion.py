@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lading.formats.dockerfile import DockerfileError, Expander, expand, expand_words
+from lading.formats.dockerfile import DockerfileError, Expander
 
 FUZZ = settings(max_examples=5_000 if os.environ.get("LADING_FUZZ") else 200, deadline=None)
 ENV = {
@@ -21,6 +22,10 @@ ENV = {
     "D": "a$b",
     "é": "ü",
 }
+
+
+def expand(text: str, lookup: Callable[[str], str | None], escape: str = "\\") -> str:
+    return Expander(lookup, escape).word(text)
 
 
 @pytest.mark.parametrize(
@@ -72,7 +77,7 @@ def test_what_is_not_complete_is_a_mistake(text: str, words: str) -> None:
     ],
 )  # fmt: skip
 def test_words_are_split_at_blanks_outside_quotes(text: str, words: list[str]) -> None:
-    assert expand_words(text, ENV.get) == words
+    assert Expander(ENV.get).words(text) == words
 
 
 def test_a_backtick_may_be_the_escape() -> None:

@@ -35,24 +35,22 @@ def test_a_mount_is_read_only_or_not(text: str, read_only: bool) -> None:
 
 def test_a_cache_is_called_by_its_target_and_shared() -> None:
     made = RunMount.parse("type=cache,target=/var/cache/apt/")
-    assert (made.id, made.sharing, made.mode, made.uid, made.gid, made.owned) == (
+    assert (made.id, made.sharing, made.mode, made.uid, made.gid) == (
         "/var/cache/apt",
         "shared",
         0o755,
         0,
         0,
-        False,
     )
     made = RunMount.parse(
         "type=Cache,id=x,target=/c,sharing=LOCKED,mode=0700,uid=5,gid=6,from=base,source=/d"
     )
-    assert (made.id, made.sharing, made.mode, made.uid, made.gid, made.owned) == (
+    assert (made.id, made.sharing, made.mode, made.uid, made.gid) == (
         "x",
         "locked",
         0o700,
         5,
         6,
-        True,
     )
     assert (made.from_, made.source) == ("base", "/d")
 

@@ -56,12 +56,11 @@ def test_queries_say_how_a_repository_is_fetched() -> None:
         f"{HUB}?checksum=deadbeef&keep-git-dir&submodules=false&mtime=commit&fetch-by-commit=1"
     )
     assert (made.checksum, made.keep_git_dir, made.submodules) == ("deadbeef", True, False)
-    assert (made.commit_times, made.by_commit, made.encrypted, made.name) == (True, True, True, "b")
+    assert (made.commit_times, made.by_commit, made.name) == (True, True, "b")
     plain = GitSource.parse("http://example.com/x.git")
-    assert (plain.keep_git_dir, plain.submodules, plain.by_commit, plain.encrypted) == (
+    assert (plain.keep_git_dir, plain.submodules, plain.by_commit) == (
         None,
         None,
-        False,
         False,
     )
 
