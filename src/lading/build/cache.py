@@ -46,6 +46,15 @@ class Result:
         """The diff-ids, bottom first."""
         return [layer.diff_id for layer in self.layers]
 
+    def rows(self) -> list[list[object]]:
+        """The layers as JSON has them."""
+        return [[layer.diff_id, layer.created, layer.size] for layer in self.layers]
+
+    @classmethod
+    def of_rows(cls, rows: object) -> Result:
+        """The inverse. Raises :class:`TypeError` and :class:`ValueError`."""
+        return cls([LayerMade(str(d), str(created), int(size)) for d, created, size in rows])  # type: ignore[attr-defined]
+
 
 class StepCache:
     """Results in ``images``. What is found is leased to the caller, so that it stays for as long as the build lasts.
@@ -87,7 +96,7 @@ class StepCache:
         holds.update(f"{LAYER}{snapshots.key_of(diff_id)}" for diff_id in result.diff_ids)
         self._images.layers.settle(held.removeprefix(LAYER) for held in holds)
         about = {
-            "layers": [[layer.diff_id, layer.created, layer.size] for layer in result.layers],
+            "layers": result.rows(),
             "name": name,
             "size": size,
             "seconds": round(seconds, 3),
@@ -101,9 +110,7 @@ class StepCache:
 
 def _decode(pin: Pin) -> Result:
     try:
-        return Result(
-            [LayerMade(str(d), str(created), int(size)) for d, created, size in pin.about["layers"]]  # type: ignore[attr-defined]
-        )
+        return Result.of_rows(pin.about["layers"])
     except (KeyError, TypeError, ValueError):
         raise Corrupt(
             f"the record of step {pin.name} is broken", hint="run `lading check --repair`"

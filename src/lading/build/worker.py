@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 
+from lading.build.cache import LayerMade, Result
 from lading.build.graph import CopyOp, DirectoryOp, RunOp
 from lading.errors import LadingError
 from lading.formats import jsontext
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import NoReturn
 
-    from lading.build.cache import Result
     from lading.build.graph import Op, Vertex
     from lading.build.workshop import Workshop
 
@@ -101,11 +101,13 @@ def _carry_out(
     out: int,
     err: int,
 ) -> dict[str, object]:
-    with workshop.alone_with(keys[0]):
+    before = inputs[0]
+    with workshop.alone_with(keys[0]) as turn:
         if not vertex.fresh:
             # Somebody else may have been at the same step, and is done now.
-            found = workshop.cache.get(keys[0])
-            if found is not None:
+            found = workshop.cache.get(keys[0]) or turn.heard()
+            if found is not None and found.diff_ids[:-1] == before.diff_ids:
+                turn.tell(found)
                 last = found.layers[-1]
                 return {"diffID": last.diff_id, "created": last.created, "size": last.size, "again": True}
         if isinstance(vertex.op, RunOp):
@@ -122,9 +124,11 @@ def _carry_out(
             made = placing.directory(workshop, vertex.op, inputs)
         else:
             raise LadingError(f"nobody can carry out a {type(vertex.op).__name__}")
+        created = workshop.now()
+        turn.tell(Result([*before.layers, LayerMade(made.diff_id, created, made.size)]))
     notes = [f"note: the socket {name} stays out of the image" for name in made.skipped]
     notes += [f"note: {text}" for text in workshop.notes]
-    return {"diffID": made.diff_id, "created": workshop.now(), "size": made.size, "notes": notes}
+    return {"diffID": made.diff_id, "created": created, "size": made.size, "notes": notes}
 
 
 def error_of(report: dict[str, object]) -> LadingError:

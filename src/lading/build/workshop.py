@@ -10,9 +10,11 @@ import os
 from contextlib import contextmanager
 
 from lading.build import taking
-from lading.build.cache import StepCache
+from lading.build.cache import Result, StepCache
 from lading.build.graph import CopyOp, FilesOp
 from lading.build.trees import Tree
+from lading.errors import LadingError
+from lading.formats import jsontext
 from lading.images import snapshots
 from lading.images.files import make_directories
 from lading.kernel import overlay, userns
@@ -22,7 +24,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from typing import Protocol
 
-    from lading.build.cache import Result
     from lading.build.graph import Op, Selection
     from lading.formats.pod import Container
     from lading.formats.rootfs import Rootfs
@@ -92,6 +93,33 @@ def stack_of(rootfs: Rootfs) -> overlay.Stack:
     return overlay.Stack(rootfs.lower, rootfs.upper, rootfs.work, userxattr=rootfs.userxattr)
 
 
+class Turn:
+    """A process's turn at a step. A result is recorded a while later, so those who wait hear of it by the lock they wait at."""
+
+    def __init__(self, workshop: Workshop, fd: int, before: bytes) -> None:
+        self._workshop = workshop
+        self._fd = fd
+        self._before = before
+
+    def heard(self) -> Result | None:
+        """What the process before said that the step gave, if its layer is still here; it is leased."""
+        try:
+            result = Result.of_rows(jsontext.loads(self._before))
+            key = snapshots.key_of(result.layers[-1].diff_id)
+            self._workshop.lease.add(f"layer:{key}")
+            return result if self._workshop.images.layers.by_key(key) is not None else None
+        except (LadingError, IndexError, TypeError, ValueError):
+            return None
+
+    def tell(self, result: Result) -> None:
+        """Say what the step gave to those who wait."""
+        try:
+            os.ftruncate(self._fd, 0)
+            os.pwrite(self._fd, jsontext.dumps(result.rows()).encode(), 0)
+        except OSError:
+            pass  # then they do it themselves
+
+
 class Workshop:
     """One build's. ``sources``: what :class:`FilesOp` names by number."""
 
@@ -111,7 +139,6 @@ class Workshop:
         self.sources = sources
         self.settings = settings
         self.cache = StepCache(images, lease)
-        self.recorded: set[str] = set()
         #: What a step's process wants to be told of its result.
         self.notes: list[str] = []
 
@@ -127,12 +154,13 @@ class Workshop:
         return now() if self.settings.moment is None else rfc3339(self.settings.moment)
 
     @contextmanager
-    def alone_with(self, key: str) -> Iterator[None]:
+    def alone_with(self, key: str) -> Iterator[Turn]:
         """The only process of any build at the step with this key."""
         import fcntl
 
         make_directories(self.data + "/locks")
         path = f"{self.data}/locks/{key}"
+        before = b""
         while True:
             fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
             fcntl.flock(fd, fcntl.LOCK_EX)
@@ -141,9 +169,11 @@ class Workshop:
                     break
             except FileNotFoundError:
                 pass
-            os.close(fd)  # whoever had it took its name away
+            # Whoever had it took its name away, and left in it what came of the step.
+            before = os.pread(fd, os.fstat(fd).st_size, 0) or before
+            os.close(fd)
         try:
-            yield
+            yield Turn(self, fd, before)
         finally:
             os.unlink(path)
             os.close(fd)

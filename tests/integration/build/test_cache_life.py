@@ -193,3 +193,19 @@ def test_broken_records_are_found_and_mended(own, context):
     assert own.out("check") == "Everything is as recorded."
     own("build", "-q", "-t", "app", str(context), check=True)
     assert own.out("run", "--rm", "app", "cat", "/one", "/two").split() == ["one", "two"]
+
+
+def test_two_builds_at_once_carry_a_step_out_once(own, context):
+    context.dockerfile(
+        "FROM busybox\nRUN sleep 2; cat /proc/sys/kernel/random/uuid > /one\nRUN cat /one > /two; sleep 1\n"
+    )
+    argv = own.argv(["build", "-q", str(context)])
+    builds = [subprocess.Popen(argv, env=own.env, stdout=subprocess.PIPE, text=True) for _ in range(2)]
+    try:
+        first, second = (build.communicate(timeout=100)[0] for build in builds)
+    finally:
+        for build in builds:
+            build.kill()
+    assert first.startswith("sha256:")
+    ones = [own.out("run", "--rm", made.strip(), "cat", "/one", "/two").split() for made in (first, second)]
+    assert len({word for words in ones for word in words}) == 1
