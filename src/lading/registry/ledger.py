@@ -18,7 +18,7 @@ from __future__ import annotations
 import os
 import sqlite3
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Generic, TypeVar
 
 from lading.errors import Corrupt, Exhausted, LadingError
@@ -139,6 +139,13 @@ class Ledger:
         """The rows of a query, of what is committed. Raises :class:`LadingError`."""
         try:
             return self._db().execute(statement, values).fetchall()
+        except sqlite3.Error as error:
+            raise _failed(self.path, error) from None
+
+    def each(self, statement: str, *values: object) -> Iterator[tuple[object, ...]]:
+        """The same one by one, for rows that a client can make large, or of which not all may be wanted."""
+        try:
+            yield from self._db().execute(statement, values)
         except sqlite3.Error as error:
             raise _failed(self.path, error) from None
 

@@ -46,7 +46,7 @@ class Referrers:
             values.append(artifact_type)
         descriptors: list[object] = []
         size, more = 100, ""
-        for row in self._store.ledger.rows(statement + " ORDER BY m.digest", *values):
+        for row in self._store.ledger.each(statement + " ORDER BY m.digest", *values):
             described: dict[str, object] = {
                 "mediaType": str(row[1]),
                 "digest": str(row[0]),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tracemalloc
 
 import pytest
 
@@ -78,6 +79,21 @@ def test_many_referrers_come_in_pages(shop):
     assert pages > 1
     assert len(seen) == 7
     assert set(seen) == made
+
+
+def test_a_page_of_referrers_is_all_that_is_read_of_them(shop):
+    for number in range(24):
+        shop.image("one", subject=SUBJECT, annotations={"filler": f"{number}" + "x" * (1 << 20)})
+    referrers = Referrers(shop.store, largest=1 << 20)
+    tracemalloc.start()
+    try:
+        answer = referrers.list("one", SUBJECT["digest"])
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert answer.count == 1
+    assert answer.last
+    assert peak < 12 << 20
 
 
 @pytest.mark.parametrize("algorithm", ["sha256", "sha512"])
