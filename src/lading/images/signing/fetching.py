@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from lading.images.remote import Remote
 
 _MOST = 200
-"""Referrers that are looked at, and payloads of one manifest: whoever may push could attach without end."""
+"""Signatures that are looked at under cosign's tag, and of referrers: whoever may push could attach without end."""
 
 
 def fetch(remotes: Sequence[Remote], digest: str, failures: list[LadingError]) -> Iterator[Entry]:
@@ -58,10 +58,12 @@ def _tagged(remote: Remote, digest: str, failures: list[LadingError]) -> Iterato
         yield from _payloads(remote, layers, TAG, failures)
 
 
-def _payloads(remote: Remote, layers: Layers, form: str, failures: list[LadingError]) -> Iterator[Entry]:
-    if len(layers.layers) > _MOST:
-        failures.append(Exhausted(f"{remote.repository}: more than {_MOST} signatures", reason="payload"))
-    for layer in layers.layers[:_MOST]:
+def _payloads(
+    remote: Remote, layers: Layers, form: str, failures: list[LadingError], most: int = _MOST
+) -> Iterator[Entry]:
+    if len(layers.layers) > most:
+        failures.append(_too_many(remote))
+    for layer in layers.layers[:most]:
         try:
             payload = _small(remote, layer)
         except LadingError as error:
@@ -79,7 +81,8 @@ def _referring(remote: Remote, digest: str, failures: list[LadingError]) -> Iter
         failures.append(error)
         return
     if len(found) > _MOST:
-        failures.append(Exhausted(f"{remote.repository}: more than {_MOST} signatures", reason="payload"))
+        failures.append(_too_many(remote))
+    left = _MOST
     for descriptor in found[:_MOST]:
         try:
             digests.check(descriptor.digest)
@@ -91,7 +94,8 @@ def _referring(remote: Remote, digest: str, failures: list[LadingError]) -> Iter
                 continue  # a list that a registry made up; the signature itself would say so too
             entries: list[Entry] = []
             if descriptor.artifact_type == attached.ARTIFACT_TYPE:
-                entries += _payloads(remote, manifest, REFERRER, failures)
+                entries += _payloads(remote, manifest, REFERRER, failures, left)
+                left = max(0, left - len(manifest.layers))
             else:
                 layer = next(
                     (w for w in manifest.manifest.layers if w.media_type.startswith(bundle.PREFIX)), None
@@ -103,6 +107,10 @@ def _referring(remote: Remote, digest: str, failures: list[LadingError]) -> Iter
             failures.append(error)
             continue
         yield from entries
+
+
+def _too_many(remote: Remote) -> Exhausted:
+    return Exhausted(f"{remote.repository}: more than {_MOST} signatures", reason="payload")
 
 
 def _interesting(descriptor: Descriptor) -> bool:
