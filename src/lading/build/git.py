@@ -8,8 +8,10 @@ Source: git(1), gitsubmodules(7), git-config(1) "protocol.allow".
 from __future__ import annotations
 
 import os
+import selectors
 import shutil
 import subprocess
+import time
 
 from lading.errors import LadingError, NotFound, RemoteError
 
@@ -45,6 +47,9 @@ _KEPT = (
 )
 _PROXIES = ("http_proxy", "https_proxy", "no_proxy", "all_proxy")
 _SECONDS = 3600
+_ROOM = 1 << 24
+"""Bytes that git may print. What a server makes it complain of has no end either: of that the last is kept."""
+_LAST = 4000
 
 
 class GitFailed(RemoteError):
@@ -88,10 +93,8 @@ class Git:
         if agent:
             self._environ["SSH_AUTH_SOCK"] = agent
 
-    def __call__(
-        self, words: Sequence[str], *, directory: str, what: str, local: bool = False, room: int = 1 << 24
-    ) -> bytes:
-        """Run git in ``directory``; what it printed, at most ``room`` bytes. ``local``: a path may be fetched from.
+    def __call__(self, words: Sequence[str], *, directory: str, what: str, local: bool = False) -> bytes:
+        """Run git in ``directory``; what it printed. ``local``: a path may be fetched from.
 
         Raises :class:`GitFailed`, :class:`NotFound` (``no-git``) where there is no git.
         """
@@ -103,23 +106,53 @@ class Git:
             )
         environ = {**self._environ, "GIT_ALLOW_PROTOCOL": "file"} if local else self._environ
         try:
-            done = subprocess.run(
+            running = subprocess.Popen(
                 [self._program, *words],
                 cwd=directory,
                 env=environ,
                 stdin=subprocess.DEVNULL,
-                capture_output=True,
-                timeout=_SECONDS,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
                 umask=0o022,
-                check=False,
             )
-        except subprocess.TimeoutExpired:
-            raise GitFailed(f"{what}: git took longer than an hour", reason="stalled") from None
         except OSError as error:
             raise LadingError(f"{what}: git cannot be run: {error.strerror}", reason="io") from None
-        if done.returncode:
-            raise GitFailed(f"{what}: {_words(done.stderr) or f'git ended with status {done.returncode}'}")
-        return done.stdout[:room]
+        with running:
+            until = time.monotonic() + _SECONDS
+            try:
+                said, complained = _read(running, until, what)
+                running.wait(max(until - time.monotonic(), 0.0))
+            except subprocess.TimeoutExpired:
+                running.kill()
+                raise GitFailed(f"{what}: git took longer than an hour", reason="stalled") from None
+            except BaseException:
+                running.kill()
+                raise
+        if running.returncode:
+            raise GitFailed(f"{what}: {_words(complained) or f'git ended with status {running.returncode}'}")
+        return said
+
+
+def _read(running: subprocess.Popen[bytes], until: float, what: str) -> tuple[bytes, bytes]:
+    """What git prints, and the last of what it complains of."""
+    assert running.stdout is not None and running.stderr is not None
+    said, complained = bytearray(), bytearray()
+    with selectors.DefaultSelector() as open_:
+        open_.register(running.stdout, selectors.EVENT_READ, said)
+        open_.register(running.stderr, selectors.EVENT_READ, complained)
+        while open_.get_map():
+            left = until - time.monotonic()
+            if left <= 0:
+                raise subprocess.TimeoutExpired(running.args, _SECONDS)
+            for key, _ in open_.select(left):
+                piece = os.read(key.fd, 1 << 16)
+                key.data.extend(piece)
+                if not piece:
+                    open_.unregister(key.fileobj)
+            if len(said) > _ROOM:
+                raise GitFailed(f"{what}: git prints more than {_ROOM >> 20} MiB", reason="too-large")
+            del complained[:-_LAST]
+    return bytes(said), bytes(complained)
 
 
 _TELLING = ("fatal:", "error:", "remote:", "ssh:", "Host key")
@@ -127,7 +160,7 @@ _TELLING = ("fatal:", "error:", "remote:", "ssh:", "Host key")
 
 def _words(stderr: bytes) -> str:
     """What git and ssh say went wrong, on one line and printable."""
-    lines = [line.strip() for line in stderr[-4000:].decode("utf-8", "replace").splitlines() if line.strip()]
+    lines = [line.strip() for line in stderr[-_LAST:].decode("utf-8", "replace").splitlines() if line.strip()]
     told = [line for line in lines if line.startswith(_TELLING) or "denied" in line] or lines
     text = "; ".join(list(dict.fromkeys(told))[-4:])
     return "".join(char if char.isprintable() else "?" for char in text)[:700]

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from lading.build import git as git_module
 from lading.build.fetching import _headers
 from lading.build.git import Git, GitFailed, _words
 from lading.build.progress import Progress
@@ -96,6 +97,27 @@ def test_without_git_it_is_said(tmp_path):
     with pytest.raises(NotFound) as error:
         Git(environ={"PATH": str(tmp_path)})(["version"], directory=str(tmp_path), what="the repository")
     assert error.value.reason == "no-git"
+
+
+@pytest.mark.parametrize(
+    "script,told",
+    [
+        ("while :; do echo said; done", "more than 0 MiB"),
+        ("n=0; while [ $n -lt 2000 ]; do echo remote: $n >&2; n=$((n + 1)); done; exit 3", "remote: 1999"),
+        ("exit 3", "status 3"),
+        ("exec sleep 60", "longer than an hour"),
+        ("exec >&- 2>&-; exec sleep 60", "longer than an hour"),
+    ],
+)
+def test_what_git_is_made_to_say_is_bounded(tmp_path, monkeypatch, script, told):
+    monkeypatch.setattr(git_module, "_ROOM", 1000)
+    if "sleep" in script:
+        monkeypatch.setattr(git_module, "_SECONDS", 0.2)
+    (tmp_path / "git").write_text(f"#!/bin/sh\n{script}\n")
+    (tmp_path / "git").chmod(0o755)
+    git = Git(environ={"PATH": f"{tmp_path}:{os.environ['PATH']}"})
+    with pytest.raises(GitFailed, match=told):
+        git(["fetch"], directory=str(tmp_path), what="the repository")
 
 
 def test_a_password_in_a_remote_is_shown_nowhere(tmp_path):
