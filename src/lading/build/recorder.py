@@ -49,15 +49,19 @@ class Recorder:
         try:
             os.setpgid(0, 0)  # Ctrl-C is no reason to lose what is finished
             signal.signal(signal.SIGTERM, signal.SIG_IGN)
+            said = ""
             for keys, result, name, size, seconds in rows:
-                for key in keys:
-                    self._cache.put(key, result, name=name, size=size, seconds=seconds)
-        except LadingError as error:
-            os.write(pipe, str(error).encode()[:4000])
-        except Exception as error:
-            os.write(pipe, f"{type(error).__name__}: {error}".encode()[:4000])
-        finally:
+                try:
+                    for key in keys:
+                        self._cache.put(key, result, name=name, size=size, seconds=seconds)
+                except LadingError as error:
+                    said = str(error)
+                except Exception as error:
+                    said = f"{type(error).__name__}: {error}"
+            os.write(pipe, said.encode()[:4000])
             os._exit(0)
+        finally:
+            os._exit(70)
 
     def ended(self) -> None:
         """Take leave of the child; wait for it if it is at work."""
@@ -66,7 +70,9 @@ class Recorder:
             said += piece
         os.close(self.fd)
         self.fd = -1
-        os.waitpid(self._pid, 0)
+        _, status = os.waitpid(self._pid, 0)
+        if status and not said:
+            said = b"its process was killed"
         if said:
             # The build is none the worse for it, and the next one has more to do.
             self._progress.warn(f"a step's result was not recorded: {said.decode(errors='replace')}")
