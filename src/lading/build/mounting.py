@@ -13,12 +13,13 @@ import stat
 
 from lading.build.copying import Attributes, Place
 from lading.build.graph import FilesOp, Selection
+from lading.build.trees import Tree
 from lading.build.workshop import stack_of
 from lading.errors import InvalidInput, KernelError, NotFound
 from lading.formats import digest as digests
 from lading.formats.pod import BindMount, EnvVar, TmpfsMount
 from lading.images import union
-from lading.images.files import make_directories, try_lock
+from lading.images.files import make_directories, remove_tree, try_lock
 from lading.kernel import overlay
 from lading.kernel.mounts import MS_NODEV, MS_NOSUID, MS_PRIVATE, MS_REC, OPEN_TREE_CLONE
 from lading.kernel.namespaces import CLONE_NEWNS
@@ -228,29 +229,35 @@ class Mounting:
         """A new cache: empty, or with what ``from`` says. It appears by one rename."""
         part = f"{files}.{os.getpid()}"
         os.mkdir(part, 0o755)
-        if mount.input >= 0:
-            shown = self._shown(1000 + number, mount)
-            from lading.build.trees import Tree
-
-            fd = os.open(part, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-            seen = os.open(shown, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-            place = Place(self._workshop.kernel, fd, Attributes(None))
-            try:
-                place.copy(
-                    Tree(self._workshop.kernel, seen, what="the cache's origin", own=True), "", "/", into=True
-                )
-            finally:
-                place.close()
-                os.close(seen)
-                os.close(fd)
-        os.chown(part, mount.uid, mount.gid)
-        os.chmod(part, 0o755 if mount.mode is None else mount.mode)
         try:
-            os.rename(part, files)
-        except OSError:
-            from lading.images.files import remove_tree
-
+            if mount.input >= 0:
+                self._fill(part, self._shown(1000 + number, mount), mount.source)
+            os.chown(part, mount.uid, mount.gid)
+            os.chmod(part, 0o755 if mount.mode is None else mount.mode)
+            try:
+                os.rename(part, files)
+            except OSError:
+                if not os.path.isdir(files):  # else another command was faster
+                    raise
+        finally:
             remove_tree(part)
+
+    def _fill(self, directory: str, origin: str, source: str) -> None:
+        """Copy what is in ``origin``, which ``source`` is the name of."""
+        if not os.path.isdir(origin):
+            raise InvalidInput(
+                f"--mount source={source} is no directory, and a cache is one", reason="no-directory"
+            )
+        fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        seen = os.open(origin, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        tree = Tree(self._workshop.kernel, seen, what="the cache's origin", own=True)
+        place = Place(self._workshop.kernel, fd, Attributes(None))
+        try:
+            place.copy(tree, "", "/", into=True)
+        finally:
+            place.close()
+            os.close(seen)
+            os.close(fd)
 
     def _tmpfs(self, number: int, mount: Mount) -> None:
         options = [f"size={mount.size}"] if mount.size else []

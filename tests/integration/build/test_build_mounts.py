@@ -38,6 +38,18 @@ def test_a_cache_begins_with_the_files_it_is_told_to_and_has_the_mode_it_is_told
     assert " 700 5\n" in told
 
 
+def test_a_cache_that_cannot_begin_leaves_nothing(lading, context):
+    context.dockerfile(
+        "FROM busybox\nRUN --mount=type=cache,target=/c,id=broken,from=busybox,source=/bin/sh true\n"
+    )
+    told = lading("build", str(context))
+    assert told.returncode == 1
+    assert "--mount source=/bin/sh is no directory" in told.stderr
+    caches = lading.base / "root/build/caches"
+    assert list(caches.glob("*/id"))
+    assert not list(caches.glob("*/files.*"))
+
+
 def test_a_bind_shows_another_stage_and_what_is_written_to_it_is_thrown_away(lading, context):
     context.dockerfile(
         "FROM busybox AS other\nRUN mkdir /d && echo there > /d/f && ln -s /d/f /d/link\n"
