@@ -68,6 +68,11 @@ _OTHERS = {
     "network_mode": "network",
     "container_name": "name",
     "blkio_config.weight": "blkio-weight",
+    "healthcheck.interval": "health-interval",
+    "healthcheck.timeout": "health-timeout",
+    "healthcheck.start_period": "health-start-period",
+    "healthcheck.start_interval": "health-start-interval",
+    "healthcheck.retries": "health-retries",
 }
 
 
@@ -107,9 +112,22 @@ def of(service: Service, where: str) -> dict[str, Any]:
         made["blkio-weight"] = service.blkio_config.weight
     if service.stop_grace_period:
         made["stop-timeout"] = _grace(service.stop_grace_period, f"{where}.stop_grace_period")
+    _health(service, made)
     _limits(service, made, where)
     made["restart"] = _restart(service, where)
     return made
+
+
+def _health(service: Service, made: dict[str, Any]) -> None:
+    """All of a health check but its command, for which ``run`` has one form and the file two."""
+    check = service.healthcheck
+    if check is None:
+        return
+    if check.disable or check.test[:1] == ["NONE"]:
+        made["no-healthcheck"] = True
+        return
+    for field in ("interval", "timeout", "start_period", "start_interval", "retries"):
+        made[f"health-{field.replace('_', '-')}"] = getattr(check, field)
 
 
 def _grace(text: str, where: str) -> int:

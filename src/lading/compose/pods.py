@@ -9,7 +9,6 @@ from __future__ import annotations
 from lading.cli.translate import Surroundings, literal, pod_from_run
 from lading.compose import labels, mounts, options
 from lading.errors import InvalidInput, LadingError
-from lading.formats import duration
 from lading.formats.compose import naming
 from lading.formats.pod import EnvVar, Healthcheck, NetworkRequest
 
@@ -93,7 +92,7 @@ def pod_of(
         **marks,
     }
     pod.metadata.annotations = dict(service.annotations)
-    container.extras.healthcheck = _health(service, where)
+    _health(service, container, where)
     _reserved(service, container)
     mounts.into(project, service_name, container, world, kept or {})
     if not mode:
@@ -148,12 +147,12 @@ def _environment(service: Service) -> list[EnvVar]:
     ]
 
 
-def _health(service: Service, where: str) -> Healthcheck | None:
+def _health(service: Service, container: Container, where: str) -> None:
+    """The command of a health check; the rest of it is a flag's of ``run``."""
     given = service.healthcheck
-    if given is None:
-        return None
-    if given.disable or given.test[:1] == ["NONE"]:
-        return Healthcheck(test=["NONE"])
+    made = container.extras.healthcheck
+    if given is None or (made is not None and made.test == ["NONE"]):
+        return
     if given.test and given.test[0] not in ("CMD", "CMD-SHELL"):
         raise InvalidInput(
             f"{where}.healthcheck.test: {given.test[0][:40]!r} is not NONE, CMD or CMD-SHELL",
@@ -161,24 +160,8 @@ def _health(service: Service, where: str) -> Healthcheck | None:
         )
     if given.test and len(given.test) < 2:
         raise InvalidInput(f"{where}.healthcheck.test: {given.test[0]} is followed by nothing")
-    made = Healthcheck(test=[*given.test])
-    for field in ("interval", "timeout", "start_period", "start_interval"):
-        text: str = getattr(given, field)
-        if not text:
-            continue
-        try:
-            seconds = duration.seconds(text)
-        except InvalidInput as error:
-            raise InvalidInput(f"{where}.healthcheck.{field}: {error.message}", hint=error.hint) from None
-        if 0 < seconds < 0.001:
-            raise InvalidInput(f"{where}.healthcheck.{field}: {text} is shorter than a millisecond")
-        if seconds or field == "start_period":
-            setattr(made, field, seconds)
-    if given.retries is not None:
-        if given.retries < 0:
-            raise InvalidInput(f"{where}.healthcheck.retries: {given.retries} is negative")
-        made.retries = given.retries or made.retries
-    return made
+    container.extras.healthcheck = made or Healthcheck()
+    container.extras.healthcheck.test = [*given.test]
 
 
 def _reserved(service: Service, container: Container) -> None:

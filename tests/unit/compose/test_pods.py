@@ -169,6 +169,8 @@ def test_network_modes(mode: str, network: str, networks: int) -> None:
         ("stop_grace_period: long", "services.it.stop_grace_period"),
         ("healthcheck: {test: [x]}", "services.it.healthcheck.test"),
         ("healthcheck: {test: x, interval: soon}", "services.it.healthcheck.interval"),
+        ("healthcheck: {test: x, start_period: 1us}", "services.it.healthcheck.start_period"),
+        ("healthcheck: {test: x, retries: -1}", "services.it.healthcheck.retries"),
         ("ulimits: {nope: 1}", "services.it.ulimits"),
         ("network_mode: odd", "services.it"),
         ("tmpfs: ['relative']", "services.it"),
