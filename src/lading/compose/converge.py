@@ -180,7 +180,7 @@ class Convergence:
                     f"container {step.found.name if step.found else pods.name_of(self.project, name, step.number)}",
                     work,
                     needs=[*cleared, *(t for other in self._needs(name) for t in names.get(other, ()))],
-                    ready=self._ready(name, step),
+                    ready=self.needs_met(name) if self.wishes.start and step.kind != plan.REMOVE else None,
                     done=self._done(name, step, started),
                 )
                 names[name].append(task.name)
@@ -192,9 +192,10 @@ class Convergence:
     def _needs(self, name: str) -> list[str]:
         return [other for other in self.project.services[name].depends_on if other in self.services]
 
-    def _ready(self, name: str, step: plan.Step) -> Callable[[], bool] | None:
+    def needs_met(self, name: str) -> Callable[[], bool] | None:
+        """Tells whether what a service depends on is as it wants it, and raises when it never will be; None without any."""
         needs = {k: v for k, v in self.project.services[name].depends_on.items() if k in self.services}
-        if not self.wishes.start or step.kind == plan.REMOVE or not needs:
+        if not needs:
             return None
         met: set[str] = set()
 

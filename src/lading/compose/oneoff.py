@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+import time
 
-from lading.compose import conditions, hashing, imaging, labels, locking, pods, resources
+from lading.compose import hashing, imaging, labels, locking, pods, resources
 from lading.compose.application import Application
 from lading.compose.converge import Convergence, Wishes
 from lading.errors import InvalidInput, LadingError
@@ -122,26 +123,11 @@ def _change(app: Application, service: Service, parsed: Parsed) -> None:
 
 
 def _start_needs(app: Application, project: Project, name: str, wishes: Wishes) -> None:
-    needs = project.services[name].depends_on
-    work = Convergence(app, project, list(needs), wishes)
+    work = Convergence(app, project, list(project.services[name].depends_on), wishes)
     work.run()
-    import time
-
-    for other, dependency in needs.items():
-        while True:
-            records = [app.context.node.inspect(identity) for identity in work.ids.get(other, [])]
-            try:
-                if conditions.met(dependency.condition, records):
-                    break
-            except conditions.Failed as error:
-                if not dependency.required:
-                    app.warn(f"{other}, which {name} can do without: {error.message}")
-                    break
-                conditions.tell_last_lines(app, error, other)
-                raise LadingError(
-                    f"dependency {other} failed: {error.message}", reason=error.reason
-                ) from None
-            time.sleep(0.1)
+    met = work.needs_met(name)
+    while met is not None and not met():
+        time.sleep(0.1)
 
 
 def _pod(work: Convergence, name: str, digest: str, parsed: Parsed) -> Pod:

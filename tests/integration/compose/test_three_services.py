@@ -106,8 +106,9 @@ def test_a_dependency_that_fails_is_named_with_its_last_lines(app: Any) -> None:
           web: {image: busybox, command: sleep 1000, depends_on: {job: {condition: service_completed_successfully}}}
         """
     )
-    done = app("up", "-d", check=False)
-    assert done.returncode == 1
-    assert "job | cannot do it" in done.stderr
-    assert "dependency job failed: container shop-job-1 exited (3)" in done.stderr.splitlines()[-1]
+    for words in (("up", "-d"), ("run", "--rm", "-T", "web", "true")):
+        done = app(*words, check=False)
+        assert done.returncode == 1
+        assert "job | cannot do it" in done.stderr
+        assert "dependency job failed: container shop-job-1 exited (3)" in done.stderr.splitlines()[-1]
     assert app.out("ps", "--quiet") == ""
