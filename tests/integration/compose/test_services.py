@@ -192,6 +192,7 @@ def test_what_is_published_and_copied_is_found(app: Any) -> None:
     assert app.out("ps", "--status", "paused", "-q")
     app("unpause")
     app("kill", "-s", "KILL")
+    assert app("wait", "it", check=False).returncode == 137
     app("rm", "-f")
     assert app.out("ps", "-aq") == ""
 
