@@ -37,7 +37,7 @@ def digest_of(data: bytes) -> str:
 @dataclass
 class Fault:
     """``kind``: status, truncate, reset, stall, slow, garbage, corrupt, length, type, ignore-range, wrong-range, redirect,
-    no-answer, lost-answer (it is done, and nobody hears of it), headers (more of them).
+    no-answer, lost-answer (it is done, and nobody hears of it), headers (more of them), unsized (it ends with the connection).
 
     ``after``  body bytes that are sent first.  ``value``  status, length, content type or location, as the kind needs.
     """
@@ -422,6 +422,8 @@ class _Handler(BaseHTTPRequestHandler):
         if fault and kind == "length":
             length = fault.value
             self.close_connection = True
+        if kind == "unsized":
+            self.close_connection = True
         if fault and kind == "type":
             headers = {**headers, "Content-Type": fault.value}
         if fault and kind == "corrupt" and data:
@@ -431,7 +433,7 @@ class _Handler(BaseHTTPRequestHandler):
             length = len(data)
         self.send_response(status)
         for name, value in {**headers, "Content-Length": str(length)}.items():
-            if not (status == 204 and name == "Content-Length"):
+            if not ((status == 204 or kind == "unsized") and name == "Content-Length"):
                 self.send_header(name, value)
         self.end_headers()
         if self.command == "HEAD" or status == 204:

@@ -79,6 +79,8 @@ def _settings(context: Context, parsed: Parsed) -> Settings:
             config=context.roots.config,
             insecure=parsed["mirror-insecure"],
         )
+    elif parsed["mirror-insecure"]:
+        raise InvalidInput("--mirror-insecure is for a mirror: --mirror says of which registry")
     made.access_log = parsed["access-log"]
     made.limits.blob = _size(parsed, "max-blob")
     made.limits.manifest = _size(parsed, "max-manifest")

@@ -51,12 +51,16 @@ class Found:
 
 
 class Mirror:
-    """The upstream of a store. Its methods block, and may be called by many threads."""
+    """The upstream of a store, of whose blobs those up to ``largest`` bytes are fetched.
 
-    def __init__(self, store: Store, manifests: Manifests, upstream: Upstream) -> None:
+    Its methods block, and may be called by many threads.
+    """
+
+    def __init__(self, store: Store, manifests: Manifests, upstream: Upstream, largest: int) -> None:
         self._store = store
         self._manifests = manifests
         self._upstream = upstream
+        self._largest = largest
         self._cancel = Cancel()
         self._remotes: OrderedDict[str, list[Remote]] = OrderedDict()
         self._fetches: dict[tuple[str, str], Fetch] = {}
@@ -165,7 +169,8 @@ class Mirror:
             if fetch is None:
                 if self._here(repository, digest):  # it has just come
                     return None
-                fetch = Fetch(self._store, self._of(repository, locked=True), repository, digest, self._over)
+                sources = self._of(repository, locked=True)
+                fetch = Fetch(self._store, sources, repository, digest, self._largest, self._over)
                 self._fetches[repository, digest] = fetch
                 threading.Thread(target=fetch.run, daemon=True, name="fetch").start()
             fetch.listen(told)
@@ -307,10 +312,12 @@ class Fetch:
         sources: list[Remote],
         repository: str,
         digest: str,
+        largest: int,
         over: Callable[[Fetch], None],
     ) -> None:
         self._store = store
         self._sources = sources
+        self._largest = largest
         self._over = over
         self._listeners: list[Callable[[], None]] = []
         self._fd = -1
@@ -380,15 +387,27 @@ class Fetch:
                 ingest.restart()
             if stream.length >= 0:
                 self.size = ingest.size = stream.start + stream.length
+            self._check_size(self.size, ingest)
             self._moved(ingest.offset)
             for piece in stream:
                 pace.count(len(piece))
+                self._check_size(ingest.offset + len(piece), ingest)
                 ingest.write(piece)
                 self._moved(ingest.offset)
                 remote.cancel.check()
         if 0 <= ingest.offset < self.size:
             raise BrokenConnection(
                 f"blob {self.digest}: {remote.endpoint.host} sent {ingest.offset} of {self.size} bytes"
+            )
+
+    def _check_size(self, size: int, ingest: Ingest) -> None:
+        if size > self._largest:
+            ingest.restart()  # nobody is going to continue it
+            raise Refusal(
+                UNAVAILABLE,
+                f"the upstream's blob {self.digest} has more than the {self._largest} bytes that are taken here",
+                status=502,
+                detail=self.digest,
             )
 
     def _moved(self, offset: int) -> None:

@@ -97,6 +97,20 @@ def test_wrong_content_is_not_kept_and_never_given_whole(tmp_path: Path, upstrea
             assert client.ask("GET", f"/v2/lib/app/blobs/{LAYER_DIGEST}").body == LAYER
 
 
+@pytest.mark.parametrize("said", [True, False])
+def test_a_blob_that_is_larger_than_allowed_is_not_kept(
+    tmp_path: Path, upstream: Registry, said: bool
+) -> None:
+    fill(upstream)
+    if not said:
+        upstream.faults.append(Fault(f"/blobs/{LAYER_DIGEST}", "unsized"))
+    with mirror(tmp_path, upstream, "--max-blob", "1m") as server, server.client() as client:
+        answer = client.ask("GET", f"/v2/lib/app/blobs/{LAYER_DIGEST}")
+        assert (answer.status, answer.code) == (502, "UNAVAILABLE")
+    kept = [path.stat().st_size for path in (tmp_path / "storage").rglob("*") if path.is_file()]
+    assert max(kept) < 1 << 20
+
+
 def test_a_tag_is_asked_for_again_when_its_time_is_over(tmp_path: Path, upstream: Registry) -> None:
     first = fill(upstream)
     with mirror(tmp_path, upstream, "--mirror-ttl", "0") as server, server.client() as client:

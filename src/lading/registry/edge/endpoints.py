@@ -57,7 +57,7 @@ class Endpoints:
         )
         self._mirroring: Mirroring | None = None
         if settings.upstream is not None:
-            self.mirror = Mirror(store, manifests, settings.upstream)
+            self.mirror = Mirror(store, manifests, settings.upstream, limits.blob)
             self._mirroring = Mirroring(self.mirror, self._reading, pool, settings.upstream.host)
 
     def close(self) -> None:
