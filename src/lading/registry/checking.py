@@ -62,9 +62,11 @@ def _references(store: Store, repair: bool, mirror: bool, broken: set[str], find
                 descriptor.digest,
             )
             if found is None:
-                mended = repair and store.content.has(descriptor.digest) and descriptor.digest not in broken
-                if mended:
-                    store.link(str(name), descriptor.digest, descriptor.size)
+                with store.holding(descriptor.digest):
+                    there = store.content.has(descriptor.digest) and descriptor.digest not in broken
+                    mended = repair and there
+                    if mended:
+                        store.link(str(name), descriptor.digest, descriptor.size)
                 findings.append(
                     Finding(f"{name}@{digest}", f"its blob {descriptor.digest} is not there", mended)
                 )
