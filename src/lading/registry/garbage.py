@@ -67,7 +67,8 @@ class Collector:
             try:
                 if os.stat(path).st_mtime >= oldest:
                     continue
-                fd = os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
+                # To lock it. One whose server died between storing and recording is read-only, as blobs are.
+                fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
             except OSError:
                 continue
             try:

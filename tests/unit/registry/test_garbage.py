@@ -82,6 +82,23 @@ def test_forgotten_uploads_go_and_those_in_work_stay(shop):
         shop.uploads.offset("one", forgotten)
 
 
+def test_a_forgotten_upload_that_is_a_blob_already_goes_for_its_owner_too(shop, monkeypatch):
+    forgotten = shop.uploads.begin("one")
+    path = f"{shop.store.uploads}/{forgotten}"
+    os.chmod(path, 0o444)  # as a server leaves it that dies between storing and recording
+    old(shop)
+    opened = os.open
+
+    def as_anybody(name, flags, *more, **rest):
+        if name == path and flags & os.O_ACCMODE != os.O_RDONLY:
+            raise PermissionError(13, "Permission denied", name)
+        return opened(name, flags, *more, **rest)
+
+    monkeypatch.setattr(os, "open", as_anybody)
+    assert Collector(shop.store, 60).run().uploads == 1
+    assert os.listdir(shop.store.uploads) == []
+
+
 def test_untagged_manifests_go_only_when_that_is_asked_for(shop):
     image = shop.image("one", b"layer")
     kept = shop.image("one", b"other", tag="latest")
