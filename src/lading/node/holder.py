@@ -17,7 +17,6 @@ from lading.node.shop import alive, process_start, send_signal
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from typing import NoReturn
 
     from lading.kernel import Kernel
     from lading.node.runner import PodRunner
@@ -66,7 +65,9 @@ class Holder:
             self.spaces.update(podusers.spaces(self.runner, flags, hostname))
             return
         if self.runner.shop.roots.uid:
-            self._make_by_child(kernel, flags, hostname)
+            from lading.node.spaces import by_child
+
+            self.spaces.update(by_child(kernel, self.runner.record.name, flags, hostname=hostname))
             return
         home = {kind: os.open(f"/proc/thread-self/ns/{kind}", os.O_RDONLY | os.O_CLOEXEC) for kind in flags}
         try:
@@ -85,32 +86,6 @@ class Holder:
         finally:
             for fd in home.values():
                 os.close(fd)
-
-    def _make_by_child(self, kernel: Kernel, flags: dict[str, int], hostname: str) -> None:
-        """The same for an ordinary user: the namespaces we live in are the host's, and there is no way back (setns(2), EPERM)."""
-        wanted = 0
-        for flag in flags.values():
-            wanted |= flag
-        named, say = os.pipe2(os.O_CLOEXEC)
-        stay, leave = os.pipe2(os.O_CLOEXEC)
-        pid = 0
-        try:
-            try:
-                pid = kernel.clone(wanted)
-                if pid == 0:
-                    _hold(kernel, hostname if "uts" in flags else "", say, stay, leave)
-            finally:
-                os.close(say)
-                os.close(stay)
-            if not os.read(named, 1):
-                raise LadingError(f"pod {self.runner.record.name}: its namespaces could not be named")
-            for kind in flags:
-                self.spaces[kind] = os.open(f"/proc/{pid}/ns/{kind}", os.O_RDONLY | os.O_CLOEXEC)
-        finally:
-            os.close(named)
-            os.close(leave)
-            if pid:
-                os.waitpid(pid, 0)
 
     def _pause(self, kernel: Kernel) -> None:
         directory = self.runner.shop.pod_directory(self.runner.record.id)
@@ -199,18 +174,6 @@ def _note(path: str, text: str) -> None:
         os.write(fd, text.encode())
     finally:
         os.close(fd)
-
-
-def _hold(kernel: Kernel, hostname: str, say: int, stay: int, leave: int) -> NoReturn:
-    """In new namespaces: name them, say so, and live until the keeper has opened them."""
-    try:
-        os.close(leave)
-        if hostname:
-            kernel.sethostname(hostname)
-        os.write(say, b"1")
-        os.read(stay, 1)
-    finally:
-        os._exit(0)
 
 
 def _drop_rights(kernel: Kernel) -> None:

@@ -12,9 +12,9 @@ from __future__ import annotations
 
 import os
 
-from lading.errors import InvalidInput, LadingError, Unsupported
+from lading.errors import InvalidInput, Unsupported
 from lading.kernel import idmap
-from lading.kernel.namespaces import CLONE_NEWUSER, FLAGS
+from lading.kernel.namespaces import CLONE_NEWUSER
 from lading.node import idranges, memory
 from lading.node.idranges import SIZE
 from lading.node.shop import alive
@@ -22,7 +22,6 @@ from lading.node.shop import alive
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
-    from typing import NoReturn
 
     from lading.formats.oci_runtime import Mount, Spec, User
     from lading.formats.pod import Container, Pod
@@ -85,55 +84,10 @@ def _found(runner: PodRunner) -> int:
 
 
 def spaces(runner: PodRunner, kinds: Collection[str], hostname: str = "") -> dict[str, int]:
-    """Descriptors of new namespaces (``net``, ``ipc``, ``uts``) that belong to the pod's users, by kind."""
-    kernel, users = runner.shop.kernel, namespace(runner)
-    flags = 0
-    for kind in kinds:
-        flags |= FLAGS[kind]
-    told, tell = os.pipe2(os.O_CLOEXEC)
-    stay, leave = os.pipe2(os.O_CLOEXEC)
-    pid = 0
-    made: dict[str, int] = {}
-    try:
-        try:
-            pid = kernel.fork()
-            if pid == 0:
-                os.close(leave)
-                _hold(kernel, users, flags, hostname, tell, stay)
-        finally:
-            os.close(tell)
-            os.close(stay)
-        said = os.read(told, 2000)
-        if said != b"1":
-            why = said.decode(errors="replace") or "their maker was killed"
-            raise LadingError(f"pod {runner.record.name}: its namespaces could not be made: {why}")
-        for kind in kinds:
-            made[kind] = os.open(f"/proc/{pid}/ns/{kind}", os.O_RDONLY | os.O_CLOEXEC)
-    except BaseException:
-        for fd in made.values():
-            os.close(fd)
-        raise
-    finally:
-        os.close(told)
-        os.close(leave)
-        if pid:
-            os.waitpid(pid, 0)
-    return made
+    """Descriptors of new namespaces that belong to the pod's users, as :func:`lading.node.spaces.by_child` makes them."""
+    from lading.node.spaces import by_child
 
-
-def _hold(kernel: Kernel, users: int, flags: int, hostname: str, tell: int, stay: int) -> NoReturn:
-    """In a new process: make the namespaces, say so or what was in the way, and live until the keeper has opened them."""
-    try:
-        kernel.setns(users, CLONE_NEWUSER)
-        kernel.unshare(flags)
-        if hostname:
-            kernel.sethostname(hostname)
-        os.write(tell, b"1")
-        os.read(stay, 1)
-    except BaseException as error:
-        os.write(tell, str(error).encode()[:2000] or b"?")
-    finally:
-        os._exit(0)
+    return by_child(runner.shop.kernel, runner.record.name, kinds, hostname=hostname, users=namespace(runner))
 
 
 def bear(runner: PodRunner, flags: int, child: Callable[[], None]) -> int:

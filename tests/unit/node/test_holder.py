@@ -13,6 +13,7 @@ import pytest
 from lading.errors import KernelError
 from lading.node import holder, podusers
 from lading.node.holder import Holder
+from lading.node.spaces import by_child
 
 EAGAIN = 11
 
@@ -69,10 +70,10 @@ def test_a_pause_process_that_cannot_be_written_down_ends_and_leaves_no_descript
 
 
 def test_namespaces_that_cannot_be_made_leave_no_descriptor(tmp_path: Path) -> None:
-    runner = _runner(tmp_path)
+    kernel = _runner(tmp_path).shop.kernel
     before = _open()
     with pytest.raises(KernelError):
-        Holder(runner)._make_by_child(runner.shop.kernel, {"ipc": 1}, "pod")
+        by_child(kernel, "pod", ("ipc",))
     assert _open() == before
 
 
