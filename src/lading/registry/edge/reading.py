@@ -107,6 +107,7 @@ class Reading:
 
         digest, subject = await asyncio.get_running_loop().run_in_executor(self._pool, put)
         headers = {"Location": f"/v2/{repository}/manifests/{digest}", "Docker-Content-Digest": digest}
+        headers["ETag"] = f'"{digest}"'  # what the next condition is about
         if subject:
             headers["OCI-Subject"] = subject
         if tags:
