@@ -47,6 +47,7 @@ class UsageError(InvalidInput):
 
 _DEFAULTS: dict[str, object] = {"bool": False, "str": "", "int": 0}
 _LARGEST = 1 << 63  # what Go's 64-bit integers end below
+_LONGEST_GUESS = 200  # characters of a word that others are compared with
 
 
 class Flag:
@@ -549,7 +550,9 @@ def _spoken(path: tuple[Command, ...]) -> str:
 
 
 def nearest(word: str, known: Sequence[str]) -> str:
-    """The known word most like ``word`` (edit distance at most a third of its length), or ``""``."""
+    """The known word most like ``word`` (edit distance at most a third of its length), or ``""``; also for endless words."""
+    if len(word) > _LONGEST_GUESS:
+        return ""  # nobody mistypes so much, and comparing takes the square of the length
     best, best_distance = "", max(1, (len(word) + 1) // 3) + 1
     for candidate in known:
         if len(word) >= 3 and candidate.startswith(word):

@@ -260,6 +260,7 @@ def test_the_module_brings_no_heavy_import() -> None:
 def test_nearest_finds_swaps_and_gives_up_on_strangers() -> None:
     assert flags.nearest("rnu", ["run", "rm"]) == "run"
     assert flags.nearest("zebra", ["run", "rm"]) == ""
+    assert flags.nearest("a" * 100_000, ["a" * 100_001]) == ""
 
 
 def _group(persistent: bool) -> Command:

@@ -15,13 +15,15 @@ from lading.formats.dockerfile.stagelint import StageView, walk
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
     from lading.formats.dockerfile.ignore import Ignore
     from lading.formats.oci_image import Platform
 
     Environment = Callable[[str, str], Sequence[str] | None]
 
+_COMPARISONS = 50_000
+"""How many names are looked at for hints: a file of a thousand misspelt ones among a thousand others would take seconds."""
 _PATH = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
@@ -86,6 +88,7 @@ class Checks:
         self.build_args = build_args
         self.ignore = ignore if ignore is not None and not ignore.exceptions else None
         self.environment: Environment | None = None
+        self._comparisons = _COMPARISONS
         line = file.directives.lines.get("check", 1)
         try:
             self.config = rules.parsed(file.directives.check if check is None else check)
@@ -96,6 +99,11 @@ class Checks:
         """Note a breach of ``rule`` where ``config`` lets it speak."""
         if config.speaks(rule):
             self.made.warnings.append(Warning(rule, message, where, token))
+
+    def near(self, word: str, known: Collection[str]) -> str:
+        """A hint at the nearest of ``known``, for as long as there are not more names to compare than people write."""
+        self._comparisons -= len(known)
+        return did_you_mean(word, known) if self._comparisons >= 0 else ""
 
     # -- what the text alone shows -----------------------------------------------------------------------------------
 
@@ -291,7 +299,7 @@ class Checks:
         made = stage.told(expander.word, text)
         for name in expander.missing:
             if name not in outer.declared:
-                hint = did_you_mean(name, [*outer.declared, *outer.known])
+                hint = self.near(name, [*outer.declared, *outer.known])
                 message = f"no ARG before the first FROM declares ${name}" + (f" ({hint})" if hint else "")
                 self.warn(config, "UndefinedArgInFrom", message, stage.location, text)
         return made, expander

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from lading.formats.dockerfile import model, ports, remote, stages
 from lading.formats.dockerfile.expansion import Expander
-from lading.formats.dockerfile.mistakes import DockerfileError, Location, did_you_mean, quoted
+from lading.formats.dockerfile.mistakes import DockerfileError, Location, quoted
 from lading.formats.dockerfile.mounts import clean
 from lading.formats.dockerfile.scope import NOT_EXPANDED
 
@@ -199,7 +199,7 @@ class _Noting(Expander):
         for name in self.missing:
             if name in view.scope.args or name in NOT_EXPANDED:
                 continue
-            hint = did_you_mean(name, view.scope.variables)
+            hint = self._walk.checks.near(name, view.scope.variables)
             if hint or view.known_env:
                 message = f"${name} is defined nowhere above" + (f" ({hint})" if hint else "")
                 self._walk.warn("UndefinedVar", message, text or name)
