@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import socket
 import subprocess
 import time
@@ -192,6 +193,39 @@ def test_what_is_no_request_harms_nobody(server: RegistryServer, data: bytes) ->
     assert not answer or answer.split()[1] < b"500"
     with server.client() as client:
         assert client.ask("GET", "/v2/").status == 200
+
+
+def test_a_client_that_has_closed_its_half_is_answered(server: RegistryServer) -> None:
+    data = os.urandom(8 << 20)
+    with server.client() as client:
+        digest = client.blob("half", data)
+    get = b"GET /v2/ HTTP/1.1\r\nHost: x\r\n\r\n"
+    blob = f"GET /v2/half/blobs/{digest} HTTP/1.1\r\nHost: x\r\n\r\n".encode()
+    small = b"small"
+    post = f"POST /v2/half/blobs/uploads/?digest={digest_of(small)} HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\n"
+    for sent, answers, size in (
+        (get, 1, 0),
+        (get * 20, 20, 0),
+        (get + blob, 2, len(data)),
+        (post.encode() + small + get, 2, 0),
+    ):
+        answer = half_closed(server, sent)
+        assert answer.count(b"HTTP/1.1 20") == answers, answer[:1000]
+        assert len(answer) > size
+    assert half_closed(server, post.encode() + small[:3]) == b""  # what is asked for cannot come any more
+    with server.client() as client:
+        flying = re.search("requests_in_flight ([0-9]+)", client.ask("GET", "/metrics").body.decode())
+    assert flying is not None and flying[1] == "1"  # this one
+
+
+def half_closed(server: RegistryServer, data: bytes) -> bytes:
+    with socket.create_connection(("127.0.0.1", server.port), timeout=60) as sock:
+        sock.sendall(data)
+        sock.shutdown(socket.SHUT_WR)
+        found = b""
+        while piece := sock.recv(1 << 20):
+            found += piece
+        return found
 
 
 def test_many_silent_connections_keep_nobody_out(server: RegistryServer) -> None:

@@ -128,6 +128,23 @@ def test_a_client_that_waits_for_a_word_gets_one_before_it_sends(
         assert raw.recv(1000).startswith(b"HTTP/1.1 404 ")
 
 
+def test_a_client_of_http_1_0_gets_no_word_before_the_answer(server: RegistryServer, client: Client) -> None:
+    where = client.begin("a")
+    with socket.create_connection(("127.0.0.1", server.port), timeout=60) as raw:
+        head = f"PUT {where}?digest={DIGEST} HTTP/1.0\r\nContent-Length: {len(DATA)}\r\n"
+        raw.sendall(f"{head}Expect: 100-continue\r\n\r\n".encode() + DATA)
+        assert raw.recv(1000).startswith(b"HTTP/1.0 201 ")
+
+
+@pytest.mark.parametrize("bounds", ["0--1", "bytes 0--1/0"])
+def test_a_chunk_of_nothing_may_say_so(client: Client, bounds: str) -> None:
+    where = client.begin("a")
+    assert client.ask("PATCH", where, b"", content_range=bounds).status == 202
+    assert client.ask("PATCH", where, DATA, content_range=f"0-{len(DATA) - 1}").status == 202
+    assert client.ask("PATCH", where, b"", content_range=f"{len(DATA)}-{len(DATA) - 1}").status == 202
+    assert client.ask("PUT", f"{where}?digest={DIGEST}").status == 201
+
+
 @pytest.mark.parametrize(
     ("span", "status", "start", "end"),
     [
@@ -315,7 +332,14 @@ def test_deleting_can_be_switched_off(tmp_path) -> None:
 
 @pytest.mark.parametrize(
     ("path", "status"),
-    [("/", 404), ("/v1/", 404), ("/v2/A/tags/list", 400), ("/v2/a//b/tags/list", 400), ("/v2/a/b", 404)],
+    [
+        ("/", 404),
+        ("/v1/", 404),
+        ("/v2/A/tags/list", 400),
+        ("/v2/a//b/tags/list", 400),
+        ("/v2//tags/list", 400),
+        ("/v2/a/b", 404),
+    ],
 )
 def test_a_wrong_path_is_refused_in_the_specifications_form(client: Client, path: str, status: int) -> None:
     answer = client.ask("GET", path)

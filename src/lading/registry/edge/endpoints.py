@@ -10,6 +10,7 @@ from aiohttp import web
 from lading.errors import LadingError
 from lading.registry import counters, words
 from lading.registry.edge import answers, routes
+from lading.registry.edge.connection import Connection
 from lading.registry.edge.guard import Caller, Guard
 from lading.registry.edge.mirroring import Mirroring
 from lading.registry.edge.reading import Reading
@@ -90,7 +91,7 @@ class Endpoints:
                 answer.over = self._watch.landed
             else:
                 self._watch.landed()
-        if self.closing:
+        if self.closing or (isinstance(request.protocol, Connection) and request.protocol.last):
             answer.force_close()
         answer.headers[answers.VERSION[0]] = answers.VERSION[1]
         answer.headers["Server"] = "lading"
@@ -112,7 +113,7 @@ class Endpoints:
             return answers.plain(200, b"ok\n", "text/plain")
         caller = await self.guard.caller(request)
         request[USER] = caller.user
-        if not route.name:
+        if route.kind in routes.WITHOUT_NAME:
             return await self._about_all(request, route, caller)
         words.repository(route.name)
         self.guard.demand(request, caller, route.name, self._action(request.method, route.kind))

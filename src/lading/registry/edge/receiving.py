@@ -62,7 +62,9 @@ class Body:
 
     def __init__(self, request: web.BaseRequest) -> None:
         self._request = request
-        self._awaited = request.headers.get("Expect", "").lower() == "100-continue"
+        # Of HTTP/1.0 an interim answer is no part (RFC 9110, 10.1.1).
+        awaited = request.headers.get("Expect", "").lower() == "100-continue"
+        self._awaited = awaited and request.version >= (1, 1)
         self._content = request.content
         self._loop = asyncio.get_running_loop()
         self._since = self._loop.time()

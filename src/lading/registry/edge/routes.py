@@ -32,6 +32,9 @@ METHODS = {
     HEALTH: ("GET", "HEAD"),
 }
 
+WITHOUT_NAME = frozenset((BASE, CATALOG, METRICS, TOKEN, HEALTH))
+"""What is about no repository."""
+
 
 class Route:
     """``kind``: one of the words above; ``name``: the repository, ``rest``: a tag, digest or upload, as in the path."""

@@ -19,6 +19,7 @@ from aiohttp import web
 
 from lading.errors import InvalidInput, LadingError
 from lading.node.notifying import READY, STOPPING, notify
+from lading.registry.edge.connection import Server
 from lading.registry.edge.endpoints import Endpoints
 from lading.registry.edge.listening import BACKLOG, Listener, open_all
 from lading.registry.edge.watching import Watch
@@ -105,7 +106,7 @@ class _Server:
             watch = Watch(settings.access_log)
             watch.store(store)
             app = Endpoints(store, settings, pool, watch)
-            server = web.Server(
+            server = Server(
                 app.handle,
                 access_log_class=watch.logger(),
                 access_log=_quiet,

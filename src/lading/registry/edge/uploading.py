@@ -196,12 +196,14 @@ class Uploading:
             return -1
         # The specification's form is START-END; some clients write HTTP's.
         text = header.strip().removeprefix("bytes").lstrip(" =").partition("/")[0]
+        if text == f"{session.offset}-{session.offset - 1}" and request.content_length == 0:
+            return 0  # how clients write that nothing comes
         first, dash, last = text.partition("-")
         if not dash or not all(w.isascii() and w.isdigit() and len(w) < 19 for w in (first, last)):
             raise Refusal(BLOB_UPLOAD_INVALID, f"Content-Range {header[:60]!r} is not START-END")
         start, end = int(first), int(last)
         length = request.content_length
-        if start == end + 1 == 0 or (length == 0 and request.method == "PUT"):
+        if length == 0 and request.method == "PUT":
             return 0
         if start != session.offset:
             raise Refusal(
