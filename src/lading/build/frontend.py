@@ -9,9 +9,10 @@ from __future__ import annotations
 from lading.build.bases import Base, scratch
 from lading.build.graph import CopyOp, FilesOp, Graph, Selection, Vertex
 from lading.build.instructions import StageState, Step, dispatch
-from lading.errors import InvalidInput
+from lading.errors import InvalidInput, LadingError
 from lading.formats import platform as platforms
 from lading.formats.dockerfile import DockerfileError, Expander, parse_instruction
+from lading.formats.dockerfile.mistakes import did_you_mean, quoted
 from lading.formats.dockerfile.scope import CONTROLS, PROXIES, Globals, Scope, automatic
 from lading.formats.dockerfile.stages import reached, sources
 from lading.formats.oci_image import ImageConfig, RunConfig
@@ -170,7 +171,7 @@ class Frontend:
         elif self.request.context_name(name):
             state = self._of_context(stage, name, platform, fresh)
         else:
-            base = self.image(name, platform)
+            base = self.image(name, platform, stage.base)
             config = base.config
             run = (config.config or RunConfig()).replace()
             scope = Scope(self.globals, run.env, self.file.escape)
@@ -222,12 +223,20 @@ class Frontend:
                 f"--platform={text}: {error.message}", hint=error.hint, token=stage.platform
             ) from None
 
-    def image(self, name: str, platform: Platform) -> Base:
-        """The image that a FROM or ``--from`` names."""
+    def image(self, name: str, platform: Platform, written: str) -> Base:
+        """The image that a FROM or ``--from`` names. ``written``: how the file has it.
+
+        Raises :class:`DockerfileError` also for what the image store or a registry says.
+        """
         named = self.request.image_name(name) or name
         if named.lower() == "scratch":
             return scratch(platform)
-        base = self._bases.get(named, platform)
+        try:
+            base = self._bases.get(named, platform)
+        except LadingError as error:
+            why = error.message if named in error.message else f"the image {quoted(named)}: {error.message}"
+            near = did_you_mean(name, [stage.name for stage in self.file.stages if stage.name])
+            raise DockerfileError(why, hint=near or error.hint, token=written, reason=error.reason) from None
         self._blobs.update(base.blobs)
         self._materials.setdefault(base.reference, base)
         return base

@@ -396,7 +396,7 @@ def _other(state: StageState, name: str, made: Instruction) -> int:
     stage = frontend.stage_named(name, state.stage, made)
     if stage is not None:
         return frontend.stage_vertex(stage)
-    base = frontend.image(name, state.platform)
+    base = frontend.image(name, state.platform, name)
     return frontend.graph.add(
         Vertex(base.op, name=f"FROM {name}", stage=state.stage.title, line=made.location.first)
     )

@@ -141,4 +141,14 @@ def test_a_missing_context_or_file_is_said(lading, context, tmp_path):
     (context.path / "Dockerfile").unlink()
     lading("build", "-q", str(context), check=True)
     context.dockerfile("FROM none-such-image\n", name="Containerfile")
-    assert "--pull=never" in lading("build", "--pull=never", str(context)).stderr
+    told = lading("build", "--pull=never", str(context)).stderr
+    assert "--pull=never" in told and "Containerfile:1: the image 'none-such-image'" in told
+
+
+def test_an_image_that_cannot_be_had_is_told_with_its_line(lading, context):
+    context.dockerfile("ARG BASE=127.0.0.1:1/none\nFROM busybox AS tools\nFROM $BASE\nRUN true\n")
+    told = lading("build", str(context)).stderr
+    assert "Dockerfile:3: the image '127.0.0.1:1/none': " in told and "^^^^^" in told
+    context.dockerfile("FROM busybox AS tools\nFROM busybox\nCOPY --from=tool /bin/sh /x\n")
+    told = lading("build", "--pull=never", str(context)).stderr
+    assert "Dockerfile:3: the image 'tool'" in told and "did you mean tools?" in told
