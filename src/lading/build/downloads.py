@@ -17,7 +17,7 @@ from __future__ import annotations
 import base64
 import os
 import time
-from urllib.parse import unquote, urlsplit, urlunsplit
+from urllib.parse import unquote_to_bytes, urlsplit, urlunsplit
 
 from lading.build.trees import Tree
 from lading.errors import Denied, InvalidInput, LadingError, NotFound, RemoteError, TimedOut
@@ -264,8 +264,8 @@ def without_password(url: str) -> tuple[str, str]:
     query = quote(parts.query, safe="/%:@!$&'()*+,;=~-._?[]", errors="surrogateescape")
     header = ""
     if parts.username is not None:
-        text = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
-        header = "Basic " + base64.b64encode(text.encode()).decode()
+        words = [os.fsencode(word or "") for word in (parts.username, parts.password)]
+        header = "Basic " + base64.b64encode(b":".join(map(unquote_to_bytes, words))).decode()
     return urlunsplit((parts.scheme.lower(), where, path, query, "")), header
 
 

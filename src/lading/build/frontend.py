@@ -235,8 +235,10 @@ class Frontend:
             base = self._bases.get(named, platform)
         except LadingError as error:
             why = error.message if named in error.message else f"the image {quoted(named)}: {error.message}"
-            near = did_you_mean(name, [stage.name for stage in self.file.stages if stage.name])
-            raise DockerfileError(why, hint=near or error.hint, token=written, reason=error.reason) from None
+            hint = did_you_mean(name, [stage.name for stage in self.file.stages if stage.name]) or error.hint
+            if isinstance(error, InvalidInput) and name != written:
+                hint = f"that is what {written} comes to: an ARG before the first FROM, or --build-arg, says another"
+            raise DockerfileError(why, hint=hint, token=written, reason=error.reason) from None
         self._blobs.update(base.blobs)
         self._materials.setdefault(base.reference, base)
         return base

@@ -346,6 +346,12 @@ def _mount(state: StageState, made: Run, mount: RunMount, inputs: list[int]) -> 
     target = posixpath.normpath(posixpath.join("/", state.directory, mount.target)) if mount.target else ""
     if not target and mount.type in ("bind", "cache", "tmpfs"):
         target = state.directory
+    if target == "/" and mount.type != "ssh":
+        raise DockerfileError(
+            f"--mount=type={mount.type}: the target is the working directory, and that is /",
+            hint="give it target=/directory, or a WORKDIR before it",
+            token="--mount",
+        )
     place = -1
     if mount.type == "bind" or mount.from_:
         place = len(inputs)

@@ -228,7 +228,7 @@ class Workshop:
                 source.release()
             return
         with self.seen(self.snapshot(result)) as fd:
-            yield Tree(self.kernel, fd, what="the other stage", own=True)
+            yield Tree(self.kernel, fd, what="the stage or image it is taken from", own=True)
 
     @contextmanager
     def seen(self, snapshot: Snapshot) -> Iterator[int]:
@@ -262,7 +262,7 @@ class Workshop:
         """The digest of what a copy takes from what another step gave."""
         told = []
         with self.seen(self.snapshot(result)) as fd:
-            tree = Tree(self.kernel, fd, what="the other stage", own=True)
+            tree = Tree(self.kernel, fd, what="the stage or image it is taken from", own=True)
             for selection in op.selections:
                 if selection.input == place:
                     told.append(taking.digest_of(tree, selection, op))

@@ -27,10 +27,13 @@ def failure(error: StepFailed, file: Dockerfile, head: str, said: Sequence[str])
     if said:
         rows += ["------", f" > {head}:", *said, "------"]
     location = _location(error.vertex.line, file)
+    where = f"{location}: " if location is not None else ""
     if location is not None:
         rows.append(str(location))
         rows += excerpt(file.source, location, around=2)
-    rows.append(f"lading build: {printable(str(error))}")
+    rows.append(
+        f"lading build: {where}{printable(str(error))}"
+    )  # also alone, as the end of a log, it says enough
     hint = _STATUS.get(error.code, "")
     if hint and not error.hint:
         rows.append(hint)

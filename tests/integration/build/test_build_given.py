@@ -152,3 +152,14 @@ def test_an_image_that_cannot_be_had_is_told_with_its_line(lading, context):
     context.dockerfile("FROM busybox AS tools\nFROM busybox\nCOPY --from=tool /bin/sh /x\n")
     told = lading("build", "--pull=never", str(context)).stderr
     assert "Dockerfile:3: the image 'tool'" in told and "did you mean tools?" in told
+    context.dockerfile("ARG V\nFROM busybox:$V\n")
+    told = lading("build", "--pull=never", str(context)).stderr
+    assert "Dockerfile:2: " in told and "that is what busybox:$V comes to" in told
+
+
+def test_a_mount_without_a_target_is_not_on_the_root(lading, context):
+    context.dockerfile("FROM busybox\nRUN --mount=type=cache touch /x\n")
+    told = lading("build", str(context)).stderr
+    assert "Dockerfile:2: --mount=type=cache: the target is the working directory" in told
+    context.dockerfile("FROM busybox\nWORKDIR /w\nRUN --mount=type=cache touch x\nRUN test ! -e x\n")
+    assert lading("build", "-q", str(context)).returncode == 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -150,5 +151,8 @@ def test_a_url_is_quoted_and_its_password_goes_nowhere_else():
         "https://host:8443/a%20b/%C3%BC?x=[1]",
         "Basic dTo=",
     )
+    # Bytes that are no text, percent-encoded or as they stand in a Dockerfile, are sent as they are.
+    assert without_password("http://u%3A:%F0w@h/")[1] == without_password("http://u%3A:\udcf0w@h/")[1]
+    assert base64.b64decode(without_password("http://u%3A:%F0w@h/")[1].split()[1]) == b"u::\xf0w"
     with pytest.raises(InvalidInput):
         without_password("http://[::1/x")
