@@ -124,7 +124,8 @@ class Remote:
             try:
                 answer = self._pool.request("GET", f"{scheme}://{self.endpoint.host}/v2/", {})
             except (BrokenConnection, RemoteError) as error:
-                failure = failure or error
+                # Of a server that speaks TLS alone, why it is not trusted says more than that it speaks no plain HTTP.
+                failure = error if failure is None or error.reason == "certificate" else failure
                 continue
             answer.drain()
             if scheme == "http" and answer.status not in (200, 401, 403, 404, 429) and answer.status < 500:

@@ -26,6 +26,16 @@ STALL_SECONDS = 30.0
 HEADER_SECONDS = 60.0
 _AROUND_PIECE = 256 << 10  # bytes: what a buffer reads ahead, and the framing of a chunk
 CONNECT_SECONDS = 15.0
+_UNKNOWN_ISSUER = (
+    "put the registry's CA certificate into certs.d/HOST:PORT/ca.crt, or mark the registry insecure"
+)
+_CERTIFICATE_HINTS = {
+    9: "look whether this machine's clock is right",
+    10: "the registry needs a new one, or this machine's clock is wrong",
+    62: "use the name that the certificate is for",
+    64: "use the name that the certificate is for",
+}
+"""By OpenSSL's numbers (x509_vfy.h): not yet valid, expired, another host name, another address."""
 _IDLE_SECONDS = 20.0  # a connection unused for longer is not trusted to be alive
 
 
@@ -445,9 +455,10 @@ class HttpPool:
 
     def _tls_error(self, error: Exception, url: str) -> LadingError:
         if isinstance(error, ssl.SSLCertVerificationError):
+            why = error.verify_message.rstrip(".")
             return RemoteError(
-                f"{url}: the certificate is not trusted: {error.verify_message}",
-                hint="put the registry's CA certificate into certs.d/HOST:PORT/ca.crt, or mark the registry insecure",
+                f"{url}: the certificate is not trusted: {why}",
+                hint=_CERTIFICATE_HINTS.get(error.verify_code, _UNKNOWN_ISSUER),
                 reason="certificate",
             )
         if isinstance(error, ssl.SSLError):

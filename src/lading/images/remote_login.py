@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from lading.errors import InvalidInput
+from lading.errors import Denied, InvalidInput
 from lading.formats.reference import DEFAULT_REGISTRY, Reference
 from lading.formats.registry import check_registry
 from lading.images import auth
@@ -36,6 +36,14 @@ def login(
     remote = _remote(name, options, credentials)
     try:
         remote.ping()
+    except Denied as error:
+        if error.reason != "unauthorized":
+            raise
+        raise Denied(
+            f"{name} does not accept {'the token' if identity_token else f'this password of {user!r}'}",
+            hint="look at both, and whether this registry has that user",
+            reason=error.reason,
+        ) from None
     finally:
         remote.close()
     return auth.store(name, credentials, options.environ)

@@ -187,7 +187,7 @@ def test_a_certificate_nobody_vouches_for_is_refused_unless_asked(
 def test_passwords_are_checked_by_the_real_registry(real: Real, tmp_path: Path) -> None:
     options = real.options()
     options.environ = {"HOME": str(tmp_path), "PATH": os.environ["PATH"]}
-    with pytest.raises(Denied):
+    with pytest.raises(Denied, match="does not accept this password of 'alice'"):
         login(real.host, "alice", "wrong", options=options)
     kept = login(real.host, "alice", "secret", options=options)
     # The file is Docker's and skopeo's too.

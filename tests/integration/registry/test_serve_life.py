@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import datetime
 import http.client
+import ipaddress
 import os
 import signal
 import socket
@@ -15,7 +17,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
 
+from lading.errors import LadingError
+from lading.images import remote_login as login
+from lading.images.pull import PullOptions
 from lading.registry.checking import check
 from lading.registry.store import Store
 from support.registryserver import SOURCE, RegistryServer, digest_of
@@ -50,6 +59,45 @@ def test_a_renewed_certificate_counts_from_a_hangup_on(
         with server.client() as client:
             client.image("a", "latest", os.urandom(3 << 20))
             assert client.ask("GET", "/v2/a/manifests/latest").status == 200
+
+
+def test_a_client_is_told_why_the_certificate_is_not_trusted(
+    tmp_path: Path, certificate: tuple[str, str]
+) -> None:
+    with RegistryServer(tmp_path, "--tls-cert", certificate[0], "--tls-key", certificate[1]) as server:
+        told = pull(server.host, tmp_path / "config")
+        assert "self-signed certificate" in told and "certs.d" in told
+        trusted = tmp_path / "config/certs.d" / server.host
+        trusted.mkdir(parents=True)
+        expired(*certificate)
+        (trusted / "ca.crt").write_text(Path(certificate[0]).read_text())
+        os.kill(server.pid, signal.SIGHUP)
+        until(lambda: "has expired" in pull(server.host, tmp_path / "config"))
+        assert "clock" in pull(server.host, tmp_path / "config")
+
+
+def pull(host: str, config: Path) -> str:
+    with pytest.raises(LadingError) as caught:
+        login.login(host, "a", "b", options=PullOptions(config=str(config)))
+    return str(caught.value)
+
+
+def expired(certificate: str, key: str) -> None:
+    """A certificate for 127.0.0.1 that was good for a day in 2020."""
+    made = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "old")])
+    began = datetime.datetime(2020, 1, 1)
+    signed = (
+        x509.CertificateBuilder(name, name, made.public_key(), 1, began, began + datetime.timedelta(1))
+        .add_extension(
+            x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), False
+        )
+        .sign(made, hashes.SHA256())
+    )
+    Path(certificate).write_bytes(signed.public_bytes(serialization.Encoding.PEM))
+    plain = serialization.NoEncryption()
+    form = serialization.PrivateFormat.PKCS8
+    Path(key).write_bytes(made.private_bytes(serialization.Encoding.PEM, form, plain))
 
 
 def test_old_tls_is_refused(tmp_path: Path, certificate: tuple[str, str]) -> None:
