@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from lading.errors import InvalidInput
+from lading.build.gitaccess import GitAccess
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -13,14 +13,11 @@ if TYPE_CHECKING:
     from lading.build.workshop import Settings
     from lading.images import Images
 
-_TOKEN, _HEADER = "GIT_AUTH_TOKEN", "GIT_AUTH_HEADER"
-
 
 class Fetching:
     """``downloads`` and ``repositories`` of one build. ``data``: the builder's directory; ``config``: the configuration's.
 
-    Secrets called ``GIT_AUTH_TOKEN[.HOST]`` and ``GIT_AUTH_HEADER[.HOST]`` are for repositories, as BuildKit has it; the SSH
-    agent ``default`` is too.
+    Secrets may be for repositories (:class:`lading.build.gitaccess.GitAccess`); the SSH agent ``default`` is.
     """
 
     def __init__(
@@ -31,7 +28,7 @@ class Fetching:
         self._config = config
         self._progress = progress
         self._agent = settings.agents.get("default", "")
-        self._headers = _headers(settings)
+        self._access = GitAccess(settings.secrets, config)
         self._downloads: Downloads | None = None
         self._repositories: Repositories | None = None
         self._agents: Agents | None = None
@@ -52,7 +49,7 @@ class Fetching:
             from lading.build.git import Git
             from lading.build.repositories import Repositories
 
-            git = Git(agent=self._agent, headers=self._headers)
+            git = Git(agent=self._agent, access=self._access)
             self._repositories = Repositories(self._data, git, self._images.layers.stage, self._progress)
         return self._repositories
 
@@ -66,24 +63,4 @@ class Fetching:
             self._downloads.close()
         if self._agents is not None:
             self._agents.close()
-
-
-def _headers(settings: Settings) -> dict[str, str]:
-    made: dict[str, str] = {}
-    for name, data in sorted(settings.secrets.items()):
-        kind, dot, host = name.partition(".")
-        if kind not in (_TOKEN, _HEADER) or (dot and not host):
-            continue
-        try:
-            text = data.decode("ascii").strip()
-        except UnicodeDecodeError:
-            text = "\n"
-        if not text.isprintable():
-            raise InvalidInput(f"the secret {name!r} is no header: it has more than one line of plain text")
-        prefix = f"https://{host}/" if host else "https://"
-        if kind == _TOKEN:
-            import base64
-
-            text = "basic " + base64.b64encode(b"x-access-token:" + text.encode()).decode()
-        made[prefix] = text
-    return made
+        self._access.close()

@@ -13,11 +13,13 @@ import shutil
 import subprocess
 import time
 
-from lading.errors import LadingError, NotFound, RemoteError
+from lading.errors import Denied, LadingError, NotFound, RemoteError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+
+    from lading.build.gitaccess import GitAccess
 
 _PROTOCOLS = "http:https:git:ssh"
 _OPTIONS = {
@@ -35,16 +37,12 @@ _OPTIONS = {
     "safe.directory": "*",
     "submodule.recurse": "false",
 }
-_SSH = "ssh -F /dev/null -o BatchMode=yes -o ConnectTimeout=30 -o ServerAliveInterval=15 -o StrictHostKeyChecking=yes"
-_KEPT = (
-    "PATH",
-    "TMPDIR",
-    "LD_LIBRARY_PATH",
-    "SSL_CERT_FILE",
-    "SSL_CERT_DIR",
-    "GIT_SSL_CAINFO",
-    "SOURCE_DATE_EPOCH",
+# IdentityFile: keys are those of an agent that was given, never whatever lies in a home.
+_SSH = (
+    "ssh -F /dev/null -o BatchMode=yes -o ConnectTimeout=30 -o ServerAliveInterval=15 -o StrictHostKeyChecking=yes"
+    " -o IdentityFile=none"
 )
+_KEPT = ("PATH", "TMPDIR", "LD_LIBRARY_PATH", "SOURCE_DATE_EPOCH")
 _PROXIES = ("http_proxy", "https_proxy", "no_proxy", "all_proxy")
 _SECONDS = 3600
 _ROOM = 1 << 24
@@ -59,44 +57,52 @@ class GitFailed(RemoteError):
 
 
 class Git:
-    """``agent``: the socket of an SSH agent, or empty. ``headers``: Authorization headers by URL prefix, on no command line."""
+    """``agent``: the socket of an SSH agent, or empty. ``access``: what servers are shown and believed; on no command line."""
 
     def __init__(
         self,
         *,
         agent: str = "",
-        headers: Mapping[str, str] | None = None,
+        access: GitAccess | None = None,
         environ: Mapping[str, str] | None = None,
     ) -> None:
         environ = os.environ if environ is None else environ
         self._program = shutil.which("git", path=environ.get("PATH"))
-        options = dict(_OPTIONS)
-        for prefix, header in (headers or {}).items():
-            options[f"http.{prefix}.extraHeader"] = f"Authorization: {header}"
+        self._access = access
         self._environ = {name: environ[name] for name in _KEPT if name in environ}
         self._environ |= {name: value for name, value in environ.items() if name.lower() in _PROXIES}
         self._environ |= {
             "GIT_ALLOW_PROTOCOL": _PROTOCOLS,
             "GIT_ASKPASS": "/bin/false",
-            "GIT_CONFIG_COUNT": str(len(options)),
             "GIT_CONFIG_GLOBAL": "/dev/null",
             "GIT_CONFIG_NOSYSTEM": "1",
-            "GIT_SSH_COMMAND": _SSH,
+            "GIT_SSH_COMMAND": _SSH + _known_hosts(environ.get("HOME", "")),
             "GIT_TERMINAL_PROMPT": "0",
             "HOME": "/nonexistent",
             "LC_ALL": "C",
             "SSH_ASKPASS": "/bin/false",
         }
-        for number, (name, value) in enumerate(options.items()):
-            self._environ[f"GIT_CONFIG_KEY_{number}"] = name
-            self._environ[f"GIT_CONFIG_VALUE_{number}"] = value
         if agent:
             self._environ["SSH_AUTH_SOCK"] = agent
 
-    def __call__(self, words: Sequence[str], *, directory: str, what: str, local: bool = False) -> bytes:
-        """Run git in ``directory``; what it printed. ``local``: a path may be fetched from.
+    def _environment(self, remote: str, *, local: bool) -> dict[str, str]:
+        options = dict(_OPTIONS)
+        if remote and self._access is not None:
+            options |= self._access.options(remote)
+        made = {**self._environ, "GIT_CONFIG_COUNT": str(len(options))}
+        for number, (name, value) in enumerate(options.items()):
+            made[f"GIT_CONFIG_KEY_{number}"] = name
+            made[f"GIT_CONFIG_VALUE_{number}"] = value
+        if local:
+            made["GIT_ALLOW_PROTOCOL"] = "file"
+        return made
 
-        Raises :class:`GitFailed`, :class:`NotFound` (``no-git``) where there is no git.
+    def __call__(
+        self, words: Sequence[str], *, directory: str, what: str, remote: str = "", local: bool = False
+    ) -> bytes:
+        """Run git in ``directory``; what it printed. ``remote``: which server it talks to; ``local``: a path may be fetched from.
+
+        Raises :class:`GitFailed`, :class:`NotFound` (``no-git`` where there is no git; ``not-found``), :class:`Denied`.
         """
         if self._program is None:
             raise NotFound(
@@ -104,7 +110,7 @@ class Git:
                 hint="install git to build from repositories",
                 reason="no-git",
             )
-        environ = {**self._environ, "GIT_ALLOW_PROTOCOL": "file"} if local else self._environ
+        environ = self._environment(remote, local=local)
         try:
             running = subprocess.Popen(
                 [self._program, *words],
@@ -129,7 +135,7 @@ class Git:
                 running.kill()
                 raise
         if running.returncode:
-            raise GitFailed(f"{what}: {_words(complained) or f'git ended with status {running.returncode}'}")
+            raise _failure(what, _words(complained) or f"git ended with status {running.returncode}")
         return said
 
 
@@ -153,6 +159,70 @@ def _read(running: subprocess.Popen[bytes], until: float, what: str) -> tuple[by
                 raise GitFailed(f"{what}: git prints more than {_ROOM >> 20} MiB", reason="too-large")
             del complained[:-_LAST]
     return bytes(said), bytes(complained)
+
+
+def _known_hosts(home: str) -> str:
+    """ssh's option for the servers that the caller knows: by the user database it would look at another one's in a namespace."""
+    if not home.startswith("/") or any(char in home for char in "\"'$\\"):
+        return ""
+    path = home.replace("%", "%%")
+    return f' -o \'UserKnownHostsFile="{path}/.ssh/known_hosts" "{path}/.ssh/known_hosts2"\''
+
+
+_REASONS: tuple[tuple[str, type[LadingError], str, str, str], ...] = (
+    # what git or ssh says; what that is; its reason; what is told instead, if not that itself; what to do
+    (
+        "could not read Username",
+        Denied,
+        "unauthorized",
+        "the server wants a password or a token that it accepts",
+        "give one for its host: --secret id=GIT_AUTH_TOKEN.HOST[:PORT],src=FILE",
+    ),
+    (
+        "Authentication failed",
+        Denied,
+        "unauthorized",
+        "the server does not accept the password or token",
+        "look at the secrets GIT_AUTH_TOKEN and GIT_AUTH_HEADER",
+    ),
+    (
+        "Permission denied (",
+        Denied,
+        "unauthorized",
+        "",
+        "give an agent or a key that may read it: --ssh default or --ssh default=KEY",
+    ),
+    (
+        "Host key verification failed",
+        GitFailed,
+        "host-key",
+        "",
+        "when the server is the right one, put its key into ~/.ssh/known_hosts or /etc/ssh/ssh_known_hosts",
+    ),
+    (
+        "certificate",
+        GitFailed,
+        "tls",
+        "",
+        "for a server with an authority of its own put that into certs.d/HOST[:PORT]/ca.crt of the configuration",
+    ),
+    (
+        "returned error: 30",
+        GitFailed,
+        "redirect",
+        "the server redirects, and what was given for it goes nowhere else",
+        "name the repository where it is now",
+    ),
+    ("does not appear to be a git repository", NotFound, "not-found", "there is none", "look at the path in the URL"),
+    ("' not found", NotFound, "not-found", "there is none", "look at the URL; where one must log in, a secret is missing"),
+)  # fmt: skip
+
+
+def _failure(what: str, said: str) -> LadingError:
+    for words, kind, reason, told, hint in _REASONS:
+        if words in said:
+            return kind(f"{what}: {told or said}", hint=hint, reason=reason)
+    return GitFailed(f"{what}: {said}")
 
 
 _TELLING = ("fatal:", "error:", "remote:", "ssh:", "Host key")

@@ -147,7 +147,12 @@ class Repositories:
             return ref, ref
         asked = [ref, f"{ref}^{{}}"] if ref else ["HEAD"]
         make_directories(self._directory)
-        told = self._git(["ls-remote", "--", source.remote, *asked], directory=self._directory, what=what)
+        told = self._git(
+            ["ls-remote", "--", source.remote, *asked],
+            directory=self._directory,
+            what=what,
+            remote=source.remote,
+        )
         found: dict[str, str] = {}
         for line in told.decode("utf-8", "replace").splitlines():
             commit, _, name = line.partition("\t")
@@ -197,6 +202,7 @@ class Repositories:
             [*words, "--", remote, "+refs/heads/*:refs/lading/heads/*", "+refs/tags/*:refs/tags/*"],
             directory=place,
             what=what,
+            remote=remote,
         )
 
     def _fetch(self, place: str, checkout: Checkout, what: str) -> None:
@@ -223,6 +229,7 @@ class Repositories:
                 ],
                 directory=place,
                 what=what,
+                remote=remote,
             )
         except GitFailed:
             # A server that sends files only, or no commits by name: then all of it.
@@ -265,10 +272,10 @@ class Repositories:
             told = f"submodules of {what.removeprefix('the ')}"
             words = ["submodule", "--quiet", "update", "--init", "--recursive"]
             try:
-                git([*words, "--depth=1"], directory=target, what=told)
+                git([*words, "--depth=1"], directory=target, what=told, remote=source.remote)
             except GitFailed:
                 # A server that sends files only.
-                git(words, directory=target, what=told)
+                git(words, directory=target, what=told, remote=source.remote)
         moment = 0
         if source.commit_times:
             moment = int(git(["show", "-s", "--format=%ct", commit], directory=target, what=what))

@@ -128,8 +128,15 @@ class Registries:
             context.verify_mode = ssl.CERT_NONE
         else:
             context.load_default_certs()
-        for directory in _certificate_directories(self.directory, host_port):
-            _load_directory(context, directory)
+        authorities, clients = certificates(self.directory, host_port)
+        path = ""
+        try:
+            for path in authorities:
+                context.load_verify_locations(path)
+            for path, key in clients:
+                context.load_cert_chain(path, key)
+        except (OSError, ValueError) as error:  # ssl.SSLError is an OSError
+            raise InvalidInput(f"cannot use the certificate {path}: {error}") from None
         return context
 
 
@@ -185,22 +192,37 @@ def _origin(registry: str, host: str, *, insecure: bool) -> Endpoint:
     return Endpoint(registry, host, scheme="" if plain_allowed else "https", insecure=insecure)
 
 
+def _bases(config: str) -> tuple[str, ...]:
+    return (config + "/certs.d", "/etc/containers/certs.d", "/etc/docker/certs.d")
+
+
+def hosts_with_certificates(config: str) -> list[str]:
+    """The ``HOST[:PORT]`` that some ``certs.d`` has a directory for."""
+    found = set()
+    for base in _bases(config):
+        try:
+            found |= {entry.name for entry in os.scandir(base) if entry.is_dir()}
+        except OSError:
+            continue  # there is none
+    return sorted(found)
+
+
+def certificates(config: str, host_port: str) -> tuple[list[str], list[tuple[str, str]]]:
+    """Paths of the authorities for ``host:port``, and of client certificates with their keys. Raises :class:`InvalidInput`."""
+    authorities, clients = [], []
+    for directory in _certificate_directories(config, host_port):
+        try:
+            names = sorted(os.listdir(directory))
+        except OSError as error:
+            raise InvalidInput(f"cannot use the certificates in {directory}: {error}") from None
+        paths = [f"{directory}/{name}" for name in names]
+        authorities += [path for path in paths if path.endswith(".crt")]
+        clients += [(path, path[: -len("cert")] + "key") for path in paths if path.endswith(".cert")]
+    return authorities, clients
+
+
 def _certificate_directories(config: str, host_port: str) -> list[str]:
     names = {host_port, host_port.removesuffix(":443")}
     if host_port.endswith(":443") and host_port.removesuffix(":443") == _DOCKER_HOST:
         names |= {DEFAULT_REGISTRY}
-    bases = (config + "/certs.d", "/etc/containers/certs.d", "/etc/docker/certs.d")
-    return [d for base in bases for name in sorted(names) if os.path.isdir(d := f"{base}/{name}")]
-
-
-def _load_directory(context: ssl.SSLContext, directory: str) -> None:
-    try:
-        names = sorted(os.listdir(directory))
-        for name in names:
-            path = f"{directory}/{name}"
-            if name.endswith(".crt"):
-                context.load_verify_locations(path)
-            elif name.endswith(".cert"):
-                context.load_cert_chain(path, path[: -len("cert")] + "key")
-    except (OSError, ValueError) as error:  # ssl.SSLError is an OSError
-        raise InvalidInput(f"cannot use the certificates in {directory}: {error}") from None
+    return [d for base in _bases(config) for name in sorted(names) if os.path.isdir(d := f"{base}/{name}")]

@@ -9,12 +9,10 @@ from pathlib import Path
 import pytest
 
 from lading.build import git as git_module
-from lading.build.fetching import _headers
 from lading.build.git import Git, GitFailed, _words
 from lading.build.progress import Progress
 from lading.build.repositories import Checkout, Repositories
-from lading.build.workshop import Settings
-from lading.errors import InvalidInput, NotFound
+from lading.errors import Denied, NotFound
 from lading.formats.dockerfile.remote import GitSource
 from support.buildsite import BuildSite
 
@@ -72,25 +70,6 @@ def test_no_local_protocol_is_spoken(repository, tmp_path, remote):
     assert b"HEAD" in Git()(
         ["ls-remote", "--", str(repository)], directory=str(tmp_path), what="it", local=True
     )
-
-
-def test_tokens_are_for_their_host_and_on_no_command_line():
-    settings = Settings()
-    settings.secrets = {
-        "GIT_AUTH_TOKEN.example.com": b"token\n",
-        "GIT_AUTH_HEADER": b"bearer x",
-        "other": b"y",
-    }
-    made = _headers(settings)
-    assert made == {
-        "https://example.com/": "basic eC1hY2Nlc3MtdG9rZW46dG9rZW4=",
-        "https://": "bearer x",
-    }
-    git = Git(headers=made)
-    assert "http.https://example.com/.extraHeader" in git._environ.values()
-    settings.secrets = {"GIT_AUTH_TOKEN": b"two\nlines"}
-    with pytest.raises(InvalidInput):
-        _headers(settings)
 
 
 def test_without_git_it_is_said(tmp_path):
@@ -177,3 +156,37 @@ def test_what_ssh_says_is_told_and_advice_is_not():
     told = "ssh: Could not resolve hostname nohost: Name or service not known"
     assert _words(said) == f"{told}; fatal: Could not read from remote repository."
     assert _words(b"\x1b[31mx\r\n") == "?[31mx"
+
+
+@pytest.mark.parametrize(
+    "said,kind,reason,hint",
+    [
+        (
+            "fatal: could not read Username for 'https://h': terminal prompts disabled",
+            Denied,
+            "unauthorized",
+            "GIT_AUTH_TOKEN",
+        ),
+        ("git@h: Permission denied (publickey).", Denied, "unauthorized", "--ssh default"),
+        ("Host key verification failed.", GitFailed, "host-key", "known_hosts"),
+        ("fatal: server certificate verification failed. CAfile: x", GitFailed, "tls", "certs.d"),
+        ("fatal: The requested URL returned error: 302", GitFailed, "redirect", "where it is now"),
+        ("fatal: repository 'https://h/p.git/' not found", NotFound, "not-found", "URL"),
+        ("fatal: '/p.git' does not appear to be a git repository", NotFound, "not-found", "path"),
+    ],
+)
+def test_what_a_person_can_mend_is_told_with_how(tmp_path, said, kind, reason, hint):
+    (tmp_path / "git").write_text(f'#!/bin/sh\necho "{said}" >&2\nexit 128\n')
+    (tmp_path / "git").chmod(0o755)
+    git = Git(environ={"PATH": f"{tmp_path}:{os.environ['PATH']}"})
+    with pytest.raises(kind, match="the repository") as error:
+        git(["ls-remote"], directory=str(tmp_path), what="the repository")
+    assert error.value.reason == reason
+    assert hint in error.value.hint
+
+
+def test_ssh_knows_the_servers_of_the_caller_s_home():
+    command = Git(environ={"PATH": "", "HOME": "/home/a b%c"})._environ["GIT_SSH_COMMAND"]
+    assert '-o \'UserKnownHostsFile="/home/a b%%c/.ssh/known_hosts" ' in command
+    for home in ("", "relative", "/a'b", "/a$b"):
+        assert "UserKnownHosts" not in Git(environ={"PATH": "", "HOME": home})._environ["GIT_SSH_COMMAND"]
