@@ -11,6 +11,7 @@ from lading.build import origins
 from lading.build.contexts import LocalContext
 from lading.build.origins import LARGEST_FILE, Origin
 from lading.errors import InvalidInput, Unsupported
+from lading.formats import digest as digests
 from lading.formats.dockerfile.remote import GitSource, is_git, is_http
 
 TYPE_CHECKING = False
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 _CHUNK = 1 << 18
 _HEAD = 512
 _GITHUB = "github.com/"
+_NOTHING = ("target:", "docker-image://", "container-image://", "oci-layout://", "file://")
 
 
 class Arrivals:
@@ -136,6 +138,8 @@ class Arrivals:
                 hint="a value is a directory, docker-image://IMAGE, oci-layout://PATH, a repository or a URL",
             )
         scheme, colon, rest = value.partition("://")
+        if value in _NOTHING:
+            raise InvalidInput(f"--build-context {text}: it names nothing after {value!r}")
         if value.startswith("target:"):
             request.stage_names[name.lower()] = value.removeprefix("target:")
         elif colon and scheme in ("docker-image", "container-image"):
@@ -191,14 +195,21 @@ class Arrivals:
         """The image in an OCI layout, loaded; the digest that it has in the store."""
         path, at, digest = rest.partition("@")
         tag = ""
-        if not at and not os.path.isdir(path):
+        if ":" in path and not os.path.isdir(path):
             path, _, tag = path.rpartition(":")
         if not os.path.isfile(f"{path}/index.json"):
             raise InvalidInput(
                 f"--build-context {text}: {path or rest!r} is no OCI layout",
-                hint="oci-layout://PATH[:TAG|@DIGEST]",
+                hint="oci-layout://PATH[:TAG][@DIGEST]",
             )
-        wanted = digest or _tagged(path, tag)
+        if at and not digests.is_digest(digest):
+            raise InvalidInput(
+                f"--build-context {text}: {digest[:100]!r} is no digest", hint="sha256: and 64 digits"
+            )
+        tagged = _tagged(path, tag)
+        if digest and tagged not in ("", digest):
+            raise InvalidInput(f"--build-context {text}: in {path!r} {tag!r} is {tagged}")
+        wanted = digest or tagged
         loaded = self._images.load(path)
         for image in loaded:
             if not wanted or wanted in (image.digest, image.descriptor.digest, image.id):

@@ -86,6 +86,8 @@ class Frontend:
         Raises :class:`DockerfileError` for mistakes, and what resolving images raises.
         """
         target = self.file.target(self.request.target)
+        for stage in self.file.stages:
+            self._platform(stage)  # before any registry is asked, whatever the target needs
         for index in sorted(reached(target, self._needed)):
             self._state(self.file.stages[index])
         state = self._state(target)
@@ -215,13 +217,21 @@ class Frontend:
     def _platform(self, stage: Stage) -> Platform:
         if not stage.platform:
             return self.request.platform
-        text = Expander(self.globals.get, self.file.escape).word(stage.platform)
         try:
+            text = Expander(self.globals.get, self.file.escape).word(stage.platform)
+            if not text:
+                raise DockerfileError(
+                    "--platform is empty when its variables are expanded",
+                    hint="give the variable a default: ARG NAME=linux/amd64 before the first FROM",
+                    token=stage.platform,
+                )
             return platforms.parse(text)
+        except DockerfileError as error:
+            raise error.at(stage.location, self.file.source) from None
         except InvalidInput as error:
             raise DockerfileError(
                 f"--platform={text}: {error.message}", hint=error.hint, token=stage.platform
-            ) from None
+            ).at(stage.location, self.file.source) from None
 
     def image(self, name: str, platform: Platform, written: str) -> Base:
         """The image that a FROM or ``--from`` names. ``written``: how the file has it.

@@ -39,6 +39,14 @@ _ALIASES = {
     "armhf": "arm",
     "armel": "arm",
 }
+# What Go's compilers call systems and architectures ("go tool dist list", and names it keeps for others).
+_SYSTEMS = frozenset(
+    "aix android darwin dragonfly freebsd hurd illumos ios js linux nacl netbsd openbsd plan9 solaris wasip1 windows zos".split()
+)
+_ARCHITECTURES = frozenset(
+    "386 amd64 arm arm64 arm64be armbe loong64 mips mips64 mips64le mipsle ppc ppc64 ppc64le riscv riscv64 s390 s390x sparc "
+    "sparc64 wasm".split()
+)
 _ALLOWED = frozenset("abcdefghijklmnopqrstuvwxyz0123456789._-")
 
 
@@ -52,7 +60,7 @@ def host() -> Platform:
 
 
 def parse(text: str) -> Platform:
-    """``linux/arm64/v8``, ``linux/amd64``, or an architecture alone (``arm64``). Empty text is this machine.
+    """``linux/arm64/v8``, ``linux/amd64``, a known architecture (``arm64``) or system alone. Empty text is this machine.
 
     Raises :class:`InvalidInput`.
     """
@@ -64,7 +72,16 @@ def parse(text: str) -> Platform:
             f"platform {text!r} is not os/architecture[/variant]", hint="for example linux/amd64"
         )
     if len(parts) == 1:
-        parts = ["linux", *parts]
+        name = _ALIASES.get(parts[0], parts[0])
+        if name in _SYSTEMS:
+            parts = [name, host().architecture]
+        elif name in _ARCHITECTURES:
+            parts = ["linux", *parts]
+        else:
+            raise InvalidInput(
+                f"platform {text!r} is neither an operating system nor an architecture",
+                hint="for example linux/amd64 or arm64",
+            )
     variant = parts[2] if len(parts) == 3 else {"armhf": "v7", "armel": "v6"}.get(parts[1], "")
     return Platform(os=parts[0], architecture=_ALIASES.get(parts[1], parts[1]), variant=variant)
 

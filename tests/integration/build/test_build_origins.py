@@ -235,6 +235,59 @@ def test_contexts_with_names_stand_in_place_of_images_and_stages(lading, context
         assert lading("build", "--build-context", bad, str(context)).returncode != 0
 
 
+def test_images_and_archives_stand_under_names(lading, site, context, tmp_path):
+    layout = tmp_path / "layout"
+    output = f"type=oci,tar=false,dest={layout},name=a:v1"
+    piped(lading, b"FROM busybox\nRUN echo >/of-layout\n", "-o", output, "-")
+    piped(lading, b"FROM busybox\nRUN echo >/of-image\n", "-t", "other:1", "-")
+    digest = json.loads((layout / "index.json").read_text())["manifests"][0]["digest"]
+    (site.root / "a.tgz").write_bytes(archive({"in/f": "x"}, "w:gz"))
+    (site.root / "f").write_text("x")
+    context.dockerfile("FROM busybox AS stage\nRUN echo >/of-stage\nFROM base\nRUN ls /\n")
+    for value, found in (
+        (f"oci-layout://{layout}", "of-layout"),
+        (f"oci-layout://{layout}:v1", "of-layout"),
+        (f"oci-layout://{layout}@{digest}", "of-layout"),
+        (f"oci-layout://{layout}:v1@{digest}", "of-layout"),
+        ("docker-image://other:1", "of-image"),
+        ("target:stage", "of-stage"),
+    ):
+        done = lading(
+            "build", "--progress=plain", "--no-cache", "--build-context", f"base={value}", str(context)
+        )
+        assert done.returncode == 0, done.stderr
+        told = [line for line in done.stderr.splitlines() if " of-" in line]
+        assert len(told) == 1 and told[0].endswith(f" {found}"), value
+    context.dockerfile("FROM busybox\nCOPY --from=archive . /a\nCOPY --from=file . /f\nRUN find /a /f\n")
+    done = lading(
+        "build", "--progress=plain", "--build-context", f"archive={site.url}/a.tgz", "--build-context",
+        f"file={site.url}/f", str(context), check=True,
+    )  # fmt: skip
+    assert "/a/in/f\n" in done.stderr and "/f/context\n" in done.stderr
+    context.dockerfile("FROM base\n")
+    for value, said in (
+        ("target:", "names nothing"),
+        (f"oci-layout://{layout}:none", "no image with the tag"),
+        (f"oci-layout://{layout}:v1@sha256:{'0' * 64}", "is " + digest),
+        (f"oci-layout://{layout}@v1", "no digest"),
+        (f"{site.url}/none", "does not exist"),
+    ):
+        done = lading("build", "--build-context", f"base={value}", str(context))
+        assert done.returncode == 1 and said in done.stderr, done.stderr
+
+
+def test_platforms_are_known_before_an_image_is_asked_for(lading, context):
+    for platform, said in (
+        ("bogus", "neither an operating system"),
+        ("$NONE", "empty"),
+        ("a/b/c/d", "is not os"),
+    ):
+        context.dockerfile(f"FROM nowhere.invalid/none\nFROM --platform={platform} busybox\n")
+        done = lading("build", str(context))
+        assert done.returncode == 1
+        assert "/Dockerfile:2: --platform" in done.stderr.splitlines()[0] and said in done.stderr
+
+
 def test_what_was_fetched_is_in_the_cache_s_list_and_goes_with_it(lading, site, context):
     repository(site, "r.git", {"f": "one"})
     (site.root / "file.txt").write_text("text")
