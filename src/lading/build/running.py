@@ -84,9 +84,9 @@ def run(
             )
             if code:
                 raise CommandFailed(f"the command ended with status {code}", code)
-            with node.root(made[0]) as rootfs:
-                mounting.clean(rootfs)
-                return workshop.adopt_files(rootfs)
+            rootfs = node.ended_root(made[0])
+            mounting.clean(rootfs)
+            return workshop.adopt_files(rootfs)
         finally:
             for record in made:
                 node.remove(record, force=True)

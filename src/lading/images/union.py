@@ -12,6 +12,7 @@ import stat
 
 from lading.errors import Unsupported
 from lading.images.tarentry import show
+from lading.kernel import overlay
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -62,13 +63,7 @@ def marked(directory: bytes, name: bytes) -> bool:
 
 def is_opaque(path: bytes) -> bool:
     """Whether a directory hides what the layers below have in it."""
-    for name in ("trusted.overlay.opaque", "user.overlay.opaque"):
-        try:
-            if os.getxattr(path, name, follow_symlinks=False) == b"y":
-                return True
-        except OSError:
-            continue
-    return marked(path, OPAQUE_MARK[len(MARK) :])
+    return overlay.is_opaque(path) or marked(path, OPAQUE_MARK[len(MARK) :])
 
 
 def roots(directories: Sequence[str]) -> list[bytes]:

@@ -26,7 +26,30 @@ if TYPE_CHECKING:
     from lading.kernel import Kernel
 
 _EINVAL = 22
+_EOPNOTSUPP = 95
 _PAGE = 4095
+
+
+def is_opaque(path: str | bytes) -> bool:
+    """Whether overlayfs, as it is mounted here, shows nothing of lower layers in a directory.
+
+    Layers say so twice, for mounts by root and in a user namespace. Only the attribute that the mount itself goes by is
+    overlayfs's own: the other one it copies up with a directory's own attributes, and there it means nothing.
+    """
+    try:
+        if os.getxattr(path, "trusted.overlay.opaque", follow_symlinks=False) == b"y":
+            return True
+        trusted = True
+    except OSError as error:
+        trusted = error.errno != _EOPNOTSUPP
+    try:
+        if os.getxattr(path, "user.overlay.opaque", follow_symlinks=False) != b"y":
+            return False
+    except OSError:
+        return False
+    from lading.kernel import userns
+
+    return not trusted or os.geteuid() != 0 or userns.inside()
 
 
 class Stack:

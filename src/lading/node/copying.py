@@ -401,6 +401,11 @@ def root(shop: Shop, reference: str) -> Iterator[Rootfs]:
         yield rootfs
 
 
+def ended_root(shop: Shop, reference: str) -> Rootfs:
+    """The root of a container that has ended and that only its maker knows: it may be taken away by a rename."""
+    return _rootfs(shop, *_target(shop, reference))[1]
+
+
 def _command(record: PodRecord, made: ContainerRecord, image: Image) -> str:
     """What the container ran without its entrypoint: a step's ``created_by``, as ``docker commit`` writes it."""
     spec = record.pod.spec

@@ -10,6 +10,7 @@ import os
 import stat
 
 from lading.errors import LadingError
+from lading.kernel import overlay
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -100,21 +101,11 @@ def _step(directories: list[str], name: str) -> tuple[str, os.stat_result, list[
         if not stat.S_ISDIR(info.st_mode):
             break
         below.append(place)
-        if _opaque(place):
+        if overlay.is_opaque(place):
             break
     if first is None:
         return None
     return first[0], first[1], below
-
-
-def _opaque(place: str) -> bool:
-    for key in ("trusted.overlay.opaque", "user.overlay.opaque"):
-        try:
-            if os.getxattr(place, key, follow_symlinks=False) == b"y":
-                return True
-        except OSError:
-            continue
-    return False
 
 
 def read(layers: Sequence[str], path: str) -> bytes:

@@ -17,7 +17,8 @@ def test_a_directory_made_anew_is_compared_with_the_one_it_replaced(images, new_
     image = make(images, below.file("o/sub/deep/four").bytes())
     rootfs = images.rootfs(image, str(tmp_path / "c"))
     os.makedirs(rootfs.upper + "/o/sub")
-    os.setxattr(rootfs.upper + "/o", "user.overlay.opaque", b"y")
+    whose = "user" if rootfs.userxattr else "trusted"
+    os.setxattr(rootfs.upper + "/o", f"{whose}.overlay.opaque", b"y")
     for name in ("o/one", "o/sub/new"):
         with open(f"{rootfs.upper}/{name}", "w") as file:
             file.write("other")
