@@ -78,9 +78,13 @@ def _settings(context: Context, parsed: Parsed) -> Settings:
             ttl=_seconds(parsed, "mirror-ttl"),
             config=context.roots.config,
             insecure=parsed["mirror-insecure"],
+            size=_size(parsed, "mirror-max-size", least=0),
+            age=_seconds(parsed, "mirror-max-age"),
         )
-    elif parsed["mirror-insecure"]:
-        raise InvalidInput("--mirror-insecure is for a mirror: --mirror says of which registry")
+    else:
+        for flag in ("mirror-insecure", "mirror-max-size", "mirror-max-age"):
+            if parsed[flag] not in (False, "0"):
+                raise InvalidInput(f"--{flag} is for a mirror: --mirror says of which registry")
     made.access_log = parsed["access-log"]
     made.limits.blob = _size(parsed, "max-blob")
     made.limits.manifest = _size(parsed, "max-manifest")
@@ -186,7 +190,9 @@ def gc(context: Context, parsed: Parsed) -> int:
 
     store = _store(context, parsed)
     try:
-        report = Collector(store, _seconds(parsed, "gc-grace")).run(untagged=parsed["untagged"])
+        report = Collector(store, _seconds(parsed, "gc-grace")).run(
+            untagged=parsed["untagged"], mirror=bool(parsed["mirror"])
+        )
     finally:
         store.close()
     if report is None:

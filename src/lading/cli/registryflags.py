@@ -139,6 +139,22 @@ def _serve() -> list[Flag]:
         Flag(
             "mirror-insecure", "", "bool", help="Reach it by plain HTTP, or without checking its certificate"
         ),
+        Flag(
+            "mirror-max-size",
+            "",
+            "str",
+            "SIZE",
+            "How much a mirror keeps: what was not asked for the longest goes (0: any amount)",
+            default="0",
+        ),
+        Flag(
+            "mirror-max-age",
+            "",
+            "str",
+            "DURATION",
+            "How long a mirror keeps what nobody asks for (0: always)",
+            default="0",
+        ),
         Flag("gc-interval", "", "str", "DURATION", "How often garbage is collected (0: never)", default="1h"),
         _GRACE,
         Flag(

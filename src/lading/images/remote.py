@@ -59,6 +59,16 @@ class Answered(RemoteError):
         self.status = status
 
 
+class RateLimited(RemoteError):
+    """A registry wants fewer requests (429), for so many ``seconds``; 0 when it does not say."""
+
+    reason = "rate-limited"
+
+    def __init__(self, message: str, seconds: float) -> None:
+        super().__init__(message, hint="try later")
+        self.seconds = seconds
+
+
 class FetchedManifest:
     """A manifest or index as a registry sent it: exact ``data``, its ``media_type``, and the ``digest`` of ``data``."""
 
@@ -88,6 +98,7 @@ class Remote:
         self.endpoint = endpoint
         self.repository = endpoint.prefix + repository
         self.cancel = cancel or Cancel()
+        self.patience = LONGEST_WAIT
         self._registries = registries
         self._contexts: dict[str, ssl.SSLContext] = {}
         self._pool = HttpPool(self._context, cancel=self.cancel, stall=stall, environ=environ)
@@ -178,7 +189,7 @@ class Remote:
             again = answer.status == 429 or (repeat and answer.status in _AGAIN)
             if again and attempt < ATTEMPTS:
                 wait = retry_after(answer.header("Retry-After"))
-                if wait <= LONGEST_WAIT:
+                if wait <= self.patience:
                     answer.drain()
                     self.cancel.sleep(wait or backoff(attempt))
                     continue
@@ -257,9 +268,8 @@ class Remote:
                 f"{what}: {host} denies access{more}", hint=f"`lading login {self.endpoint.registry}`"
             )
         if status == 429:
-            return RemoteError(
-                f"{what}: {host} wants fewer requests{more}", hint="try later", reason="rate-limited"
-            )
+            wait = retry_after(answer.header("Retry-After"))
+            return RateLimited(f"{what}: {host} wants fewer requests{more}", wait)
         return Answered(f"{what}: {host} answered {status}{more}", status)
 
     # --- manifests --------------------------------------------------------------------------------------------------

@@ -38,8 +38,10 @@ class Collector:
         self._store = store
         self._grace = grace
 
-    def run(self, *, untagged: bool = False) -> Report | None:
+    def run(self, *, untagged: bool = False, mirror: bool = False) -> Report | None:
         """Collect once; None when another process is at it. ``untagged``: also manifests that no tag leads to.
+
+        ``mirror``: what it has can be had again; so these, and what arrived of blobs whose fetching nobody continued.
 
         Raises :class:`Corrupt` when it cannot be known what is held: then nothing goes.
         """
@@ -50,8 +52,10 @@ class Collector:
             if not try_lock(fd):
                 return None
             before = time.time() - self._grace
-            self._uploads(before, report)
-            if untagged:
+            self._unfinished(self._store.uploads, before, report)
+            if mirror:
+                self._unfinished(self._store.root + "/ingest", before, report)
+            if untagged or mirror:
                 self._manifests(before, report)
             self._links(before, report)
             self._content(before, report)
@@ -60,9 +64,10 @@ class Collector:
         report.seconds = time.monotonic() - began
         return report
 
-    def _uploads(self, before: float, report: Report) -> None:
-        for name in os.listdir(self._store.uploads):
-            path = f"{self._store.uploads}/{name}"
+    def _unfinished(self, directory: str, before: float, report: Report) -> None:
+        """Files that nobody has written to since ``before``, nor has locked."""
+        for name in os.listdir(directory) if os.path.isdir(directory) else ():
+            path = f"{directory}/{name}"
             oldest = time.time() - _OWN if name.startswith("put.") else before
             try:
                 if os.stat(path).st_mtime >= oldest:

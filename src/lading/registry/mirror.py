@@ -3,27 +3,28 @@
 A manifest by digest and a blob never change. A tag is asked for again after its time to live; while the upstream cannot be
 reached, what is here is given instead. A blob belongs to a repository when the upstream has it there, never because another
 repository brought it. Who reads a blob that is on its way reads along, up to its last byte, which waits until the digest of
-the whole is known to be right.
+the whole is known to be right (:mod:`~lading.registry.fetch`). An upstream that wants fewer requests (429) is left alone for as
+long as it says: what is here is given, and clients that want more are told how long.
 """
 
 from __future__ import annotations
 
-import os
 import threading
 import time
 from collections import OrderedDict
 from urllib.parse import quote
 
-from lading.errors import Corrupt, Denied, LadingError, NotFound, RemoteError, TimedOut
+from lading.errors import Denied, LadingError, NotFound, RemoteError, TimedOut
 from lading.formats import jsontext
 from lading.formats.oci_image import OCI_INDEX
 from lading.formats.reference import Reference
 from lading.images.pull import PullOptions, remotes
-from lading.images.remote import ATTEMPTS, MAX_MANIFEST, Remote, backoff, next_link
+from lading.images.remote import MAX_MANIFEST, RateLimited, Remote, next_link
 from lading.images.remote_http import BrokenConnection, Cancel
-from lading.images.transfer import Pace
 from lading.registry import words
-from lading.registry.errors import BLOB_UNKNOWN, DENIED, MANIFEST_UNKNOWN, UNAVAILABLE, Refusal
+from lading.registry.errors import BLOB_UNKNOWN, MANIFEST_UNKNOWN, Refusal
+from lading.registry.eviction import Eviction
+from lading.registry.fetch import Fetch, refusal_of, too_many
 from lading.registry.ledger import Change
 from lading.registry.manifests import Manifests, Stored
 from lading.registry.store import Store
@@ -32,22 +33,39 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from lading.registry.counters import Counters
     from lading.registry.settings import Upstream
 
 _OPEN = 64
 """Repositories whose connections to the upstream are kept."""
 _PAGES = 100
 _DOWN = 30.0
+_PATIENCE = 10.0
+"""Seconds of Retry-After that are waited for on behalf of a client; it is told of longer ones."""
+_LIMITED = 30.0  # seconds that an upstream is left alone that does not say how long it wants to be
+_LONGEST_LIMIT = 3600.0
+_GRAIN = 60.0
+"""Seconds within which using something again is not written down again."""
+
+HIT, REVALIDATED, MISS, STALE, ERROR = "hit", "revalidated", "miss", "stale", "error"
+_REQUESTS = "lading_registry_mirror_requests_total"
+_FETCHED = "lading_registry_mirror_fetched_bytes_total"
+_LIMITS = "lading_registry_mirror_rate_limited_total"
 
 
 class Found:
-    """A manifest, and whether it is given without having been able to ask (``stale``)."""
+    """A manifest, and ``how`` it was had: one of the words above."""
 
-    __slots__ = ("stale", "stored")
+    __slots__ = ("how", "stored")
 
-    def __init__(self, stored: Stored, stale: bool = False) -> None:
+    def __init__(self, stored: Stored, how: str) -> None:
         self.stored = stored
-        self.stale = stale
+        self.how = how
+
+    @property
+    def stale(self) -> bool:
+        """Whether it is given without having been able to ask."""
+        return self.how == STALE
 
 
 class Mirror:
@@ -56,7 +74,9 @@ class Mirror:
     Its methods block, and may be called by many threads.
     """
 
-    def __init__(self, store: Store, manifests: Manifests, upstream: Upstream, largest: int) -> None:
+    def __init__(
+        self, store: Store, manifests: Manifests, upstream: Upstream, largest: int, counters: Counters
+    ) -> None:
         self._store = store
         self._manifests = manifests
         self._upstream = upstream
@@ -67,6 +87,18 @@ class Mirror:
         self._asking: dict[str, tuple[threading.Lock, int]] = {}
         self._lock = threading.Lock()
         self._down_until = 0.0
+        self._limited_until: dict[str, float] = {}
+        self._counters = counters
+        self.eviction = Eviction(store, upstream.size, upstream.age, counters)
+        self._grain = min(_GRAIN, upstream.age / 10) if upstream.age else _GRAIN
+        counters.declare(_REQUESTS, "counter", "Requests for manifests and blobs, by what came of them.")
+        counters.declare(_FETCHED, "counter", "Bytes of blobs that were fetched from the upstream.")
+        counters.declare(_LIMITS, "counter", "How often the upstream wanted fewer requests.")
+        counters.add(_FETCHED, 0)
+        counters.add(_LIMITS, 0)
+        up = "lading_registry_mirror_upstream_up"
+        counters.declare(up, "gauge", "0 for some seconds after the upstream could not be reached, else 1.")
+        counters.ask(up, lambda: float(not self._down()))
 
     def close(self) -> None:
         """Stop what is being fetched; what arrived of it stays for the next time."""
@@ -77,42 +109,83 @@ class Mirror:
     def manifest(self, repository: str, reference: str) -> Found:
         """A manifest, fetched when it is not here, or its tag was not asked for lately. Raises :class:`Refusal`."""
         tag, _ = words.reference(reference)
-        with self._alone(f"{repository} {reference}"):
-            try:
-                here: Stored | None = self._manifests.find(repository, reference)
-            except Refusal:
-                here = None
-            if here is not None and (not tag or self._fresh(repository, tag)):
-                return Found(here)
-            if here is not None and self._down():
-                return Found(here, stale=True)
-            try:
-                return Found(self._ask(repository, reference, tag, here))
-            except NotFound as error:
-                if here is not None and tag:
-                    self._manifests.untag(repository, tag)
-                raise Refusal(MANIFEST_UNKNOWN, error.message, detail=reference[:200]) from None
-            except LadingError as error:
-                self._failed(error)
-                if here is None or isinstance(error, Refusal):
-                    raise _refusal(error) from None
-                return Found(here, stale=True)
+        try:
+            with self._alone(f"{repository} {reference}"):
+                found = self._found(repository, reference, tag)
+        except LadingError:
+            self._count("manifest", ERROR)
+            raise
+        self._count("manifest", found.how)
+        if found.how != MISS:
+            self._used(repository, found.stored.digest)
+        return found
+
+    def _found(self, repository: str, reference: str, tag: str) -> Found:
+        try:
+            here: Stored | None = self._manifests.find(repository, reference)
+        except Refusal:
+            here = None
+        if here is not None and (not tag or self._fresh(repository, tag)):
+            return Found(here, HIT)
+        if here is not None and (self._down() or self._limited("manifests")):
+            return Found(here, STALE)
+        self._check_limit("manifests")
+        try:
+            return self._ask(repository, reference, tag, here)
+        except NotFound as error:
+            if here is not None and tag:
+                self._manifests.untag(repository, tag)
+            raise Refusal(MANIFEST_UNKNOWN, error.message, detail=reference[:200]) from None
+        except LadingError as error:
+            self._failed(error, "manifests")
+            if here is None or isinstance(error, Refusal):
+                raise refusal_of(error) from None
+            return Found(here, STALE)
+
+    def _used(self, repository: str, digest: str) -> None:
+        """Somebody wanted a manifest: it counts as new. The blobs of it say so themselves."""
+        now = time.time()
+        where = "digest = ? AND pushed < ? AND repository = (SELECT id FROM repositories WHERE name = ?)"
+        values = (digest, now - self._grain, repository)
+        if self._store.ledger.row(f"SELECT 1 FROM manifests WHERE {where}", *values) is None:
+            return
+
+        def change(made: Change) -> None:
+            made.db.execute(f"UPDATE manifests SET pushed = ? WHERE {where}", (now, *values))
+
+        self._store.ledger.write(change)
+
+    def _count(self, kind: str, result: str) -> None:
+        self._counters.add(_REQUESTS, 1, kind=kind, result=result)
 
     def _down(self) -> bool:
         """Whether the upstream could not be reached a moment ago: who has an answer of our own is not made to wait again."""
         return time.monotonic() < self._down_until
 
-    def _failed(self, error: LadingError) -> None:
+    def _limited(self, what: str) -> float:
+        """Seconds for which the upstream wants to be asked for no ``what``: ``manifests`` or ``blobs``."""
+        return max(0.0, self._limited_until.get(what, 0.0) - time.monotonic())
+
+    def _check_limit(self, what: str) -> None:
+        wait = self._limited(what)
+        if wait:
+            raise too_many(f"{self._upstream.host} wants fewer requests", wait)
+
+    def _failed(self, error: LadingError, what: str) -> None:
         if isinstance(error, (BrokenConnection, TimedOut)):
             self._down_until = time.monotonic() + _DOWN
+        elif isinstance(error, RateLimited):
+            self._counters.add(_LIMITS)
+            wait = min(error.seconds or _LIMITED, _LONGEST_LIMIT)
+            self._limited_until[what] = time.monotonic() + wait
 
-    def _ask(self, repository: str, reference: str, tag: str, here: Stored | None) -> Stored:
+    def _ask(self, repository: str, reference: str, tag: str, here: Stored | None) -> Found:
         failure: LadingError | None = None
         for remote in self._of(repository):
             try:
                 if here is not None and remote.head_manifest(reference) == here.digest:
                     self._checked(repository, tag)
-                    return here
+                    return Found(here, REVALIDATED)
                 fetched = remote.manifest(reference)
             except (RemoteError, TimedOut, Denied, NotFound) as error:
                 failure = error
@@ -124,7 +197,7 @@ class Mirror:
                 fetched.data,
                 complete=False,
             )
-            return self._manifests.find(repository, reference)
+            return Found(self._manifests.find(repository, reference), MISS)
         raise failure or NotFound(f"{self._upstream.host} has no manifest {repository}:{reference}")
 
     def _fresh(self, repository: str, tag: str) -> bool:
@@ -151,7 +224,17 @@ class Mirror:
 
         Raises :class:`Refusal`.
         """
+        try:
+            fetch = self._blob(repository, digest, told)
+        except LadingError:
+            self._count("blob", ERROR)
+            raise
+        self._count("blob", HIT if fetch is None else MISS)
+        return fetch
+
+    def _blob(self, repository: str, digest: str, told: Callable[[], None]) -> Fetch | None:
         if self._here(repository, digest):
+            self._store.touch(repository, digest, self._grain)
             return None
         with self._lock:
             fetch = self._fetches.get((repository, digest))
@@ -164,6 +247,7 @@ class Mirror:
                 if self._store.content.has(digest) and size == self._store.content.size(digest):
                     self._store.link(repository, digest, size)
                     return None
+        self._check_limit("blobs")
         with self._lock:
             fetch = self._fetches.get((repository, digest))
             if fetch is None:
@@ -172,7 +256,7 @@ class Mirror:
                 sources = self._of(repository, locked=True)
                 fetch = Fetch(self._store, sources, repository, digest, self._largest, self._over)
                 self._fetches[repository, digest] = fetch
-                threading.Thread(target=fetch.run, daemon=True, name="fetch").start()
+                threading.Thread(target=self._fetch, args=(fetch,), daemon=True, name="fetch").start()
             fetch.listen(told)
         return fetch
 
@@ -187,6 +271,17 @@ class Mirror:
         with self._lock:
             self._fetches.pop((fetch.repository, fetch.digest), None)
 
+    def _fetch(self, fetch: Fetch) -> None:
+        fetch.run()
+        if fetch.failure is not None:
+            self._failed(fetch.failure, "blobs")
+        elif fetch.error is None:
+            self._counters.add(_FETCHED, fetch.size)
+            try:
+                self.eviction.arrived(fetch.digest, fetch.size)
+            except (LadingError, OSError):
+                pass  # the collector tries it again, and says why it cannot
+
     def size(self, repository: str, digest: str) -> int:
         """How large the upstream says a blob is. Raises :class:`Refusal`."""
         failure: LadingError | None = None
@@ -199,28 +294,28 @@ class Mirror:
                 failure = error
                 continue
             return int(length) if length.isascii() and length.isdigit() and len(length) < 19 else -1
-        raise _refusal(failure or NotFound("")) if failure else _unknown(digest)
+        raise refusal_of(failure or NotFound("")) if failure else _unknown(digest)
 
     # --- lists ------------------------------------------------------------------------------------------------------
 
     def tags(self, repository: str) -> list[str] | None:
         """All tags that the upstream has, None while it cannot be reached. Raises :class:`Refusal` for what it denies."""
-        for remote in () if self._down() else self._of(repository):
+        for remote in () if self._down() or self._limited("manifests") else self._of(repository):
             try:
                 return sorted(set(remote.tags()))
             except (RemoteError, TimedOut) as error:
-                self._failed(error)
+                self._failed(error, "manifests")
             except (NotFound, Denied) as error:
-                raise _refusal(error, "NAME_UNKNOWN") from None
+                raise refusal_of(error, "NAME_UNKNOWN") from None
         return None
 
     def referrers(self, repository: str, digest: str, artifact_type: str) -> bytes | None:
         """The referrers that the upstream has, as an index; None while it cannot be reached or has no such API."""
-        for remote in () if self._down() else self._of(repository):
+        for remote in () if self._down() or self._limited("manifests") else self._of(repository):
             try:
                 found = self._referrers(remote, digest, artifact_type)
             except LadingError as error:
-                self._failed(error)
+                self._failed(error, "manifests")
                 continue
             if found is not None:
                 return jsontext.dumps(
@@ -267,6 +362,8 @@ class Mirror:
             options = PullOptions(config=self._upstream.config, insecure=self._upstream.insecure)
             reference = Reference(self._upstream.host, repository, "latest")
             found = self._remotes[repository] = remotes(reference, options, self._cancel)
+            for remote in found:
+                remote.patience = _PATIENCE
             if len(self._remotes) > _OPEN:
                 self._remotes.popitem(last=False)  # whoever uses them still does
         self._remotes.move_to_end(repository)
@@ -300,140 +397,5 @@ class _Turn:
         lock.release()
 
 
-class Fetch:
-    """One blob on its way from the upstream. ``size`` is -1 until it is known; ``available`` bytes may be read.
-
-    ``done``: it is over, well or with an ``error``.
-    """
-
-    def __init__(
-        self,
-        store: Store,
-        sources: list[Remote],
-        repository: str,
-        digest: str,
-        largest: int,
-        over: Callable[[Fetch], None],
-    ) -> None:
-        self._store = store
-        self._sources = sources
-        self._largest = largest
-        self._over = over
-        self._listeners: list[Callable[[], None]] = []
-        self._fd = -1
-        self._guard = threading.Lock()
-        self.repository = repository
-        self.digest = digest
-        self.size = -1
-        self.available = 0
-        self.done = False
-        self.error: Refusal | None = None
-
-    def listen(self, told: Callable[[], None]) -> None:
-        """Call ``told`` when something changes."""
-        self._listeners.append(told)
-
-    def reader(self) -> int:
-        """A descriptor to read the available bytes with, the caller's to close; -1 while there is none."""
-        with self._guard:
-            return os.dup(self._fd) if self._fd >= 0 else -1
-
-    def run(self) -> None:
-        """Fetch it; raises nothing."""
-        try:
-            with self._store.holding(self.digest), self._store.images.lease() as lease:
-                with self._store.content.ingest(self.digest, lease=lease) as ingest:
-                    self._fd = ingest.reader()
-                    self._arrive(ingest)
-                    size = ingest.offset
-                    ingest.commit()
-                self._store.link(self.repository, self.digest, size)
-            self.available = self.size = size
-        except LadingError as error:
-            self.error = _refusal(error, BLOB_UNKNOWN)
-        except Exception as error:
-            self.error = Refusal(UNAVAILABLE, f"fetching failed: {type(error).__name__}: {error}")
-        finally:
-            self.done = True
-            self._over(self)
-            self._tell()
-            with self._guard:
-                if self._fd >= 0:
-                    os.close(self._fd)
-                self._fd = -1
-
-    def _arrive(self, ingest: Ingest) -> None:
-        failures = source = 0
-        while True:
-            remote = self._sources[source]
-            reached = ingest.offset
-            try:
-                self._stream(remote, ingest)
-                return
-            except (NotFound, Denied, RemoteError, TimedOut, Corrupt) as error:
-                failures = 0 if ingest.offset > reached else failures + 1
-                passing = isinstance(error, (BrokenConnection, TimedOut)) and failures < ATTEMPTS
-                if not passing:
-                    source += 1
-                    failures = 0
-                    if source >= len(self._sources):
-                        raise
-                remote.cancel.sleep(backoff(failures + 1))
-
-    def _stream(self, remote: Remote, ingest: Ingest) -> None:
-        pace = Pace(f"blob {self.digest}")
-        with remote.blob(self.digest, -1, ingest.offset) as stream:
-            if stream.start != ingest.offset:  # an upstream that cannot resume begins again
-                ingest.restart()
-            if stream.length >= 0:
-                self.size = ingest.size = stream.start + stream.length
-            self._check_size(self.size, ingest)
-            self._moved(ingest.offset)
-            for piece in stream:
-                pace.count(len(piece))
-                self._check_size(ingest.offset + len(piece), ingest)
-                ingest.write(piece)
-                self._moved(ingest.offset)
-                remote.cancel.check()
-        if 0 <= ingest.offset < self.size:
-            raise BrokenConnection(
-                f"blob {self.digest}: {remote.endpoint.host} sent {ingest.offset} of {self.size} bytes"
-            )
-
-    def _check_size(self, size: int, ingest: Ingest) -> None:
-        if size > self._largest:
-            ingest.restart()  # nobody is going to continue it
-            raise Refusal(
-                UNAVAILABLE,
-                f"the upstream's blob {self.digest} has more than the {self._largest} bytes that are taken here",
-                status=502,
-                detail=self.digest,
-            )
-
-    def _moved(self, offset: int) -> None:
-        # The last byte waits for the digest.
-        self.available = max(0, offset - 1)
-        self._tell()
-
-    def _tell(self) -> None:
-        for told in list(self._listeners):
-            told()
-
-
-if TYPE_CHECKING:
-    from lading.images.content import Ingest
-
-
 def _unknown(digest: str) -> Refusal:
     return Refusal(BLOB_UNKNOWN, f"the upstream has no blob {digest}", detail=digest)
-
-
-def _refusal(error: LadingError, code: str = MANIFEST_UNKNOWN) -> Refusal:
-    """What a client of the mirror is told of what happened between it and the upstream."""
-    if isinstance(error, Refusal):
-        return error
-    if isinstance(error, NotFound):
-        return Refusal(code, error.message, status=404)
-    if isinstance(error, Denied):
-        return Refusal(DENIED, error.message)
-    return Refusal(UNAVAILABLE, error.message, status=502)

@@ -17,15 +17,29 @@ class Tls:
 
 
 class Upstream:
-    """A registry to mirror: ``host``; ``ttl``: seconds that a tag is not asked for again; ``config``: Lading's configuration."""
+    """A registry to mirror: ``host``; ``ttl``: seconds that a tag is not asked for again; ``config``: Lading's configuration.
 
-    __slots__ = ("config", "host", "insecure", "ttl")
+    ``size``: bytes that are kept; ``age``: seconds that what nobody asks for is kept; 0 for any number of them.
+    """
 
-    def __init__(self, host: str, *, ttl: float, config: str, insecure: bool = False) -> None:
+    __slots__ = ("age", "config", "host", "insecure", "size", "ttl")
+
+    def __init__(
+        self,
+        host: str,
+        *,
+        ttl: float,
+        config: str,
+        insecure: bool = False,
+        size: int = 0,
+        age: float = 0.0,
+    ) -> None:
         self.host = host
         self.ttl = ttl
         self.config = config
         self.insecure = insecure
+        self.size = size
+        self.age = age
 
 
 class Settings:

@@ -6,13 +6,14 @@ import base64
 import json
 import os
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from support.registry import Fault, Registry, tar
-from support.registryserver import Answer, RegistryServer, digest_of
+from support.registryserver import Answer, Client, RegistryServer, digest_of
 
 pytestmark = pytest.mark.root
 
@@ -204,3 +205,79 @@ def test_referrers_are_the_upstreams(tmp_path: Path) -> None:
             answer = client.ask("GET", f"/v2/a/referrers/{image}?artifactType=text/signature")
             assert [d["digest"] for d in answer.json["manifests"]] == [signature]
             assert client.ask("GET", f"/v2/a/manifests/{signature}").status == 200
+
+
+def metrics(client: Client) -> dict[str, float]:
+    lines = client.ask("GET", "/metrics").body.decode().splitlines()
+    return {w[0]: float(w[1]) for w in (line.rsplit(" ", 1) for line in lines if line[0] != "#")}
+
+
+def test_a_mirror_stays_within_its_size_and_fetches_again_what_went(
+    tmp_path: Path, upstream: Registry
+) -> None:
+    layers = [os.urandom(1 << 20) for _ in range(5)]
+    for number, layer in enumerate(layers):
+        fill(upstream, f"t{number}", layer)
+    paths = [f"/v2/lib/app/blobs/{digest_of(layer)}" for layer in layers]
+    with mirror(tmp_path, upstream, "--mirror-max-size", "3m") as server, server.client() as client:
+        for path, layer in zip(paths, layers, strict=True):
+            assert client.ask("GET", path).body == layer
+            time.sleep(0.05)
+        assert client.ask("GET", paths[0]).body == layers[0]
+        deadline = time.monotonic() + 20
+        while metrics(client)["lading_registry_mirror_evicted_total"] < 4:
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        found = metrics(client)
+    assert len(upstream.asked(f"GET {paths[0]}")) == 2
+    assert len(upstream.asked(f"GET {paths[4]}")) == 1
+    assert found["lading_registry_mirror_stored_bytes"] == 2 << 20
+    assert found["lading_registry_mirror_fetched_bytes_total"] == 6 << 20
+    assert found['lading_registry_mirror_requests_total{kind="blob",result="miss"}'] == 6
+
+
+def test_what_nobody_asks_for_leaves_a_mirror(tmp_path: Path, upstream: Registry) -> None:
+    fill(upstream)
+    flags = ("--mirror-max-age", "300ms", "--gc-interval", "100ms")
+    with mirror(tmp_path, upstream, *flags) as server, server.client() as client:
+        assert client.ask("GET", "/v2/lib/app/manifests/latest").status == 200
+        assert client.ask("GET", f"/v2/lib/app/blobs/{LAYER_DIGEST}").body == LAYER
+        deadline = time.monotonic() + 20
+        while metrics(client)["lading_registry_mirror_stored_bytes"]:
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        assert metrics(client)["lading_registry_tags"] == 0
+        assert client.ask("GET", f"/v2/lib/app/blobs/{LAYER_DIGEST}").body == LAYER
+
+
+def test_an_upstream_that_wants_fewer_requests_is_left_alone(tmp_path: Path, upstream: Registry) -> None:
+    digest = fill(upstream)
+    fill(upstream, "other", tar({"f": b"x"}))
+    with mirror(tmp_path, upstream, "--mirror-ttl", "0") as server, server.client() as client:
+        assert client.ask("GET", "/v2/lib/app/manifests/latest").status == 200
+        limit = Fault("/manifests/", "status", times=1000, value=429, headers={"Retry-After": "600"})
+        upstream.faults.append(limit)
+        for _ in range(3):
+            answer = client.ask("GET", "/v2/lib/app/manifests/latest")
+            assert (answer.status, answer.headers["docker-content-digest"]) == (200, digest)
+            assert "299" in answer.headers["warning"]
+            answer = client.ask("GET", "/v2/lib/app/manifests/other")
+            assert (answer.status, answer.code) == (429, "TOOMANYREQUESTS")
+            assert 590 <= int(answer.headers["retry-after"]) <= 600
+        assert len([seen for seen in upstream.log if "/manifests/" in seen.path]) == 2
+        assert (
+            client.ask("GET", f"/v2/lib/app/blobs/{LAYER_DIGEST}").body == LAYER
+        )  # no limit was said of these
+        found = metrics(client)
+    assert found["lading_registry_mirror_rate_limited_total"] == 1
+    assert found['lading_registry_mirror_requests_total{kind="manifest",result="stale"}'] == 3
+    assert found['lading_registry_mirror_requests_total{kind="manifest",result="error"}'] == 3
+
+
+def test_a_short_wait_that_the_upstream_asks_for_is_waited(tmp_path: Path, upstream: Registry) -> None:
+    fill(upstream)
+    upstream.faults.append(Fault("/", "status", times=2, value=429, headers={"Retry-After": "1"}))
+    with mirror(tmp_path, upstream) as server, server.client() as client:
+        began = time.monotonic()
+        assert client.ask("GET", f"/v2/lib/app/blobs/{LAYER_DIGEST}").body == LAYER
+    assert time.monotonic() - began >= 1

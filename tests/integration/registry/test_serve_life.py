@@ -135,6 +135,7 @@ def test_what_cannot_be_served_is_said_in_a_line(tmp_path: Path, certificate: tu
     assert "none.pem" in refused(*storage, "--tls-cert", "none.pem", "--tls-key", certificate[1])
     assert "--htpasswd" in refused(*storage, "--auth", "token")
     assert "--mirror " in refused(*storage, "--mirror-insecure")
+    assert "--mirror " in refused(*storage, "--mirror-max-size", "1g")
     assert "no file of passwords" in refused(*storage, "-l", "127.0.0.1:0", "--htpasswd", str(tmp_path / "x"))
     (tmp_path / "file").write_text("")
     assert "something else is there" in refused(*storage, "-l", f"unix:{tmp_path / 'file'}")

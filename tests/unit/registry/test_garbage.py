@@ -209,3 +209,23 @@ def test_a_registry_and_mirrors_of_one_store_know_nothing_of_each_other_and_lose
     Collector(mirror, 60).run(untagged=True)
     assert check(shop.store, repair=False) == []
     mirror.close()
+
+
+def test_what_arrived_of_a_blob_that_a_mirror_fetches_no_more_goes_when_it_is_old(shop):
+    content = shop.store.content
+    wanted, forgotten = digests.of(b"wanted"), digests.of(b"forgotten")
+    with shop.store.images.lease() as lease:
+        with content.ingest(forgotten, lease=lease) as ingest:
+            ingest.write(b"forg")
+        with content.ingest(wanted, lease=lease) as busy:
+            busy.write(b"wan")
+            directory = shop.root + "/ingest"
+            assert len(os.listdir(directory)) == 2
+            for name in os.listdir(directory):
+                os.utime(f"{directory}/{name}", (1, 1))
+            assert Collector(shop.store, 60).run().uploads == 0
+            assert Collector(shop.store, 60).run(mirror=True).freed == 4
+            busy.write(b"ted")
+            busy.commit()
+    assert content.has(wanted)
+    assert os.listdir(directory) == []

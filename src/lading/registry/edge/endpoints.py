@@ -27,6 +27,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from concurrent.futures import Executor
 
+    from lading.registry.eviction import Eviction
     from lading.registry.settings import Settings
     from lading.registry.store import Store
 
@@ -58,8 +59,13 @@ class Endpoints:
         )
         self._mirroring: Mirroring | None = None
         if settings.upstream is not None:
-            self.mirror = Mirror(store, manifests, settings.upstream, limits.blob)
+            self.mirror = Mirror(store, manifests, settings.upstream, limits.blob, watch.counters)
             self._mirroring = Mirroring(self.mirror, self._reading, pool, settings.upstream.host)
+
+    @property
+    def eviction(self) -> Eviction | None:
+        """What keeps a mirror in its bounds."""
+        return self.mirror.eviction if self._mirroring is not None else None
 
     def close(self) -> None:
         """Stop what goes on by itself."""

@@ -12,7 +12,7 @@ from lading.formats.oci_image import OCI_INDEX
 from lading.registry import words
 from lading.registry.edge import answers
 from lading.registry.edge.conditions import Conditions
-from lading.registry.errors import MANIFEST_UNKNOWN, UNSUPPORTED, Refusal
+from lading.registry.errors import BLOB_UNKNOWN, MANIFEST_UNKNOWN, UNSUPPORTED, Refusal
 from lading.registry.repositories import MOST
 
 TYPE_CHECKING = False
@@ -22,10 +22,13 @@ if TYPE_CHECKING:
     from aiohttp.abc import AbstractStreamWriter
 
     from lading.registry.edge.reading import Reading
-    from lading.registry.mirror import Fetch, Mirror
+    from lading.registry.fetch import Fetch
+    from lading.registry.mirror import Mirror
 
-_STALE = {"Warning": '299 - "the upstream cannot be reached: this may be out of date"'}
+_STALE = {"Warning": '299 - "the upstream cannot be asked now: this may be out of date"'}
 _PIECE = 1 << 18
+_AGAIN = 3
+"""How often something is fetched that went, to make room, before it could be given."""
 
 
 class Mirroring:
@@ -48,8 +51,15 @@ class Mirroring:
         except Refusal as error:
             raise Refusal(MANIFEST_UNKNOWN, error.message, detail=reference[:200]) from None
         loop = asyncio.get_running_loop()
-        found = await loop.run_in_executor(self._pool, self._mirror.manifest, repository, reference)
-        answer = await self._reading.manifest(request, repository, reference)
+        for attempt in range(_AGAIN):
+            found = await loop.run_in_executor(self._pool, self._mirror.manifest, repository, reference)
+            try:
+                answer = await self._reading.manifest(request, repository, reference)
+            except Refusal as error:
+                if error.code != MANIFEST_UNKNOWN or attempt == _AGAIN - 1:
+                    raise
+                continue
+            break
         if found.stale:
             answer.headers.update(_STALE)
         return answer
@@ -57,6 +67,14 @@ class Mirroring:
     async def blob(self, request: web.BaseRequest, repository: str, digest: str) -> web.StreamResponse:
         """GET and HEAD. A range of what is not here yet waits for the whole."""
         words.digest(digest)
+        for _ in range(_AGAIN - 1):
+            try:
+                return await self._blob(request, repository, digest)
+            except _Gone:
+                continue
+        return await self._blob(request, repository, digest)
+
+    async def _blob(self, request: web.BaseRequest, repository: str, digest: str) -> web.StreamResponse:
         loop = asyncio.get_running_loop()
         moved = _Moved(loop)
         if request.method == "HEAD":
@@ -68,7 +86,7 @@ class Mirroring:
             return web.Response(headers={**headers, "Content-Length": str(size)} if size >= 0 else headers)
         fetch = await loop.run_in_executor(self._pool, self._mirror.blob, repository, digest, moved.told)
         if fetch is None:
-            return await self._reading.blob(request, repository, digest)
+            return await self._here(request, repository, digest)
         conditions = Conditions(request.headers, digest)
         whole = "Range" not in request.headers and not conditions.verdict(request.method)
         while not fetch.done and not (whole and fetch.size >= 0 and fetch.available):
@@ -77,8 +95,16 @@ class Mirroring:
             raise fetch.error
         fd = -1 if fetch.done else fetch.reader()
         if fd < 0:
-            return await self._reading.blob(request, repository, digest)
+            return await self._here(request, repository, digest)
         return Arriving(answers.described(digest, "application/octet-stream"), fetch, fd, moved)
+
+    async def _here(self, request: web.BaseRequest, repository: str, digest: str) -> web.StreamResponse:
+        try:
+            return await self._reading.blob(request, repository, digest)
+        except Refusal as error:
+            if error.code == BLOB_UNKNOWN:  # it was here a moment ago
+                raise _Gone(error.code, error.message, detail=digest) from None
+            raise
 
     async def tags(self, request: web.BaseRequest, repository: str) -> web.StreamResponse:
         """The upstream's tags; while it cannot be reached, those that are here."""
@@ -106,6 +132,10 @@ class Mirroring:
         if data is None:
             return await self._reading.referrers(request, repository, digest)
         return answers.plain(200, data, OCI_INDEX, {"OCI-Filters-Applied": "artifactType"} if kind else {})
+
+
+class _Gone(Refusal):
+    """What was to be given has just gone."""
 
 
 class _Moved:

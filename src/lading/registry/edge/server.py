@@ -132,7 +132,7 @@ class _Server:
                 loop.add_signal_handler(number, stop.set)
             loop.add_signal_handler(signal.SIGHUP, self._hangup, app)
             notify(READY)
-            collecting = asyncio.create_task(self._collect(store, pool, watch))
+            collecting = asyncio.create_task(self._collect(store, pool, watch, app))
             await stop.wait()
             notify(STOPPING)
             # A second signal does not wait.
@@ -153,15 +153,20 @@ class _Server:
             pool.shutdown()
             store.close()
 
-    async def _collect(self, store: Store, pool: ThreadPoolExecutor, watch: Watch) -> None:
+    async def _collect(self, store: Store, pool: ThreadPoolExecutor, watch: Watch, app: Endpoints) -> None:
         """Collect garbage now and then, as long as the server lives."""
         if not self._settings.gc_interval:
             return
         collector = Collector(store, self._settings.gc_grace)
         # What a mirror has can be had again: there a manifest without a tag is one whose tag has moved.
-        collect = functools.partial(collector.run, untagged=self._settings.upstream is not None)
+        collect = functools.partial(collector.run, mirror=self._settings.upstream is not None)
         loop = asyncio.get_running_loop()
         while True:
+            try:
+                if app.eviction is not None:
+                    await loop.run_in_executor(pool, app.eviction.run)
+            except (LadingError, OSError) as error:
+                self._say(f"the mirror stays as large as it is: {error}")
             await asyncio.sleep(self._settings.gc_interval)
             try:
                 report = await loop.run_in_executor(pool, collect)
