@@ -53,7 +53,7 @@ def _settings(context: Context, parsed: Parsed) -> Settings:
     made = Settings(_root(context, parsed), parsed["listen"] or [DEFAULT_LISTEN])
     made.tls = _tls(parsed)
     made.plain_http = parsed["plain-http"]
-    made.delete = parsed["delete"]
+    made.delete, made.read_only = parsed["delete"], parsed["read-only"]
     made.htpasswd, made.rights = parsed["htpasswd"], parsed["rights"]
     made.tokens = parsed["auth"] == "token"
     made.service = parsed["service"]
@@ -121,7 +121,8 @@ def _store(context: Context, parsed: Parsed) -> Store:
     from lading.registry.store import Store, mirror_name, records
 
     root = _root(context, parsed)
-    name = mirror_name(parsed["mirror"]) if parsed["mirror"] else "registry"
+    mirror = parsed.values.get("mirror", "")
+    name = mirror_name(mirror) if mirror else "registry"
     if not os.path.exists(f"{root}/{records(name)}"):
         raise NotFound(
             f"there is no registry in {root}",
@@ -223,6 +224,31 @@ def check(context: Context, parsed: Parsed) -> int:
     if not findings:
         print("Everything is as its digests say")
     return 1 if any(not finding.repaired for finding in findings) else 0
+
+
+def freeze(context: Context, parsed: Parsed) -> int:
+    """Let nobody change anything."""
+    reason = parsed.args[0] if parsed.args else ""
+    if not reason.isprintable():
+        raise InvalidInput("a reason is one line of text: clients are told it")
+    store = _store(context, parsed)
+    try:
+        store.freeze(reason)
+    finally:
+        store.close()
+    print("Nobody may push or delete until `lading registry thaw`")
+    return 0
+
+
+def thaw(context: Context, parsed: Parsed) -> int:
+    """Let clients change things again."""
+    store = _store(context, parsed)
+    try:
+        frozen = store.thaw()
+    finally:
+        store.close()
+    print("Clients may push and delete again" if frozen else "It was not frozen")
+    return 0
 
 
 def passwd(context: Context, parsed: Parsed) -> int:

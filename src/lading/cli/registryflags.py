@@ -69,6 +69,21 @@ def commands() -> list[Command]:
             action="lading.cli.registry:check",
         ),
         Command(
+            "freeze",
+            "Let nobody push or delete for a while",
+            "[REASON]",
+            flags=[_STORAGE],
+            action="lading.cli.registry:freeze",
+            description="A server obeys from the next request on and collects no garbage until `thaw`, also when it is started "
+            "again. What it is answering is finished. Clients are told the reason, and to try again.",
+        ),
+        Command(
+            "thaw",
+            "Let clients push and delete again",
+            flags=[_STORAGE],
+            action="lading.cli.registry:thaw",
+        ),
+        Command(
             "passwd",
             "Set a user's password in a file for --htpasswd",
             "FILE USER",
@@ -96,6 +111,7 @@ def _serve() -> list[Flag]:
         Flag("tls-min", "", "str", "VERSION", "The oldest TLS", default="1.2", choices=("1.2", "1.3")),
         Flag("plain-http", "", "bool", help="Serve other machines without encryption"),
         Flag("delete", "", "bool", help="Let clients delete what they may", default=True),
+        Flag("read-only", "", "bool", help="Let nobody push or delete, and collect no garbage"),
         Flag(
             "htpasswd",
             "",

@@ -53,6 +53,7 @@ class Settings:
         self.listen = listen
         self.limits = Limits()
         self.delete = True
+        self.read_only = False
         self.plain_http = False
         self.tls: Tls | None = None
         self.htpasswd = ""

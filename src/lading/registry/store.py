@@ -6,6 +6,7 @@
     ROOT/registry/records.db          who has what (ledger.py), held as a whole by one pin
     ROOT/registry/uploads/UUID        blobs on their way
     ROOT/registry/key                 a secret that upload sessions and tokens are signed with
+    ROOT/registry/frozen              why nobody may push or delete at the moment, when nobody may
     ROOT/mirror-UPSTREAM/…            the same of each registry that is mirrored
 
 The order that loses nothing: a lease on the digest, the content, the record of it, the end of the lease. The collector takes
@@ -24,13 +25,16 @@ from contextlib import contextmanager
 
 from lading.errors import Corrupt, NotFound
 from lading.images import Images
-from lading.images.files import OwnFile, disk_error, read, write_atomically
+from lading.images.files import OwnFile, disk_error, read, sync_directory, write_atomically
 from lading.images.leases import Lease
 from lading.registry.errors import BLOB_UNKNOWN, Refusal
 from lading.registry.ledger import Change, Ledger
 
 _MOST = 256
 """Digests in one lease file before the next one is begun: it only grows, and the collector reads it whole."""
+
+_REASON = "maintenance"
+_LONGEST_REASON = 500  # bytes; clients are told of it
 
 KIND = "registry"
 """Of the pins that hold the records."""
@@ -75,6 +79,29 @@ class Store:
     def holding(self, *digests: str) -> _Holding:
         """A context in which ``digests`` are not collected, whether they are here already or not."""
         return _Holding(self._leases, digests)
+
+    # --- maintenance ------------------------------------------------------------------------------------------------
+
+    def frozen(self) -> str:
+        """Why nothing may change at the moment, empty when it may."""
+        try:
+            with open(self.directory + "/frozen", "rb") as file:
+                return file.read(_LONGEST_REASON).decode(errors="replace") or _REASON
+        except FileNotFoundError:
+            return ""
+
+    def freeze(self, reason: str) -> None:
+        """Have every server of this store refuse changes, and collect no garbage, from the next request on."""
+        write_atomically(self.directory + "/frozen", (reason or _REASON).encode()[:_LONGEST_REASON])
+
+    def thaw(self) -> bool:
+        """Allow changes again; False when they were allowed."""
+        try:
+            os.unlink(self.directory + "/frozen")
+        except FileNotFoundError:
+            return False
+        sync_directory(self.directory)
+        return True
 
     def sign(self, *words: str) -> bytes:
         """32 bytes that only this store can make of ``words``."""

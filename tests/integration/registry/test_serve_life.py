@@ -6,6 +6,7 @@ import datetime
 import http.client
 import ipaddress
 import os
+import re
 import signal
 import socket
 import ssl
@@ -316,3 +317,47 @@ def test_garbage_is_collected_again_after_a_collection_that_failed(tmp_path: Pat
         (tmp_path / "storage/registry/uploads/put.x").touch()
         os.utime(tmp_path / "storage/registry/uploads/put.x", (0, 0))
         until(lambda: counted("removed_uploads"))
+
+
+def lading(server: RegistryServer, *words: str) -> str:
+    command = (sys.executable, "-m", "lading", "registry", *words, "--storage", str(server.storage))
+    return subprocess.run(command, env=server.env, check=True, capture_output=True, text=True).stdout
+
+
+def test_a_frozen_registry_gives_and_takes_nothing_until_it_thaws(tmp_path: Path) -> None:
+    flags = ("--gc-interval", "50ms")
+    with RegistryServer(tmp_path, *flags) as server, server.client() as client:
+        digest = client.image("a", "latest", b"layer")
+        where = client.begin("a")
+        lading(server, "freeze", "we move to another disk")
+        for method, path in (
+            ("POST", "/v2/a/blobs/uploads/"),
+            ("PATCH", where),
+            ("DELETE", where),
+            ("PUT", "/v2/a/manifests/other"),
+            ("DELETE", f"/v2/a/manifests/{digest}"),
+            ("DELETE", f"/v2/a/blobs/{digest_of(b'layer')}"),
+        ):
+            answer = client.ask(method, path)
+            assert (answer.status, answer.code, answer.headers["retry-after"]) == (503, "UNAVAILABLE", "30")
+            assert "we move to another disk" in answer.json["errors"][0]["message"]
+        assert client.ask("GET", where).status == 204
+        assert client.ask("GET", "/v2/a/manifests/latest").status == 200
+        text = client.ask("GET", "/metrics").body.decode()
+        assert "lading_registry_read_only 1\n" in text
+        before = re.search("gc_runs_total ([0-9]+)", text)
+        time.sleep(0.3)
+        after = re.search("gc_runs_total ([0-9]+)", client.ask("GET", "/metrics").body.decode())
+        assert before is not None and after is not None and int(after[1]) - int(before[1]) <= 1
+        lading(server, "thaw")
+        assert client.ask("DELETE", f"/v2/a/manifests/{digest}").status == 202
+
+
+def test_a_registry_that_is_read_only_refuses_what_would_change_it(tmp_path: Path) -> None:
+    with RegistryServer(tmp_path) as server, server.client() as client:
+        client.image("a", "latest", b"layer")
+    with RegistryServer(tmp_path, "--read-only") as server, server.client() as client:
+        assert client.ask("GET", "/v2/a/manifests/latest").status == 200
+        for method, path in (("POST", "/v2/a/blobs/uploads/"), ("DELETE", "/v2/a/manifests/latest")):
+            answer = client.ask(method, path)
+            assert (answer.status, answer.code) == (405, "UNSUPPORTED")

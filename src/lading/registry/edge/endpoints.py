@@ -16,7 +16,7 @@ from lading.registry.edge.mirroring import Mirroring
 from lading.registry.edge.reading import Reading
 from lading.registry.edge.uploading import Uploading
 from lading.registry.edge.watching import ROUTE, USER, Watch
-from lading.registry.errors import BLOB_UPLOAD_INVALID, NAME_UNKNOWN, UNSUPPORTED, Refusal
+from lading.registry.errors import BLOB_UPLOAD_INVALID, NAME_UNKNOWN, UNAVAILABLE, UNSUPPORTED, Refusal
 from lading.registry.manifests import Manifests
 from lading.registry.mirror import Mirror
 from lading.registry.referrers import Referrers
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from lading.registry.store import Store
 
 _READS = frozenset(("GET", "HEAD"))
+_SOON = "30"  # seconds after which a client tries again to change what is frozen
 
 
 class Endpoints:
@@ -39,7 +40,9 @@ class Endpoints:
 
     def __init__(self, store: Store, settings: Settings, pool: Executor, watch: Watch) -> None:
         limits = settings.limits
+        self._store = store
         self._delete = settings.delete
+        self._read_only = settings.read_only
         self._pool = pool
         self._watch = watch
         self.closing = False
@@ -152,6 +155,8 @@ class Endpoints:
         self, request: web.BaseRequest, route: routes.Route, caller: Caller
     ) -> web.StreamResponse:
         method, name, rest = request.method, route.name, route.rest
+        if method not in _READS:
+            self._may_change()
         if route.kind == routes.BLOB:
             if method != "DELETE":
                 return await self._reading.blob(request, name, rest)
@@ -196,6 +201,14 @@ class Endpoints:
         if route.kind == routes.TAGS:
             return await mirroring.tags(request, route.name)
         return await mirroring.referrers(request, route.name, route.rest)
+
+    def _may_change(self) -> None:
+        if self._read_only:
+            raise Refusal(UNSUPPORTED, "this registry is read-only")
+        reason = self._store.frozen()
+        if reason:
+            message = f"this registry is read-only for the moment: {reason}"
+            raise Refusal(UNAVAILABLE, message, headers={"Retry-After": _SOON})
 
     def _may_delete(self) -> None:
         if not self._delete:

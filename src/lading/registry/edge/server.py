@@ -104,7 +104,7 @@ class _Server:
         pool = ThreadPoolExecutor(THREADS, "registry")
         try:
             watch = Watch(settings.access_log)
-            watch.store(store)
+            watch.store(store, read_only=settings.read_only)
             app = Endpoints(store, settings, pool, watch)
             server = Server(
                 app.handle,
@@ -168,6 +168,8 @@ class _Server:
             except (LadingError, OSError) as error:
                 self._say(f"the mirror stays as large as it is: {error}")
             await asyncio.sleep(self._settings.gc_interval)
+            if self._settings.read_only or store.frozen():
+                continue
             try:
                 report = await loop.run_in_executor(pool, collect)
                 if report is not None:

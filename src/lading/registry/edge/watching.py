@@ -63,8 +63,11 @@ class Watch:
         """One request fewer is being answered."""
         self.flying -= 1
 
-    def store(self, store: Store) -> None:
+    def store(self, store: Store, *, read_only: bool = False) -> None:
         """Show what ``store`` holds, too."""
+        name = "lading_registry_read_only"
+        self.counters.declare(name, "gauge", "1 while nobody may push or delete, else 0.")
+        self.counters.ask(name, lambda: float(read_only or bool(store.frozen())))
         for table in ("repositories", "blobs", "manifests", "tags"):
             name = f"lading_registry_{table}"
             meaning = f"{table.capitalize()} in the records; a blob counts in each repository that has it."
