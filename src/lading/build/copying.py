@@ -12,7 +12,7 @@ import os
 import stat
 
 from lading.build.trees import OWNER, attributes, changed, unreadable
-from lading.errors import Exhausted, InvalidInput, KernelError, LadingError
+from lading.errors import Exhausted, InvalidInput, KernelError, LadingError, Unsupported
 from lading.kernel.files import O_PATH
 from lading.kernel.paths import open_inside
 
@@ -225,6 +225,7 @@ class Place:
     def _inner(self, tree: Tree, found: Found, directory: int, path: str) -> int:
         """The directory at ``path`` that ``found`` is copied to, made where it is missing. A link there is followed."""
         name = found.name
+        refuse_mark(name, f"{found.path!r} in {tree.what}")
         try:
             try:
                 os.mkdir(name, 0o700, dir_fd=directory)
@@ -261,6 +262,7 @@ class Place:
 
     def _one(self, tree: Tree, found: Found, directory: int, name: str) -> None:
         """Copy what is no directory."""
+        refuse_mark(name, f"{found.path!r} in {tree.what}")
         there = found.status
         kind = stat.S_IFMT(there.st_mode)
         if kind == stat.S_IFREG:
@@ -421,6 +423,16 @@ def clear(directory: int, name: str) -> None:
                 reason="is-a-directory",
             ) from None
         raise
+
+
+def refuse_mark(name: str, what: str) -> None:
+    """Raise :class:`Unsupported` for a name that would be a deletion's in a layer (OCI image-spec, layer.md, "Whiteouts")."""
+    if name.startswith(".wh."):
+        raise Unsupported(
+            f"{what}: a file whose name begins with .wh. cannot be in a layer",
+            hint="give it another name, or leave it out (--exclude, the ignore file)",
+            reason="whiteout-name",
+        )
 
 
 def failed(what: str, error: OSError) -> LadingError:

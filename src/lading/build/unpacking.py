@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 
+from lading.build.copying import refuse_mark
 from lading.build.trees import unreadable
 from lading.errors import LadingError
 
@@ -13,6 +14,9 @@ if TYPE_CHECKING:
     from lading.build.graph import CopyOp
     from lading.build.taking import Taken
     from lading.build.trees import Tree
+    from lading.images.rooted import RootedReader
+    from lading.images.tarentry import Entry
+    from lading.images.tarread import TarReader
 
 
 def unpack(place: Place, tree: Tree, source: Taken, op: CopyOp) -> bool:
@@ -22,6 +26,14 @@ def unpack(place: Place, tree: Tree, source: Taken, op: CopyOp) -> bool:
     :class:`InvalidInput` (``hostile-archive``) for an archive that turns out to be none, too large, or no friend.
     """
     from lading.images.plain import PlainExtractor, extract, is_archive, pieces
+    from lading.images.tarentry import show
+
+    class Added(PlainExtractor):
+        def _one(self, entry: Entry, reader: TarReader | RootedReader) -> None:
+            for part in entry.name.split(b"/"):
+                if part.startswith(b".wh."):
+                    refuse_mark(show(part), show(entry.name))
+            super()._one(entry, reader)
 
     for found in tree.walk(source.real):
         if not found.is_file:
@@ -35,7 +47,7 @@ def unpack(place: Place, tree: Tree, source: Taken, op: CopyOp) -> bool:
                 return False
             directory = place.directory(op.destination)
             try:
-                extractor = PlainExtractor(
+                extractor = Added(
                     directory,
                     owner=place.attributes.owner if op.owner else None,
                     modes=place.attributes.modes,

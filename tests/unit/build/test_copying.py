@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+import tarfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from lading.build.copying import Attributes, Place
 from lading.build.graph import CopyOp, Selection
 from lading.build.placing import put
 from lading.build.trees import Tree
-from lading.errors import InvalidInput, LadingError, NotFound
+from lading.errors import InvalidInput, LadingError, NotFound, Unsupported
 from lading.formats.dockerfile.ignore import Ignore
 from lading.formats.dockerfile.permissions import Permissions
 from lading.kernel import Kernel
@@ -398,3 +399,21 @@ def test_a_copied_directory_is_what_was_there_under_what_is_new(tmp_path_factory
     case.copy(".", to="/")
     after = {p.relative_to(case.root): p.read_text() if p.is_file() else None for p in case.root.rglob("*")}
     assert after == expected
+
+
+def test_a_name_that_is_a_deletion_s_is_refused_where_it_comes_from(case, tmp_path):
+    case.file("d/.wh.f")
+    (case.source / "e/.wh.d").mkdir(parents=True)
+    with pytest.raises(Unsupported, match=r"'d/.wh.f' in the context: .* cannot be in a layer"):
+        case.copy("d", to="/x")
+    with pytest.raises(Unsupported, match=r"'e/.wh.d' in the context"):
+        case.copy("e", to="/y")
+    case.copy("d/.wh.f", to="/plain")
+    assert (case.root / "plain").read_text() == "text"
+    case.copy("d", to="/z", exclude=["**/.wh.*"])
+    assert os.listdir(case.root / "z") == []
+    with tarfile.open(case.source / "a.tar", "w") as tar:
+        tar.add(case.source / "d", "in")
+    with pytest.raises(Unsupported, match=r"a.tar: in/.wh.f: .* cannot be in a layer") as error:
+        case.copy("a.tar", to="/u", unpack=True)
+    assert error.value.reason == "whiteout-name"
