@@ -9,12 +9,12 @@ from lading.build.cache import StepCache
 from lading.build.executor import Executor
 from lading.build.exporting import Exporter
 from lading.build.frontend import Frontend
+from lading.build.graph import Graph
 from lading.build.image import Solved, Storer
 from lading.build.outputs import Output
 from lading.build.sharing import INLINE
 from lading.build.workshop import Workshop
 from lading.errors import LadingError
-from lading.formats import platform as platforms
 from lading.images import snapshots
 
 TYPE_CHECKING = False
@@ -25,10 +25,12 @@ if TYPE_CHECKING:
 
     from lading.build.evidence import Attest, Evidence
     from lading.build.exporting import Exported, Open
+    from lading.build.frontend import Built
     from lading.build.outputs import Form
     from lading.build.progress import Progress
     from lading.build.request import Request
     from lading.build.sharing import Place
+    from lading.build.workshop import Source
     from lading.images import Images
     from lading.images.image import Image
     from lading.images.leases import Lease
@@ -99,11 +101,7 @@ class Builder:
                     pull=requests[0].pull,
                     never=requests[0].pull_never,
                 )
-                several = len(requests) > 1
-                form = wanted.ahead
-                solved = [
-                    self._solve(r, bases, lease, progress, stepped, several, cache, form) for r in requests
-                ]
+                solved = self._solve(requests, bases, lease, progress, stepped, cache, wanted.ahead)
                 exporter = Exporter(
                     self._images,
                     solved,
@@ -146,48 +144,67 @@ class Builder:
 
     def _solve(
         self,
-        request: Request,
+        requests: Sequence[Request],
         bases: Bases,
         lease: Lease,
         progress: Progress,
         stepped: set[str],
-        several: bool,
         cache: StepCache,
         form: Form | None,
-    ) -> Solved:
-        frontend = Frontend(request, bases)
-        built = frontend.build()
-        for warning in frontend.warnings:
-            progress.warn(warning)
-        workshop = Workshop(
-            self._roots, self._images, self._kernel, lease, frontend.sources, request.settings
-        )
+    ) -> list[Solved]:
+        """All platforms in one graph: their steps run side by side, and what is the same for several runs once."""
+        graph = Graph()
+        sources: list[Source] = []
+        built = self._read(requests, bases, progress, graph, sources)
+        first = requests[0]
+        workshop = Workshop(self._roots, self._images, self._kernel, lease, sources, first.settings)
         workshop.cache = cache
-        graph = frontend.graph
-        platform = platforms.text(request.platform) if several else ""
-        progress.begin(graph, graph.needed([built.vertex]), platform)
+        for one in built:
+            progress.begin(graph, graph.needed([one.vertex]))
         ahead = None
         if form is not None:
             from lading.build.ahead import Ahead
 
-            own = {step.vertex for step in built.steps if step.vertex >= 0}
+            own = {step.vertex for one in built for step in one.steps if step.vertex >= 0}
             ahead = Ahead(Storer(self._images, lease, progress), form, own)
         executor = Executor(
             graph,
-            [built.vertex],
+            [one.vertex for one in built],
             workshop=workshop,
             cache=cache,
             progress=progress,
-            parallel=request.jobs or os.cpu_count() or 2,
+            parallel=first.jobs or os.cpu_count() or 2,
             ahead=ahead,
         )
         try:
-            result = executor.run()[built.vertex]
+            results = executor.run()
         finally:
             stepped |= executor.stepped
-        solved = Solved(request, built, graph, result, workshop.now())
-        solved.results, solved.content_keys = executor.results, executor.content_keys
-        return solved
+        made = []
+        for request, one in zip(requests, built, strict=True):
+            solved = Solved(request, one, graph, results[one.vertex], workshop.now())
+            solved.results, solved.content_keys = executor.results, executor.content_keys
+            made.append(solved)
+        return made
+
+    def _read(
+        self,
+        requests: Sequence[Request],
+        bases: Bases,
+        progress: Progress,
+        graph: Graph,
+        sources: list[Source],
+    ) -> list[Built]:
+        """What the Dockerfile comes to for each platform, in one ``graph``."""
+        built = []
+        warnings: dict[str, None] = {}
+        for request in requests:
+            frontend = Frontend(request, bases, graph, sources, several=len(requests) > 1)
+            built.append(frontend.build())
+            warnings.update(dict.fromkeys(frontend.warnings))
+        for warning in warnings:
+            progress.warn(warning)
+        return built
 
     def _evidence(self, wanted: Wanted, lease: Lease) -> Evidence | None:
         if not wanted.attest:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from lading.build.gitaccess import GitAccess
-
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from lading.build.agents import Agents
     from lading.build.downloads import Downloads
+    from lading.build.gitaccess import GitAccess
     from lading.build.progress import Progress
     from lading.build.repositories import Repositories
     from lading.build.workshop import Settings
@@ -28,7 +27,10 @@ class Fetching:
         self._config = config
         self._progress = progress
         self._agent = settings.agents.get("default", "")
-        self._access = GitAccess(settings.secrets, config)
+        self._secrets = settings.secrets
+        self._access: GitAccess | None = None
+        if any(name.startswith("GIT_AUTH_") for name in settings.secrets):
+            self._git_access()  # one that is no header is refused at once
         self._downloads: Downloads | None = None
         self._repositories: Repositories | None = None
         self._agents: Agents | None = None
@@ -42,6 +44,13 @@ class Fetching:
             self._downloads = Downloads(self._data, self._config, self._progress)
         return self._downloads
 
+    def _git_access(self) -> GitAccess:
+        if self._access is None:
+            from lading.build.gitaccess import GitAccess
+
+            self._access = GitAccess(self._secrets, self._config)
+        return self._access
+
     @property
     def repositories(self) -> Repositories:
         """Checkouts of git repositories."""
@@ -49,7 +58,7 @@ class Fetching:
             from lading.build.git import Git
             from lading.build.repositories import Repositories
 
-            git = Git(agent=self._agent, access=self._access)
+            git = Git(agent=self._agent, access=self._git_access())
             self._repositories = Repositories(self._data, git, self._images.layers.stage, self._progress)
         return self._repositories
 
@@ -63,4 +72,5 @@ class Fetching:
             self._downloads.close()
         if self._agents is not None:
             self._agents.close()
-        self._access.close()
+        if self._access is not None:
+            self._access.close()

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from lading.formats.dockerfile import Instruction, Stage
     from lading.formats.oci_image import Descriptor, Platform
 
+_TARGET = frozenset(("TARGETPLATFORM", "TARGETOS", "TARGETARCH", "TARGETVARIANT"))
+
 
 class Built:
     """What a stage comes to: ``vertex`` gives its files, ``config`` says how to run them, ``steps`` how each came about.
@@ -56,11 +58,24 @@ class Built:
 
 
 class Frontend:
-    """One build's reading of its Dockerfile."""
+    """One reading of a Dockerfile, for one platform. What it finds goes into ``graph``, files from outside into ``sources``.
 
-    def __init__(self, request: Request, bases: Bases) -> None:
+    With ``several`` platforms the graph is theirs together, so what is the same for all of them is one step.
+    """
+
+    def __init__(
+        self,
+        request: Request,
+        bases: Bases,
+        graph: Graph,
+        sources: list[Source],
+        *,
+        several: bool = False,
+    ) -> None:
         self.request = request
-        self.graph = Graph()
+        self.graph = graph
+        self.sources = sources
+        self._several = several
         self.file = request.dockerfile
         self._bases = bases
         self.known = automatic(request.build_platform, request.platform, request.target)
@@ -70,7 +85,6 @@ class Frontend:
         self._blobs: dict[str, Descriptor] = {}
         self._materials: dict[str, Base] = {}
         self.warnings: list[str] = []
-        self.sources: list[Source] = []
 
     def leaf(self, source: Source, digest: str) -> int:
         """The vertex for files from outside, whose content is ``digest``."""
@@ -178,7 +192,13 @@ class Frontend:
             run = (config.config or RunConfig()).replace()
             scope = Scope(self.globals, run.env, self.file.escape)
             vertex = self.graph.add(
-                Vertex(base.op, name=f"FROM {name}", stage=stage.title, line=stage.location.first)
+                Vertex(
+                    base.op,
+                    name=f"FROM {name}",
+                    stage=stage.title,
+                    line=stage.location.first,
+                    where=self.where(platform),
+                )
             )
             state = StageState(self, stage, base, run, scope, vertex, platform, fresh)
             triggers, run.on_build = run.on_build, []
@@ -207,6 +227,7 @@ class Frontend:
                 line=stage.location.first,
                 fresh=fresh,
                 platform=platforms.text(platform),
+                where=self.where(platform),
             )
         )
         scope = Scope(self.globals, (), self.file.escape)
@@ -252,6 +273,23 @@ class Frontend:
         self._blobs.update(base.blobs)
         self._materials.setdefault(base.reference, base)
         return base
+
+    def where(self, platform: Platform, scope: Scope | None = None) -> str:
+        """What a person is told of a step's platform (:attr:`Vertex.where`), as BuildKit tells it.
+
+        The one that is built for is told where the step knows it.
+        """
+        if not self._several:
+            return ""
+        told = platforms.text(platform)
+        target = self.request.platform
+        if scope is None or not _TARGET.intersection(p.partition("=")[0] for p in scope.command_env()):
+            return told
+        if target.os != platform.os:
+            return f"{told}->{platforms.text(target)}"
+        if target.architecture == platform.architecture:
+            return told
+        return f"{told}->{platforms.text(target).partition('/')[2]}"
 
     def stage_vertex(self, stage: Stage) -> int:
         """The vertex that gives the files of a stage before."""

@@ -151,9 +151,11 @@ class Vertex:
     ``line``      of the Dockerfile; 0 for none.
     ``fresh``     never taken from the cache (``--no-cache``).
     ``platform``  what a command runs on.
+    ``where``     the platform as a person is told it, where a build is for several: ``linux/amd64->arm64`` is carried out on
+                  the first for the second. Empty for one alone.
     """
 
-    __slots__ = ("fresh", "inputs", "key", "line", "name", "op", "platform", "stage")
+    __slots__ = ("fresh", "inputs", "key", "line", "name", "op", "platform", "stage", "where")
 
     def __init__(
         self,
@@ -165,6 +167,7 @@ class Vertex:
         line: int = 0,
         fresh: bool = False,
         platform: str = "",
+        where: str = "",
     ) -> None:
         self.op = op
         self.inputs = tuple(inputs)
@@ -173,6 +176,7 @@ class Vertex:
         self.line = line
         self.fresh = fresh
         self.platform = platform
+        self.where = where
         self.key = ""
 
 

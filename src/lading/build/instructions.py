@@ -160,6 +160,7 @@ class StageState:
             line=instruction.location.first,
             fresh=self.fresh,
             platform=_platform_of(self.platform),
+            where=self.frontend.where(self.platform, self.scope),
         )
         self.vertex = self.frontend.graph.add(vertex)
         self.steps.append(Step(created_by, self.vertex))
@@ -404,7 +405,13 @@ def _other(state: StageState, name: str, made: Instruction) -> int:
         return frontend.stage_vertex(stage)
     base = frontend.image(name, state.platform, name)
     return frontend.graph.add(
-        Vertex(base.op, name=f"FROM {name}", stage=state.stage.title, line=made.location.first)
+        Vertex(
+            base.op,
+            name=f"FROM {name}",
+            stage=state.stage.title,
+            line=made.location.first,
+            where=frontend.where(state.platform),
+        )
     )
 
 

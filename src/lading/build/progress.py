@@ -11,15 +11,15 @@ if TYPE_CHECKING:
 
 
 class Progress:
-    """``number`` is the vertex's index in its graph, the same in all calls after one :meth:`begin`.
+    """``number`` is the vertex's index in the graph.
 
     Everything comes from one thread, but :meth:`phase` and :meth:`warn`, which a transfer calls from several.
     """
 
-    def begin(self, graph: Graph, needed: Collection[int], platform: str = "") -> None:
+    def begin(self, graph: Graph, needed: Collection[int]) -> None:
         """The graph is made: ``needed`` are the steps that may have to be carried out.
 
-        ``platform`` is empty where a build is for one alone. It is called once for each.
+        It is called once for each platform, with the same graph; a step may be needed for several.
         """
 
     def cached(self, number: int, vertex: Vertex) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from lading.build.mounting import SCRIPT, Mounting
 from lading.build.worker import CommandFailed
+from lading.errors import CommandNotExecutable, CommandNotFound
 from lading.formats.pod import (
     Container,
     ContainerExtras,
@@ -77,11 +78,16 @@ def run(
         mounting.into(pod)
         made: list[str] = []
         try:
-            code = node.run(
-                pod,
-                Stdio(stdin=-1, stdout=out, stderr=err),
-                on_created=lambda record: made.append(record.id),
-            )
+            try:
+                code = node.run(
+                    pod,
+                    Stdio(stdin=-1, stdout=out, stderr=err),
+                    on_created=lambda record: made.append(record.id),
+                )
+            except (CommandNotExecutable, CommandNotFound) as error:
+                from lading.build import foreign
+
+                raise foreign.explain(error, vertex.platform) from None
             if code:
                 raise CommandFailed(f"the command ended with status {code}", code)
             rootfs = node.ended_root(made[0])

@@ -61,13 +61,13 @@ class JSONLines(Shown):
         row.update({key: value for key, value in told.items() if value})
         self._put("vertexes", {key: value for key, value in row.items() if value})
 
-    def begin(self, graph: Graph, needed: Collection[int], platform: str = "") -> None:
+    def begin(self, graph: Graph, needed: Collection[int]) -> None:
         """See :class:`lading.build.progress.Progress`."""
-        super().begin(graph, needed, platform)
+        new = self.learn(graph, needed)
         with self._lock:
             now = self._now()
-            known = set(bases(graph, needed))
-            for number in sorted(needed):
+            known = set(bases(graph, new))
+            for number in new:
                 step = self.step(number, graph[number])
                 if number in known:
                     self._vertex(step, started=now, completed=now, cached=True)

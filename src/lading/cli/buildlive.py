@@ -145,12 +145,12 @@ class Live(Shown):
 
     # -- what happens ----------------------------------------------------------------------------------------------------
 
-    def begin(self, graph: Graph, needed: Collection[int], platform: str = "") -> None:
+    def begin(self, graph: Graph, needed: Collection[int]) -> None:
         """See :class:`lading.build.progress.Progress`."""
         with self._lock:
-            super().begin(graph, needed, platform)
-            known = bases(graph, needed)
-            self._total += sum(1 for n in needed if n in self._heads)
+            new = self.learn(graph, needed)
+            known = bases(graph, new)
+            self._total += sum(1 for n in new if n in self._heads)
             self._finished += len(known)
             for number in known:
                 self._stays(self.step(number, graph[number]).head, 0.0)

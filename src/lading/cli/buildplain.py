@@ -38,11 +38,11 @@ class Plain(Shown):
         self._last = number
         self.write(f"#{number} {text}\n")
 
-    def begin(self, graph: Graph, needed: Collection[int], platform: str = "") -> None:
+    def begin(self, graph: Graph, needed: Collection[int]) -> None:
         """See :class:`lading.build.progress.Progress`."""
-        super().begin(graph, needed, platform)
+        new = self.learn(graph, needed)
         with self._lock:
-            for number in bases(graph, needed):
+            for number in bases(graph, new):
                 step = self.step(number, graph[number])
                 self._head(step.number, step.head)
 

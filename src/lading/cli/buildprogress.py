@@ -42,27 +42,32 @@ class Shown(Progress):
         self._lock = threading.RLock()
         self._graph: Graph | None = None
         self._heads: dict[int, str] = {}
-        self._round = 0
-        self._steps: dict[tuple[int, int], Step] = {}
+        self._known: set[int] = set()
+        self._steps: dict[int, Step] = {}
         self._count = 0
 
     # -- of use to all -------------------------------------------------------------------------------------------------
 
-    def begin(self, graph: Graph, needed: Collection[int], platform: str = "") -> None:
+    def begin(self, graph: Graph, needed: Collection[int]) -> None:
         """See :class:`lading.build.progress.Progress`."""
+        self.learn(graph, needed)
+
+    def learn(self, graph: Graph, needed: Collection[int]) -> list[int]:
+        """Which of ``needed`` were not told before, in order; how each is called is known then."""
         with self._lock:
-            self._round += 1
             self._graph = graph
-            self._heads = heads(graph, needed, platform)
+            new = [number for number in sorted(needed) if number not in self._known]
+            self._known.update(new)
+            self._heads = heads(graph, needed) | self._heads
+            return new
 
     def step(self, number: int, vertex: Vertex) -> Step:
         """The step that a vertex is shown as."""
-        key = self._round, number
-        found = self._steps.get(key)
+        found = self._steps.get(number)
         if found is None:
             head = self._heads.get(number) or printable(vertex.name)
             inputs = [self._graph[i].key for i in vertex.inputs] if self._graph is not None else []
-            found = self._steps[key] = Step(self.next_number(), head, vertex, inputs)
+            found = self._steps[number] = Step(self.next_number(), head, vertex, inputs)
         return found
 
     def next_number(self) -> int:
@@ -123,8 +128,11 @@ class Quiet(Shown):
         return True
 
 
-def heads(graph: Graph, needed: Collection[int], platform: str = "") -> dict[int, str]:
-    """``[stage 2/3] RUN …`` for each vertex that is a step of a stage; a stage without a name that is alone is not named."""
+def heads(graph: Graph, needed: Collection[int]) -> dict[int, str]:
+    """``[stage 2/3] RUN …`` for each vertex that is a step of a stage; a stage without a name that is alone is not named.
+
+    In a build for several platforms it begins with the step's: ``[linux/arm64 stage 2/3] RUN …``.
+    """
     stages: dict[str, list[int]] = {}
     for number in sorted(needed):
         vertex = graph[number]
@@ -132,11 +140,10 @@ def heads(graph: Graph, needed: Collection[int], platform: str = "") -> dict[int
             stages.setdefault(vertex.stage, []).append(number)
     made = {}
     for stage, numbers in stages.items():
-        told = [platform] if platform else []
-        if len(stages) > 1 or not stage.startswith("stage-"):
-            told.append(stage)
+        named = len(stages) > 1 or not stage.startswith("stage-")
         for place, number in enumerate(numbers, 1):
-            where = " ".join([*told, f"{place}/{len(numbers)}"])
+            told = [graph[number].where, stage if named else "", f"{place}/{len(numbers)}"]
+            where = " ".join(word for word in told if word)
             made[number] = f"[{printable(where)}] {printable(one_line(graph[number].name))}"
     return made
 

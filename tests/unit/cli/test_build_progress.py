@@ -93,7 +93,17 @@ def test_steps_are_counted_for_each_stage():
         2: "[one 3/3] RUN second && more",
     }
     assert heads(made, {3}) == {3: "[1/1] RUN third"}
-    assert heads(made, {0, 3}, "linux/arm64")[3] == "[linux/arm64 stage-1 1/1] RUN third"
+    made[3].where = "linux/amd64->arm64"
+    assert heads(made, {0, 3})[3] == "[linux/amd64->arm64 stage-1 1/1] RUN third"
+
+
+def test_a_step_of_several_platforms_is_shown_once():
+    made, out = graph(), io.StringIO()
+    shown = Plain(out)
+    shown.begin(made, {0, 1})
+    shown.begin(made, {0, 2})
+    assert shown.learn(made, {0, 1, 2, 3}) == [3]
+    assert out.getvalue().count("FROM base") == 1
 
 
 # -- plain -----------------------------------------------------------------------------------------------------------
