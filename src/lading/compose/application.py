@@ -188,6 +188,7 @@ class Application:
         consistent: bool = True,
         environments: bool = True,
         normal: bool = True,
+        absolute: bool = True,
     ) -> Project:
         """The project with what the profiles and ``named`` services ask for. Raises what reading and checking raise."""
         if not self.paths:
@@ -197,7 +198,9 @@ class Application:
                 reason="no-file",
             )
         files = [(_spoken(path), self.data(path)) for path in self.paths]
-        loader = Loader(read_file, self.environ, home=os.environ.get("HOME", ""), verbatim=verbatim)
+        loader = Loader(
+            read_file, self.environ, home=os.environ.get("HOME", ""), verbatim=verbatim, absolute=absolute
+        )
         self._loader = loader
         declared = self._declared_name(files)
         name = self.name(declared)
@@ -205,8 +208,9 @@ class Application:
         try:
             project = loader.load(files, self.directory)
             project.name = name
+            resolving.defaults(project)
             if normal:
-                resolving.fill(project)
+                resolving.fill(project, loader.environ)
             self.services = dict(project.services)
             for service in named:
                 self._known(service)
@@ -244,7 +248,7 @@ class Application:
             for document in read(data, what=path, places={}):
                 name = document.get("name")
                 if isinstance(name, str) and name:
-                    found = interpolate(name, self.environ)
+                    found = naming.normal(interpolate(name, self.environ))
                 elif name is not None and not isinstance(name, str):
                     raise InvalidInput(f"{path}: name: expected a text, found {name!r}"[:200])
         return found

@@ -8,12 +8,14 @@ from lading.compose import hashing, imaging, resources
 from lading.compose.application import Application, with_needs
 from lading.errors import LadingError, NotFound
 from lading.formats import jsontext
+from lading.formats.compose import resolving
+from lading.formats.compose.model import Project, Service
+from lading.formats.compose.written import written
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from lading.cli.context import Context
     from lading.flags import Parsed
-    from lading.formats.compose.model import Project
 
 
 def config(context: Context, parsed: Parsed) -> int:
@@ -31,14 +33,19 @@ def config(context: Context, parsed: Parsed) -> int:
         consistent=not parsed["no-consistency"],
         environments=not parsed["no-env-resolution"] and not parsed["no-interpolate"],
         normal=not parsed["no-normalize"],
+        absolute=not parsed["no-path-resolution"],
     )
     if named:
         kept = with_needs(project, named)
         project.services = {name: service for name, service in project.services.items() if name in kept}
+    if not app.globals["all-resources"] and not parsed["no-interpolate"]:
+        resolving.prune(project)
     if parsed["quiet"]:
         return 0
-    if parsed["resolve-image-digests"]:
+    if parsed["resolve-image-digests"] or parsed["lock-image-digests"]:
         _pin(app, project)
+    if parsed["lock-image-digests"]:
+        project = Project(services={n: Service(image=s.image) for n, s in project.services.items()})
     text = _part(app, project, parsed, named)
     return _print(parsed, _whole(project, parsed) if text is None else text)
 
@@ -50,6 +57,7 @@ def _part(app: Application, project: Project, parsed: Parsed, named: list[str]) 
         "volumes": list(project.volumes),
         "networks": list(project.networks),
         "images": list(dict.fromkeys(imaging.name_of(project, name) for name in project.services)),
+        "models": [model.model for model in project.models.values()],
         "profiles": sorted({p for service in app.services.values() for p in service.profiles}),
     }
     for flag, names in lists.items():
@@ -77,14 +85,17 @@ def _pin(app: Application, project: Project) -> None:
 
 
 def _whole(project: Project, parsed: Parsed) -> str:
-    encoded = project.encode()
-    value = {"name": encoded.pop("name", ""), **encoded}
-    services = value.get("services")
-    if isinstance(services, dict):
-        value["services"] = {name: dict(sorted(services[name].items())) for name in sorted(services)}
-        for service in value["services"].values():
+    value = written(project, extended=parsed["format"] != "json")
+    if not project.name:
+        value.pop("name", None)
+    services = value["services"]
+    if parsed["format"] == "json" and isinstance(services, dict):
+        for service in services.values():
             for field in ("command", "entrypoint"):
                 service.setdefault(field, None)
+            for field in ("pre_start", "post_start", "pre_stop"):
+                for hook in service.get(field, ()):
+                    hook.setdefault("command", None)
     if not parsed["no-interpolate"]:
         value = {key: _escaped(item) for key, item in value.items()}
     if parsed["format"] == "json":

@@ -19,8 +19,9 @@ if TYPE_CHECKING:
 def carry_out(node: Node, name: str, hooks: Sequence[Hook], what: str) -> None:
     """Run the hooks one after the other. Raises :class:`LadingError` when one fails."""
     for index, hook in enumerate(hooks):
+        command = list(hook.command or ())
         request = ExecRequest(
-            command=hook.command,
+            command=command,
             env=[f"{k}={v}" for k, v in hook.environment.items() if v is not None],
             user=hook.user,
             working_dir=hook.working_dir,
@@ -35,5 +36,5 @@ def carry_out(node: Node, name: str, hooks: Sequence[Hook], what: str) -> None:
             status = session.wait()
         if status:
             raise LadingError(
-                f"container {name}: {what}[{index}] {hook.command[0]} ended with {status}", reason="hook"
+                f"container {name}: {what}[{index}] {command[0]} ended with {status}", reason="hook"
             )

@@ -28,6 +28,8 @@ def into(
     memory = list(container.extras.tmpfs)
     for index, mount in enumerate(service.volumes):
         path = f"{where}.volumes[{index}]"
+        if not mount.target.startswith("/"):
+            raise InvalidInput(f"{path}.target: {mount.target[:80]!r} is not an absolute path")
         target = mountspec.clean(mount.target)
         if target == "/":
             raise InvalidInput(f"{path}.target: / cannot be mounted over")

@@ -23,6 +23,7 @@ _SERVICE = {
     "gpus": "pass the device files with devices",
     "models": "models are not served here",
     "provider": "providers are not supported",
+    "pre_start": "containers that run before a service's are not supported: give them a service and depends_on",
     "pull_refresh_after": "write pull_policy: every_12h, or another duration",
     "storage_opt": "storage options are not supported",
     "use_api_socket": "there is no API socket",

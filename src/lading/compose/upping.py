@@ -153,7 +153,7 @@ class Attached:
             names = set(parsed.args)
         else:
             names = set(services)
-        names = {name for name in names if services[name].attach or name in parsed["attach"]}
+        names = {name for name in names if services[name].attach is not False or name in parsed["attach"]}
         return names - set(parsed["no-attach"])
 
     def run(self) -> int:

@@ -1,6 +1,6 @@
 """Published ports as ``-p`` takes them: ``[[HOST_IP:][HOST_PORT[-END]]:]PORT[-END][/PROTOCOL]``.
 
-Source: Docker's documentation of ``--publish``. An IPv6 host address stands in brackets.
+Source: Docker's documentation of ``--publish``. An IPv6 host address may stand in brackets.
 """
 
 from __future__ import annotations
@@ -38,13 +38,11 @@ def publish(text: str) -> list[Published]:
             raise _bad(text, "after [ADDRESS] comes :HOST_PORT:PORT")
         _check_address(host_ip, text, 6)
     else:
-        parts = body.split(":")
+        parts = body.rsplit(":", 2)
         if len(parts) == 3:
             host_ip = parts.pop(0)
             if host_ip:
-                _check_address(host_ip, text, 4)
-        elif len(parts) > 3:
-            raise _bad(text, "an IPv6 address stands in brackets")
+                _check_address(host_ip, text, 6 if ":" in host_ip else 4)
     first, last = port_range(parts[-1], text)
     if len(parts) == 1 or not parts[0]:
         return [Published(port=p, protocol=protocol, host_ip=host_ip) for p in range(first, last + 1)]

@@ -20,7 +20,7 @@ def project(body: str, more: str = "") -> Project:
         [("c.yaml", f"services: {{it: {{image: x, {body}}}, other: {{image: y}}}}\n{more}".encode())], "/srv"
     )
     made.name = "app"
-    resolving.fill(made)
+    resolving.fill(made, {})
     checking.check(made)
     resolving.environments(made, lambda path: None, {}, [])
     refusals.check(made)

@@ -138,6 +138,11 @@ def test_a_port_is_published_as_written(text: str, found: list[tuple[str, int, i
     assert [(p.host_ip, p.host_port, p.port, p.protocol) for p in ports.publish(text)] == found
 
 
+def test_an_ipv6_address_may_stand_without_its_brackets() -> None:
+    (one,) = ports.publish("fd00::1:8080:80/udp")
+    assert (one.host_ip, one.host_port, one.port, one.protocol) == ("fd00::1", 8080, 80, "udp")
+
+
 def test_a_range_on_the_host_for_one_port_is_kept_for_choosing() -> None:
     (one,) = ports.publish("8000-8010:80")
     assert (one.host_port, one.host_end, one.port) == (8000, 8010, 80)
@@ -147,9 +152,9 @@ def test_a_range_on_the_host_for_one_port_is_kept_for_choosing() -> None:
     ("text", "why"),
     [
         ("", "missing"), ("0", "'0' is not"), ("65536", "65536"), ("80:", "missing"), ("a:80", "'a'"), ("80:80/icmp", "icmp"),
-        ("1.2.3:80:80", "1.2.3"), ("::1:80:80", "brackets"), ("[::1]80", "HOST_PORT"), ("[1.2.3.4]:1:1", "IPv6"),
+        ("1.2.3:80:80", "1.2.3"), ("::x:80:80", "IPv6"), ("[::1]80", "HOST_PORT"), ("[1.2.3.4]:1:1", "IPv6"),
         ("8001-8000:1-2", "backwards"), ("8000-8002:1-2", "differ in length"), ("80/", "protocol"), ("-1:80", "missing"),
-        ("1:2:3:4", "brackets"), ("80:80:80", "IPv4"), ("+80", "+80"), ("8 0", "8 0"),
+        ("1:2:3:4", "IPv6"), ("80:80:80", "IPv4"), ("+80", "+80"), ("8 0", "8 0"),
     ],
 )  # fmt: skip
 def test_what_is_no_port_is_refused_with_the_reason(text: str, why: str) -> None:

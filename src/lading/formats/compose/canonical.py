@@ -103,6 +103,12 @@ def _one_or_many(value: object, where: str) -> object:
     return [value] if isinstance(value, str) else value
 
 
+def _servers(value: object, where: str) -> object:
+    """``dns``: an empty one is none."""
+    value = _one_or_many(value, where)
+    return [item for item in value if item not in ("", None)] if isinstance(value, list) else value
+
+
 def _command(value: object, where: str) -> object:
     if isinstance(value, str):
         try:
@@ -167,24 +173,53 @@ def _env_files(value: object, where: str) -> object:
     return _each(_as("path"))(value, where)
 
 
+def _requests(value: object, where: str) -> object:
+    """``gpus``: ``all`` for every device of the driver."""
+    return [{"count": "all"}] if value == "all" else _each(_request)(value, where)
+
+
+def _request(value: object, where: str) -> object:
+    return _mapping(value, where, {"options": pairs})
+
+
+def _provider(value: object, where: str) -> object:
+    def many(options: object, _: str) -> object:
+        if not isinstance(options, dict):
+            return options
+        return {
+            k: [_text(v)] if not isinstance(v, list) else [_text(i) for i in v] for k, v in options.items()
+        }
+
+    return _mapping(value, where, {"options": many})
+
+
 def _device(value: object, where: str) -> object:
     if not isinstance(value, str):
         return value
     if "=" in value and ":" not in value:
-        return {"source": value, "target": value}  # CDI: refused by its name later
+        return {"source": value, "target": value, "permissions": "rwm"}  # CDI: refused by its name later
     parts = value.split(":")
     if len(parts) > 3 or not all(parts):
         raise InvalidInput(f"{where}: {value[:80]!r} is not HOST[:PATH[:PERMISSIONS]]")
-    made: dict[str, object] = {"source": parts[0], "target": parts[1] if len(parts) > 1 else parts[0]}
-    if len(parts) == 3:
-        made["permissions"] = parts[2]
-    return made
+    permissions = parts[2] if len(parts) == 3 else "rwm"
+    return {
+        "source": parts[0],
+        "target": parts[1] if len(parts) > 1 else parts[0],
+        "permissions": permissions,
+    }
 
 
 def _hosts(value: object, where: str) -> object:
     """``NAME=ADDRESS`` or ``NAME:ADDRESS`` rows, or a mapping, as a mapping of lists."""
     if isinstance(value, dict):
-        return {k: [v] if isinstance(v, str) else v for k, v in value.items()}
+        return {
+            k: [_unbracketed(v)]
+            if isinstance(v, str)
+            else [_unbracketed(i) if isinstance(i, str) else i for i in v]
+            if isinstance(v, list)
+            else v
+            for k, v in value.items()
+        }
     if not isinstance(value, list):
         return value
     made: dict[str, object] = {}
@@ -198,17 +233,24 @@ def _hosts(value: object, where: str) -> object:
             raise InvalidInput(f"{where}[{index}]: {item[:60]!r} is not NAME=ADDRESS")
         known = made.setdefault(name, [])
         assert isinstance(known, list)
-        known.append(address[1:-1] if address.startswith("[") and address.endswith("]") else address)
+        known += [_unbracketed(part) for part in address.split(",")]
     return made
+
+
+def _unbracketed(address: str) -> str:
+    return address[1:-1] if address.startswith("[") and address.endswith("]") else address
 
 
 def _ulimits(value: object, where: str) -> object:
     if not isinstance(value, dict):
         return value
-    return {
-        k: {"soft": v, "hard": v} if isinstance(v, (int, str)) and not isinstance(v, bool) else v
-        for k, v in value.items()
-    }
+    made: dict[str, object] = {}
+    for name, limit in value.items():
+        if isinstance(limit, dict) and "single" in limit:
+            raise InvalidInput(f"{where}.{name}.single: unknown field", reason="unknown-field")
+        short = isinstance(limit, (int, str)) and not isinstance(limit, bool)
+        made[name] = {"single": limit, "soft": limit, "hard": limit} if short else limit
+    return made
 
 
 def _ssh(value: object, where: str) -> object:
@@ -227,6 +269,11 @@ def _external(value: object, where: str) -> object:
     if isinstance(value, dict) and isinstance(value.get("external"), dict):
         external = value["external"]
         name = external.get("name")
+        if name is not None and value.get("name") not in (None, name):
+            raise InvalidInput(
+                f"{where}.external.name: the name is {str(value['name'])[:80]!r} already",
+                hint="write external: true",
+            )
         made = {k: v for k, v in value.items() if k != "external"} | {"external": True}
         if name is not None:
             made.setdefault("name", name)
@@ -250,7 +297,7 @@ def _build(value: object, where: str) -> object:
             "ssh": _ssh,
             "additional_contexts": pairs,
             "extra_hosts": _hosts,
-            "secrets": _each(_as("source")),
+            "secrets": _each(granted),
             "ulimits": _ulimits,
             "cache_from": _one_or_many,
             "no_cache_filter": _one_or_many,
@@ -261,7 +308,9 @@ def _build(value: object, where: str) -> object:
 
 
 def _deploy(value: object, where: str) -> object:
-    return _mapping(value, where, {"labels": _labels})
+    limits: Form = lambda item, path: _mapping(item, path, {"devices": _each(_request)})  # noqa: E731
+    resources: Form = lambda item, path: _mapping(item, path, {"reservations": limits})  # noqa: E731
+    return _mapping(value, where, {"labels": _labels, "resources": resources})
 
 
 def _hook(value: object, where: str) -> object:
@@ -286,7 +335,7 @@ _SERVICE: dict[str, Form] = {
     "deploy": _deploy,
     "develop": _develop,
     "devices": _each(_device),
-    "dns": _one_or_many,
+    "dns": _servers,
     "dns_search": _one_or_many,
     "entrypoint": _command,
     "env_file": _env_files,
@@ -294,17 +343,22 @@ _SERVICE: dict[str, Form] = {
     "expose": _each(lambda item, _: _text(item)),
     "extends": _as("service"),
     "extra_hosts": _hosts,
+    "gpus": _requests,
     "group_add": _each(lambda item, _: _text(item)),
     "healthcheck": _healthcheck,
     "label_file": _one_or_many,
     "labels": _labels,
     "logging": _logging,
+    "models": _named,
     "networks": _named,
     "ports": ports,
     "post_start": _each(_hook),
+    "pre_start": _each(_hook),
     "pre_stop": _each(_hook),
+    "provider": _provider,
     "secrets": _each(granted),
-    "sysctls": pairs,
+    "storage_opt": pairs,
+    "sysctls": _labels,
     "tmpfs": _one_or_many,
     "ulimits": _ulimits,
     "volumes": _each(mount),

@@ -25,7 +25,7 @@ def mount(value: object, where: str) -> object:
             hint="the long form has room for a colon in a path",
         )
     if len(parts) == 1:
-        return {"type": "volume", "target": value}
+        return {"type": "volume", "target": value, "volume": {}}
     made: dict[str, object] = {"type": "bind" if is_path(parts[0]) else "volume"}
     made["source"], made["target"] = parts[0], parts[1]
     bind = made["type"] == "bind"
@@ -46,8 +46,7 @@ def mount(value: object, where: str) -> object:
             raise InvalidInput(
                 f"{where}: {value[:80]!r}: the mode {mode[:40]!r} is unknown for a {made['type']}"
             )
-    if options:
-        made["bind" if bind else "volume"] = options
+    made["bind" if bind else "volume"] = options
     return made
 
 

@@ -123,24 +123,27 @@ def _octal(text: str) -> bool:
 
 
 def _mounts(project: Project, service: Service, where: str) -> None:
-    seen: dict[str, int] = {}
+    seen: dict[str, str] = {}
+    for index, text in enumerate(service.tmpfs):
+        target = text.partition(":")[0]
+        if target in seen:
+            raise InvalidInput(
+                f"{where}.tmpfs[{index}]: {target[:80]} is the target of {seen[target]} already"
+            )
+        seen[target] = f"tmpfs[{index}]"
     for index, mount in enumerate(service.volumes):
         path = f"{where}.volumes[{index}]"
         if mount.type not in ("bind", "volume", "tmpfs", "image", "npipe", "cluster"):
             raise InvalidInput(f"{path}.type: {mount.type[:40]!r} is not bind, volume, tmpfs or image")
         if not mount.target:
             raise InvalidInput(f"{path}.target: required field is missing", reason="missing-field")
-        if not mount.target.startswith("/"):
-            raise InvalidInput(f"{path}.target: {mount.target[:80]!r} is not an absolute path")
         if mount.type == "bind" and not mount.source:
             raise InvalidInput(f"{path}.source: required field is missing", reason="missing-field")
         if mount.type == "volume" and mount.source and mount.source not in project.volumes:
             raise _undefined(path, "volume", mount.source, project.volumes, "volumes")
         if mount.target in seen:
-            raise InvalidInput(
-                f"{path}.target: {mount.target} is the target of volumes[{seen[mount.target]}] already"
-            )
-        seen[mount.target] = index
+            raise InvalidInput(f"{path}.target: {mount.target} is the target of {seen[mount.target]} already")
+        seen[mount.target] = f"volumes[{index}]"
         for kind in ("bind", "volume", "tmpfs", "image"):
             if getattr(mount, kind) is not None and kind != mount.type:
                 raise InvalidInput(f"{path}.{kind}: it does not go with type {mount.type}")

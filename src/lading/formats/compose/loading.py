@@ -33,15 +33,23 @@ class Loader:
     ``environ``   variables for interpolation: the caller's over those of ``.env``.
     ``home``      what ``~`` stands for.
     ``verbatim``  leave variables as they are (``config --no-interpolate``).
+    ``absolute``  make paths absolute (``config --no-path-resolution`` does not).
     """
 
     def __init__(
-        self, read: ReadFile, environ: Mapping[str, str], *, home: str = "", verbatim: bool = False
+        self,
+        read: ReadFile,
+        environ: Mapping[str, str],
+        *,
+        home: str = "",
+        verbatim: bool = False,
+        absolute: bool = True,
     ) -> None:
         self.read = read
         self.environ = dict(environ)
         self.home = home
         self.verbatim = verbatim
+        self.absolute = absolute
         self.warnings: list[str] = []
         self.places: Places = {}
         self._unset: set[str] = set()
@@ -75,8 +83,9 @@ class Loader:
                     merged = merging.merge(merged, document)
                 except InvalidInput as error:
                     raise located(error, self.places) from None
-        settled = merging.settle(merged)
+        settled = merging.unified(merging.settle(merged))
         assert isinstance(settled, dict)
+        self._contexts(settled, directory)
         for entry in includes:
             self._include(settled, entry, directory, environ, above, [name for name, _ in files])
         return settled
@@ -103,7 +112,7 @@ class Loader:
                 if not self.verbatim:
                     document = self._filled(document, environ)
                 document = canonical.project(canonical.resources(document))
-                made.append(pathsin.absolute(document, directory, self.home))
+                made.append(pathsin.absolute(document, directory, self.home) if self.absolute else document)
             except InvalidInput as error:
                 raise located(error, places) from None
         return made
@@ -137,6 +146,14 @@ class Loader:
     def _warn(self, text: str) -> None:
         if text not in self.warnings:
             self.warnings.append(text)
+
+    def _contexts(self, tree: dict[str, object], directory: str) -> None:
+        """Where nothing says what to build, that is the project's directory: after all merging, for it is a default."""
+        services = tree.get("services")
+        for service in services.values() if isinstance(services, dict) else ():
+            build = service.get("build") if isinstance(service, dict) else None
+            if isinstance(build, dict):
+                build.setdefault("context", directory if self.absolute else ".")
 
     # -- extends ----------------------------------------------------------------------------------------------------
 

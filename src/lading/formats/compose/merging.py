@@ -40,6 +40,24 @@ def settle(tree: object) -> object:
     return tree
 
 
+def unified(tree: object, kind: tuple[str, ...] = ()) -> object:
+    """A settled tree in which no two rows of a list have the same key: the later one of a file counts, too."""
+    if isinstance(tree, dict):
+        return {key: unified(value, _inner(kind, key)) for key, value in tree.items()}
+    if isinstance(tree, list):
+        found = _key_of(kind)
+        return _by_key([], tree, found) if found is not None else tree
+    return tree
+
+
+def _inner(kind: tuple[str, ...], key: str) -> tuple[str, ...]:
+    return (*kind, "*" if len(kind) == 1 and kind[0] in _COLLECTIONS else key)
+
+
+def _key_of(kind: tuple[str, ...]) -> Callable[[dict[str, object]], object] | None:
+    return _KEYS.get(kind[2:]) if kind[:1] == ("services",) else _KEYS.get(kind)
+
+
 def _merge(base: object, over: object, where: str, kind: tuple[str, ...]) -> object:
     if isinstance(over, (Reset, Override)):
         return over
@@ -72,9 +90,11 @@ def _mappings(
     if kind[2:] == ("build",) and ("dockerfile" in over) != ("dockerfile_inline" in over):
         gone = "dockerfile_inline" if "dockerfile" in over else "dockerfile"
         base = {k: v for k, v in base.items() if k != gone}
+    if kind[-2:-1] == ("ulimits",):
+        return over
     made = dict(base)
     for key, value in over.items():
-        inner = (*kind, "*" if len(kind) == 1 and kind[0] in _COLLECTIONS else key)
+        inner = _inner(kind, key)
         if key in made:
             made[key] = _merge(made[key], value, join(where, key), inner)
         else:
@@ -89,7 +109,7 @@ def _lists(base: list[object], over: list[object], kind: tuple[str, ...]) -> lis
     end = kind[-1] if kind else ""
     if kind[:1] == ("services",) and end in _REPLACED and len(kind) in (3, 4):
         return over
-    key = _KEYS.get(kind[2:]) if kind[:1] == ("services",) else _KEYS.get(kind)
+    key = _key_of(kind)
     if key is not None:
         return _by_key(base, over, key)
     made = list(base)
@@ -106,6 +126,7 @@ def _lists(base: list[object], over: list[object], kind: tuple[str, ...]) -> lis
 def _by_key(
     base: list[object], over: list[object], key: Callable[[dict[str, object]], object]
 ) -> list[object]:
+    """All rows; one with the key of an earlier one takes its place, and nothing of that one stays."""
     made: list[object] = []
     places: dict[object, int] = {}
     for item in (*base, *over):
@@ -114,24 +135,20 @@ def _by_key(
             continue
         name = repr(key(item))
         if name in places:
-            earlier = made[places[name]]
-            assert isinstance(earlier, dict)
-            made[places[name]] = _over(earlier, item)
+            made[places[name]] = item
         else:
             places[name] = len(made)
             made.append(item)
     return made
 
 
-def _over(earlier: dict[str, object], later: dict[str, object]) -> dict[str, object]:
-    """A row over one with the same key. A mount of another type has nothing of the earlier one."""
-    if earlier.get("type") != later.get("type"):
-        return later
-    return {**earlier, **later}
-
-
 def _port(item: dict[str, object]) -> object:
-    return [str(item.get(k, "")) for k in ("host_ip", "target", "published", "protocol")]
+    host = item.get("host_ip") or "0.0.0.0"
+    return [
+        str(host),
+        *(str(item.get(k, "")) for k in ("target", "published")),
+        str(item.get("protocol", "tcp")),
+    ]
 
 
 def _target(default: str) -> Callable[[dict[str, object]], object]:

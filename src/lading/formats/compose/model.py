@@ -74,6 +74,15 @@ class Config(Shape):
 Secret = Config
 
 
+class Model(Shape):
+    """A model of a language that services ask."""
+
+    name: str = ""
+    model: str
+    context_size: int | None = None
+    runtime_flags: list[str] = []
+
+
 class Project(Shape):
     """One application: what all its files say together. ``name`` is the project's, decided before."""
 
@@ -84,4 +93,4 @@ class Project(Shape):
     volumes: dict[str, Volume] = {}
     configs: dict[str, Config] = {}
     secrets: dict[str, Secret] = {}
-    models: dict[str, object] = {}
+    models: dict[str, Model] = {}

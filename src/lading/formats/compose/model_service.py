@@ -18,11 +18,12 @@ class FileReference(Shape):
 
 
 class Ulimit(Shape):
-    """``RLIMIT_*``; -1 is unlimited."""
+    """``RLIMIT_*``; -1 is unlimited. ``single`` is there where one number was written for both."""
 
     _keep_empty = ("soft", "hard")
-    soft: int
-    hard: int
+    single: int | None = None
+    soft: int = 0
+    hard: int = 0
 
 
 class Build(Shape):
@@ -205,11 +206,18 @@ class Hook(Shape):
     """``post_start``, ``pre_stop`` and what ``sync+exec`` runs."""
 
     _numbers = ("environment",)
-    command: list[str]
+    command: list[str] | None = None
     user: str = ""
     privileged: bool = False
     working_dir: str = ""
     environment: dict[str, str | None] = {}
+
+
+class StartHook(Hook):
+    """``pre_start``: what runs to its end in a container of its own before the service's."""
+
+    image: str = ""
+    per_replica: bool = False
 
 
 class Watch(Shape):
@@ -230,6 +238,30 @@ class Develop(Shape):
     watch: list[Watch] = []
 
 
+class DeviceRequest(Shape):
+    """Devices of a driver: ``gpus``, ``deploy.resources.reservations.devices``. ``count``: a number or ``all``."""
+
+    _numbers = ("count", "options")
+    capabilities: list[str] = []
+    driver: str = ""
+    count: str = ""
+    device_ids: list[str] = []
+    options: dict[str, str] = {}
+
+
+class DiscreteResource(Shape):
+    """So many of a kind."""
+
+    kind: str = ""
+    value: int = 0
+
+
+class GenericResource(Shape):
+    """A resource of a cluster's nodes."""
+
+    discrete_resource_spec: DiscreteResource | None = None
+
+
 class Limits(Shape):
     """``deploy.resources.limits`` and ``reservations``."""
 
@@ -237,8 +269,8 @@ class Limits(Shape):
     cpus: str = ""
     memory: str = ""
     pids: int | None = None
-    generic_resources: list[object] = []
-    devices: list[object] = []
+    generic_resources: list[GenericResource] = []
+    devices: list[DeviceRequest] = []
 
 
 class Resources(Shape):
@@ -257,6 +289,31 @@ class RestartPolicy(Shape):
     window: str = ""
 
 
+class UpdateConfig(Shape):
+    """How a cluster replaces a service's containers."""
+
+    parallelism: int | None = None
+    delay: str = ""
+    failure_action: str = ""
+    monitor: str = ""
+    max_failure_ratio: float = 0.0
+    order: str = ""
+
+
+class Preference(Shape):
+    """What a cluster spreads containers over."""
+
+    spread: str = ""
+
+
+class Placement(Shape):
+    """Where a cluster runs containers."""
+
+    constraints: list[str] = []
+    preferences: list[Preference] = []
+    max_replicas_per_node: int | None = None
+
+
 class Deploy(Shape):
     """``deploy``."""
 
@@ -264,11 +321,33 @@ class Deploy(Shape):
     endpoint_mode: str = ""
     replicas: int | None = None
     labels: dict[str, str] = {}
-    rollback_config: object = None
-    update_config: object = None
+    rollback_config: UpdateConfig | None = None
+    update_config: UpdateConfig | None = None
     resources: Resources | None = None
     restart_policy: RestartPolicy | None = None
-    placement: object = None
+    placement: Placement | None = None
+
+
+class CredentialSpec(Shape):
+    """An account of Windows."""
+
+    config: str = ""
+    file: str = ""
+    registry: str = ""
+
+
+class Provider(Shape):
+    """A program that provides the service in place of a container. Values of ``options`` are lists."""
+
+    type: str
+    options: dict[str, list[str]] = {}
+
+
+class ServiceModel(Shape):
+    """A service's use of a model: the variables that tell it where that is."""
+
+    endpoint_var: str = ""
+    model_var: str = ""
 
 
 class Service(Shape):
@@ -277,11 +356,11 @@ class Service(Shape):
     _numbers = tuple(
         (
             "cpu_shares cpu_quota cpu_period cpu_rt_period cpu_rt_runtime cpus mem_limit mem_reservation memswap_limit "
-            "shm_size environment labels annotations sysctls expose group_add cpu_count cpu_percent"
+            "shm_size environment labels annotations sysctls expose group_add cpu_count cpu_percent storage_opt"
         ).split()
     )
     annotations: dict[str, str] = {}
-    attach: bool = True
+    attach: bool | None = None
     build: Build | None = None
     blkio_config: BlockIO | None = None
     cap_add: list[str] = []
@@ -300,7 +379,7 @@ class Service(Shape):
     cpu_shares: str = ""
     cpus: str = ""
     cpuset: str = ""
-    credential_spec: object = None
+    credential_spec: CredentialSpec | None = None
     depends_on: dict[str, ServiceDependency] = {}
     deploy: Deploy | None = None
     develop: Develop | None = None
@@ -316,7 +395,7 @@ class Service(Shape):
     expose: list[str] = []
     external_links: list[str] = []
     extra_hosts: dict[str, list[str]] = {}
-    gpus: object = None
+    gpus: list[DeviceRequest] = []
     group_add: list[str] = []
     healthcheck: Healthcheck | None = None
     hostname: str = ""
@@ -333,7 +412,7 @@ class Service(Shape):
     mem_reservation: str = ""
     mem_swappiness: int | None = None
     memswap_limit: str = ""
-    models: object = None
+    models: dict[str, ServiceModel | None] = {}
     network_mode: str = ""
     networks: dict[str, Joined | None] = {}
     oom_kill_disable: bool = False
@@ -343,10 +422,11 @@ class Service(Shape):
     platform: str = ""
     ports: list[ServicePort] = []
     post_start: list[Hook] = []
+    pre_start: list[StartHook] = []
     pre_stop: list[Hook] = []
     privileged: bool = False
     profiles: list[str] = []
-    provider: object = None
+    provider: Provider | None = None
     pull_policy: str = ""
     pull_refresh_after: str = ""
     read_only: bool = False
@@ -359,7 +439,7 @@ class Service(Shape):
     stdin_open: bool = False
     stop_grace_period: str = ""
     stop_signal: str = ""
-    storage_opt: object = None
+    storage_opt: dict[str, str] = {}
     sysctls: dict[str, str] = {}
     tmpfs: list[str] = []
     tty: bool = False

@@ -42,12 +42,17 @@ def absolute(tree: dict[str, object], base: str, home: str) -> dict[str, object]
 
 
 def path(text: str, base: str, home: str) -> str:
-    """One path, absolute and without ``..``; empty text stays so."""
+    """One path, absolute; empty text, and one that is absolute already, stay as they are."""
     if not text:
         return text
     if home and (text == "~" or text.startswith("~/")):
-        text = home + text[1:]
-    return os.path.normpath(os.path.join(base, text))
+        return os.path.normpath(home + text[1:])
+    return text if _is_absolute(text) else os.path.normpath(os.path.join(base, text))
+
+
+def _is_absolute(text: str) -> bool:
+    """Whether a path is absolute, here or where drives have letters."""
+    return text.startswith(("/", "\\\\")) or (text[:1].isalpha() and text[1:3] in (":\\", ":/"))
 
 
 def is_remote(context: str) -> bool:
@@ -107,8 +112,8 @@ def _service(entry: object, fix: Callable[[object], object], context: Callable[[
     build = _inside(made.get("build"))
     if build is not None:
         changed = dict(build)
-        if changed:
-            changed["context"] = context(changed.get("context", "."))
+        if "context" in changed:
+            changed["context"] = context(changed["context"])
         extra = _inside(changed.get("additional_contexts"))
         if extra is not None:
             changed["additional_contexts"] = _again(
@@ -132,4 +137,5 @@ def _volume(entry: object, fix: Callable[[object], object]) -> object:
     options = _inside(inside.get("driver_opts")) if inside is not None else None
     if inside is None or options is None or "bind" not in str(options.get("o", "")).split(","):
         return entry
-    return _again(entry, {**inside, "driver_opts": {**options, "device": fix(options.get("device"))}})
+    device = {"device": fix(options["device"] or ".")} if "device" in options else {}
+    return _again(entry, {**inside, "driver_opts": {**options, **device}})

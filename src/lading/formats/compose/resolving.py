@@ -6,6 +6,8 @@ Source: Compose specification, "Networks" (the default network), "Profiles", "en
 
 from __future__ import annotations
 
+import posixpath
+
 from lading.errors import InvalidInput, NotFound
 from lading.formats import env
 from lading.formats.compose import dotenv
@@ -21,9 +23,37 @@ if TYPE_CHECKING:
     from lading.formats.compose.model_service import Service
 
 
-def fill(project: Project) -> None:
+def defaults(project: Project) -> None:
+    """What goes without saying whatever ``config`` is told: where a secret is found, that a bound directory is made."""
+    for service in project.services.values():
+        for reference in service.secrets:
+            reference.target = reference.target or f"/run/secrets/{reference.source}"
+        devices = list(service.gpus)
+        if service.deploy is not None and service.deploy.resources is not None:
+            reserved = service.deploy.resources.reservations
+            devices += reserved.devices if reserved is not None else []
+        for device in devices:
+            if not device.count and not device.device_ids:
+                device.count = "all"
+        for mount in service.volumes:
+            if mount.bind is not None and mount.bind.create_host_path is None:
+                mount.bind.create_host_path = True
+
+
+def fill(project: Project, environ: Mapping[str, str]) -> None:
     """Names, the default network, and the dependencies that are not spelt out, into ``project``."""
     for service in project.services.values():
+        build = service.build
+        if build is not None and not build.dockerfile and not build.dockerfile_inline:
+            build.dockerfile = "Dockerfile"
+        if build is not None:
+            build.args = {k: v for k, v in _known(build.args, environ).items() if v is not None}
+        if service.pull_policy == "if_not_present":
+            service.pull_policy = "missing"
+        for hook in service.pre_start:
+            hook.image = hook.image or service.image
+        for mount in service.volumes:
+            mount.target = posixpath.normpath(mount.target) if mount.target else mount.target
         if not service.networks and not service.network_mode and service.provider is None:
             service.networks = {"default": None}
         _imply(service)
@@ -39,6 +69,22 @@ def fill(project: Project) -> None:
         for key, entry in section.items():
             if not entry.name:
                 entry.name = key if entry.external else f"{project.name}_{key}"
+
+
+def prune(project: Project) -> None:
+    """Take out the networks, volumes, configs, secrets and models that no service uses."""
+    services = list(project.services.values())
+    networks = {name for s in services for name in s.networks}
+    volumes = {m.source for s in services for m in s.volumes if m.type == "volume"}
+    configs = {reference.source for s in services for reference in s.configs}
+    secrets = {reference.source for s in services for reference in s.secrets}
+    secrets |= {r.source for s in services if s.build is not None for r in s.build.secrets}
+    models = {name for s in services for name in s.models}
+    project.networks = {k: v for k, v in project.networks.items() if k in networks}
+    project.volumes = {k: v for k, v in project.volumes.items() if k in volumes}
+    project.configs = {k: v for k, v in project.configs.items() if k in configs}
+    project.secrets = {k: v for k, v in project.secrets.items() if k in secrets}
+    project.models = {k: v for k, v in project.models.items() if k in models}
 
 
 def _imply(service: Service) -> None:
@@ -126,12 +172,7 @@ def environments(project: Project, read: ReadFile, environ: Mapping[str, str], w
 
 
 def _known(values: Mapping[str, str | None], environ: Mapping[str, str]) -> dict[str, str | None]:
-    made: dict[str, str | None] = {}
-    for key, value in values.items():
-        found = environ.get(key) if value is None else value
-        if found is not None:
-            made[key] = found
-    return made
+    return {key: environ.get(key) if value is None else value for key, value in values.items()}
 
 
 def _labels(name: str, service: Service, read: ReadFile, environ: Mapping[str, str]) -> None:

@@ -31,7 +31,7 @@ def load() -> Load:
         project = loader.load(numbered, "/srv")
         project.name = "app"
         if check:
-            resolving.fill(project)
+            resolving.fill(project, {})
             resolving.active(project, profiles, named)
             checking.check(project)
             resolving.environments(project, disk.get, environ or {}, loader.warnings)

@@ -38,9 +38,18 @@ def merged(load: Load, *bodies: str) -> dict[str, object]:
         ("entrypoint: [a, b]", "entrypoint: c", "entrypoint", ["c"]),
         ("healthcheck: {test: [CMD, a], retries: 1}", "healthcheck: {test: b}", "healthcheck",
          {"test": ["CMD-SHELL", "b"], "retries": 1}),
-        ("volumes: ['foo:/work']", "volumes: ['bar:/work']", "volumes", [{"type": "volume", "source": "bar", "target": "/work"}]),
+        ("volumes: ['foo:/work']", "volumes: ['bar:/work']", "volumes",
+         [{"type": "volume", "source": "bar", "target": "/work", "volume": {}}]),
         ("volumes: ['foo:/work']", "volumes: ['bar:/other']", "volumes",
-         [{"type": "volume", "source": "foo", "target": "/work"}, {"type": "volume", "source": "bar", "target": "/other"}]),
+         [{"type": "volume", "source": "foo", "target": "/work", "volume": {}},
+          {"type": "volume", "source": "bar", "target": "/other", "volume": {}}]),
+        ("volumes: [{type: bind, source: /a, target: /v, read_only: true}]", "volumes: [{type: bind, source: /b, target: /v}]",
+         "volumes", [{"type": "bind", "source": "/b", "target": "/v"}]),
+        ("ports: ['80:80', '9000:90', '80:80/tcp']", "ports: ['0.0.0.0:9000:90']", "ports",
+         [{"mode": "ingress", "target": 80, "published": "80", "protocol": "tcp"},
+          {"mode": "ingress", "target": 90, "published": "9000", "protocol": "tcp", "host_ip": "0.0.0.0"}]),
+        ("build: ./web", "build: {target: t}", "build", {"context": "/srv/web", "target": "t"}),
+        ("ulimits: {nofile: 1}", "ulimits: {nofile: {soft: 2, hard: 3}}", "ulimits", {"nofile": {"soft": 2, "hard": 3}}),
         ("ports: ['8080:80']", "ports: !reset []", "ports", None),
         ("environment: {FOO: BAR, B: 1}", "environment: {FOO: !reset null}", "environment", {"B": "1"}),
         ("environment: {FOO: BAR}", "environment: {FOO: !reset null}", "environment", None),
@@ -50,7 +59,7 @@ def merged(load: Load, *bodies: str) -> dict[str, object]:
          {"driver": "local", "options": {"b": "2"}}),
         ("restart: always", "restart: 'no'", "restart", "no"),
         ("ulimits: {nofile: 1}", "ulimits: {nproc: 2}", "ulimits",
-         {"nofile": {"soft": 1, "hard": 1}, "nproc": {"soft": 2, "hard": 2}}),
+         {"nofile": {"single": 1, "soft": 1, "hard": 1}, "nproc": {"single": 2, "soft": 2, "hard": 2}}),
         ("extra_hosts: ['a=1.1.1.1']", "extra_hosts: {b: 2.2.2.2}", "extra_hosts", {"a": ["1.1.1.1"], "b": ["2.2.2.2"]}),
         ("depends_on: [a]", "depends_on: {b: {condition: service_healthy}}", "depends_on",
          {"a": {}, "b": {"condition": "service_healthy"}}),
@@ -246,7 +255,7 @@ def _try(data: bytes) -> None:
     try:
         project = loader.load([("c.yaml", data)], "/srv")
         project.name = "app"
-        resolving.fill(project)
+        resolving.fill(project, {})
         resolving.active(project, (), ())
         checking.check(project)
         resolving.environments(project, lambda path: None, {}, [])

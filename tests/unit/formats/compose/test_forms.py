@@ -84,7 +84,7 @@ def test_volumes(load: Load, row: str, expected: tuple[str, str, str, bool]) -> 
         ("environment: [A=1, B=, C]", "environment", {"A": "1", "B": "", "C": "of the caller"}),
         ("environment: {A: 1, B: '', D: true, E: 1.5}", "environment", {"A": "1", "B": "", "D": "true", "E": "1.5"}),
         ("environment: {C: }", "environment", {"C": "of the caller"}),
-        ("environment: [GONE]", "environment", {}),
+        ("environment: [GONE]", "environment", {"GONE": None}),
         ("labels: [a=1, b]", "labels", {"a": "1", "b": ""}),
         ("labels: {a: 1, b: }", "labels", {"a": "1", "b": ""}),
         ("annotations: {a.b: c}", "annotations", {"a.b": "c"}),
@@ -124,8 +124,8 @@ def test_ulimits_devices_health_and_build_have_short_forms(load: Load) -> None:
         "nofile": (20000, 40000),
     }
     assert [(d.source, d.target, d.permissions) for d in found.devices] == [
-        ("/dev/a", "/dev/a", ""),
-        ("/dev/b", "/dev/c", ""),
+        ("/dev/a", "/dev/a", "rwm"),
+        ("/dev/b", "/dev/c", "rwm"),
         ("/dev/d", "/dev/e", "rw"),
         ("/dev/f", "", ""),
     ]
@@ -189,7 +189,10 @@ def test_what_shares_a_namespace_or_links_depends_on_the_other(load: Load) -> No
         ("services: {a: {image: x, scale: two}}", "services.a.scale: 'two' is not a whole number"),
         ("services: {a: {image: x, read_only: perhaps}}", "services.a.read_only: 'perhaps' is not true or false"),
         ("services: {a: {image: x, container_name: c, scale: 2}}", "services.a.container_name: there cannot be 2"),
-        ("services: {a: {image: x, volumes: ['/a:/v', '/b:/v']}}", "volumes[1].target: /v is the target"),
+        ("services: {a: {image: x, tmpfs: [/v], volumes: ['/b:/v']}}", "volumes[0].target: /v is the target of tmpfs[0]"),
+        ("services: {a: {image: x, tmpfs: [/v, '/v:size=1m']}}", "services.a.tmpfs[1]: /v is the target of tmpfs[0]"),
+        ("services: {a: {image: x, ulimits: {nproc: {single: 1}}}}", "services.a.ulimits.nproc.single: unknown field"),
+        ("services: {a: {image: x}}\nvolumes: {v: {external: {name: b}, name: a}}", "volumes.v.external.name: the name is 'a'"),
         ("services: {a: {image: x, volumes: ['/a:/v:xx']}}", "services.a.volumes[0]: '/a:/v:xx': the mode 'xx'"),
         ("services: {a: {image: x}}\nsecrets: {s: {content: x}}", "secrets.s.content: unknown field"),
         ("services: {a: {image: x}}\nconfigs: {s: {content: x, file: y}}", "configs.s: file and content contradict"),
