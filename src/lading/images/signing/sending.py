@@ -2,8 +2,9 @@
 
 A referrer is a manifest of its own, and two that sign at once do not meet. Under cosign's tag one manifest holds them all, which
 is read, added to and written back. So that nobody's is lost in between, the manifest is written on the condition that the tag
-still is what was read (``If-Match``, RFC 9110, 13.1.1), and begun again where it is not. Most registries know no such condition:
-there the tag is read once more when it is written, at once and after a while, and what somebody has overwritten is added again.
+still is what was read (``If-Match``, RFC 9110, 13.1.1), and begun again where it is not. Most registries know no such condition,
+and other signers do not use it: so the tag is read once more when it is written, at once and after a while, and what somebody has
+overwritten is added again.
 """
 
 from __future__ import annotations
@@ -37,8 +38,7 @@ if TYPE_CHECKING:
 _ATTEMPTS = 40
 """How often a tag is written whose others write it as well: each round one of them at least is through."""
 _SETTLE = 0.5
-"""The least seconds after which a tag is looked at again, where no condition guards it: others have written by then what they
-began before they could see ours."""
+"""The least seconds after which a tag is looked at again: by then others have written what they began before ours was there."""
 
 
 def attach(
@@ -97,9 +97,7 @@ class _Tag:
             if refused is not None and refused == found.digest:
                 self._conditional = False  # it means something else by our condition
             began = time.monotonic()
-            written, guarded = self._write(missing, found)
-            if guarded:
-                return
+            written = self._write(missing, found)
             settled = False
             self._window = max(self._window, time.monotonic() - began)
             refused = None if written else found.digest
@@ -119,8 +117,8 @@ class _Tag:
         what = f"{self._remote.repository}:{self._name}"
         return _Found(found.digest, attached.decode(found.data, what=what))
 
-    def _write(self, signatures: Sequence[Signature], found: _Found) -> tuple[bool, bool]:
-        """Write the tag with ``signatures`` behind what was ``found``: whether it is written, whether on the condition."""
+    def _write(self, signatures: Sequence[Signature], found: _Found) -> bool:
+        """Write the tag with ``signatures`` behind what was ``found``; False where it is something else by now."""
         before = found.layers.manifest if found.layers is not None else None
         if before is not None and len(before.layers) + len(signatures) > attached.MOST:
             raise InvalidInput(
@@ -139,13 +137,11 @@ class _Tag:
         good = (200, 201, 202, 412)
         with self._remote.request("PUT", path, headers, manifest, good=good, what=what) as answer:
             claimed = answer.header("Docker-Content-Digest").strip()
-            tag = answer.header("ETag").strip()
             answer.drain()
         if answer.status == 412:
-            return False, False
+            return False
         check_digest(self._remote, claimed, digest, what)
-        # Who answers a PUT with an entity tag keeps one, and compares it with a condition (RFC 9110, 8.8.3).
-        return True, self._conditional and tag == f'"{digest}"'
+        return True
 
 
 class _Found:
