@@ -5,14 +5,14 @@ Nothing that arrives is trusted; what cannot be read is a failure that is told w
 
 from __future__ import annotations
 
-from lading.errors import Corrupt, Exhausted, LadingError, NotFound
+from lading.errors import Corrupt, Exhausted, LadingError, NotFound, RemoteError
 from lading.formats import digest as digests
 from lading.formats import jsontext
 from lading.formats.oci_image import MANIFESTS, OCI_INDEX, Descriptor, Index
 from lading.formats.signing import attached, bundle
 from lading.images.oci import decode_index
 from lading.images.push import referrers_tag
-from lading.images.remote import MAX_MANIFEST, Answered
+from lading.images.remote import MAX_MANIFEST, Answered, next_link, same_origin
 from lading.images.signing.kept import BUNDLE, REFERRER, TAG, Entry
 
 TYPE_CHECKING = False
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from lading.formats.signing.attached import Layers
     from lading.images.remote import Remote
 
+_PAGES = 100
 _MOST = 200
 """Signatures that are looked at under cosign's tag, and of referrers: whoever may push could attach without end."""
 
@@ -125,25 +126,43 @@ def referrers(remote: Remote, digest: str) -> list[Descriptor]:
 
     Source: distribution-spec, "Listing Referrers".
     """
-    what = f"referrers of {digest}"
-    path = f"/v2/{remote.repository}/referrers/{digest}"
-    try:
-        with remote.request("GET", path, {"Accept": OCI_INDEX}, good=(200, 404), what=what) as answer:
-            listed = (
-                answer.status == 200 and answer.header("Content-Type").partition(";")[0].strip() == OCI_INDEX
-            )
-            data = answer.read(MAX_MANIFEST)
-        if listed:
-            index = Index.decode(jsontext.loads(data, what=what), where=what, strict=False)
-            return index.manifests
-    except Answered as error:
-        if error.status >= 500:  # an older registry answers what it does not know with 400 or 405
-            raise
+    listed = api_referrers(remote, digest)
+    if listed is not None:
+        return listed
     try:
         found = remote.manifest(referrers_tag(digest))
     except NotFound:
         return []
     return decode_index(found.data, found.digest).manifests
+
+
+def api_referrers(remote: Remote, digest: str) -> list[Descriptor] | None:
+    """The same by the API alone, page by page; None where the registry has none."""
+    what = f"referrers of {digest}"
+    path = f"/v2/{remote.repository}/referrers/{digest}"
+    found: list[Descriptor] = []
+    try:
+        for _ in range(_PAGES):
+            with remote.request("GET", path, {"Accept": OCI_INDEX}, good=(200, 404), what=what) as answer:
+                kind = answer.header("Content-Type").partition(";")[0].strip()
+                following, url = next_link(answer.header("Link")), answer.url
+                data = answer.read(MAX_MANIFEST)
+            if answer.status != 200 or kind != OCI_INDEX:
+                return None
+            page = Index.decode(jsontext.loads(data, what=what), where=what, strict=False).manifests
+            found += page
+            if not following or not page or sum(map(_interesting, found)) > _MOST:
+                break
+            path = remote.location(url, following, what)
+            if not same_origin(path, remote.base):
+                raise RemoteError(
+                    f"{remote.endpoint.host}: continues its list on another host", reason="redirect"
+                )
+    except Answered as error:
+        if error.status >= 500:  # an older registry answers what it does not know with 400 or 405
+            raise
+        return None
+    return found
 
 
 def _small(remote: Remote, layer: Descriptor) -> bytes:

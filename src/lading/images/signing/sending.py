@@ -1,28 +1,27 @@
 """Attaching signatures to an image at its registry: added to those that are there, never instead of them.
 
-A referrer is a manifest of its own, and two that sign at once do not meet. Under cosign's tag one manifest holds them all, which
-is read, added to and written back. So that nobody's is lost in between, the manifest is written on the condition that the tag
-still is what was read (``If-Match``, RFC 9110, 13.1.1), and begun again where it is not. Most registries know no such condition,
-and other signers do not use it: so the tag is read once more when it is written, at once and after a while, and what somebody has
-overwritten is added again.
+A referrer is a manifest of its own, and two that sign at once do not meet. Under cosign's tag one manifest holds them all, and so
+does the list of referrers where a registry has no API for it: these are added to by :mod:`~lading.images.amending`.
 """
 
 from __future__ import annotations
 
 import time
 
-from lading.errors import InvalidInput, NotFound, RemoteError
-from lading.formats import digest as digests
-from lading.formats.oci_image import OCI_MANIFEST, Descriptor
+from lading.errors import InvalidInput
+from lading.formats import jsontext
+from lading.formats.oci_image import OCI_INDEX, OCI_MANIFEST, Descriptor, Index, Manifest
 from lading.formats.reference import Reference
 from lading.formats.signing import attached, bundle
+from lading.images.amending import amend
+from lading.images.oci import decode_index
 from lading.images.pull import remotes
-from lading.images.push import push_manifest
-from lading.images.remote import backoff
+from lading.images.push import push_manifest, referrers_tag
 from lading.images.remote_http import Cancel
+from lading.images.signing.fetching import api_referrers
 from lading.images.signing.kept import BUNDLE, REFERRER, TAG
 from lading.images.transfer import Progress
-from lading.images.upload import Upload, check_digest
+from lading.images.upload import Upload
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -32,13 +31,8 @@ if TYPE_CHECKING:
     from lading.images import Images
     from lading.images.leases import Lease
     from lading.images.pull import PullOptions
-    from lading.images.remote import Remote
+    from lading.images.remote import FetchedManifest, Remote
     from lading.images.signing.kept import Entry
-
-_ATTEMPTS = 40
-"""How often a tag is written whose others write it as well: each round one of them at least is through."""
-_SETTLE = 0.5
-"""The least seconds after which a tag is looked at again: by then others have written what they began before ours was there."""
 
 
 def attach(
@@ -50,7 +44,7 @@ def attach(
         if tagged:
             remote = remotes(where, options, Cancel(), actions="pull,push")[-1]
             try:
-                _Tag(images, remote, subject.digest, lease).add(tagged)
+                _add_tagged(images, remote, subject.digest, tagged, lease)
             finally:
                 remote.close()
         for entry in entries:
@@ -68,93 +62,66 @@ def attach(
             digest = images.content.put(manifest, lease=lease)
             target = Descriptor(media_type=OCI_MANIFEST, digest=digest, size=len(manifest))
             push_manifest(images, target, Reference(where.registry, where.repository), options=options)
+            decoded = Manifest.decode(jsontext.loads(manifest), where="a signature")
+            target.artifact_type, target.annotations = decoded.artifact_type, decoded.annotations
+            remote = remotes(where, options, Cancel(), actions="pull,push")[-1]
+            try:
+                _check_listed(remote, subject, target)
+            finally:
+                remote.close()
 
 
-class _Tag:
-    """Cosign's tag of what signs ``digest``, at the repository of ``remote``."""
+def _add_tagged(
+    images: Images, remote: Remote, digest: str, signatures: Sequence[Signature], lease: Lease
+) -> None:
+    """Add those of ``signatures`` of ``digest`` that are not there under cosign's tag."""
+    tag = attached.tag(digest)
 
-    def __init__(self, images: Images, remote: Remote, digest: str, lease: Lease) -> None:
-        self._images = images
-        self._remote = remote
-        self._digest = digest
-        self._lease = lease
-        self._name = attached.tag(digest)
-        self._conditional = True
-        self._window = 0.0  # seconds between reading the tag and having written it
-
-    def add(self, signatures: Sequence[Signature]) -> None:
-        """Add those of ``signatures`` that are not there. Raises as a push does, :class:`InvalidInput` for too many."""
-        settled, refused = True, None
-        for attempt in range(_ATTEMPTS):
-            found = self._read()
-            missing = [s for s in signatures if not _listed(s, found)]
-            if not missing:
-                if settled:
-                    return
-                self._remote.cancel.sleep(max(_SETTLE, 3 * self._window))
-                settled = True
-                continue
-            if refused is not None and refused == found.digest:
-                self._conditional = False  # it means something else by our condition
-            began = time.monotonic()
-            written = self._write(missing, found)
-            settled = False
-            self._window = max(self._window, time.monotonic() - began)
-            refused = None if written else found.digest
-            if not written or attempt:  # somebody else is at it: not all at once again
-                self._remote.cancel.sleep(backoff(1 + min(attempt, 3)))
-        raise RemoteError(
-            f"{self._remote.repository}: others sign {self._digest} all the time",
-            hint="try again, or sign with --form referrer",
-            reason="busy",
-        )
-
-    def _read(self) -> _Found:
-        try:
-            found = self._remote.manifest(self._name)
-        except NotFound:
-            return _Found("", None)
-        what = f"{self._remote.repository}:{self._name}"
-        return _Found(found.digest, attached.decode(found.data, what=what))
-
-    def _write(self, signatures: Sequence[Signature], found: _Found) -> bool:
-        """Write the tag with ``signatures`` behind what was ``found``; False where it is something else by now."""
-        before = found.layers.manifest if found.layers is not None else None
-        if before is not None and len(before.layers) + len(signatures) > attached.MOST:
+    def add(found: FetchedManifest | None) -> bytes | None:
+        before = None
+        if found is not None:
+            before = attached.decode(found.data, what=f"{remote.repository}:{tag}")
+        missing = [s for s in signatures if not _listed(s, before)]
+        if not missing:
+            return None
+        if before is not None and len(before.manifest.layers) + len(missing) > attached.MOST:
             raise InvalidInput(
-                f"{self._remote.repository}: {self._digest} has {attached.MOST} signatures, more are not read"
+                f"{remote.repository}: {digest} has {attached.MOST} signatures, more are not read"
             )
-        config, manifest = attached.encode(list(signatures), before)
-        for blob in (config, *(s.payload for s in signatures)):
-            stored = self._images.content.put(blob, lease=self._lease)
-            Upload(self._remote, self._images.content, stored, Progress()).run()
-        headers = {"Content-Type": OCI_MANIFEST}
-        if self._conditional:
-            name, value = ("If-Match", f'"{found.digest}"') if found.digest else ("If-None-Match", "*")
-            headers[name] = value
-        what, digest = f"signatures of {self._digest}", digests.of(manifest)
-        path = f"/v2/{self._remote.repository}/manifests/{self._name}"
-        good = (200, 201, 202, 412)
-        with self._remote.request("PUT", path, headers, manifest, good=good, what=what) as answer:
-            claimed = answer.header("Docker-Content-Digest").strip()
-            answer.drain()
-        if answer.status == 412:
-            return False
-        check_digest(self._remote, claimed, digest, what)
-        return True
+        config, manifest = attached.encode(missing, before.manifest if before is not None else None)
+        for blob in (config, *(s.payload for s in missing)):
+            Upload(remote, images.content, images.content.put(blob, lease=lease), Progress()).run()
+        return manifest
+
+    amend(remote, tag, OCI_MANIFEST, add, what=f"signatures of {digest}")
 
 
-class _Found:
-    """What the tag stands for: its ``digest``, empty where there is none, and the signatures."""
-
-    __slots__ = ("digest", "layers")
-
-    def __init__(self, digest: str, layers: Layers | None) -> None:
-        self.digest = digest
-        self.layers = layers
-
-
-def _listed(signature: Signature, found: _Found) -> bool:
+def _listed(signature: Signature, layers: Layers | None) -> bool:
     wanted = (signature.descriptor().digest, signature.signature)
-    layers = found.layers.layers if found.layers is not None else []
-    return any((layer.digest, layer.annotations.get(attached.ANNOTATION)) == wanted for layer in layers)
+    found = layers.layers if layers is not None else []
+    return any((layer.digest, layer.annotations.get(attached.ANNOTATION)) == wanted for layer in found)
+
+
+def _check_listed(remote: Remote, subject: Descriptor, target: Descriptor) -> None:
+    """See that a referrer stays in the list that a registry without a referrers API keeps under a tag.
+
+    Source: distribution-spec, "Referrers Tag Schema".
+    """
+    if api_referrers(remote, subject.digest) is not None:
+        return
+
+    def add(found: FetchedManifest | None) -> bytes | None:
+        index = decode_index(found.data, found.digest) if found is not None else Index(media_type=OCI_INDEX)
+        if any(entry.digest == target.digest for entry in index.manifests):
+            return None
+        index.manifests.append(target)
+        return jsontext.dumps(index.encode(), sort=True).encode()
+
+    amend(
+        remote,
+        referrers_tag(subject.digest),
+        OCI_INDEX,
+        add,
+        what=f"referrers of {subject.digest}",
+        sure=False,
+    )
