@@ -12,9 +12,9 @@ from collections.abc import Callable
 from functools import partial
 from typing import NamedTuple
 
-from lading.errors import Conflict, LadingError, NotFound
+from lading.errors import Conflict, Exhausted, LadingError, NotFound
 from lading.kernel import clearing, tree
-from lading.node import ending, freezing, idranges, lookup, memory, releasing, remove, sockets
+from lading.node import ending, freezing, idranges, lookup, memory, releasing, remove, room, sockets
 from lading.node.detached import is_running
 from lading.node.looking import refresh
 from lading.node.model import Finding
@@ -134,7 +134,13 @@ class _Checker:
         self._found(what, where, fix, lambda: self._settle(record, again))
 
     def _settle(self, record: PodRecord, again: bool) -> None:
-        settled = ending.settle(self.shop, record)
+        try:
+            settled = ending.settle(self.shop, record)
+        except Exhausted:
+            unwanted = record.pod.spec.extras.remove and room.make(self.shop, record)
+            if not (self.shop.records.database.make_room() or unwanted):
+                raise
+            settled = ending.settle(self.shop, record)
         if again and not settled.pod.spec.extras.remove:
             from lading.node import detached
 

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 #: Seconds to wait for other writers before giving up.
 PATIENCE = 30.0
+_RESERVE = 1 << 18  # bytes: SQLite's index of the log takes 32 KiB, removing a pod some pages of the log
+_PLENTY = 8 << 20
 #: Bytes of a page. A transaction writes a handful of pages whole, and a process that opens the file alone reads and sums
 #: the whole log again: with small pages, and a log that is folded in more often than SQLite does by itself (every 1000
 #: pages), that is a quarter of a millisecond in the mean in place of two. A file keeps the size it was made with.
@@ -121,12 +123,39 @@ class Database:
                 self._migrate(connection, version)
             if self.checkpoint:
                 connection.execute(f"PRAGMA wal_autocheckpoint={self.checkpoint}")
-            return connection
         except module.Error as error:
-            raise self._failure(error) from None
+            failure = self._failure(error)
+            if isinstance(failure, Exhausted) and self.make_room():
+                return self._open()
+            raise failure from None
         except OSError as error:
             kind = Denied if error.errno in (1, 13) else LadingError
             raise kind(f"records {self.path}: {error.strerror}") from None
+        if not os.path.exists(f"{self.path}.reserve"):
+            self._reserve()
+        return connection
+
+    def _reserve(self) -> None:
+        """Take space that :meth:`make_room` can give up, while there is plenty."""
+        try:
+            there = os.statvfs(os.path.dirname(self.path))
+            if there.f_bavail * there.f_frsize < _PLENTY:
+                return
+            fd = os.open(f"{self.path}.reserve", os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+            try:
+                os.posix_fallocate(fd, 0, _RESERVE)
+            finally:
+                os.close(fd)
+        except OSError:
+            pass  # on to a full disk without it
+
+    def make_room(self) -> bool:
+        """Give up the reserve: on a full disk even what frees space has to be written down first. False where there is none."""
+        try:
+            os.unlink(f"{self.path}.reserve")
+        except OSError:
+            return False
+        return True
 
     def _make(self, module: Any) -> None:
         # Made beside and linked into place, so that nobody ever sees a file that is not in WAL mode yet: changing the
@@ -201,6 +230,8 @@ class Database:
             return
         if kind is not None:
             self._roll_back()
+            if isinstance(value, _module().Error):
+                raise self._failure(value) from None
             return
         try:
             _retry(lambda: self._connection.execute("COMMIT"))
@@ -235,7 +266,9 @@ class Database:
             return Exhausted(f"records {self.path}: {text}", hint="free some disk space")
         if "malformed" in text or "not a database" in text:
             return Corrupt(f"records {self.path}: {text}", hint="move the file away; `lading check --repair`")
-        if "readonly" in text or "unable to open" in text:
+        if "readonly" in text:
+            return Denied(f"records {self.path}: the file, or its file system, is read-only")
+        if "unable to open" in text:
             return Denied(f"records {self.path}: {text}")
         return LadingError(f"records {self.path}: {text}")
 

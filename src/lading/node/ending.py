@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 
-from lading.errors import Conflict, InvalidInput, LadingError, NotFound
+from lading.errors import Conflict, Exhausted, InvalidInput, LadingError, NotFound
 from lading.node import lookup, releasing, sockets, wire
 from lading.node import remove as removal
 from lading.node.detached import is_running, whole
@@ -272,6 +272,9 @@ def remove(shop: Shop, reference: str, *, force: bool, volumes: bool) -> PodReco
     while True:
         try:
             return _remove(shop, record, force=force, volumes=volumes)
+        except Exhausted:
+            if not _make_room(shop, record, force=force):
+                raise
         except _Again as again:
             # Started again: by somebody, or by its keeper, which had not yet noticed the end that we saw.
             # Or it is being removed by somebody else.
@@ -281,6 +284,21 @@ def remove(shop: Shop, reference: str, *, force: bool, volumes: bool) -> PodReco
             if fresh is None:
                 return record  # --rm was faster, or another rm
             record = fresh
+
+
+def _make_room(shop: Shop, record: PodRecord, *, force: bool) -> bool:
+    """The disk is full, and takes no record of what is done: the reserve goes, and what the containers wrote. Whether any did."""
+    if shop.records.database.make_room():
+        return True
+    living = _alive_containers(record)
+    if living and not force:
+        return False
+    for container in living:
+        send_signal(shop.kernel, container.pid, container.pid_start, 9)
+        _wait_dead(shop, container, time.monotonic() + _FINISHING)
+    from lading.node import room
+
+    return room.make(shop, record)
 
 
 class _Again(Exception):
@@ -324,7 +342,7 @@ def _await_keeper(shop: Shop, record: PodRecord) -> None:
     end = time.monotonic() + _FINISHING
     while time.monotonic() < end:
         found = shop.records.get(record.id)
-        if found is None or not found.keeper_pid or not _keeper_lives(found):
+        if found is None or found.keeper_pid in (0, os.getpid()) or not _keeper_lives(found):
             return
         if is_running(found):
             return

@@ -22,12 +22,18 @@ AGAIN = 1.0
 
 
 class Ledger:
-    """``patient``: whether to keep what cannot be written; a command in the foreground says what is wrong, and ends."""
+    """``patient``: whether to keep what cannot be written; a command in the foreground says what is wrong, and ends.
 
-    def __init__(self, database: Database, loop: Loop, *, patient: bool) -> None:
+    ``room`` is asked when the disk is full: whether it took something away.
+    """
+
+    def __init__(
+        self, database: Database, loop: Loop, *, patient: bool, room: Callable[[], bool] = lambda: False
+    ) -> None:
         self.database = database
         self.loop = loop
         self.patient = patient
+        self.room = room
         self._owed: list[Callable[[], object]] = []
 
     @property
@@ -42,8 +48,7 @@ class Ledger:
         """
         if now or not self._owed:
             try:
-                with self.database:
-                    act()
+                self._commit([act])
                 return True
             except PASSING:
                 if now or not self.patient:
@@ -52,11 +57,20 @@ class Ledger:
         self._owed.append(act)
         return False
 
+    def _commit(self, acts: list[Callable[[], object]]) -> None:
+        while True:
+            try:
+                with self.database:
+                    for act in acts:
+                        act()
+                return
+            except Exhausted:
+                if not (self.room() or self.database.make_room()):
+                    raise
+
     def _pay(self) -> None:
         try:
-            with self.database:
-                for act in self._owed:
-                    act()
+            self._commit(self._owed)
         except PASSING:
             self.loop.after(AGAIN, self._pay)
         else:

@@ -13,7 +13,7 @@ from lading.errors import LadingError
 from lading.node import births, deaths, prepare
 from lading.node.ledger import Ledger
 from lading.node.logwriter import LogWriter
-from lading.node.model import MAIN, PAUSED, RUNNING
+from lading.node.model import EXITED, MAIN, PAUSED, RUNNING
 from lading.node.restart import parse_policy, pod_policy
 from lading.node.running import Running, stop_signal
 from lading.node.sequence import Sequence, Unit
@@ -86,7 +86,7 @@ class PodRunner:
         self.unsaved: set[str] = set()
         self.ending = False
         self.staged = False  # the record says that the pod is being removed
-        self._ledger = Ledger(shop.records.database, loop, patient=stdio is None)
+        self._ledger = Ledger(shop.records.database, loop, patient=stdio is None, room=self._make_room)
         self._timer: Timer | None = None
         self._busy = False
         now = time.monotonic()
@@ -272,6 +272,16 @@ class PodRunner:
 
         if self._ledger.write(both, now=now) and phase:
             self.unsaved.clear()
+
+    def _make_room(self) -> bool:
+        """Take away what the container wrote, where it has ended and nobody will see that any more."""
+        extras, made = self.record.pod.spec.extras, self.record.containers[0]
+        unwanted = self.staged or (extras.volatile and made.exit_code and made.state == EXITED)
+        if not unwanted or not self.record.single:
+            return False
+        from lading.node import room
+
+        return room.make(self.shop, self.record)
 
     @property
     def owes(self) -> bool:

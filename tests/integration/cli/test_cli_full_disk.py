@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import time
 from collections.abc import Iterator
@@ -12,6 +13,7 @@ import pytest
 from support import leaks
 
 pytestmark = pytest.mark.root
+FILL = "head -c 100000000 /dev/zero > /big; exit 1"
 
 
 @pytest.fixture(scope="module")
@@ -118,3 +120,35 @@ def test_a_container_that_fills_the_disk_goes_on_and_its_log_says_what_was_lost(
     assert said.splitlines()[0] == "before"
     assert "after" in said
     small("rm", "-f", "greedy", check=True)
+
+
+@pytest.mark.parametrize("flags", [("--rm",), ("-d", "--rm")], ids=" ".join)
+def test_a_container_that_filled_the_disk_goes_as_it_was_asked_to(small, flags: tuple[str, ...]) -> None:  # type: ignore[no-untyped-def]
+    small("run", *flags, "--name", "gone", "--network", "none", "busybox", "sh", "-c", FILL)
+    deadline = time.monotonic() + 60
+    while (shown := small("ps", "-a", "--format", "{names}")).returncode or "gone" in shown.stdout:
+        assert time.monotonic() < deadline  # meanwhile there may be no space to read the records
+        time.sleep(0.1)
+    assert shutil.disk_usage(small.base).free > 8 << 20
+    found = small("check")
+    assert found.returncode == 0, found.stdout
+
+
+def test_a_container_that_filled_the_disk_can_be_removed(small) -> None:  # type: ignore[no-untyped-def]
+    small("run", "--name", "stays", "--network", "none", "busybox", "sh", "-c", FILL)
+    removed = small("rm", "-f", "stays")
+    assert removed.returncode == 0, removed.stderr
+    assert "stays" not in small.out("ps", "-a", "--format", "{names}")
+    assert small("check").returncode == 0
+
+
+def test_a_step_of_a_build_that_filled_the_disk_leaves_nothing(small, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    (tmp_path / "Dockerfile").write_text(f"FROM busybox\nRUN --network=none {FILL}\n")
+    free, names = shutil.disk_usage(small.base).free, small.out("ps", "-a", "--format", "{names}")
+    failed = small("build", str(tmp_path))
+    assert failed.returncode == 1
+    assert "Dockerfile:2: the command ended with status 1" in failed.stderr
+    assert small.out("ps", "-a", "--format", "{names}") == names
+    assert shutil.disk_usage(small.base).free > free - (1 << 20)
+    found = small("check")
+    assert found.returncode == 0, found.stdout

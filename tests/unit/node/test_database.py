@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from lading.errors import Corrupt, LadingError
+from lading.errors import Corrupt, Denied, LadingError
 from lading.network.store import Store
 from lading.node import database
 from lading.node.database import Database
@@ -114,3 +114,31 @@ def test_the_network_s_records_have_small_pages_too(tmp_path: Path) -> None:
         assert found.execute("PRAGMA page_size").fetchone() == (1024,)
         assert found.execute("PRAGMA journal_mode").fetchone() == ("wal",)
     found.close()
+
+
+def test_a_statement_that_the_file_does_not_take_is_one_of_our_errors(tmp_path: Path) -> None:
+    made = Database(str(tmp_path / "node.db"))
+    made.query("PRAGMA query_only=1")
+    with pytest.raises(Denied, match="read-only"), made:
+        made.connection().execute("DELETE FROM events")
+    made.query("PRAGMA query_only=0")
+    with made:
+        made.query("DELETE FROM events")
+    made.close()
+
+
+def test_a_reserve_is_kept_for_a_full_disk_and_taken_again_when_there_is_plenty(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reserve = tmp_path / "node.db.reserve"
+    made = Database(str(tmp_path / "node.db"))
+    made.query("SELECT 1")
+    assert reserve.stat().st_blocks * 512 >= 1 << 18
+    assert made.make_room() and not made.make_room() and not reserve.exists()
+    made.close()
+    monkeypatch.setattr(database, "_PLENTY", 1 << 62)
+    assert made.query("SELECT 1") == [(1,)] and not reserve.exists()
+    made.close()
+    monkeypatch.undo()
+    assert made.query("SELECT 1") == [(1,)] and reserve.exists()
+    made.close()

@@ -76,3 +76,22 @@ def test_it_raises_what_does_not_pass_and_what_shall_be_done_now(disk: Disk) -> 
     disk.trouble = None
     assert _said(disk) == []
     loop.close()
+
+
+def test_on_a_full_disk_it_asks_for_room_before_it_waits_or_fails(disk: Disk) -> None:
+    asked = []
+
+    def room() -> bool:
+        asked.append(len(asked))
+        disk.trouble = None if len(asked) == 2 else disk.trouble
+        return len(asked) < 3
+
+    kept = Ledger(disk, Loop(), patient=False, room=room)
+    disk.trouble = Exhausted("full")
+    assert kept.write(lambda: _say(disk, "one"))
+    assert asked == [0, 1] and _said(disk) == ["one"]
+    disk.trouble = Exhausted("full")
+    disk.make_room()
+    with pytest.raises(Exhausted):
+        kept.write(lambda: _say(disk, "two"))
+    assert asked == [0, 1, 2] and _said(disk) == ["one"]
