@@ -452,7 +452,7 @@ def _long(
         if name == "help":
             parsed.help = True
             return index
-        near = nearest(name, [n for n, f in names.long.items() if not f.hidden])
+        near = nearest(name, [*(n for n, f in names.long.items() if not f.hidden), "help"])
         _unknown(parsed, shown, f"--{near}" if near else "")
     assert flag is not None
     if not equals:

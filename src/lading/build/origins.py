@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 NAMES = ("Dockerfile", "Containerfile", "dockerfile")
 IGNORED = (".containerignore", ".dockerignore")
 LARGEST_FILE = 16 << 20
+_COMPARED = 1_000  # names of a directory that a missing one is held against
 """Bytes of a Dockerfile."""
 
 
@@ -71,9 +72,20 @@ def _file(path: str, file: str) -> str:
     for name in NAMES:
         if os.path.lexists(f"{path}/{name}"):
             return name if path == "." else f"{path.rstrip('/')}/{name}"
-    raise NotFound(
-        f"there is no Dockerfile in {path!r}", hint="name the file with --file", reason="no-dockerfile"
-    )
+    near = _near(path, NAMES[0])
+    hint = f"name the file with --file, perhaps --file {near}" if near else "name the file with --file"
+    raise NotFound(f"there is no Dockerfile in {path!r}", hint=hint, reason="no-dockerfile")
+
+
+def _near(directory: str, name: str) -> str:
+    """The path of what is called nearly ``name`` in ``directory``; empty without one."""
+    from lading.flags import nearest
+
+    try:
+        found = nearest(name, sorted(os.listdir(directory))[:_COMPARED])
+    except OSError:
+        return ""
+    return os.path.normpath(f"{directory}/{found}") if found else ""
 
 
 def _read(path: str) -> bytes:
@@ -81,9 +93,9 @@ def _read(path: str) -> bytes:
         with open(path, "rb") as file:
             return file.read(LARGEST_FILE + 1)
     except FileNotFoundError:
-        raise NotFound(
-            f"the Dockerfile {path!r} does not exist", hint="name it with --file", reason="no-dockerfile"
-        ) from None
+        near = _near(os.path.dirname(path) or ".", os.path.basename(path))
+        hint = f"did you mean {near}?" if near else "--file is looked for here, then in the context"
+        raise NotFound(f"the Dockerfile {path!r} does not exist", hint=hint, reason="no-dockerfile") from None
     except (OSError, ValueError) as error:
         why = error.strerror if isinstance(error, OSError) else "a path has no NUL in it"
         raise InvalidInput(f"the Dockerfile {path!r}: {why}", reason="no-dockerfile") from None

@@ -40,6 +40,7 @@ _MISSING = (2, 20)
 _ENXIO, _ELOOP = 6, 40
 _MAX_LINKS = 40
 _DEEPEST = 400
+_COMPARED = 1_000  # names of a directory that a missing one is held against
 OWNER = OWNER_XATTR.decode()
 _CHUNK = 1 << 20
 _COPIED = ("user.", "security.capability", "system.posix_acl_")
@@ -200,6 +201,22 @@ class Tree:
         ignore = self.ignore
         return ignore is None or not path or not ignore.ignored(path) or not ignore.may_skip(path)
 
+    def _near(self, parts: list[str]) -> str:
+        """A hint at what is there under nearly the same name; empty without one."""
+        from lading.flags import nearest
+
+        for place in range(len(parts)):
+            if self.real("/".join(parts[: place + 1])) is not None:
+                continue
+            try:
+                known = self.names(self.real("/".join(parts[:place])) or "")
+            except (KernelError, OSError):  # a file stands where a directory is wanted
+                return ""
+            parts = [*parts[:place], nearest(parts[place], known[:_COMPARED]), *parts[place + 1 :]]
+            break
+        found = "/".join(parts)
+        return f"did you mean {found[:200]}?" if all(parts) and self.real(found) is not None else ""
+
     # -- what a copy takes ---------------------------------------------------------------------------------------------
 
     def select(self, path: str, *, wildcards: bool = True) -> list[tuple[str, str]]:
@@ -217,6 +234,7 @@ class Tree:
                 raise NotFound(
                     f"{path!r} is not in {self.what}"
                     + (": it is left out by its ignore file" if left_out else ""),
+                    hint="" if left_out else self._near(parts),
                     reason="no-source",
                 )
             return [(named, found)]

@@ -10,8 +10,32 @@ if TYPE_CHECKING:
     from lading.flags import Parsed
 
 
+_TERMINATED = 143  # what a shell says of a program that SIGTERM ended
+
+
+class _Terminated(KeyboardInterrupt):
+    """SIGTERM, which a service manager or a job that is called off sends: it is met as Ctrl-C is, and undoes what was begun."""
+
+
+def _terminate(_number: int, _frame: object) -> None:
+    raise _Terminated
+
+
 def build(context: Context, parsed: Parsed) -> int:
     """Build an image, and print its id with ``--quiet``."""
+    import signal
+
+    before = signal.signal(signal.SIGTERM, _terminate)
+    try:
+        return _build(context, parsed)
+    except _Terminated:
+        print("lading build: ended by SIGTERM", file=sys.stderr)
+        return _TERMINATED
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _build(context: Context, parsed: Parsed) -> int:
     from lading.build.builder import Builder
     from lading.build.executor import StepFailed
     from lading.cli import buildcheck, buildinput, buildoutput

@@ -153,29 +153,30 @@ def _bad(text: str, why: str, hint: str = "") -> NoReturn:
 def csv(text: str) -> list[str]:
     """One line of comma-separated values with double quotes (RFC 4180). Raises :class:`InvalidInput`."""
     fields: list[str] = []
-    field, quoted, index = "", False, 0
+    field: list[str] = []  # appended to a text, its characters would be copied each time
+    quoted, index = False, 0
     while index < len(text):
         char = text[index]
         if quoted:
             if char == '"':
                 if text[index + 1 : index + 2] == '"':
-                    field += '"'
+                    field.append('"')
                     index += 1
                 else:
                     quoted = False
             else:
-                field += char
+                field.append(char)
         elif char == '"':
             quoted = True
         elif char == ",":
-            fields.append(field)
-            field = ""
+            fields.append("".join(field))
+            field.clear()
         else:
-            field += char
+            field.append(char)
         index += 1
     if quoted:
-        raise InvalidInput(f"mount {text[:120]!r}: a double quote is not closed")
-    return [*fields, field]
+        raise InvalidInput(f"{text[:120]!r}: a double quote is not closed")
+    return [*fields, "".join(field)]
 
 
 _REFUSED_KEYS = {

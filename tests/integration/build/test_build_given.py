@@ -137,6 +137,20 @@ def test_a_missing_context_or_file_is_said(lading, context, tmp_path):
     context.dockerfile("FROM busybox\nCOPY missing /x\n")
     refused = lading("build", str(context)).stderr
     assert "Dockerfile:2" in refused and "'missing' is not in the build context" in refused
+    context.file("src/main.c")
+    for written, meant in (
+        ("src/mian.c", "src/main.c"),
+        ("scr/main.c", "src/main.c"),
+        ("Dockerfle", "Dockerfile"),
+    ):
+        context.dockerfile(f"FROM busybox\nCOPY {written} /x\n")
+        assert f"did you mean {meant}?" in lading("build", str(context)).stderr
+    context.dockerfile("FROM busybox\nCOPY nothing/like/it /x\n")
+    assert "see what the context and its ignore file hold" in lading("build", str(context)).stderr
+    misspelt = lading("build", "-f", f"{context}/Dockerfle", str(context)).stderr
+    assert f"did you mean {context}/Dockerfile?" in misspelt
+    context.dockerfile("FROM busybox\n", name="src/Dockerfile.dev")
+    assert f"--file {context}/src/Dockerfile.dev" in lading("build", f"{context}/src").stderr
     context.dockerfile("FROM busybox\n", name="Containerfile")
     (context.path / "Dockerfile").unlink()
     lading("build", "-q", str(context), check=True)

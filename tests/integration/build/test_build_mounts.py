@@ -158,7 +158,8 @@ def test_users_directories_and_variables_are_as_the_file_says(lading, context):
         assert f" {line}\n" in told
 
 
-def test_an_interrupted_build_ends_its_command_and_leaves_nothing(lading, context):
+@pytest.mark.parametrize(("number", "status", "word"), [(2, 130, "interrupted"), (15, 143, "SIGTERM")])
+def test_an_interrupted_build_ends_its_command_and_leaves_nothing(lading, context, number, status, word):
     context.dockerfile("FROM busybox\nRUN trap '' TERM INT; echo going; sleep 300; sleep 300\n")
     process = subprocess.Popen(
         lading.argv(["build", "--no-cache", str(context)]),
@@ -170,8 +171,9 @@ def test_an_interrupted_build_ends_its_command_and_leaves_nothing(lading, contex
         for line in process.stderr:
             if " going" in line:
                 break
-        process.send_signal(2)
-        assert process.wait(60) == 130
+        process.send_signal(number)
+        assert process.wait(60) == status
+        assert word in process.stderr.read()
     finally:
         process.kill()
         process.stderr.close()

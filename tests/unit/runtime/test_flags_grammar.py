@@ -122,6 +122,7 @@ def test_a_flag_with_optional_value_takes_it_only_after_an_equals_sign() -> None
     ("words", "message"),
     [
         (["run", "--publsh", "1", "i"], "lading run: unknown flag --publsh: did you mean --publish?"),
+        (["run", "--hlep"], "lading run: unknown flag --hlep: did you mean --help?"),
         (["run", "--pub", "1", "i"], "unknown flag --pub: did you mean --publish?"),
         (["run", "-x", "i"], "lading run: unknown flag -x"),
         (["run", "--pids-limit", "many", "i"], "--pids-limit: expected an integer, found 'many'"),
