@@ -44,7 +44,7 @@ demo: setup ## from Debian packages to running pods, step by step
 bench: setup ## the comparison table; CASE=run-bridge,… N=rounds
 	@$(BIN)/python -m benchmarks $(if $(CASE),--case '$(CASE)') $(if $(N),--rounds '$(N)')
 
-fuzz: setup ## longer property tests of everything that reads untrusted bytes; SECONDS_EACH=…
+fuzz: setup ## every property test, for longer
 	@LADING_FUZZ=1 $(BIN)/python scripts/run_tests.py fuzz
 
 kill: setup ## random kill -9s of our own processes, and what must be true after them; N=kills SEED=…

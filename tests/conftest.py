@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
-from support import leaks, surroundings
+from support import fuzzing, leaks, surroundings
 
 HERE = Path(__file__).parent
 UNIT_LIMIT = 60.0
@@ -27,10 +27,26 @@ STRICT = os.environ.get("LADING_TEST_STRICT") == "1"
 """Set by ``make test``: a missing peer or privilege is then a failure and not a skip."""
 
 
-# Property tests: how long an example takes is a matter of who else uses the machine, and fails nothing. Tests have limits
-# of their own, below.
-settings.register_profile("lading", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+# -- property tests --------------------------------------------------------------------------------------------------
+
+# How long an example takes is a matter of who else uses the machine, and fails nothing. Tests have limits of their own, below.
+settings.register_profile(
+    "lading",
+    deadline=None,
+    max_examples=fuzzing.EXAMPLES,
+    suppress_health_check=[HealthCheck.too_slow],
+)
 settings.load_profile("lading")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Whatever Hypothesis runs is what ``make fuzz`` runs, for longer."""
+    for item in items:
+        if getattr(getattr(item, "obj", None), "is_hypothesis_test", False):
+            item.add_marker(pytest.mark.fuzz)
+            if fuzzing.LONGER > 1:
+                item.add_marker(pytest.mark.timeout(fuzzing.PATIENCE), append=False)
 
 
 # -- limits of time ------------------------------------------------------------------------------------------------

@@ -21,6 +21,7 @@ from lading.errors import InvalidInput, LadingError, NotFound, Unsupported
 from lading.formats.dockerfile.ignore import Ignore
 from lading.formats.dockerfile.permissions import Permissions
 from lading.kernel import Kernel
+from support.fuzzing import LONGER
 
 ME = (os.geteuid(), os.getegid())
 
@@ -373,7 +374,7 @@ _PATHS = st.lists(_NAMES, min_size=1, max_size=4).map("/".join)
 
 
 @given(files=st.dictionaries(_PATHS, st.text(max_size=5), max_size=8), there=st.lists(_PATHS, max_size=4))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60 * LONGER)
 @pytest.mark.fuzz
 def test_a_copied_directory_is_what_was_there_under_what_is_new(tmp_path_factory, files, there):
     case = Case(tmp_path_factory.mktemp("model"))

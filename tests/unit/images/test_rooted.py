@@ -18,6 +18,7 @@ from lading.images import Images, stacking
 from lading.images.register import unpack_all
 from lading.images.rooted import RootedReader
 from lading.images.source import ROOTFS, Source
+from support.fuzzing import LONGER
 
 
 def source_of(
@@ -185,7 +186,7 @@ def test_the_same_part_is_made_once_and_another_part_is_another_layer(images, ne
 NAMES = st.lists(st.sampled_from(["a", "b", "c", ".wh.a"]), min_size=1, max_size=3).map("/".join)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60 * LONGER)
 @given(
     st.dictionaries(NAMES, st.sampled_from("dfl"), max_size=8),
     st.frozensets(NAMES, max_size=6),

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from lading.images.tarentry import DIRECTORY, HARDLINK, REGULAR, SYMLINK, Entry
 from lading.images.tarread import TarReader
 from lading.images.tarwrite import TarWriter
+from support.fuzzing import LONGER
 
 _PART = st.binary(min_size=1, max_size=90).filter(
     lambda b: b"/" not in b and b"\0" not in b and b not in (b".", b"..")
@@ -52,7 +53,7 @@ def write(pairs) -> bytes:
     return out.getvalue()
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150 * LONGER)
 @given(st.lists(entries(), max_size=6), st.integers(1, 3000))
 def test_what_we_write_we_read(pairs, piece):
     packed = write(pairs)
@@ -67,7 +68,7 @@ def test_what_we_write_we_read(pairs, piece):
     assert reader.next() is None
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100 * LONGER)
 @given(st.lists(entries(), max_size=6))
 def test_tarfile_reads_what_we_write(pairs):
     with tarfile.open(fileobj=io.BytesIO(write(pairs)), errors="surrogateescape", encoding="utf-8") as tar:
@@ -88,7 +89,7 @@ def test_tarfile_reads_what_we_write(pairs):
 
 
 @pytest.mark.parametrize("format", [tarfile.USTAR_FORMAT, tarfile.GNU_FORMAT, tarfile.PAX_FORMAT])
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60 * LONGER)
 @given(data=st.data())
 def test_we_read_what_tarfile_writes(format, data):
     most = 90 if format == tarfile.USTAR_FORMAT else 300

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from lading.node.logfile import files, format_stamp, parse_stamp, read
 from lading.node.logwriter import LINE_LIMIT, LogWriter
+from support.fuzzing import LONGER
 
 T0 = 1_700_000_000 * 10**9
 
@@ -40,7 +41,7 @@ def test_a_record_is_a_line_of_the_cri_format(path):
         assert file.read() == b"2016-10-06T00:17:09.669794202Z stderr F hello\n"
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60 * LONGER)
 @given(st.lists(st.binary(max_size=40) | st.just(b"\n") | st.just(b"x" * (LINE_LIMIT + 5)), max_size=12))
 def test_the_bytes_that_go_in_come_out_again(tmp_path_factory, chunks):
     path = str(tmp_path_factory.mktemp("log") / "log")
@@ -77,7 +78,7 @@ def test_tail_counts_a_long_line_once_with_all_its_parts(path):
     assert len(b"".join(texts(read(path, tail=2)))) == 3 * LINE_LIMIT + 7 + len("after")
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80 * LONGER)
 @given(st.integers(-5, 510), st.integers(-5, 510))
 def test_since_and_until_cut_where_the_stamps_say(tmp_path_factory, since, until):
     path = str(tmp_path_factory.mktemp("log") / "log")
