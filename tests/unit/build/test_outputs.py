@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from lading.build.outputs import annotation, choose, parse
-from lading.errors import InvalidInput, Unsupported
+from lading.errors import InvalidInput, LadingError, Unsupported
 
 
 def test_shorthands_are_files_and_a_tar_stream():
@@ -97,3 +99,20 @@ def test_annotations_say_where_they_stand():
     for wrong in ("a", "=b", "nowhere:a=b", "index[linux/amd64]:a=b"):
         with pytest.raises(InvalidInput):
             annotation(wrong)
+
+
+WORDS = [
+    "type=", "local", "image", "oci", "dest=", "name=", "push=", "true", "compression=", "zstd", "gzip", "compression-level=",
+    "annotation", "-manifest-descriptor", "[linux/amd64]", ".", "k", "=", ",", '"', "-", "22", "oci-mediatypes=", "a:1",
+    "\0", "é",
+]  # fmt: skip
+
+
+@given(st.lists(st.sampled_from(WORDS), max_size=14).map("".join))
+def test_any_text_is_an_output_or_refused_in_a_line(text):
+    for call in (parse, annotation, lambda t: choose([t], push=True, names=["a"], annotations=["k=v"])):
+        try:
+            call(text)
+        except LadingError as error:
+            assert error.message
+            assert len(str(error).splitlines()) == 1

@@ -6,8 +6,12 @@ import json
 import re
 import sqlite3
 import struct
+import tempfile
+from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from lading.build import packages, spdx
 from lading.build.packages_rpm import header
@@ -305,3 +309,41 @@ def test_what_looks_like_a_secret_is_known():
         assert looks_secret(name, value), name
     for name, value in [("VERSION", "1.2"), ("URL", "https://host/x"), ("FLAVOUR", "sweet")]:
         assert not looks_secret(name, value)
+
+
+TOLD = st.lists(
+    st.sampled_from([
+        "Package: a\n", "Version: 1\n", "Status: install ok installed\n", "\n", " goes on\n", "P:b\n", "V:2\n", "ID=x\n",
+        "Name: c\n",
+        '{"name": ', '"@a/b"', ', "version": ', '"1"', "}", '{"packages": {', '"node_modules/a": {}', "[", "\0", "é", ":", "=",
+    ])
+    | st.text(max_size=5),
+    max_size=12,
+).map("".join)  # fmt: skip
+
+
+@given(TOLD | st.binary(max_size=200))
+def test_whatever_a_layer_has_in_these_files_gives_packages_or_a_note(told):
+    data = told if isinstance(told, bytes) else told.encode("utf-8", "replace")
+    names = (
+        "etc/os-release",
+        "var/lib/dpkg/status",
+        "lib/apk/db/installed",
+        "a.dist-info/METADATA",
+        "package-lock.json",
+    )
+    with tempfile.TemporaryDirectory() as directory:
+        top = Path(directory)
+        for name in (*names, "node_modules/a/package.json", "var/lib/rpm/rpmdb.sqlite"):
+            (top / name).parent.mkdir(parents=True, exist_ok=True)
+            (top / name).write_bytes(data)
+        made = packages.scan([str(top)])
+    assert len(made.notes) <= 7
+    document = spdx.document(
+        made, name="x", digest="sha256:" + "0" * 64, purl="", created="2020-01-01T00:00:00Z"
+    )
+    assert json.dumps(document)
+    try:
+        header(data)
+    except ValueError:
+        pass

@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from lading.build.importcache import Imported, SharedCache
 from lading.build.progress import Progress
 from lading.build.sharing import CONFIG, Place, SharedConfig, check_indexes, decode, described, places
 from lading.errors import InvalidInput, LadingError, Unsupported
 from lading.formats.oci_image import Manifest
+from support.mutating import mutated
 
 KEY = "ab" * 32
 DIFF = "sha256:" + "1" * 64
@@ -106,3 +109,32 @@ def test_records_are_checked():
 def test_hostile_records_are_refused(text):
     with pytest.raises(LadingError):
         decode(text, "the cache")
+
+
+SHARED = {
+    "version": 1,
+    "layers": [{"blob": 0, "diffId": DIFF}],
+    "records": [
+        {"keys": [KEY], "name": "x", "layers": [0], "created": ["2020-01-01T00:00:00Z"], "sizes": [3]}
+    ],
+}
+
+
+@given(mutated(SHARED) | st.binary(max_size=60))
+def test_any_configuration_is_read_as_it_is_written_or_refused(value):
+    text = value if isinstance(value, bytes) else json.dumps(value).encode()
+    try:
+        made = decode(text, "the cache")
+        check_indexes(made, 1, "the cache")
+    except LadingError as error:
+        assert error.message.startswith("the cache")
+    else:
+        assert decode(json.dumps(made.encode()), "again").encode() == made.encode()
+
+
+@given(st.text('type=registry,ref local"dest:mode/max@0;', max_size=40), st.booleans())
+def test_any_text_is_a_place_or_refused(text, to):
+    try:
+        places([text], to=to)
+    except LadingError as error:
+        assert error.message

@@ -10,6 +10,8 @@ import zlib
 
 import pytest
 from backports import zstd
+from hypothesis import given
+from hypothesis import strategies as st
 
 from lading.errors import Corrupt
 from lading.images.compression import OUTPUT, decompress, sniff
@@ -93,3 +95,20 @@ def test_raw_deflate_is_not_mistaken_for_anything():
 
 def test_an_empty_stream_is_empty():
     assert run(b"") == b""
+
+
+@given(st.data())
+def test_any_bytes_are_unpacked_in_bounded_pieces_the_same_however_they_come_or_refused(data):
+    name = data.draw(st.sampled_from(sorted(PACK)))
+    packed = bytearray(PACK[name](b"some words, some words" * 30) * data.draw(st.integers(1, 2)))
+    for _ in range(data.draw(st.integers(0, 3))):
+        place = data.draw(st.integers(0, len(packed) - 1))
+        packed[place : place + data.draw(st.integers(0, 3))] = data.draw(st.binary(max_size=3))
+        packed = packed or bytearray(1)
+    told = []
+    for piece in (1, 7, 10_000):
+        try:
+            told.append(run(bytes(packed), piece))
+        except Corrupt as error:
+            told.append(error.reason.encode())
+    assert told[0] == told[1] == told[2]

@@ -5,7 +5,10 @@ from __future__ import annotations
 import json
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from lading.errors import LadingError
 from lading.formats import digest as digests
 from lading.formats.oci_image import (
     DOCKER_LIST,
@@ -15,8 +18,10 @@ from lading.formats.oci_image import (
     OCI_LAYER,
     OCI_MANIFEST,
 )
+from lading.images import oci
 from lading.registry.errors import Refusal
 from lading.registry.manifests import parse
+from support.mutating import mutated
 
 ELSEWHERE = "sha256:" + "a" * 64
 
@@ -184,3 +189,75 @@ def test_a_blob_that_a_manifest_needs_is_not_deleted(shop):
 def test_the_subject_need_not_be_here(shop):
     image = shop.image("one", subject=described(ELSEWHERE, 7, OCI_MANIFEST))
     assert shop.manifests.find("one", image).digest == image
+
+
+def described(media_type: str, size: int = 2, **more: object) -> dict[str, object]:
+    return {"mediaType": media_type, "digest": ELSEWHERE, "size": size, **more}
+
+
+MANIFEST = {
+    "schemaVersion": 2,
+    "mediaType": OCI_MANIFEST,
+    "artifactType": "a/b",
+    "config": described(OCI_CONFIG),
+    "layers": [described(OCI_LAYER, urls=["https://x/y"], annotations={"a": "b"})],
+    "subject": described(OCI_MANIFEST),
+    "annotations": {"c": "d"},
+}
+INDEX = {
+    "schemaVersion": 2,
+    "mediaType": OCI_INDEX,
+    "manifests": [described(OCI_MANIFEST, platform={"os": "linux", "architecture": "arm", "variant": "v7"})],
+    "subject": described(OCI_INDEX),
+}
+
+
+@given(
+    mutated(MANIFEST) | mutated(INDEX) | st.binary(max_size=60),
+    st.sampled_from(
+        ["", OCI_MANIFEST, OCI_INDEX, DOCKER_MANIFEST, DOCKER_LIST, "application/json; charset=utf-8"]
+    ),
+)
+def test_whatever_is_pushed_as_a_manifest_is_one_or_refused(value, media_type):
+    data = value if isinstance(value, bytes) else json.dumps(value).encode()
+    try:
+        made = parse(data, media_type)
+    except Refusal as refusal:
+        assert refusal.message
+    else:
+        assert all(d.size >= 0 and digests.is_digest(d.digest) for d in [*made.blobs, *made.manifests])
+    for read in (oci.decode_manifest, oci.decode_index):
+        try:
+            read(data, ELSEWHERE)
+        except LadingError as error:
+            assert error.message
+
+
+CONFIG = {
+    "created": "2020-01-01T00:00:00Z",
+    "architecture": "amd64",
+    "os": "linux",
+    "config": {
+        "User": "a",
+        "ExposedPorts": {"80/tcp": {}},
+        "Env": ["A=b"],
+        "Cmd": ["b"],
+        "Volumes": {"/x": {}},
+        "Healthcheck": {"Test": ["CMD", "a"], "Interval": 1},
+        "OnBuild": ["RUN x"],
+    },
+    "rootfs": {"type": "layers", "diff_ids": [ELSEWHERE]},
+    "history": [{"created_by": "x", "empty_layer": True}],
+}
+
+
+@given(mutated(CONFIG))
+def test_any_configuration_of_an_image_is_read_as_it_is_written_or_refused(value):
+    manifest = oci.decode_manifest(json.dumps(MANIFEST).encode(), ELSEWHERE)
+    try:
+        made = oci.decode_config(json.dumps(value).encode(), manifest)
+    except LadingError as error:
+        assert error.message
+    else:
+        again = oci.decode_config(json.dumps(made.encode()).encode(), manifest)
+        assert again.encode() == made.encode()
