@@ -260,7 +260,10 @@ class Mounting:
             os.close(fd)
 
     def _tmpfs(self, number: int, mount: Mount) -> None:
-        options = [f"size={mount.size}"] if mount.size else []
+        options = [
+            "exec",
+            *([f"size={mount.size}"] if mount.size else []),
+        ]  # compilers try their results out there
         self._memory.append(TmpfsMount(path=mount.target, options=options))
 
     def _secret(self, number: int, mount: Mount) -> None:

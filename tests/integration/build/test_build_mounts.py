@@ -107,6 +107,14 @@ def test_a_bind_of_another_stage_needs_no_overlay(lading, context, monkeypatch):
     assert " a copy\n" in told
 
 
+def test_programs_run_from_a_tmpfs(lading, context):
+    """As BuildKit has it, unlike ``lading run --tmpfs``: configure scripts try out what they have compiled."""
+    line = "cp /bin/busybox /t/echo && /t/echo runs && stat -c '%a %u' /t"
+    told = built(lading, context, f"RUN --mount=type=tmpfs,target=/t {line}\n")
+    assert " runs\n" in told
+    assert " 1777 0\n" in told
+
+
 def test_tmpfs_has_its_size_and_leaves_nothing(lading, context):
     told = built(
         lading,
