@@ -8,6 +8,8 @@ from lading.formats import platform as platforms
 from lading.formats.oci_image import ImageConfig, RunConfig
 from lading.images import snapshots
 
+PATH = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from lading.build.progress import Progress
@@ -105,9 +107,10 @@ class Bases:
 
 
 def scratch(platform: Platform) -> Base:
-    """The empty image."""
+    """The empty image, with the words that Docker gives it."""
+    run = RunConfig(env=[PATH] if platform.os != "windows" else [], working_dir="/")
     config = ImageConfig(
-        os=platform.os, architecture=platform.architecture, variant=platform.variant, config=RunConfig()
+        os=platform.os, architecture=platform.architecture, variant=platform.variant, config=run
     )
     return Base("scratch", "", config, ImageOp(), {})
 

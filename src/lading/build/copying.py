@@ -38,17 +38,22 @@ _NOT_OURS = (1, 22)  # EPERM, EINVAL: an id that the user namespace has not
 class Attributes:
     """What copied files get. ``owner``: uid and gid of all that is made, or None to keep the source's; ``modes``: likewise.
 
-    ``moment``: the time of directories that are made on the way (seconds since 1970); None for now.
+    ``moment``: the time of directories that are made on the way (seconds since 1970), None for now; ``made``: their mode.
     """
 
-    __slots__ = ("modes", "moment", "owner")
+    __slots__ = ("made", "modes", "moment", "owner")
 
     def __init__(
-        self, owner: tuple[int, int] | None, modes: Modes | None = None, moment: int | None = None
+        self,
+        owner: tuple[int, int] | None,
+        modes: Modes | None = None,
+        moment: int | None = None,
+        made: int = 0o755,
     ) -> None:
         self.owner = owner
         self.modes = modes
         self.moment = moment
+        self.made = made
 
 
 class Place:
@@ -102,7 +107,7 @@ class Place:
         finally:
             os.close(fd)
 
-    def directory(self, path: str) -> int:
+    def directory(self, path: str, *, mode: int = 0) -> int:
         """The directory at ``path``, made with its parents where missing; a descriptor. Raises :class:`InvalidInput`."""
         try:
             return open_inside(self._kernel, self._fd, path, _DIRECTORY)
@@ -120,7 +125,7 @@ class Place:
                 current = after
             # From the last one on, so that the times of those above are not touched again.
             for fd in reversed(made):
-                self._finish_made(fd)
+                self._finish_made(fd, mode or self.attributes.made)
             return os.dup(current)
         except NotADirectoryError:
             raise _no_directory(path) from None
@@ -141,10 +146,10 @@ class Place:
         made.append(os.dup(fd))
         return fd
 
-    def _finish_made(self, fd: int) -> None:
+    def _finish_made(self, fd: int, mode: int) -> None:
         """What a directory gets that no source speaks of."""
         own(fd, *(self.attributes.owner or (0, 0)))
-        os.fchmod(fd, 0o755)
+        os.fchmod(fd, mode)
         if self.attributes.moment is not None:
             os.utime(fd, (self.attributes.moment,) * 2)
 

@@ -78,7 +78,8 @@ class Frontend:
         self._several = several
         self.file = request.dockerfile
         self._bases = bases
-        self.known = automatic(request.build_platform, request.platform, request.target)
+        target = self.file.target(request.target)
+        self.known = automatic(request.build_platform, request.platform, target.name or request.target)
         self.globals = Globals(request.args, self.known, self.file.args, self.file.escape)
         self._states: dict[int, StageState] = {}
         self._converting: set[int] = set()
@@ -230,8 +231,9 @@ class Frontend:
                 where=self.where(platform),
             )
         )
-        scope = Scope(self.globals, (), self.file.escape)
-        state = StageState(self, stage, base, RunConfig(), scope, vertex, platform, fresh)
+        run = (base.config.config or RunConfig()).replace()
+        scope = Scope(self.globals, run.env, self.file.escape)
+        state = StageState(self, stage, base, run, scope, vertex, platform, fresh)
         state.steps.append(Step(f"FROM {name}", vertex))
         return state
 

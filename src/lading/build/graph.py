@@ -79,6 +79,7 @@ class RunOp(Op):
     network: str = "default"
     security: str = "sandbox"
     hosts: list[str] = []
+    hostname: str = ""
     shm_size: int | None = None
     ulimits: list[str] = []
     """Part of the key; a command gets them with the other limits of its build."""

@@ -141,10 +141,10 @@ class StageState:
         return self.run.working_dir or "/"
 
     def absolute(self, path: str) -> str:
-        """``path`` from the working directory on, a ``/`` or ``/.`` at its end kept as a ``/``."""
+        """``path`` from the working directory on, a ``/`` or ``/.`` at its end kept as a ``/``. Empty: that directory."""
         made = posixpath.normpath(posixpath.join("/", self.directory, path))
         made = "/" + made.lstrip("/")
-        if path.endswith(("/", "/.")) or path == ".":
+        if path.endswith(("/", "/.")) or path in ("", "."):
             made = made.rstrip("/") + "/"
         return made
 
@@ -323,13 +323,15 @@ def _run(state: StageState, made: Run) -> None:
         network=network,
         security=made.security,
         hosts=request.hosts,
+        hostname=request.hostname,
         shm_size=request.shm_size,
         ulimits=request.ulimits,
         extra_env=state.scope.proxies(),
         script=script,
     )
     given = [f"{n}={v}" for n, v in state.scope.args.items() if v is not None and n not in state.scope.env]
-    shown = " ".join([f"|{len(given)}", *given, *args] if given else args)
+    words = args or [script]
+    shown = " ".join([f"|{len(given)}", *given, *words] if given else words)
     state.add(made, op, inputs, f"RUN {shown}")
 
 
@@ -354,6 +356,7 @@ def _mount(state: StageState, made: Run, mount: RunMount, inputs: list[int]) -> 
             token="--mount",
         )
     place = -1
+    namespace = state.frontend.request.cache_namespace if mount.type == "cache" else ""
     if mount.type == "bind" or mount.from_:
         place = len(inputs)
         inputs.append(_files(state, made, mount.from_, mount.source))
@@ -363,7 +366,7 @@ def _mount(state: StageState, made: Run, mount: RunMount, inputs: list[int]) -> 
         input=place,
         source=mount.source if mount.type in ("bind", "cache") else "",
         read_only=mount.read_only if mount.type in ("bind", "cache") else False,
-        id=mount.id,
+        id=f"{namespace}/{mount.id}" if namespace else mount.id,
         sharing=mount.sharing if mount.type == "cache" else "",
         mode=mount.mode,
         uid=mount.uid,

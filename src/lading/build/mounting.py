@@ -230,10 +230,15 @@ class Mounting:
         part = f"{files}.{os.getpid()}"
         os.mkdir(part, 0o755)
         try:
+            uid, gid, mode = mount.uid, mount.gid, 0o755 if mount.mode is None else mount.mode
             if mount.input >= 0:
-                self._fill(part, self._shown(1000 + number, mount), mount.source)
-            os.chown(part, mount.uid, mount.gid)
-            os.chmod(part, 0o755 if mount.mode is None else mount.mode)
+                origin = self._shown(1000 + number, mount)
+                self._fill(part, origin, mount.source)
+                if (uid, gid, mode) == (0, 0, 0o755):  # nothing else was asked for
+                    there = os.stat(origin)
+                    uid, gid, mode = there.st_uid, there.st_gid, stat.S_IMODE(there.st_mode)
+            os.chown(part, uid, gid)
+            os.chmod(part, mode)
             try:
                 os.rename(part, files)
             except OSError:

@@ -62,13 +62,16 @@ def copy(workshop: Workshop, op: CopyOp, inputs: Sequence[Result], given: Sequen
             )
         owner = owner_of(op.owner, [] if op.link else below.directories)
     snapshot = Snapshot([], [], _EMPTY, 0) if op.link else below
-    modes = _modes(Permissions.parse(op.mode)) if op.mode else None
+    permissions = Permissions.parse(op.mode) if op.mode else None
+    modes = _modes(permissions) if permissions is not None else None
+    made_mode = permissions.octal & 0o777 if permissions is not None and permissions.octal >= 0 else 0o755
     skipped: list[str] = []
     with workshop.root(snapshot) as root:
         for selection in op.selections:
             outside = selection.input < 0 or isinstance(given[selection.input], FilesOp)
             whose = owner or ((0, 0) if outside and not _keeps_owners(workshop, given, selection) else None)
-            place = Place(workshop.kernel, root.fd, Attributes(whose, modes, workshop.settings.moment))
+            attributes = Attributes(whose, modes, workshop.settings.moment, made_mode)
+            place = Place(workshop.kernel, root.fd, attributes)
             try:
                 if selection.input < 0:
                     _write(place, op, selection)

@@ -39,6 +39,7 @@ class Request:
     ``no_cache``         nothing is looked up; ``no_cache_stages``: the same for these stages.
     ``pull``             ask registries for newer base images; ``pull_never``: never ask them.
     ``hosts``            ``NAME=ADDRESS`` for RUN; ``network`` of RUN steps that say none; ``shm_size`` in bytes.
+    ``hostname``         of RUN, empty for the builder's own; ``cache_namespace``: before the ids of its caches.
     ``allow``            what RUN may ask for: ``network.host``, ``security.insecure``.
     ``jobs``             steps at once; 0 for one a processor.
     """
@@ -68,6 +69,8 @@ class Request:
         self.pull = False
         self.pull_never = False
         self.hosts: list[str] = []
+        self.hostname = ""
+        self.cache_namespace = ""
         self.network = "default"
         self.shm_size: int | None = None
         self.ulimits: list[str] = []

@@ -6,6 +6,7 @@ build that is killed takes it along. What the command mounts lies in this proces
 
 from __future__ import annotations
 
+from lading.build.bases import PATH
 from lading.build.mounting import SCRIPT, Mounting
 from lading.build.worker import CommandFailed
 from lading.errors import CommandNotExecutable, CommandNotFound
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
     from lading.images.snapshots import Made
 
 LABEL = "io.lading.build"
-_PATH = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _LIMITS = ("memory_swap", "cpu_shares", "cpu_period", "cpu_quota", "cpuset_cpus", "cpuset_mems", "ulimits")
 _NETWORKS = {"default": "", "none": "none", "host": "host"}
 
@@ -106,7 +106,7 @@ def _literal(text: str) -> str:
 def _pod(workshop: Workshop, op: RunOp, image: str, name: str) -> Pod:
     extras = ContainerExtras(
         user=op.user,
-        hostname="build",
+        hostname=op.hostname or "build",
         shm_size=op.shm_size,
         entrypoint_given=True,
         cgroup_parent=workshop.settings.cgroup_parent,
@@ -117,7 +117,7 @@ def _pod(workshop: Workshop, op: RunOp, image: str, name: str) -> Pod:
     known = {pair.partition("=")[0] for pair in env}
     env += [pair for pair in op.extra_env if pair.partition("=")[0] not in known]
     if not any(pair.startswith("PATH=") for pair in env):
-        env.append(_PATH)
+        env.append(PATH)
     container = Container(
         name="main",
         image=image,

@@ -45,7 +45,7 @@ def unpack(place: Place, tree: Tree, source: Taken, op: CopyOp) -> bool:
         try:
             if not is_archive(fd):
                 return False
-            directory = place.directory(op.destination)
+            directory = place.directory(op.destination, mode=0o755)
             try:
                 extractor = Added(
                     directory,

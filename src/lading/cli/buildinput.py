@@ -159,10 +159,10 @@ _RIGHTS = ("network.host", "security.insecure")
 
 def _fill(made: Request, parsed: Parsed) -> None:
     """What flags say that need no look at anything."""
-    settings = made.settings
+    from lading.cli.buildcontrols import steer
+
     made.args = pairs(parsed["build-arg"], "--build-arg", environ=True)
-    if settings.moment is not None:
-        made.args.setdefault("SOURCE_DATE_EPOCH", str(settings.moment))
+    steer(made, parsed)
     made.labels = pairs(parsed["label"], "--label", environ=False)
     made.target = parsed["target"]
     made.no_cache = parsed["no-cache"]

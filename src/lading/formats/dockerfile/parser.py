@@ -78,11 +78,15 @@ def parse_instruction(
 _FRONTENDS = ("dockerfile", "dockerfile-upstream")
 
 
+def speaks(image: str) -> bool:
+    """Whether a frontend's image is for the language that is read here."""
+    return image.partition("@")[0].rpartition("/")[2].partition(":")[0] in _FRONTENDS
+
+
 def _check_syntax(made: Dockerfile) -> None:
     """Refuse a ``# syntax=`` that names another language. Docker's own frontends, mirrored or not, all mean this one."""
     image = made.directives.syntax.split(" ")[0]
-    repository = image.partition("@")[0].rpartition("/")[2].partition(":")[0]
-    if image and repository not in _FRONTENDS:
+    if image and not speaks(image):
         line = made.directives.lines["syntax"]
         raise DockerfileError(
             f"syntax={image[:80]} is a language of its own, which this builder does not speak",

@@ -13,13 +13,13 @@ _SHIFT = {"u": 6, "g": 3, "o": 0}
 
 
 class Permissions:
-    """What ``--chmod`` asks for: :meth:`applied` gives the new mode of a file from its old one."""
+    """What ``--chmod`` asks for: :meth:`applied` gives the new mode of a file from its old one. ``octal``: the mode, or -1."""
 
-    __slots__ = ("_clauses", "_octal", "text")
+    __slots__ = ("_clauses", "octal", "text")
 
     def __init__(self, text: str) -> None:
         self.text = text
-        self._octal = -1
+        self.octal = -1
         self._clauses: list[tuple[int, str, str]] = []
 
     @classmethod
@@ -29,7 +29,7 @@ class Permissions:
         if text.isascii() and text.isdigit():
             if text.strip("01234567") or len(text) > 12 or int(text, 8) > 0o7777:
                 raise _bad(text, "an octal mode is between 0 and 07777")
-            made._octal = int(text, 8)
+            made.octal = int(text, 8)
             return made
         if len(text) > 200:
             raise _bad(text, "it is longer than 200 characters")
@@ -39,8 +39,8 @@ class Permissions:
 
     def applied(self, mode: int, *, directory: bool) -> int:
         """The permission bits (07777) that replace those of ``mode``."""
-        if self._octal >= 0:
-            return self._octal
+        if self.octal >= 0:
+            return self.octal
         mode &= 0o7777
         start = mode
         for who, sign, permissions in self._clauses:

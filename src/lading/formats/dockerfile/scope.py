@@ -170,6 +170,14 @@ class Scope:
         return [f"{name}={value}" for name, value in self.variables.items()]
 
     def proxies(self) -> list[str]:
-        """Proxies that were given and that nothing here sets: for a command's environment, and for no key."""
-        given = self._outer.given
-        return [f"{name}={given[name]}" for name in PROXIES if name in given and name not in self.variables]
+        """Proxies that were given and that nothing here sets: for a command's environment, and for no key.
+
+        Given in capitals or not, a command finds both: programs do not agree on which they look for.
+        """
+        folded = {name.upper(): value for name, value in self._outer.given.items() if name.upper() in PROXIES}
+        given = {name: self._outer.given.get(name, folded.get(name.upper())) for name in PROXIES}
+        return [
+            f"{name}={value}"
+            for name, value in given.items()
+            if value is not None and name not in self.variables
+        ]

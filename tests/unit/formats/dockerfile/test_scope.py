@@ -101,10 +101,10 @@ def test_a_stage_hands_its_arguments_on_and_its_environment_over_them() -> None:
 def test_proxies_reach_a_command_unless_it_sets_its_own() -> None:
     made = outer(given={"http_proxy": "p", "NO_PROXY": "q", "OTHER": "r"})
     scope = Scope(made, [], "\\")
-    assert scope.proxies() == ["http_proxy=p", "NO_PROXY=q"]
+    assert scope.proxies() == ["HTTP_PROXY=p", "http_proxy=p", "NO_PROXY=q", "no_proxy=q"]
     assert scope.command_env() == []
     walked(scope, "ARG http_proxy", "ENV NO_PROXY=z")
-    assert scope.proxies() == []
+    assert scope.proxies() == ["HTTP_PROXY=p", "no_proxy=q"]
 
 
 def test_arguments_that_no_arg_asks_for_can_be_told() -> None:
