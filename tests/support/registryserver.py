@@ -49,7 +49,12 @@ class RegistryServer:
     """``lading registry serve`` below ``directory``; a context manager. ``host`` is ``127.0.0.1:PORT``."""
 
     def __init__(
-        self, directory: Path, *flags: str, env: dict[str, str] | None = None, port: int = 0
+        self,
+        directory: Path,
+        *flags: str,
+        env: dict[str, str] | None = None,
+        port: int = 0,
+        prefix: tuple[str, ...] = (),
     ) -> None:
         self.directory = directory
         self.flags = flags
@@ -61,6 +66,8 @@ class RegistryServer:
             "LADING_CONFIG": str(directory / "config"),
         }
         self.port = port
+        self.prefix = prefix
+        """The command that runs it."""
         self.tls = "--tls-cert" in flags
         self.log = directory / "access.log"
         self.said: list[str] = []
@@ -76,7 +83,7 @@ class RegistryServer:
         return self._process.pid
 
     def start(self) -> RegistryServer:
-        command = [sys.executable, "-m", "lading", "registry", "serve", "-l", self.host]
+        command = [*self.prefix, sys.executable, "-m", "lading", "registry", "serve", "-l", self.host]
         if not any(f.startswith("--storage") for f in self.flags):
             command += ["--storage", str(self.storage)]
         with self.log.open("ab") as log:

@@ -7,11 +7,13 @@ import http.client
 import ipaddress
 import os
 import re
+import shutil
 import signal
 import socket
 import ssl
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable
@@ -361,3 +363,26 @@ def test_a_registry_that_is_read_only_refuses_what_would_change_it(tmp_path: Pat
         for method, path in (("POST", "/v2/a/blobs/uploads/"), ("DELETE", "/v2/a/manifests/latest")):
             answer = client.ask(method, path)
             assert (answer.status, answer.code) == (405, "UNSUPPORTED")
+
+
+def test_a_registry_with_a_store_of_its_own_needs_no_right_at_all() -> None:
+    """As a unit of systemd with a user of its own, no new privileges and nothing to write but the store would run it."""
+    base = Path(tempfile.mkdtemp(prefix="registry-", dir="/tmp"))
+    script = (
+        'mount --make-rprivate / && mount --bind / / && mount -o remount,bind,ro / && mount --bind "$0" "$0" && '
+        'mount -o remount,bind,rw "$0" && cd / && exec setpriv --reuid 65534 --regid 65534 --clear-groups '
+        '--no-new-privs --bounding-set=-all "$@"'
+    )
+    try:
+        storage = base / "storage"
+        storage.mkdir()
+        os.chown(storage, 65534, 65534)
+        os.chmod(base, 0o755)
+        server = RegistryServer(base, prefix=("unshare", "-m", "sh", "-c", script, str(storage)))
+        with server, server.client() as client:
+            assert os.stat(f"/proc/{server.pid}").st_uid == 65534
+            assert os.readlink(f"/proc/{server.pid}/ns/user") == os.readlink("/proc/self/ns/user")
+            client.image("a", "latest", b"layer")
+            assert client.ask("GET", "/v2/a/manifests/latest").status == 200
+    finally:
+        shutil.rmtree(base)
