@@ -52,9 +52,10 @@ def fitted(text: str, columns: int) -> str:
 
 
 class Lines:
-    """The lines of one command's streams, as they come; the last of them are kept."""
+    """The lines of one command's streams, as they come; the last of them are kept. ``count``: how many came."""
 
     def __init__(self) -> None:
+        self.count = 0
         self._begun: dict[str, bytes] = {}
         self.last: deque[str] = deque(maxlen=_KEPT)
 
@@ -88,6 +89,7 @@ class Lines:
         for line in whole:
             for start in range(0, max(len(line), 1), LONGEST):
                 made.append(_text(line[start : start + LONGEST]))
+        self.count += len(made)
         self.last.extend(made)
         return made
 

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 class Plain(Shown):
     """Plain lines; ``clock`` gives seconds."""
 
+    _where_all_is = " (above)"
+
     def __init__(self, out: TextIO, *, clock: Callable[[], float] = time.monotonic) -> None:
         super().__init__(out)
         self._clock = clock

@@ -34,8 +34,13 @@ class Step:
         self.lines = Lines()
 
 
+_LAST = 20  # lines that are shown once more of a command that failed
+
+
 class Shown(Progress):
     """Keeps what every way of showing needs; writes to ``out``, and stops when nobody reads any more."""
+
+    _where_all_is = " (--progress=plain shows all)"
 
     def __init__(self, out: TextIO) -> None:
         self._out = out
@@ -108,7 +113,9 @@ class Shown(Progress):
 
         with self._lock:
             step = next((s for s in self._steps.values() if s.vertex is error.vertex), None)
-            said = step.lines.showing(20) if step is not None else []
+            said = step.lines.showing(_LAST) if step is not None else []
+            if step is not None and step.lines.count > len(said) > 0:
+                said.insert(0, f"… {step.lines.count - len(said)} more before{self._where_all_is}")
             head = step.head if step is not None else printable(error.vertex.name)
             self.write("\n".join(failure(error, file, head, said)) + "\n")
 

@@ -303,6 +303,9 @@ def test_a_failure_shows_the_lines_the_last_output_the_status_and_what_to_do():
         assert "said 29" in end
         assert "said 10" in end
         assert "said 9\n" not in end
+        assert (
+            "… 10 more before (above)" if isinstance(shown, Plain) else "… 10 more before (--progress=plain"
+        ) in end
         assert "lading build: Dockerfile:3-4: the command ended with status 127" in end
         assert "install it in a step before" in end
         assert "\x1b" not in text
