@@ -64,7 +64,7 @@ def flag_meaning(flag: Flag) -> str:
     if flag.choices:
         text += f" ({', '.join(flag.choices)})"
     if flag.default not in (None, "", False):
-        text += f" (default {str(flag.default).lower()})"
+        text += f" (default {'true' if flag.default is True else flag.default})"
     return text
 
 

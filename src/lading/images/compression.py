@@ -29,6 +29,8 @@ MAGIC = {
 _SKIPPABLE = tuple(bytes((0x50 + n, 0x2A, 0x4D, 0x18)) for n in range(16))
 OUTPUT = 1 << 18  # the most that one piece of output holds: a handful of them stays in the processor's cache
 
+_PART = 1 << 15  # bytes of a piece that are looked at together behind the end of a member
+
 
 def sniff(head: bytes) -> str:
     """``gzip``, ``zstd``, ``bzip2``, ``xz``, or empty for anything else, from the first six bytes."""
@@ -69,10 +71,15 @@ def _members(
 ) -> Iterator[bytes]:
     engine = make()
     fresh = False  # between members, nothing of the next one seen
+    ahead: list[bytes] = []  # parts of a piece, the next one last
+
+    def take() -> bytes:
+        return ahead.pop() if ahead else next(source, b"")
+
     while True:
         if fresh:
             data = data.lstrip(b"\0") if kind != "zstd" else data
-            while data and len(data) < 6 and (more := next(source, b"")):
+            while data and len(data) < 6 and (more := take()):
                 data += more
             if data.strip(b"\0"):
                 if sniff(data) != kind:
@@ -88,9 +95,14 @@ def _members(
                 raise Corrupt(f"{what}: broken {kind} data: {error}", reason="bad-compression") from None
             if engine.eof:
                 data = engine.unused_data
+                if (
+                    len(data) > _PART and not ahead
+                ):  # each end copies what is behind it, and there may be thousands in a piece
+                    ahead = [data[at : at + _PART] for at in range(_PART, len(data), _PART)][::-1]
+                    data = data[:_PART]
                 fresh = True
                 continue
-        data = next(source, b"")
+        data = take()
         if not data:
             for data in source:  # an empty piece is not the end
                 if data:

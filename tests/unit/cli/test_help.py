@@ -38,6 +38,10 @@ def test_every_command_has_help_that_names_its_options(
     for flag in command.flags:
         if not flag.hidden:
             assert f"--{flag.name}" in shown.out
+            if (
+                isinstance(flag.default, str) and flag.default
+            ):  # as it can be typed, whatever lines it is broken into
+                assert f"(default {flag.default})" in " ".join(shown.out.split())
 
 
 @pytest.mark.parametrize("path", [p for p, c in ALL if not c.commands], ids=" ".join)
