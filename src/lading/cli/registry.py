@@ -54,6 +54,7 @@ def _settings(context: Context, parsed: Parsed) -> Settings:
     made.tls = _tls(parsed)
     made.plain_http = parsed["plain-http"]
     made.delete, made.read_only = parsed["delete"], parsed["read-only"]
+    made.sparse = parsed["sparse-indexes"]
     made.htpasswd, made.rights = parsed["htpasswd"], parsed["rights"]
     made.tokens = parsed["auth"] == "token"
     made.service = parsed["service"]

@@ -183,5 +183,8 @@ def _serve() -> list[Flag]:
             choices=("text", "json", "none"),
         ),
         Flag("max-blob", "", "str", "SIZE", "The largest blob that is taken", default="64g"),
+        Flag(
+            "sparse-indexes", "", "bool", help="Take indexes of several platforms of which not all are here"
+        ),
         Flag("max-manifest", "", "str", "SIZE", "The largest manifest that is taken", default="4m"),
     ]

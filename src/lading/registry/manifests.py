@@ -92,9 +92,11 @@ class Pushed:
 class Manifests:
     """The manifests of a store's repositories."""
 
-    def __init__(self, store: Store, limit: int = 4 << 20) -> None:
+    def __init__(self, store: Store, limit: int = 4 << 20, *, sparse: bool = False) -> None:
+        """``limit``: bytes of one; ``sparse``: an index may name manifests that are not in the repository."""
         self._store = store
         self._limit = limit
+        self._sparse = sparse
         self._bytes: OrderedDict[str, bytes] = OrderedDict()
 
     def find(self, repository: str, reference: str) -> Stored:
@@ -178,7 +180,9 @@ class Manifests:
                 if condition is not None and not condition(_present(made, repository, tag, digest)):
                     what = f"{reference} is not what the condition says it is"
                     raise Refusal(MANIFEST_INVALID, what, status=412)
-                _record(made, repository, found, len(data), parsed, names, complete)
+                if complete:
+                    _check_complete(made, repository, parsed, sparse=self._sparse)
+                _record(made, repository, found, len(data), parsed, names)
 
             self._store.ledger.write(change)
         return Pushed(found, parsed.subject)
@@ -227,12 +231,8 @@ def _present(made: Change, repository: str, tag: str, digest: str) -> str:
     return "" if row is None else str(row[0])
 
 
-def _record(
-    made: Change, repository: str, digest: str, size: int, parsed: Parsed, tags: list[str], complete: bool
-) -> None:
+def _record(made: Change, repository: str, digest: str, size: int, parsed: Parsed, tags: list[str]) -> None:
     number = repository_id(made, repository)
-    if complete:
-        _check_complete(made, number, parsed)
     now = time.time()
     made.db.execute(
         "INSERT INTO manifests (repository, digest, media_type, size, pushed, subject, artifact_type, annotations) "
@@ -262,7 +262,8 @@ def _record(
         )
 
 
-def _check_complete(made: Change, number: int, parsed: Parsed) -> None:
+def _check_complete(made: Change, repository: str, parsed: Parsed, *, sparse: bool) -> None:
+    number = repository_id(made, repository)
     missing: list[str] = []
     for table, wanted in (("blobs", parsed.blobs), ("manifests", parsed.manifests)):
         for descriptor in wanted:
@@ -270,7 +271,7 @@ def _check_complete(made: Change, number: int, parsed: Parsed) -> None:
                 f"SELECT size FROM {table} WHERE repository = ? AND digest = ?", (number, descriptor.digest)
             ).fetchone()
             if row is None:
-                if descriptor.digest not in missing:
+                if descriptor.digest not in missing and not (sparse and table == "manifests"):
                     missing.append(descriptor.digest)
             elif row[0] != descriptor.size:
                 raise Refusal(

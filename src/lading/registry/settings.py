@@ -54,6 +54,7 @@ class Settings:
         self.limits = Limits()
         self.delete = True
         self.read_only = False
+        self.sparse = False  # whether an index may name manifests that are not there
         self.plain_http = False
         self.tls: Tls | None = None
         self.htpasswd = ""

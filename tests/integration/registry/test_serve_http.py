@@ -8,10 +8,13 @@ import time
 
 import pytest
 
+from lading.registry.checking import check
+from lading.registry.store import Store
 from support.registryserver import MANIFEST, Client, RegistryServer, digest_of
 
 pytestmark = pytest.mark.root
 
+INDEX = "application/vnd.oci.image.index.v1+json"
 DATA = bytes(range(256)) * 400
 DIGEST = digest_of(DATA)
 ELSEWHERE = "sha256:" + "a" * 64
@@ -388,3 +391,27 @@ def test_the_log_and_the_counters_tell_what_happened(tmp_path) -> None:
         "127.0.0.1",
     )
     assert '"' not in blob["agent"]
+
+
+def test_an_index_of_which_not_all_is_here_is_taken_where_that_is_allowed(tmp_path) -> None:
+    def index(*digests: str) -> bytes:
+        entries = [{"mediaType": MANIFEST, "digest": digest, "size": 7} for digest in digests]
+        return json.dumps({"schemaVersion": 2, "mediaType": INDEX, "manifests": entries}).encode()
+
+    sparse = index(digest_of(b"absent1"), digest_of(b"absent2"))
+    with RegistryServer(tmp_path) as server, server.client() as client:
+        answer = client.ask("PUT", "/v2/a/manifests/some", sparse, content_type=INDEX)
+        assert (answer.status, answer.code) == (400, "MANIFEST_BLOB_UNKNOWN")
+    with RegistryServer(tmp_path, "--sparse-indexes") as server, server.client() as client:
+        assert client.ask("PUT", "/v2/a/manifests/some", sparse, content_type=INDEX).status == 201
+        assert client.ask("GET", "/v2/a/manifests/some").body == sparse
+        there = client.image("a", "one", b"layer")
+        answer = client.ask("PUT", "/v2/a/manifests/wrong", index(there), content_type=INDEX)
+        assert (answer.status, answer.code) == (400, "SIZE_INVALID")  # of what is here, all has to be right
+        lacking = {"schemaVersion": 2, "mediaType": MANIFEST, "layers": []}
+        lacking["config"] = {"mediaType": "a/b", "digest": digest_of(b"absent"), "size": 6}
+        answer = client.ask("PUT", "/v2/a/manifests/x", json.dumps(lacking).encode(), content_type=MANIFEST)
+        assert (answer.status, answer.code) == (400, "MANIFEST_BLOB_UNKNOWN")
+    store = Store(str(server.storage))
+    assert check(store, repair=False) == []
+    store.close()

@@ -50,7 +50,7 @@ class Endpoints:
         self.guard = Guard(store, settings, pool)
         self.uploads = Uploads(store, limits)
         self._uploading = Uploading(store, self.uploads, pool, each=settings.uploads_each)
-        manifests = Manifests(store, limits.manifest)
+        manifests = Manifests(store, limits.manifest, sparse=settings.sparse)
         self._reading = Reading(
             store,
             manifests,
