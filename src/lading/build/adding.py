@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from lading.build.blaming import mistake
 from lading.build.downloads import CONTENT
 from lading.build.graph import Selection
 from lading.formats.dockerfile import DockerfileError
@@ -48,21 +49,3 @@ def remote_selections(state: StageState, made: Add, op: CopyOp, inputs: list[int
                 )
             inputs.append(leaf)
     return local
-
-
-class mistake:  # noqa: N801
-    """Errors within the block are mistakes of the file, at ``token``. A context manager."""
-
-    def __init__(self, token: str) -> None:
-        self._token = token
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
-        from lading.errors import LadingError
-
-        if isinstance(error, LadingError) and not isinstance(error, DockerfileError):
-            raise DockerfileError(
-                error.message, hint=error.hint, token=self._token, reason=error.reason
-            ) from None

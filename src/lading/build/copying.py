@@ -280,6 +280,12 @@ class Place:
         if kind == stat.S_IFSOCK:
             self.skipped.append(found.path)
             return
+        if kind == stat.S_IFCHR and not there.st_rdev:
+            raise Unsupported(
+                f"{found.path!r} in {tree.what}: overlayfs takes the device 0:0 for a deletion",
+                hint="leave it out (--exclude, the ignore file)",
+                reason="whiteout-name",
+            )
         target = found.link() if kind == stat.S_IFLNK else ""
         attributes = self.attributes
         try:

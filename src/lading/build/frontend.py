@@ -7,6 +7,7 @@ One pass over the stages that the target needs, in the order of the file. The in
 from __future__ import annotations
 
 from lading.build.bases import Base, scratch
+from lading.build.blaming import mistake
 from lading.build.graph import CopyOp, FilesOp, Graph, Selection, Vertex
 from lading.build.instructions import StageState, Step, dispatch
 from lading.errors import InvalidInput, LadingError
@@ -218,7 +219,8 @@ class Frontend:
         context = self.request.contexts[self.request.context_name(name)]
         selection = Selection(input=1, paths=["/"], wildcards=False)
         op = CopyOp(selections=[selection], destination="/")
-        inputs = [self.graph.add(Vertex(base.op)), self.leaf(context, context.digest(selection, op))]
+        with mistake(stage.base):
+            inputs = [self.graph.add(Vertex(base.op)), self.leaf(context, context.digest(selection, op))]
         vertex = self.graph.add(
             Vertex(
                 op,

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import posixpath
 
+from lading.build.blaming import mistake
 from lading.build.graph import (
     CopyOp,
     DirectoryOp,
@@ -16,7 +17,7 @@ from lading.build.graph import (
     Selection,
     Vertex,
 )
-from lading.errors import NotFound, Unsupported
+from lading.errors import LadingError, NotFound, Unsupported
 from lading.formats.dockerfile import (
     Add,
     Arg,
@@ -384,7 +385,8 @@ def _files(state: StageState, made: Run, name: str, path: str) -> int:
         return _other(state, name, made)
     context = _context(state, name, made)
     selection = Selection(paths=[path or "/"], wildcards=False)
-    return frontend.leaf(context, context.digest(selection, None))
+    with mistake(path):
+        return frontend.leaf(context, context.digest(selection, None))
 
 
 def _context(state: StageState, name: str, made: Instruction) -> Context:
@@ -456,14 +458,12 @@ def _transfer(state: StageState, made: Transfer) -> None:
 def _digest(context: Context, made: Transfer, selection: Selection, op: CopyOp) -> str:
     try:
         return context.digest(selection, op)
-    except NotFound as error:
+    except LadingError as error:
         named = next((path for path in selection.paths if repr(path) in error.message), selection.paths[0])
-        raise DockerfileError(
-            error.message,
-            hint=error.hint or "see what the context and its ignore file hold",
-            token=named,
-            reason=error.reason,
-        ) from None
+        hint = error.hint
+        if isinstance(error, NotFound) and not hint:
+            hint = "see what the context and its ignore file hold"
+        raise DockerfileError(error.message, hint=hint, token=named, reason=error.reason) from None
 
 
 _HANDLERS: dict[str, Callable[..., None]] = {

@@ -7,6 +7,7 @@ was unpacked by :mod:`lading.images.plain`, and lies in the store's staging area
 from __future__ import annotations
 
 import os
+import stat
 
 from lading.build.contexts import LocalContext, checked
 from lading.errors import InvalidInput, KernelError, NotFound
@@ -106,7 +107,11 @@ def ignore_of(directory: str, dockerfile: str) -> Ignore | None:
     beside = [f"{dockerfile}.dockerignore", f"{dockerfile}.containerignore"] if dockerfile else []
     for path in (*beside, *(f"{directory}/{name}" for name in IGNORED)):
         try:
-            with open(path, "rb") as file:
+            # Not waiting for whoever writes into a FIFO.
+            fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+            with os.fdopen(fd, "rb") as file:
+                if not stat.S_ISREG(os.fstat(fd).st_mode):
+                    raise InvalidInput(f"the ignore file {path!r} is no file", reason="ignore-file")
                 return Ignore.parse(file.read(LARGEST + 1), path)
         except FileNotFoundError:
             continue

@@ -143,7 +143,7 @@ class Tree:
             if stat.S_ISLNK(there.st_mode):
                 links += 1
                 if links > _MAX_LINKS:
-                    raise InvalidInput(f"{self.what}: {path}: too many symbolic links", reason="loop")
+                    raise InvalidInput(f"{path!r} in {self.what}: too many symbolic links", reason="loop")
                 target = self.link(here)
                 if target.startswith("/"):
                     done = []

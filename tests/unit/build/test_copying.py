@@ -418,3 +418,10 @@ def test_a_name_that_is_a_deletion_s_is_refused_where_it_comes_from(case, tmp_pa
     with pytest.raises(Unsupported, match=r"a.tar: in/.wh.f: .* cannot be in a layer") as error:
         case.copy("a.tar", to="/u", unpack=True)
     assert error.value.reason == "whiteout-name"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root makes devices")
+def test_the_device_that_deletes_in_an_overlay_is_refused(case):
+    os.mknod(case.source / "gone", stat.S_IFCHR | 0o600, os.makedev(0, 0))
+    with pytest.raises(Unsupported, match=r"'gone' in the context: overlayfs takes the device 0:0"):
+        case.copy(".", to="/x")
