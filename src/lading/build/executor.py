@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 _READ = 1 << 16
 _SIGKILL, _SIGTERM = 9, 15
+_PATIENCE = 3.0  # seconds for steps to undo what they began
 
 
 class StepFailed(LadingError):
@@ -286,6 +287,7 @@ class Executor:
     def _give_up(self) -> None:
         """End all children, and wait for them: they undo what they began."""
         self._stop(_SIGTERM)
+        patient = time.monotonic() + _PATIENCE
         for running in set(self._running.values()):
             for fd in (running.control, *running.streams):
                 if fd in self._running:
@@ -295,7 +297,9 @@ class Executor:
                     os.waitpid(running.pid, 0)
                     break
                 except KeyboardInterrupt:
-                    os.kill(running.pid, _SIGKILL)
+                    # A second Ctrl-C comes by a key that was held: what is killed cannot clear up.
+                    if time.monotonic() > patient:
+                        os.kill(running.pid, _SIGKILL)
                 except ChildProcessError:
                     break
 

@@ -2,37 +2,62 @@
 
 from __future__ import annotations
 
+import _signal  # type: ignore[import-not-found]
 import sys
+import time
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from lading.cli.context import Context
     from lading.flags import Parsed
 
-
-_TERMINATED = 143  # what a shell says of a program that SIGTERM ended
-
-
-class _Terminated(KeyboardInterrupt):
-    """SIGTERM, which a service manager or a job that is called off sends: it is met as Ctrl-C is, and undoes what was begun."""
-
-
-def _terminate(_number: int, _frame: object) -> None:
-    raise _Terminated
+_ENDING = {1: "SIGHUP", 15: "SIGTERM"}
+_PATIENCE = 3.0  # seconds
 
 
 def build(context: Context, parsed: Parsed) -> int:
     """Build an image, and print its id with ``--quiet``."""
-    import signal
+    with _Ending() as ending:
+        try:
+            return _build(context, parsed)
+        except KeyboardInterrupt:
+            if not ending.number:
+                raise
+            print(f"lading build: ended by {_ENDING[ending.number]}", file=sys.stderr)
+            return 128 + ending.number
 
-    before = signal.signal(signal.SIGTERM, _terminate)
-    try:
-        return _build(context, parsed)
-    except _Terminated:
-        print("lading build: ended by SIGTERM", file=sys.stderr)
-        return _TERMINATED
-    finally:
-        signal.signal(signal.SIGTERM, before)
+
+class _Ending:
+    """SIGTERM and SIGHUP end a build in good order, as Ctrl-C does. A context manager; ``number``: which of the two came, or 0.
+
+    For a while what comes after the first changes nothing: a key is held, and what was begun is being undone.
+    """
+
+    def __init__(self) -> None:
+        self.number = 0
+        self._until = 0.0
+        self._before: dict[int, object] = {}
+
+    def __enter__(self) -> _Ending:
+        for number in (_signal.SIGINT, *_ENDING):
+            before = _signal.getsignal(number)
+            if before in (_signal.SIG_DFL, _signal.default_int_handler):
+                self._before[number] = before
+                _signal.signal(number, self._come)
+        return self
+
+    def _come(self, number: int, _frame: object) -> None:
+        now = time.monotonic()
+        if now < self._until:
+            return
+        self._until = now + _PATIENCE
+        if number in _ENDING:
+            self.number = number
+        raise KeyboardInterrupt
+
+    def __exit__(self, *_: object) -> None:
+        for number, before in self._before.items():
+            _signal.signal(number, before)
 
 
 def _build(context: Context, parsed: Parsed) -> int:
