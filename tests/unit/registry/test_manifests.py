@@ -191,7 +191,7 @@ def test_the_subject_need_not_be_here(shop):
     assert shop.manifests.find("one", image).digest == image
 
 
-def described(media_type: str, size: int = 2, **more: object) -> dict[str, object]:
+def elsewhere(media_type: str, size: int = 2, **more: object) -> dict[str, object]:
     return {"mediaType": media_type, "digest": ELSEWHERE, "size": size, **more}
 
 
@@ -199,16 +199,16 @@ MANIFEST = {
     "schemaVersion": 2,
     "mediaType": OCI_MANIFEST,
     "artifactType": "a/b",
-    "config": described(OCI_CONFIG),
-    "layers": [described(OCI_LAYER, urls=["https://x/y"], annotations={"a": "b"})],
-    "subject": described(OCI_MANIFEST),
+    "config": elsewhere(OCI_CONFIG),
+    "layers": [elsewhere(OCI_LAYER, urls=["https://x/y"], annotations={"a": "b"})],
+    "subject": elsewhere(OCI_MANIFEST),
     "annotations": {"c": "d"},
 }
 INDEX = {
     "schemaVersion": 2,
     "mediaType": OCI_INDEX,
-    "manifests": [described(OCI_MANIFEST, platform={"os": "linux", "architecture": "arm", "variant": "v7"})],
-    "subject": described(OCI_INDEX),
+    "manifests": [elsewhere(OCI_MANIFEST, platform={"os": "linux", "architecture": "arm", "variant": "v7"})],
+    "subject": elsewhere(OCI_INDEX),
 }
 
 
