@@ -214,7 +214,9 @@ def _apk(node: Node, made: Scanned) -> Iterator[Package]:
 
 
 def _rpm(node: Node, made: Scanned) -> Iterator[Package]:
-    for row in packages_rpm.read(os.fsdecode(node.path)):
+    path = os.fsdecode(node.path)
+    kind = node.name.rpartition(b"/")[2]
+    for row in packages_rpm.read_old(path) if kind.startswith(b"Packages") else packages_rpm.read(path):
         version = f"{row.version}-{row.release}" if row.release else row.version
         package = Package(
             "rpm", row.name, f"{row.epoch}:{version}" if row.epoch else version, show(node.name)
@@ -224,11 +226,6 @@ def _rpm(node: Node, made: Scanned) -> Iterator[Package]:
         package.supplier = row.vendor
         package.source = row.source
         yield package
-
-
-def _rpm_other(node: Node, made: Scanned) -> list[Package]:
-    made.notes.append(f"/{show(node.name)}: a package database in this old form is not read")
-    return []
 
 
 def _python(node: Node, made: Scanned) -> list[Package]:
@@ -286,7 +283,8 @@ _FIXED: dict[bytes, Callable[[Node, Scanned], Iterable[Package]]] = {
     b"usr/lib/apk/db/installed": _apk,
     b"var/lib/rpm/rpmdb.sqlite": _rpm,
     b"usr/lib/sysimage/rpm/rpmdb.sqlite": _rpm,
-    b"var/lib/rpm/Packages": _rpm_other,
-    b"var/lib/rpm/Packages.db": _rpm_other,
-    b"usr/lib/sysimage/rpm/Packages.db": _rpm_other,
+    b"var/lib/rpm/Packages": _rpm,
+    b"usr/lib/sysimage/rpm/Packages": _rpm,
+    b"var/lib/rpm/Packages.db": _rpm,
+    b"usr/lib/sysimage/rpm/Packages.db": _rpm,
 }

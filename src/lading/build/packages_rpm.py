@@ -1,4 +1,4 @@
-"""Packages in rpm's database in its SQLite form: a table of headers as rpm stores them.
+"""Packages in rpm's databases: each holds headers as rpm stores them. The SQLite form is read here.
 
 A header is two big-endian numbers (entries, bytes of data), an index of 16 bytes an entry (tag, type, offset, count), and the
 data.
@@ -69,6 +69,16 @@ def read(path: str) -> Iterator[Row]:
             database.close()
     finally:
         os.close(fd)
+
+
+def read_old(path: str) -> Iterator[Row]:
+    """The same of the older forms: ndb where the name ends in ``.db``, else Berkeley DB's hash. Raises as :func:`read`."""
+    from lading.build.packages_rpm_files import hashed, ndb
+
+    for blob in ndb(path) if path.endswith(".db") else hashed(path):
+        row = Row(header(blob))
+        if row.name and row.name != _KEY:
+            yield row
 
 
 def _rows_only(action: int, _one: str | None, _two: str | None, _base: str | None, view: str | None) -> int:
