@@ -269,7 +269,10 @@ class Frontend:
         try:
             base = self._bases.get(named, platform)
         except LadingError as error:
-            why = error.message if named in error.message else f"the image {quoted(named)}: {error.message}"
+            which = f"the image {quoted(named)}"
+            if platforms.normal(platform).encode() != platforms.normal(platforms.host()).encode():
+                which += f" for {platforms.text(platform)}"
+            why = error.message if named in error.message else f"{which}: {error.message}"
             hint = did_you_mean(name, [stage.name for stage in self.file.stages if stage.name]) or error.hint
             if isinstance(error, InvalidInput) and name != written:
                 hint = f"that is what {written} comes to: an ARG before the first FROM, or --build-arg, says another"

@@ -166,6 +166,9 @@ def test_an_image_that_cannot_be_had_is_told_with_its_line(lading, context):
     context.dockerfile("FROM busybox AS tools\nFROM busybox\nCOPY --from=tool /bin/sh /x\n")
     told = lading("build", "--pull=never", str(context)).stderr
     assert "Dockerfile:3: the image 'tool'" in told and "did you mean tools?" in told
+    context.dockerfile("FROM busybox\n")
+    told = lading("build", "--pull=never", "--platform=linux/riscv64", str(context)).stderr
+    assert "the image 'busybox' for linux/riscv64: " in told or "--platform linux/riscv64" in told
     context.dockerfile("ARG V\nFROM busybox:$V\n")
     told = lading("build", "--pull=never", str(context)).stderr
     assert "Dockerfile:2: " in told and "that is what busybox:$V comes to" in told

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 _WIDEST = 160
 """Characters of a source line that are shown. A minified script in a RUN may have thousands."""
+_AROUND = " \t=,:'\"[](){}"
+"""What stands around a word."""
 
 
 class Location:
@@ -120,11 +122,23 @@ def _marked(source: Sequence[str], first: int, last: int, token: str) -> tuple[i
     """The line, column and length that ``^`` marks; line 0 is none."""
     if token:
         for number in range(first, last + 1):
-            column = source[number - 1].find(token)
+            column = _column(source[number - 1], token)
             if column >= 0:
                 indent, length = len(printable(source[number - 1][:column])), len(printable(token))
                 return (number, indent, length) if indent + length < _WIDEST else (0, 0, 0)
     return (0, 0, 0)
+
+
+def _column(line: str, token: str) -> int:
+    """Where ``token`` stands in ``line``: rather as a word than within one; -1 when nowhere."""
+    first = column = line.find(token)
+    while column >= 0:
+        end = column + len(token)
+        before, after = line[max(column - 1, 0) : column], line[end : end + 1]
+        if before in _AROUND and after in _AROUND:
+            return column
+        column = line.find(token, column + 1)
+    return first
 
 
 def _one_line(text: str) -> str:

@@ -256,6 +256,13 @@ def test_a_mistake_after_expansion_is_told_at_the_instruction() -> None:
         assert caught.value.location == Location("Dockerfile", line, line)
 
 
+def test_a_word_is_marked_where_it_stands_alone() -> None:
+    error = DockerfileError("x", token="x").at(Location("D", 1, 1), ["COPY --exclude=xy ext/x.txt x /x"])
+    assert error.render().split("\n")[2].index("^") == error.render().split("\n")[1].index(" x /") + 1
+    error = DockerfileError("x", token="xt").at(Location("D", 1, 1), ["COPY ext y"])
+    assert error.render().split("\n")[2].index("^") == error.render().split("\n")[1].index("xt ")
+
+
 PIECES = st.sampled_from(
     [
         "FROM a", "FROM b AS c", "RUN", "COPY", "ADD", "ENV", "LABEL", "ARG", "CMD", "SHELL", "ONBUILD", "HEALTHCHECK",
