@@ -106,6 +106,35 @@ class Mirror:
 
     # --- manifests --------------------------------------------------------------------------------------------------
 
+    def kept(self, repository: str, reference: str, *, anyway: bool = False) -> Found | None:
+        """A manifest that is here and need not be asked for, or cannot be at the moment; None where it has to be.
+
+        ``anyway``: the upstream does not answer, and what is here is better than nothing.
+        """
+        tag, _ = words.reference(reference)
+        found = self._kept(repository, reference, tag)
+        if found is None and anyway:
+            here = self._find(repository, reference)
+            found = None if here is None else Found(here, STALE)
+        if found is not None:
+            self._count("manifest", found.how)
+            self._used(repository, found.stored.digest)
+        return found
+
+    def _kept(self, repository: str, reference: str, tag: str) -> Found | None:
+        here = self._find(repository, reference)
+        if here is not None and (not tag or self._fresh(repository, tag)):
+            return Found(here, HIT)
+        if here is not None and (self._down() or self._limited("manifests")):
+            return Found(here, STALE)
+        return None
+
+    def _find(self, repository: str, reference: str) -> Stored | None:
+        try:
+            return self._manifests.find(repository, reference)
+        except Refusal:
+            return None
+
     def manifest(self, repository: str, reference: str) -> Found:
         """A manifest, fetched when it is not here, or its tag was not asked for lately. Raises :class:`Refusal`."""
         tag, _ = words.reference(reference)
@@ -121,14 +150,10 @@ class Mirror:
         return found
 
     def _found(self, repository: str, reference: str, tag: str) -> Found:
-        try:
-            here: Stored | None = self._manifests.find(repository, reference)
-        except Refusal:
-            here = None
-        if here is not None and (not tag or self._fresh(repository, tag)):
-            return Found(here, HIT)
-        if here is not None and (self._down() or self._limited("manifests")):
-            return Found(here, STALE)
+        kept = self._kept(repository, reference, tag)  # somebody else may just have asked
+        if kept is not None:
+            return kept
+        here = self._find(repository, reference)
         self._check_limit("manifests")
         try:
             return self._ask(repository, reference, tag, here)
@@ -219,6 +244,14 @@ class Mirror:
 
     # --- blobs ------------------------------------------------------------------------------------------------------
 
+    def has(self, repository: str, digest: str) -> bool:
+        """Whether ``repository`` has the blob here, which counts as used then."""
+        if not self._here(repository, digest):
+            return False
+        self._store.touch(repository, digest, self._grain)
+        self._count("blob", HIT)
+        return True
+
     def blob(self, repository: str, digest: str, told: Callable[[], None]) -> Fetch | None:
         """See that ``repository`` has the blob: None when it is here, else how it comes. ``told`` is called as it does.
 
@@ -234,7 +267,6 @@ class Mirror:
 
     def _blob(self, repository: str, digest: str, told: Callable[[], None]) -> Fetch | None:
         if self._here(repository, digest):
-            self._store.touch(repository, digest, self._grain)
             return None
         with self._lock:
             fetch = self._fetches.get((repository, digest))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import os
+import socket
 import threading
 import time
 from collections.abc import Iterator
@@ -281,3 +282,35 @@ def test_a_short_wait_that_the_upstream_asks_for_is_waited(tmp_path: Path, upstr
         began = time.monotonic()
         assert client.ask("GET", f"/v2/lib/app/blobs/{LAYER_DIGEST}").body == LAYER
     assert time.monotonic() - began >= 1
+
+
+def test_an_upstream_that_never_answers_keeps_nobody_from_what_is_here(tmp_path: Path) -> None:
+    (tmp_path / "up").mkdir()
+    (tmp_path / "down").mkdir()
+    upstream = RegistryServer(tmp_path / "up").start()
+    with upstream.client() as above:
+        digest = above.image("lib/app", "latest", LAYER)
+    flags = ("--mirror", upstream.host, "--mirror-ttl", "0")
+    server = RegistryServer(tmp_path / "down", *flags).start()
+    with server.client() as client:
+        assert client.ask("GET", "/v2/lib/app/manifests/latest").status == 200
+        assert client.ask("GET", f"/v2/lib/app/blobs/{LAYER_DIGEST}").status == 200
+        upstream.stop()
+        with socket.create_server(("127.0.0.1", upstream.port), backlog=200):
+            waiting = [server.client() for _ in range(100)]
+            for number, one in enumerate(waiting):
+                one.connection.request("GET", f"/v2/lib/app/manifests/missing{number}")
+            time.sleep(0.5)
+            began = time.monotonic()
+            assert client.ask("GET", f"/v2/lib/app/manifests/{digest}").status == 200
+            assert client.ask("GET", f"/v2/lib/app/blobs/{LAYER_DIGEST}").body == LAYER
+            assert time.monotonic() - began < 4
+            answer = client.ask("GET", "/v2/lib/app/manifests/latest")
+            assert (answer.status, answer.headers["docker-content-digest"]) == (200, digest)
+            assert "299" in answer.headers["warning"]
+            assert time.monotonic() - began < 25
+            began = time.monotonic()
+            server.stop()
+            assert time.monotonic() - began < 25
+            for one in waiting:
+                one.connection.close()

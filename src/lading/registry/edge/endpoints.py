@@ -73,7 +73,7 @@ class Endpoints:
     def close(self) -> None:
         """Stop what goes on by itself."""
         if self._mirroring is not None:
-            self.mirror.close()
+            self._mirroring.close()
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer one request; never raises for what a client does."""

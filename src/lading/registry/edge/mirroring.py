@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import os
+from concurrent.futures import ThreadPoolExecutor
 
 from aiohttp import web
 
@@ -23,12 +25,18 @@ if TYPE_CHECKING:
 
     from lading.registry.edge.reading import Reading
     from lading.registry.fetch import Fetch
-    from lading.registry.mirror import Mirror
+    from lading.registry.mirror import Found, Mirror
 
 _STALE = {"Warning": '299 - "the upstream cannot be asked now: this may be out of date"'}
 _PIECE = 1 << 18
 _AGAIN = 3
 """How often something is fetched that went, to make room, before it could be given."""
+
+
+_THREADS = 64
+"""Of those that wait for the upstream: who wants what is here does not wait for them."""
+_PATIENCE = 5.0
+"""Seconds after which what is here is given where the upstream has not answered whether it is up to date."""
 
 
 class Mirroring:
@@ -38,7 +46,13 @@ class Mirroring:
         self._mirror = mirror
         self._reading = reading
         self._pool = pool
+        self._asking = ThreadPoolExecutor(_THREADS, "upstream")
         self._upstream = upstream
+
+    def close(self) -> None:
+        """Wait for no upstream any more."""
+        self._mirror.close()
+        self._asking.shutdown(wait=False, cancel_futures=True)
 
     def refuse(self) -> Refusal:
         """The answer to pushes and deletions."""
@@ -50,9 +64,8 @@ class Mirroring:
             words.reference(reference)
         except Refusal as error:
             raise Refusal(MANIFEST_UNKNOWN, error.message, detail=reference[:200]) from None
-        loop = asyncio.get_running_loop()
         for attempt in range(_AGAIN):
-            found = await loop.run_in_executor(self._pool, self._mirror.manifest, repository, reference)
+            found = await self._found(repository, reference)
             try:
                 answer = await self._reading.manifest(request, repository, reference)
             except Refusal as error:
@@ -63,6 +76,21 @@ class Mirroring:
         if found.stale:
             answer.headers.update(_STALE)
         return answer
+
+    async def _found(self, repository: str, reference: str) -> Found:
+        loop = asyncio.get_running_loop()
+        kept = await loop.run_in_executor(self._pool, self._mirror.kept, repository, reference)
+        if kept is not None:
+            return kept
+        asking = loop.run_in_executor(self._asking, self._mirror.manifest, repository, reference)
+        await asyncio.wait((asking,), timeout=_PATIENCE)
+        if not asking.done():
+            anyway = functools.partial(self._mirror.kept, repository, reference, anyway=True)
+            kept = await loop.run_in_executor(self._pool, anyway)
+            if kept is not None:
+                asking.add_done_callback(_heard)  # for whoever asks next
+                return kept
+        return await asking
 
     async def blob(self, request: web.BaseRequest, repository: str, digest: str) -> web.StreamResponse:
         """GET and HEAD. A range of what is not here yet waits for the whole."""
@@ -81,10 +109,12 @@ class Mirroring:
             try:
                 return await self._reading.blob(request, repository, digest)
             except Refusal:
-                size = await loop.run_in_executor(self._pool, self._mirror.size, repository, digest)
+                size = await loop.run_in_executor(self._asking, self._mirror.size, repository, digest)
             headers = answers.described(digest, "application/octet-stream")
             return web.Response(headers={**headers, "Content-Length": str(size)} if size >= 0 else headers)
-        fetch = await loop.run_in_executor(self._pool, self._mirror.blob, repository, digest, moved.told)
+        if await loop.run_in_executor(self._pool, self._mirror.has, repository, digest):
+            return await self._here(request, repository, digest)
+        fetch = await loop.run_in_executor(self._asking, self._mirror.blob, repository, digest, moved.told)
         if fetch is None:
             return await self._here(request, repository, digest)
         conditions = Conditions(request.headers, digest)
@@ -109,7 +139,7 @@ class Mirroring:
     async def tags(self, request: web.BaseRequest, repository: str) -> web.StreamResponse:
         """The upstream's tags; while it cannot be reached, those that are here."""
         loop = asyncio.get_running_loop()
-        names = await loop.run_in_executor(self._pool, self._mirror.tags, repository)
+        names = await loop.run_in_executor(self._asking, self._mirror.tags, repository)
         if names is None:
             answer = await self._reading.tags(request, repository)
             answer.headers.update(_STALE)
@@ -128,10 +158,16 @@ class Mirroring:
         subject = words.digest(digest)
         kind = request.query.get("artifactType", "")
         loop = asyncio.get_running_loop()
-        data = await loop.run_in_executor(self._pool, self._mirror.referrers, repository, subject, kind)
+        data = await loop.run_in_executor(self._asking, self._mirror.referrers, repository, subject, kind)
         if data is None:
             return await self._reading.referrers(request, repository, digest)
         return answers.plain(200, data, OCI_INDEX, {"OCI-Filters-Applied": "artifactType"} if kind else {})
+
+
+def _heard(asking: asyncio.Future[Found]) -> None:
+    """Nobody waits for an answer any more, nor for an error."""
+    if not asking.cancelled():
+        asking.exception()
 
 
 class _Gone(Refusal):
