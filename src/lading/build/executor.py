@@ -165,6 +165,8 @@ class Executor:
                 told.append(self._graph[given].key)
             elif place and isinstance(vertex.op, CopyOp):
                 told.append(self._workshop.content(self._results[given], vertex.op, place))
+            elif place and isinstance(vertex.op, RunOp) and vertex.op.shown(place):
+                told.append(self._workshop.mounted(self._results[given], vertex.op.shown(place)))
             elif not place and isinstance(vertex.op, CopyOp) and vertex.op.link:
                 told.append("")
             else:

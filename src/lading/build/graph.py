@@ -88,6 +88,11 @@ class RunOp(Op):
     extra_env: list[str] = []
     """Variables that are set and no part of the key: proxies, whose value must not decide what is built (BuildKit's rule)."""
 
+    def shown(self, place: int) -> str:
+        """What a bind mount shows of the input at ``place``; empty for all of it, or where no such mount is of it."""
+        source = next((m.source for m in self.mounts if m.kind == "bind" and m.input == place), "")
+        return source.strip("/")
+
     def identity(self) -> dict[str, object]:
         """See :class:`Op`."""
         made = self.encode()

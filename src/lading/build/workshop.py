@@ -11,7 +11,7 @@ from contextlib import contextmanager
 
 from lading.build import taking
 from lading.build.cache import Result, StepCache
-from lading.build.graph import CopyOp, FilesOp
+from lading.build.graph import CopyOp, FilesOp, Selection
 from lading.build.trees import Tree
 from lading.errors import LadingError
 from lading.formats import jsontext
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from typing import Protocol
 
-    from lading.build.graph import Op, Selection
+    from lading.build.graph import Op
     from lading.formats.pod import Container
     from lading.formats.rootfs import Rootfs
     from lading.images import Images
@@ -257,6 +257,15 @@ class Workshop:
                 yield fd
             finally:
                 os.close(fd)
+
+    def mounted(self, result: Result, path: str) -> str:
+        """The digest of what a mount shows at ``path`` of what another step gave, the directory's own mode and owner included."""
+        with self.seen(self.snapshot(result)) as fd:
+            tree = Tree(self.kernel, fd, what="the stage or image it is taken from", own=True)
+            (found,) = taking.taken(tree, Selection(paths=[path], wildcards=False), None)
+            there = tree.status(found.real)
+            own = "" if there is None else f"{there.st_mode:o} {there.st_uid} {there.st_gid}"
+            return f"{own} {tree.digest(found.real, found.base, found.choices)}"
 
     def content(self, result: Result, op: CopyOp, place: int) -> str:
         """The digest of what a copy takes from what another step gave."""

@@ -142,3 +142,21 @@ def test_arguments_that_steer_are_obeyed_or_refused(lading, context, argument, w
     assert refused.returncode != 0
     assert why in refused.stderr
     assert refused.stderr.count("\n") <= 2
+
+
+def test_a_mount_of_another_stage_counts_by_what_it_shows(lading, context):
+    """As for COPY: the stage was built anew, and what the command saw of it is the same."""
+    text = (
+        "FROM busybox AS other\nCOPY seed /seed\nRUN mkdir /out && echo same > /out/file && cat /seed > /unseen\n"
+        "FROM busybox\nRUN --mount=from=other,source=/out,target=/m{} cat /m/file /proc/sys/kernel/random/uuid > /told\n"
+    )
+    for mode in ("", ",rw"):
+        told = []
+        for seed in ("1", "2"):
+            context.file("seed", seed + mode)
+            built(lading, context, text.format(mode))
+            told.append(lading.out("run", "--rm", "--network", "none", "made", "cat", "/told"))
+        assert told[0] == told[1]
+    context.dockerfile(text.format("").replace("same", "other"))
+    lading("build", "-q", "-t", "made", str(context), check=True)
+    assert lading.out("run", "--rm", "--network", "none", "made", "cat", "/told").startswith("other\n")
