@@ -105,9 +105,11 @@ def _pairs(file: _File, page: bytes, order: str, left: list[int]) -> Iterator[by
 def _overflow(file: _File, number: int, length: int, size: int, order: str, left: list[int]) -> bytes:
     if length > min(_LARGEST_HEADER, left[0]):
         raise ValueError("a value is larger than the file")
-    left[0] -= length
     made = bytearray()
     while len(made) < length:
+        left[0] -= size  # a page that holds a byte costs as much as a full one, and each belongs to one value
+        if left[0] < 0:
+            raise ValueError("its values share pages")
         page = file.read(number * size, size)
         (number,) = struct.unpack_from(f"{order}I", page, 16)
         (held,) = struct.unpack_from(f"{order}H", page, 22)

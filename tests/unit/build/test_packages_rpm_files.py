@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import struct
 import zlib
 
@@ -12,6 +13,7 @@ from tests.unit.build.test_packages import rpm_header
 
 from lading.build import packages
 from lading.build.packages_rpm_files import hashed, ndb
+from support.fuzzing import LONGER
 
 PAGE = 512
 BLOBS = [b"first", b"second" * 300, b"third" * 2000]
@@ -95,6 +97,21 @@ def test_blobs_that_overlap_and_pages_in_a_circle_end(tmp_path):
     assert sum(len(value) for value in _until(hashed(str(path)))) <= len(many)
 
 
+def test_a_page_that_holds_a_byte_and_follows_itself_is_not_read_for_each_byte(tmp_path, monkeypatch):
+    data = bytearray(hash_file([b"x" * 5000])) + bytes(PAGE * 2_000)
+    at = data.index(b"\3\0\0\0" + struct.pack("<II", 2, 5000))
+    struct.pack_into("<II", data, at + 4, 2, PAGE * 1_000)
+    struct.pack_into("<I", data, 2 * PAGE + 16, 2)
+    struct.pack_into("<H", data, 2 * PAGE + 22, 1)
+    (tmp_path / "f").write_bytes(data)
+    read = []
+    pread = os.pread
+    monkeypatch.setattr(os, "pread", lambda *args: read.append(args[1]) or pread(*args))
+    with pytest.raises(ValueError, match="share pages"):
+        list(hashed(str(tmp_path / "f")))
+    assert sum(read) < 3 * len(data)
+
+
 def _until(values):
     """What comes before an error."""
     try:
@@ -103,7 +120,7 @@ def _until(values):
         pass
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150 * LONGER)
 @given(st.data())
 def test_a_broken_database_is_refused_in_good_order(tmp_path_factory, data):
     kind, read = data.draw(st.sampled_from([(ndb_file, ndb), (hash_file, hashed)]))
