@@ -264,6 +264,8 @@ def _npm_package(value: dict[str, object], origin: str) -> Package:
     package = Package("npm", name, str(value.get("version") or ""), origin)
     package.namespace = scope if slash else ""
     license_ = value.get("license")
+    if isinstance(license_, dict):  # npm's first form
+        license_ = license_.get("type")
     package.license = license_ if isinstance(license_, str) else ""
     return package
 

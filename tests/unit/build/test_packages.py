@@ -266,6 +266,7 @@ def test_the_document_keeps_the_rules_and_names_every_package(layer):
     by_name = {p["name"]: p for p in document["packages"]}
     assert by_name["bash"]["supplier"] == "Person: Matthias Klose (doko@debian.org)"
     assert by_name["@scope/thing"]["licenseDeclared"] == "ISC"
+    assert by_name["left"]["licenseDeclared"] == "MIT"
     assert by_name["debian"]["primaryPackagePurpose"] == "OPERATING-SYSTEM"
 
 
