@@ -19,7 +19,7 @@ from lading.build.sharing import (
     check_indexes,
     decode,
 )
-from lading.errors import Corrupt, InvalidInput, LadingError, NotFound
+from lading.errors import Corrupt, InvalidInput, LadingError, NotFound, Unsupported
 from lading.formats import digest as digests
 from lading.formats import jsontext
 from lading.formats.oci_image import INDEXES, Descriptor, Manifest
@@ -28,9 +28,12 @@ from lading.images.files import read
 from lading.images.oci import MAX_MANIFEST, choose_from, decode_config, decode_index
 from lading.images.source import Source
 
+# Its configuration's media type, in an index or a manifest, and its key in an image's configuration (type=inline).
+_BUILDKITS = ("application/vnd.buildkit.cacheconfig.v0", "moby.buildkit.cache.v0")
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from typing import Protocol
 
     from lading.build.progress import Progress
@@ -172,12 +175,29 @@ def _opened(place: Place, origin: Origin, platform: Platform) -> Imported:
         return Imported(place, origin, manifest, config)
     text = manifest.annotations.get(ANNOTATION)
     if text is None:
+        _refuse_buildkits([manifest.config.media_type])
+        value = jsontext.loads(origin.small(manifest.config), what=what)
+        _refuse_buildkits(value if isinstance(value, dict) else [])
         raise NotFound("it has no cache of this kind", hint="export one with --cache-to")
     config = decode(text, what)
     image = decode_config(origin.small(manifest.config), manifest)
     config.layers = [SharedLayer(blob=n, diff_id=d) for n, d in enumerate(image.rootfs.diff_ids)]
     check_indexes(config, len(config.layers), what)
     return Imported(place, origin, manifest, config)
+
+
+def _refuse_buildkits(words: Iterable[str]) -> None:
+    """Raise :class:`Unsupported` where ``words`` (media types, keys of a configuration) have BuildKit's for its cache.
+
+    Its records name results by digests of its own low-level steps, so none of them answers a key of ours.
+    """
+    for word in _BUILDKITS:
+        if word in words:
+            raise Unsupported(
+                f"it is a cache that BuildKit made ({word}), with keys that only BuildKit can compute",
+                hint="export one with lading build --cache-to",
+                reason="buildkit-cache",
+            )
 
 
 class _Layout:
@@ -204,6 +224,11 @@ class _Layout:
             )
             if named:
                 text = self.small(entry)
+                if entry.media_type in INDEXES:
+                    index = decode_index(text, entry.digest)
+                    _refuse_buildkits([inner.media_type for inner in index.manifests])
+                    entry = choose_from(index, platform, entry.digest)
+                    text = self.small(entry)
                 return Manifest.decode(jsontext.loads(text), where=f"manifest {entry.digest}", strict=False)
         raise NotFound(f"{self._path} has no {self._place.digest or self._place.tag!r}")
 
@@ -264,7 +289,9 @@ class _Registry:
         for _ in range(4):
             if found.media_type not in INDEXES:
                 break
-            chosen = choose_from(decode_index(found.data, found.digest), platform, found.digest)
+            index = decode_index(found.data, found.digest)
+            _refuse_buildkits([inner.media_type for inner in index.manifests])
+            chosen = choose_from(index, platform, found.digest)
             found = self._ask(lambda remote: remote.manifest(chosen.digest))  # noqa: B023  (asked at once)
         if len(found.data) > MAX_MANIFEST:
             raise InvalidInput(f"manifest {found.digest} is too large")
