@@ -9,7 +9,9 @@ from __future__ import annotations
 from lading.cli.translate import Surroundings, literal, pod_from_run
 from lading.compose import labels, mounts, options
 from lading.errors import InvalidInput, LadingError
+from lading.formats import sizes
 from lading.formats.compose import naming
+from lading.formats.compose.shapes import whole
 from lading.formats.pod import EnvVar, Healthcheck, NetworkRequest
 
 TYPE_CHECKING = False
@@ -94,6 +96,7 @@ def pod_of(
     pod.metadata.annotations = dict(service.annotations)
     _health(service, container, where)
     _reserved(service, container)
+    _log(service, container, f"{where}.logging.options")
     mounts.into(project, service_name, container, world, kept or {})
     if not mode:
         pod.spec.extras.networks = _networks(project, service_name, number, oneoff=oneoff)
@@ -162,6 +165,26 @@ def _health(service: Service, container: Container, where: str) -> None:
         raise InvalidInput(f"{where}.healthcheck.test: {given.test[0]} is followed by nothing")
     container.extras.healthcheck = made or Healthcheck()
     container.extras.healthcheck.test = [*given.test]
+
+
+def _log(service: Service, container: Container, where: str) -> None:
+    """How large a file of the log gets and how many there are, by ``json-file``'s rules: one, or with ``local`` five."""
+    if service.logging is None:
+        return
+    size, count = (service.logging.options.get(name) for name in ("max-size", "max-file"))
+    if size and size != "-1":
+        container.extras.log_size = sizes.decimal_bytes(size, what=f"{where}.max-size:")
+        if not container.extras.log_size:
+            raise InvalidInput(f"{where}.max-size: 0 leaves no room")
+        container.extras.log_files = 5 if service.logging.driver == "local" else 1
+    if count:
+        container.extras.log_files = whole(count, f"{where}.max-file")
+        if container.extras.log_files < 1:
+            raise InvalidInput(f"{where}.max-file: {count[:40]} is not 1 or more")
+        if container.extras.log_size is None and container.extras.log_files > 1:
+            raise InvalidInput(
+                f"{where}.max-file: it says nothing without max-size", hint="add max-size: 10m"
+            )
 
 
 def _reserved(service: Service, container: Container) -> None:

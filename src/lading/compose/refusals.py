@@ -140,12 +140,13 @@ def _logging(service: Service, where: str) -> None:
             f"{where}.logging.driver: {logging.driver}",
             "logs are files of timestamped lines, see lading compose logs",
         )
-    for option in logging.options:
-        raise _no(
-            f"{where}.logging.options.{option}",
-            "a log is rotated at 10 MiB without being asked",
-            "leave it out",
-        )
+    for option, text in logging.options.items():
+        if option not in ("max-size", "max-file") and (option, text) != ("compress", "false"):
+            raise _no(
+                f"{where}.logging.options.{option}",
+                "a log is files of timestamped lines, of which max-size and max-file are known",
+                "leave it out",
+            )
 
 
 def _network(network: Network, where: str) -> None:

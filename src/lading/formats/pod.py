@@ -257,6 +257,8 @@ class ContainerExtras(Record):
     platform: str = ""
     open_stdin: bool = False
     image_name: str = ""  # what the image is shown as, where `image` says by its digest which it is
+    log_size: int | None = None  # bytes of one file of its log
+    log_files: int | None = None  # how many of them are kept, the current one included
     discard: list[str] = []  # of stdout and stderr: /dev/null, and no log
 
 

@@ -14,7 +14,12 @@ _DECIMAL = ("B", "kB", "MB", "GB", "TB", "PB", "EB")
 _BINARY = ("B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB")
 
 
-def parse(text: str, *, what: str = "size") -> int:
+def decimal_bytes(text: str, *, what: str = "size") -> int:
+    """As :func:`parse`, with powers of 1000 (``10m`` is ten million bytes). Raises :class:`InvalidInput`."""
+    return parse(text, what=what, step=1000)
+
+
+def parse(text: str, *, what: str = "size", step: int = 1024) -> int:
     """Bytes: a number, an optional fraction, and an optional unit b, k, m, g, t or p. Raises :class:`InvalidInput`."""
     end = 0
     while end < len(text) and ((text[end].isascii() and text[end].isdigit()) or text[end] == "."):
@@ -30,7 +35,7 @@ def parse(text: str, *, what: str = "size") -> int:
         raise InvalidInput(
             f"{what} {text[:60]!r} is not a number of bytes", hint="write 536870912, 512m or 1.5g"
         )
-    value: int = int(whole + fraction) * 1024**power // 10 ** len(fraction)
+    value: int = int(whole + fraction) * step**power // 10 ** len(fraction)
     if value > _LARGEST:
         raise InvalidInput(f"{what} {text[:60]!r} is larger than the kernel can count")
     return value

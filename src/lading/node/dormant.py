@@ -89,7 +89,7 @@ def _is_set(event: int) -> bool:
 
 def _sleep(state: dict[str, Any], terminated: int) -> None:
     sources: dict[int, str] = state["sources"]
-    log = LogWriter(state["log"])
+    log = LogWriter(state["log"], *state["bounds"])
     log.pending, log.lost = state["pending"], state["lost"]
     poll = select.poll()
     others = (state["pidfd"], state["listener"], terminated)

@@ -150,6 +150,7 @@ def _state(runner: PodRunner, running: Running, listener: _socket.socket) -> dic
         "sources": streams.sources if streams is not None else {},
         "stdin": streams.stdin if streams is not None else -1,
         "console": streams.console if streams is not None else -1,
+        "bounds": (streams.log.max_size, streams.log.max_files) if streams is not None else (),
         "pending": streams.log.pending if streams is not None else {},
         "lost": streams.log.lost if streams is not None else 0,
         "namespace": attachment.namespace if attachment is not None else -1,

@@ -58,7 +58,17 @@ class LogWriter:
         if rest:
             self.pending[stream] = rest
         if out:
-            self._append(b"\n".join(out) + b"\n", len(out), now)
+            self._batch(out, now)
+
+    def _batch(self, records: list[bytes], now: int) -> None:
+        """Whole records, in as many pieces as files of their size need."""
+        data = b"\n".join(records) + b"\n"
+        if len(data) <= self.max_size or len(records) == 1:
+            self._append(data, len(records), now)
+            return
+        half = len(records) // 2
+        self._batch(records[:half], now)
+        self._batch(records[half:], now)
 
     def flush(self, now: int) -> None:
         """Write last lines that never got their newline, as parts."""

@@ -12,7 +12,7 @@ import time
 from lading.errors import LadingError
 from lading.node import births, deaths, prepare
 from lading.node.ledger import Ledger
-from lading.node.logwriter import LogWriter
+from lading.node.logwriter import MAX_FILES, MAX_SIZE, LogWriter
 from lading.node.model import EXITED, MAIN, PAUSED, RUNNING
 from lading.node.restart import parse_policy, pod_policy
 from lading.node.running import Running, stop_signal
@@ -222,7 +222,9 @@ class PodRunner:
 
     def _streams(self, running: Running) -> Streams:
         container = running.container
-        log = LogWriter(self.shop.log_path(self.record, running.record))
+        extras = container.extras
+        path = self.shop.log_path(self.record, running.record)
+        log = LogWriter(path, extras.log_size or MAX_SIZE, extras.log_files or MAX_FILES)
         stdio = self.stdio if running.unit.kind == MAIN else None
         return Streams(
             self.loop,

@@ -194,7 +194,7 @@ def test_what_is_wrong_is_told_by_its_path(body: str, path: str) -> None:
     [
         "cpu_count: 1", "cpu_percent: 5", "isolation: default", "credential_spec: {file: x}", "cpu_rt_period: 1",
         "domainname: x", "external_links: [a]", "gpus: all", "models: [m]", "provider: {type: x}", "storage_opt: {size: 1}",
-        "use_api_socket: true", "logging: {driver: syslog}", "logging: {options: {max-size: 1m}}", "deploy: {mode: global}",
+        "use_api_socket: true", "logging: {driver: syslog}", "logging: {options: {tag: x}}", "deploy: {mode: global}",
         "deploy: {endpoint_mode: vip}", "deploy: {placement: {constraints: [a]}}", "deploy: {update_config: {order: stop-first}}",
         "deploy: {labels: {a: b}}", "deploy: {restart_policy: {delay: 1s}}",
         "deploy: {resources: {reservations: {devices: [{capabilities: [gpu]}]}}}",
@@ -223,3 +223,35 @@ def test_what_is_not_supported_at_the_top_is_refused_by_its_path(more: str) -> N
         project("init: true", more)
     assert raised.value.reason == "unsupported"
     assert raised.value.message.startswith(more.partition(":")[0])
+
+
+@pytest.mark.parametrize(
+    ("body", "size", "files"),
+    [
+        ("logging: {options: {max-size: 10k}}", 10_000, 1),
+        ("logging: {driver: json-file, options: {max-size: 1.5m, max-file: 3}}", 1_500_000, 3),
+        ("logging: {driver: local, options: {max-size: 1m, compress: 'false'}}", 1_000_000, 5),
+        ("logging: {options: {max-file: 1}}", None, 1),
+        ("logging: {options: {max-size: -1}}", None, None),
+        ("logging: {driver: json-file}", None, None),
+    ],
+)
+def test_a_log_is_as_large_as_its_options_say(body: str, size: int | None, files: int | None) -> None:
+    extras = container(body).extras
+    assert (extras.log_size, extras.log_files) == (size, files)
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ("max-size: big", "max-size: 'big' is not a number of bytes"),
+        ("max-size: 0", "max-size: 0 leaves no room"),
+        ("max-file: 3", "max-file: it says nothing without max-size"),
+        ("max-size: 1m, max-file: 0", "max-file: 0 is not 1 or more"),
+        ("max-size: 1m, max-file: x", "max-file: 'x' is not a whole number"),
+    ],
+)
+def test_options_of_a_log_that_mean_nothing_are_refused(options: str, said: str) -> None:
+    with pytest.raises(InvalidInput) as raised:
+        container(f"logging: {{options: {{{options}}}}}")
+    assert raised.value.message.startswith(f"services.it.logging.options.{said}")

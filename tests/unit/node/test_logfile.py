@@ -53,6 +53,14 @@ def test_the_bytes_that_go_in_come_out_again(tmp_path_factory, chunks):
     assert out == b"".join(chunks)
 
 
+def test_much_that_is_written_at_once_is_rotated_too(path):
+    writer = LogWriter(path, max_size=1000, max_files=2)
+    writer.write("stdout", b"".join(b"line %d\n" % n for n in range(500)), T0)
+    writer.close(T0)
+    assert all(os.path.getsize(f) <= 1000 for f in files(path))
+    assert texts(read(path))[-1] == b"line 499"
+
+
 def test_rotation_keeps_the_newest_files_and_reads_them_in_order(path):
     fill(path, 1000, max_size=10_000, max_files=3)
     assert [os.path.basename(f) for f in files(path)] == ["log.2", "log.1", "log"]
