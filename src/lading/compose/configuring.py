@@ -9,8 +9,9 @@ from lading.compose.application import Application, with_needs
 from lading.errors import LadingError, NotFound
 from lading.formats import jsontext
 from lading.formats.compose import resolving
+from lading.formats.compose.document import Override
 from lading.formats.compose.model import Project, Service
-from lading.formats.compose.written import written
+from lading.formats.compose.written import without_blanks, written
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ def config(context: Context, parsed: Parsed) -> int:
         app.name()
         return _print(parsed, "".join(f"{k}={v}\n" for k, v in sorted(app.environ.items())))
     if parsed["variables"]:
-        return _print(parsed, _variables(app))
+        return _print(parsed, _variables(app, parsed["format"]))
     project = app.load(
         named,
         verbatim=parsed["no-interpolate"],
@@ -56,7 +57,7 @@ def _part(app: Application, project: Project, parsed: Parsed, named: list[str]) 
         "services": with_needs(project, named),
         "volumes": list(project.volumes),
         "networks": list(project.networks),
-        "images": list(dict.fromkeys(imaging.name_of(project, name) for name in project.services)),
+        "images": [imaging.name_of(project, name) for name in project.services],
         "models": [model.model for model in project.models.values()],
         "profiles": sorted({p for service in app.services.values() for p in service.profiles}),
     }
@@ -88,8 +89,10 @@ def _whole(project: Project, parsed: Parsed) -> str:
     value = written(project, extended=parsed["format"] != "json")
     if not project.name:
         value.pop("name", None)
+    if parsed["format"] != "json" or parsed["no-interpolate"]:
+        without_blanks(value)
     services = value["services"]
-    if parsed["format"] == "json" and isinstance(services, dict):
+    if parsed["format"] == "json" and not parsed["no-interpolate"] and isinstance(services, dict):
         for service in services.values():
             for field in ("command", "entrypoint"):
                 service.setdefault(field, None)
@@ -97,7 +100,7 @@ def _whole(project: Project, parsed: Parsed) -> str:
                 for hook in service.get(field, ()):
                     hook.setdefault("command", None)
     if not parsed["no-interpolate"]:
-        value = {key: _escaped(item) for key, item in value.items()}
+        value = _escaped(value)  # type: ignore[assignment]
     if parsed["format"] == "json":
         return jsontext.dumps(value, indent=2) + "\n"
     import yaml
@@ -113,7 +116,7 @@ def _escaped(value: object) -> object:
     if isinstance(value, str):
         return value.replace("$", "$$")
     if isinstance(value, dict):
-        return {k: _escaped(v) for k, v in value.items()}
+        return {k.replace("$", "$$"): _escaped(v) for k, v in value.items()}
     if isinstance(value, list):
         return [_escaped(v) for v in value]
     return value
@@ -139,19 +142,28 @@ def _dumper() -> type:
 _WORDS = ("y", "n", "yes", "no", "on", "off", "true", "false", "null", "~", "")
 
 
-def _variables(app: Application) -> str:
+def _variables(app: Application, form: str) -> str:
     import io
 
     from lading.cli.output import table
+    from lading.formats.compose.document import read
     from lading.formats.compose.interpolation import names
 
     rows: dict[str, tuple[str, str, str, str]] = {}
     for path in app.paths:
-        for name, operator, word in names(app.data(path).decode("utf-8", "replace")):
-            required = "true" if operator.endswith("?") else "false"
-            default = word if operator.endswith("-") else ""
-            alternate = word if operator.endswith("+") else ""
-            rows.setdefault(name, (name, required, default, alternate))
+        for text in _texts(read(app.data(path), what=path, places={})):
+            for name, operator, word in names(text):
+                required = "true" if operator.endswith("?") else "false"
+                default = word if operator.endswith("-") else ""
+                alternate = word if operator.endswith("+") else ""
+                rows.setdefault(name, (name, required, default, alternate))
+    if form == "json":
+        keys = ("Name", "Required", "DefaultValue", "PresenceValue")
+        made = {
+            n: {**dict(zip(keys, rows[n], strict=True)), "Required": rows[n][1] == "true"}
+            for n in sorted(rows)
+        }
+        return jsontext.dumps(made) + "\n"
     out = io.StringIO()
     table(
         ("NAME", "REQUIRED", "DEFAULT VALUE", "ALTERNATE VALUE"),
@@ -159,6 +171,16 @@ def _variables(app: Application) -> str:
         out=out,
     )
     return out.getvalue()
+
+
+def _texts(value: object) -> list[str]:
+    """Every text in a tree, keys left out."""
+    if isinstance(value, Override):
+        value = value.value
+    if isinstance(value, str):
+        return [value]
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return [text for item in inner for text in _texts(item)]
 
 
 def _print(parsed: Parsed, text: str) -> int:

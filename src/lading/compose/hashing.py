@@ -23,6 +23,7 @@ _LEFT_OUT = (
     "pull_policy",
     "pull_refresh_after",
     "attach",
+    "label_file",
     "pre_stop",
 )
 

@@ -100,7 +100,7 @@ def test_standard_input_is_read_once_for_all_that_want_it(
     monkeypatch.setattr("sys.stdin", SimpleNamespace(buffer=io.BytesIO(f"name: piped\n{ONE}".encode())))
     app = make("-f", "-")
     assert [app.load().name, app.load().name] == ["piped", "piped"]
-    assert configuring._variables(app).splitlines()[1].split() == ["TAG", "false", "none"]
+    assert configuring._variables(app, "yaml").splitlines()[1].split() == ["TAG", "false", "none"]
 
 
 def test_an_image_that_is_only_built_is_pinned_by_its_own_name(

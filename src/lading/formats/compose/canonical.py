@@ -29,7 +29,11 @@ def project(tree: dict[str, object]) -> dict[str, object]:
         value = found.value if isinstance(found, Override) else found
         if isinstance(value, dict):
             long: object = {
-                name: _apply(lambda item, where, f=forms: _mapping(item, where, f), item, join(section, name))  # type: ignore[misc]
+                name: _apply(
+                    lambda item, where, f=forms: _mapping(item, where, f),  # type: ignore[misc]
+                    {} if item is None and section in ("networks", "volumes") else item,
+                    join(section, name),
+                )
                 for name, item in value.items()
             }
             made[section] = Override(long) if isinstance(found, Override) else long
@@ -50,9 +54,7 @@ def _apply(form: Form, value: object, where: str) -> object:
 
 
 def _mapping(value: object, where: str, forms: Mapping[str, Form]) -> object:
-    """Every member that has a short form in its long one. An empty member is one that is not given, but for ``networks``."""
-    if value is None:
-        return {}
+    """Every member that has a short form in its long one; one that is empty stays so."""
     if not isinstance(value, dict):
         return value
     made: dict[str, object] = {}
@@ -78,8 +80,9 @@ def pairs(value: object, where: str) -> object:
         if not isinstance(item, str):
             raise InvalidInput(f"{where}[{index}]: expected NAME=VALUE, found {item!r}"[:200])
         name, equals, text = item.partition("=")
-        if not name:
-            raise InvalidInput(f"{where}[{index}]: {item[:60]!r} has no name", hint="write NAME=VALUE")
+        if not name or name[-1].isspace():
+            why = "has a blank after the name" if name else "has no name"
+            raise InvalidInput(f"{where}[{index}]: {item[:60]!r} {why}", hint="write NAME=VALUE")
         made[name] = text if equals else None
     return made
 
@@ -132,12 +135,11 @@ def _named(value: object, where: str) -> object:
 
 
 def _dependencies(value: object, where: str) -> object:
-    made = _named(value, where)
-    if isinstance(made, dict):
-        return {
-            k: {"condition": "service_started", "required": True} if v is None else v for k, v in made.items()
-        }
-    return made
+    if isinstance(value, list):
+        made = _named(value, where)
+        if isinstance(made, dict):
+            return {k: {"condition": "service_started", "required": True} for k in made}
+    return value
 
 
 def _each(form: Form) -> Form:

@@ -9,7 +9,7 @@ _PROPAGATIONS = ("private", "rprivate", "shared", "rshared", "slave", "rslave")
 
 def is_path(source: str) -> bool:
     """Whether a source is a path of the host and no volume's name."""
-    return source.startswith(("/", ".", "~")) or "/" in source or "\\" in source
+    return source.startswith(("/", ".", "~", "\\\\"))
 
 
 def mount(value: object, where: str) -> object:
@@ -40,9 +40,7 @@ def mount(value: object, where: str) -> object:
             options["propagation"] = mode
         elif mode == "nocopy" and not bind:
             options["nocopy"] = True
-        elif mode in ("cached", "delegated", "consistent"):
-            made["consistency"] = mode
-        else:
+        elif mode not in ("cached", "delegated", "consistent"):  # which say something on a Mac alone
             raise InvalidInput(
                 f"{where}: {value[:80]!r}: the mode {mode[:40]!r} is unknown for a {made['type']}"
             )

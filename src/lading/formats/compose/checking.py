@@ -6,6 +6,7 @@ Source: Compose specification, element by element. Every message begins with the
 from __future__ import annotations
 
 from lading.errors import InvalidInput
+from lading.formats.compose import written
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -20,9 +21,11 @@ _POLICIES = ("always", "never", "missing", "if_not_present", "build", "daily", "
 
 def check(project: Project) -> None:
     """Raise :class:`InvalidInput` for the first contradiction."""
+    written.check(project)
+    _names(project)
     for name, service in project.services.items():
         where = f"services.{name}"
-        _image(service, where)
+        _image(project, service, where)
         _networks(project, service, where)
         _dependencies(project, name, service)
         _files(service.configs, project.configs, f"{where}.configs", "configs")
@@ -31,6 +34,8 @@ def check(project: Project) -> None:
             _files(service.build.secrets, project.secrets, f"{where}.build.secrets", "secrets")
         _mounts(project, service, where)
         _scale(service, where)
+        _limits(service, where)
+        _watches(service, where)
         _policy(service, where)
     _circles(project)
     _sources(project.configs, "configs")
@@ -43,12 +48,34 @@ def check(project: Project) -> None:
                 )
 
 
-def _image(service: Service, where: str) -> None:
+def _names(project: Project) -> None:
+    owners: dict[str, str] = {}
+    for name, service in project.services.items():
+        given = service.container_name
+        if given and given in owners:
+            raise InvalidInput(
+                f"services.{name}.container_name: {given[:80]!r} is the container of {owners[given]} already"
+            )
+        owners[given] = name
+
+
+def _image(project: Project, service: Service, where: str) -> None:
     if not service.image and service.build is None and service.provider is None:
         raise InvalidInput(f"{where}: neither an image nor a build context is given", reason="no-image")
     build = service.build
     if build is not None and build.dockerfile and build.dockerfile_inline:
         raise InvalidInput(f"{where}.build: dockerfile and dockerfile_inline contradict each other")
+    for name, context in build.additional_contexts.items() if build is not None else ():
+        kind, colon, other = (context or "").partition(":")
+        if (
+            kind == "service"
+            and colon
+            and (other not in project.services or project.services[other].build is None)
+        ):
+            raise InvalidInput(
+                f"{where}.build.additional_contexts.{name}: {other[:80]!r} is no service that is built",
+                reason="undefined",
+            )
     if build is not None and service.platform and build.platforms and service.platform not in build.platforms:
         raise InvalidInput(
             f"{where}.build.platforms: the service's own platform {service.platform} is missing"
@@ -66,11 +93,24 @@ def _networks(project: Project, service: Service, where: str) -> None:
         kind, colon, other = mode.partition(":")
         if kind == "service" and colon and other not in project.services:
             raise _undefined(f"{where}.{field}", "service", other, project.services, "services")
+    for index, port in enumerate(service.ports):
+        if port.host_ip and not _is_address(port.host_ip):
+            raise InvalidInput(f"{where}.ports[{index}].host_ip: {port.host_ip[:60]!r} is no address")
     for field in ("links", "volumes_from"):
         for index, text in enumerate(getattr(service, field)):
             other = text.partition(":")[0]
             if other != "container" and other not in project.services:
                 raise _undefined(f"{where}.{field}[{index}]", "service", other, project.services, "services")
+
+
+def _is_address(text: str) -> bool:
+    import ipaddress
+
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _undefined(where: str, kind: str, name: str, known: Collection[str], section: str) -> InvalidInput:
@@ -141,6 +181,8 @@ def _mounts(project: Project, service: Service, where: str) -> None:
             raise InvalidInput(f"{path}.source: required field is missing", reason="missing-field")
         if mount.type == "volume" and mount.source and mount.source not in project.volumes:
             raise _undefined(path, "volume", mount.source, project.volumes, "volumes")
+        if mount.bind is not None and mount.bind.selinux not in ("", "z", "Z"):
+            raise InvalidInput(f"{path}.bind.selinux: {mount.bind.selinux[:40]!r} is not z or Z")
         if mount.target in seen:
             raise InvalidInput(f"{path}.target: {mount.target} is the target of {seen[mount.target]} already")
         seen[mount.target] = f"volumes[{index}]"
@@ -159,6 +201,36 @@ def _scale(service: Service, where: str) -> None:
         raise InvalidInput(
             f"{where}.container_name: there cannot be {service.replicas} containers of one name"
         )
+
+
+def _limits(service: Service, where: str) -> None:
+    """What a service says of itself and what ``deploy`` says: the same, where both do."""
+    limits = service.deploy.resources if service.deploy is not None else None
+    if limits is None:
+        return
+    for field, record, name in (
+        ("cpus", limits.limits, "cpus"),
+        ("mem_limit", limits.limits, "memory"),
+        ("mem_reservation", limits.reservations, "memory"),
+        ("pids_limit", limits.limits, "pids"),
+    ):
+        own, other = getattr(service, field), getattr(record, name) if record is not None else None
+        if own and other and written.size(field, own) != written.size(field, other):
+            raise InvalidInput(f"{where}.{field}: deploy.resources says another limit, {other}")
+
+
+def _watches(service: Service, where: str) -> None:
+    for index, rule in enumerate(service.develop.watch if service.develop is not None else ()):
+        path = f"{where}.develop.watch[{index}]"
+        if not rule.path:
+            raise InvalidInput(f"{path}.path: required field is missing", reason="missing-field")
+        if rule.action not in ACTIONS:
+            raise InvalidInput(f"{path}.action: {rule.action[:40]!r} is not one of {', '.join(ACTIONS)}")
+        if not rule.target and rule.action.startswith("sync"):
+            raise InvalidInput(f"{path}.target: required field is missing", reason="missing-field")
+
+
+ACTIONS = ("rebuild", "restart", "sync", "sync+restart", "sync+exec")
 
 
 def _policy(service: Service, where: str) -> None:

@@ -16,7 +16,9 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.\-\[\]]*")
+_NAME = re.compile(r"[\w.\-\[\]]+")
+_OCTAL = re.compile(r"0[0-7]{1,3}")
+_BLANKS = " \t\v\f\r\x85\xa0"
 _ESCAPES = {
     "n": "\n",
     "r": "\r",
@@ -62,7 +64,7 @@ class _Reader:
 
     def read(self) -> dict[str, str | None]:
         while True:
-            self._skip(" \t\n\v\f")
+            self._skip(_BLANKS + "\n")
             if self.index >= len(self.text):
                 return self.made
             if self.text[self.index] == "#":
@@ -89,12 +91,12 @@ class _Reader:
         begin = self.index
         if self.text.startswith(("export ", "export\t"), self.index):
             self.index += 7
-            self._skip(" \t")
+            self._skip(_BLANKS)
         name = _NAME.match(self.text, self.index)
         if name is None:
             raise self._wrong(f"{self._line_end()[:60]!r} is not NAME=VALUE", begin)
         self.index = name.end()
-        self._skip(" \t")
+        self._skip(_BLANKS)
         char = self.text[self.index : self.index + 1]
         if char in ("", "\n", "#"):
             self._line_end()
@@ -108,18 +110,16 @@ class _Reader:
                 "write NAME=VALUE",
             )
         self.index += 1
-        self._skip(" \t")
+        self._skip(_BLANKS)
         quote = self.text[self.index : self.index + 1]
         quoted = quote in ('"', "'")
         value = self._quoted(quote, begin) if quoted else self._bare(begin)
         self.made[name[0]] = self.values[name[0]] = value
 
     def _bare(self, begin: int) -> str:
+        """A value without quotes: a comment begins with a blank and ``#``, so that one may begin with ``#``."""
         raw = self._line_end()
-        if raw.startswith("#"):
-            return ""
-        comment = re.search(r"[ \t]#", raw)
-        return self._expanded((raw[: comment.start()] if comment else raw).rstrip(), begin)
+        return self._expanded(raw.partition(" #")[0].rstrip(), begin)
 
     def _expanded(self, text: str, begin: int) -> str:
         if "$" not in text:
@@ -145,6 +145,9 @@ class _Reader:
             elif char == "\\" and quote == '"' and following == "$":
                 out.append("$$")
                 index += 2
+            elif char == "\\" and quote == '"' and (octal := _OCTAL.match(self.text, index + 1)):
+                out.append(chr(int(octal[0], 8)))
+                index = octal.end()
             elif char == "\\" and quote == '"' and following in _ESCAPES and following:
                 out.append(_ESCAPES[following])
                 index += 2

@@ -144,11 +144,25 @@ def _bad(text: str, index: int, why: str) -> InvalidInput:
 
 
 def names(text: str) -> list[tuple[str, str, str]]:
-    """Every variable of ``text`` as (name, operator, word), for ``config --variables``; the words as they stand."""
+    """Every variable of ``text`` as (name, operator, word), for ``config --variables``; those of words follow."""
     found: list[tuple[str, str, str]] = []
-    for part in re.finditer(
-        r"\$\$|\$\{([A-Za-z_][A-Za-z0-9_]*)(:?[-?+])?([^}]*)|\$([A-Za-z_][A-Za-z0-9_]*)", text
-    ):
-        if part[0] != "$$":
-            found.append((part[1] or part[4], part[2] or "", part[3] or ""))
+    index = 0
+    while (part := _VARIABLE.search(text, index)) is not None:
+        index = part.end()
+        if part[0] == "$$":
+            continue
+        if part[3]:
+            found.append((part[3], "", ""))
+            continue
+        end, depth = index, 1
+        while end < len(text) and depth:
+            depth += {"{": 1, "}": -1}.get(text[end], 0)
+            end += 1
+        word = text[index : end - 1] if not depth else text[index:]
+        index = end
+        found.append((part[1], part[2] or "", word))
+        found += names(word)
     return found
+
+
+_VARIABLE = re.compile(r"\$\$|\$\{([A-Za-z_][A-Za-z0-9_]*)(:?[-?+])?|\$([A-Za-z_][A-Za-z0-9_]*)")

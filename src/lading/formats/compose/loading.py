@@ -72,22 +72,22 @@ class Loader:
         above: tuple[str, ...],
     ) -> dict[str, object]:
         merged: dict[str, object] = {}
-        includes: list[object] = []
+        found = False
         for name, data in files:
             for document in self._documents(name, data, directory, environ, self.places):
+                found = True
                 try:
-                    listed = document.pop("include", None)
-                    if listed is not None:
-                        includes += _included(listed)
+                    for entry in _included(document.pop("include", None)):
+                        self._include(document, entry, directory, environ, above, [n for n, _ in files])
                     self._extend(document, merged, name, directory, environ)
                     merged = merging.merge(merged, document)
                 except InvalidInput as error:
                     raise located(error, self.places) from None
+        if not found:
+            raise InvalidInput(f"{files[0][0]}: the file is empty", hint="it begins with services:")
         settled = merging.unified(merging.settle(merged))
         assert isinstance(settled, dict)
         self._contexts(settled, directory)
-        for entry in includes:
-            self._include(settled, entry, directory, environ, above, [name for name, _ in files])
         return settled
 
     def _documents(
@@ -105,7 +105,8 @@ class Loader:
                             reason="unknown-field",
                         )
                 if "version" in document:
-                    document.pop("version")
+                    if not isinstance(document.pop("version"), str):
+                        raise InvalidInput('version: expected a text, such as "3.8"')
                     self._warn(f"{name}: the attribute `version` is obsolete, it has no effect")
                 for section in ("services", "networks", "volumes", "configs", "secrets"):
                     _check_names(document.get(section), section)
@@ -276,17 +277,20 @@ class Loader:
             theirs = included.get(section)
             if not isinstance(theirs, dict):
                 continue
-            ours = tree.setdefault(section, {})
+            if tree.get(section) is None:
+                tree[section] = {}
+            ours = tree[section]
+            ours = ours.value if isinstance(ours, Override) else ours
             if not isinstance(ours, dict):
                 continue
             for name, value in theirs.items():
-                if name in ours and ours[name] != value:
-                    raise InvalidInput(
-                        f"{section}.{name}: it is defined here, and in another way in {path}, which is included",
-                        hint="give one of the two another name",
-                        reason="conflict",
+                if ours.get(name, value) != value:
+                    self._warn(
+                        f"{section}.{name}: what is said here goes over what {path} says, which is included"
                     )
-                ours.setdefault(name, value)
+                    ours[name] = merging.merge_entry(section, value, ours[name], f"{section}.{name}")
+                else:
+                    ours[name] = value
 
 
 class _Scope:
@@ -302,6 +306,8 @@ class _Scope:
 
 
 def _included(value: object) -> list[object]:
+    if value is None:
+        return []
     if isinstance(value, (Reset, Override)):
         value = value.value if isinstance(value, Override) else []
     if not isinstance(value, list):

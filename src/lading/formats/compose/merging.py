@@ -15,6 +15,13 @@ if TYPE_CHECKING:
 
 #: Lists that the later file replaces, by the end of their path.
 _REPLACED = ("command", "entrypoint", "test")
+#: Lists in which the same text may stand twice.
+_REPEATED = (
+    ("build", "cache_from"),
+    ("build", "cache_to"),
+    ("build", "platforms"),
+    ("build", "entitlements"),
+)
 
 
 def merge(base: dict[str, object], over: dict[str, object]) -> dict[str, object]:
@@ -27,6 +34,11 @@ def merge(base: dict[str, object], over: dict[str, object]) -> dict[str, object]
 def merge_service(base: object, over: object, where: str) -> object:
     """A service on top of the one that it extends."""
     return _merge(base, over, where, ("services", "*"))
+
+
+def merge_entry(section: str, base: object, over: object, where: str) -> object:
+    """A service, network or other resource on top of one of the same name."""
+    return _merge(base, over, where, (section, "*"))
 
 
 def settle(tree: object) -> object:
@@ -85,7 +97,8 @@ def _kind(value: object) -> str:
 def _mappings(
     base: dict[str, object], over: dict[str, object], where: str, kind: tuple[str, ...]
 ) -> dict[str, object]:
-    if kind[2:] == ("logging",) and base.get("driver") != over.get("driver") and over.get("driver"):
+    drivers = base.get("driver"), over.get("driver")
+    if kind[2:] == ("logging",) and all(drivers) and drivers[0] != drivers[1]:
         return over  # options are a driver's own
     if kind[2:] == ("build",) and ("dockerfile" in over) != ("dockerfile_inline" in over):
         gone = "dockerfile_inline" if "dockerfile" in over else "dockerfile"
@@ -95,7 +108,9 @@ def _mappings(
     made = dict(base)
     for key, value in over.items():
         inner = _inner(kind, key)
-        if key in made:
+        if value is None and key in _REPLACED and inner[:1] == ("services",) and len(inner) in (3, 4):
+            made[key] = None
+        elif key in made:
             made[key] = _merge(made[key], value, join(where, key), inner)
         else:
             made[key] = value
@@ -112,6 +127,8 @@ def _lists(base: list[object], over: list[object], kind: tuple[str, ...]) -> lis
     key = _key_of(kind)
     if key is not None:
         return _by_key(base, over, key)
+    if kind[2:] in _REPEATED:
+        return [*base, *over]
     made = list(base)
     there = {item for item in base if not isinstance(item, (dict, list))}
     for item in over:
@@ -171,10 +188,5 @@ _KEYS: dict[tuple[str, ...], Callable[[dict[str, object]], object]] = {
     ("configs",): _target("/"),
     ("devices",): lambda item: item.get("target"),
     ("env_file",): lambda item: item.get("path"),
-    ("build", "secrets"): lambda item: item.get("target") or item.get("source"),
-    ("blkio_config", "device_read_bps"): lambda item: item.get("path"),
-    ("blkio_config", "device_read_iops"): lambda item: item.get("path"),
-    ("blkio_config", "device_write_bps"): lambda item: item.get("path"),
-    ("blkio_config", "device_write_iops"): lambda item: item.get("path"),
     ("networks", "*", "ipam", "config"): lambda item: item.get("subnet"),
 }

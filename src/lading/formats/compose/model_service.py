@@ -8,7 +8,7 @@ from lading.formats.compose.shapes import Shape
 class FileReference(Shape):
     """A service's grant of a config or secret."""
 
-    _numbers = ("uid", "gid", "mode")
+    _numbers = ("mode",)
     source: str
     target: str = ""
     uid: str = ""
@@ -61,7 +61,7 @@ class ServiceDependency(Shape):
     """What a service waits for in another."""
 
     _keep_empty = ("condition", "required")
-    condition: str = "service_started"
+    condition: str
     restart: bool = False
     required: bool = True
 
@@ -206,6 +206,7 @@ class Hook(Shape):
     """``post_start``, ``pre_stop`` and what ``sync+exec`` runs."""
 
     _numbers = ("environment",)
+    _nulls = ("command",)
     command: list[str] | None = None
     user: str = ""
     privileged: bool = False
@@ -359,6 +360,7 @@ class Service(Shape):
             "shm_size environment labels annotations sysctls expose group_add cpu_count cpu_percent storage_opt"
         ).split()
     )
+    _nulls = ("command", "entrypoint", "develop", "deploy", "pid")
     annotations: dict[str, str] = {}
     attach: bool | None = None
     build: Build | None = None

@@ -57,13 +57,7 @@ def _is_absolute(text: str) -> bool:
 
 def is_remote(context: str) -> bool:
     """Whether a build context is no directory of this machine: a URL, a git repository, another image or target."""
-    head = context.partition(":")[0]
-    return (
-        "://" in context
-        or context.startswith(("git@", "github.com/"))
-        or context.endswith(".git")
-        or (":" in context and head in ("service", "target", "docker-image", "oci-layout"))
-    )
+    return "://" in context or context.startswith(("git@", "github.com/", "service:"))
 
 
 def _inside(value: object) -> dict[str, object] | None:

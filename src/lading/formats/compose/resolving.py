@@ -10,7 +10,7 @@ import posixpath
 
 from lading.errors import InvalidInput, NotFound
 from lading.formats import env
-from lading.formats.compose import dotenv
+from lading.formats.compose import dotenv, durations
 from lading.formats.compose.model import Network, Project, Volume
 from lading.formats.compose.model_service import ServiceDependency
 
@@ -21,11 +21,13 @@ if TYPE_CHECKING:
     from lading.formats.compose.loading import ReadFile
     from lading.formats.compose.model import Config
     from lading.formats.compose.model_service import Service
+    from lading.formats.compose.shapes import Shape
 
 
 def defaults(project: Project) -> None:
     """What goes without saying whatever ``config`` is told: where a secret is found, that a bound directory is made."""
     for service in project.services.values():
+        _spans(service)
         for reference in service.secrets:
             reference.target = reference.target or f"/run/secrets/{reference.source}"
         devices = list(service.gpus)
@@ -101,7 +103,10 @@ def _imply(service: Service) -> None:
 
 def _needs(service: Service, name: str, *, restart: bool) -> None:
     if name and name not in service.depends_on:
-        service.depends_on = {**service.depends_on, name: ServiceDependency(restart=restart)}
+        service.depends_on = {
+            **service.depends_on,
+            name: ServiceDependency(condition="service_started", restart=restart),
+        }
 
 
 def active(project: Project, profiles: Collection[str], named: Collection[str]) -> None:
@@ -157,32 +162,51 @@ def environments(project: Project, read: ReadFile, environ: Mapping[str, str], w
             if file.format == "raw":
                 values.update(env.file_pairs(data, environ, where=file.path))
             else:
-                lookup = {**{k: v for k, v in values.items() if v is not None}, **environ}
+                own = {k: v for k, v in _known(service.environment, environ).items() if v is not None}
+                lookup = {**{k: v for k, v in values.items() if v is not None}, **own, **environ}
 
                 def unset(variable: str, path: str = file.path) -> None:
                     text = f"{path}: the variable {variable!r} is not set: an empty text takes its place"
                     if text not in warnings:
                         warnings.append(text)
 
-                values.update(dotenv.parse(data, where=file.path, lookup=lookup, unset=unset))
+                parsed = dotenv.parse(data, where=file.path, lookup=lookup, unset=unset)
+                alone = {k: lookup.get(k) for k, v in parsed.items() if v is None}
+                values.update({k: v for k, v in {**parsed, **alone}.items() if v is not None})
         values.update(service.environment)
         service.environment = _known(values, environ)
         service.env_file = []
-        _labels(name, service, read, environ)
+        _labels(name, service, read)
+
+
+def _spans(service: Service) -> None:
+    """Durations in Go's form, which has neither days nor weeks."""
+    fields: list[tuple[Shape, str]] = [(service, "stop_grace_period")]
+    if service.healthcheck is not None:
+        fields += [
+            (service.healthcheck, f) for f in ("interval", "timeout", "start_period", "start_interval")
+        ]
+    for record, field in fields:
+        text = getattr(record, field)
+        if text and ("d" in text or "w" in text):
+            try:
+                setattr(record, field, durations.normal(text))
+            except InvalidInput:
+                continue  # checking says so
 
 
 def _known(values: Mapping[str, str | None], environ: Mapping[str, str]) -> dict[str, str | None]:
     return {key: environ.get(key) if value is None else value for key, value in values.items()}
 
 
-def _labels(name: str, service: Service, read: ReadFile, environ: Mapping[str, str]) -> None:
+def _labels(name: str, service: Service, read: ReadFile) -> None:
+    """Labels of files into ``labels``; values refer to lines above them alone."""
     labels: dict[str, str] = {}
     for index, path in enumerate(service.label_file):
         data = read(path)
         if data is None:
             raise NotFound(f"services.{name}.label_file[{index}]: {path} does not exist")
-        parsed = dotenv.parse(data, where=path, lookup=environ)
-        labels.update({k: v or "" for k, v in parsed.items()})
+        parsed = dotenv.parse(data, where=path, lookup=labels)
+        labels.update({k: v for k, v in parsed.items() if v is not None})
     if service.label_file:
         service.labels = {**labels, **service.labels}
-        service.label_file = []

@@ -14,14 +14,18 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, ClassVar, Self
 
-_TRUE = ("true", "True", "TRUE", "yes", "y", "on", "1")
-_FALSE = ("false", "False", "FALSE", "no", "n", "off", "0")
+_TRUE = ("true", "yes", "y", "on")
+_FALSE = ("false", "no", "n", "off")
 
 
 class Shape(Record):
-    """One mapping of a Compose file, in its long form. ``_numbers``: fields of text that may be written as numbers."""
+    """One mapping of a Compose file, in its long form.
+
+    ``_numbers``: fields of text that may be written as numbers. ``_nulls``: fields that may stand there empty.
+    """
 
     _numbers: ClassVar[tuple[str, ...]] = ()
+    _nulls: ClassVar[tuple[str, ...]] = ()
     extensions: dict[str, object] = {}
 
     def __init_subclass__(cls) -> None:
@@ -62,6 +66,10 @@ def _typed(cls: type[Shape], value: object, where: str) -> object:
                 reason="unknown-field",
                 hint=f"did you mean {near!r}?" if near else "",
             )
+        if item is None and key not in cls._nulls:
+            raise InvalidInput(
+                f"{schema._join(where, key)}: it is empty", hint="leave it out, or write what belongs there"
+            )
         kind = schema._resolve(cls, key)
         made[key] = _fit(kind, item, schema._join(where, key), key in cls._numbers)
     if extensions:
@@ -89,8 +97,8 @@ def _fit(kind: Any, item: object, where: str, numbers: bool) -> object:
 
 def _scalar(kind: object, item: object, where: str, numbers: bool) -> object:
     if kind is bool and isinstance(item, str):
-        if item in _TRUE or item in _FALSE:
-            return item in _TRUE
+        if item.lower() in _TRUE or item.lower() in _FALSE:
+            return item.lower() in _TRUE
         raise InvalidInput(f"{where}: {item[:60]!r} is not true or false")
     if kind is int and isinstance(item, str):
         return whole(item, where)

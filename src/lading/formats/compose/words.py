@@ -1,7 +1,7 @@
-"""A command written as one line of text into words, as a POSIX shell splits them: quotes and backslashes, nothing else.
+"""A command written as one line of text into words, as docker compose splits it: quotes and backslashes, nothing else.
 
-Source: Compose specification, "command": the short form is split as a shell would; docker compose's splitting is the shell's
-quoting without variables or operators.
+Source: Compose specification, "command". ``\\n`` and ``\\t`` are a line end and a tab but in single quotes, and a backslash makes
+any other character itself. Operators of a shell are words like others, where docker compose drops the rest of the line.
 """
 
 from __future__ import annotations
@@ -9,8 +9,18 @@ from __future__ import annotations
 from lading.errors import InvalidInput
 
 
+def _escaped(text: str, index: int) -> str:
+    """What a backslash before ``index`` makes of what stands there: a line end, a tab, or the character itself."""
+    if index >= len(text):
+        raise InvalidInput(f"{text[:60]!r}: a backslash stands at the end")
+    return _ESCAPES.get(text[index], text[index])
+
+
+_ESCAPES = {"n": "\n", "t": "\t"}
+
+
 def split(text: str) -> list[str]:
-    """The words. Raises :class:`InvalidInput` for a quote that is not closed."""
+    """The words. Raises :class:`InvalidInput` for a quote that is not closed, and for a backslash at the end."""
     made: list[str] = []
     word: list[str] = []
     inside = False
@@ -22,9 +32,8 @@ def split(text: str) -> list[str]:
         if quote:
             if char == quote:
                 quote = ""
-            elif char == "\\" and quote == '"' and text[index : index + 1] in ("\\", '"', "$", "`", "\n"):
-                if text[index] != "\n":
-                    word.append(text[index])
+            elif char == "\\" and quote == '"':
+                word.append(_escaped(text, index))
                 index += 1
             else:
                 word.append(char)
@@ -37,8 +46,7 @@ def split(text: str) -> list[str]:
             if char in "'\"":
                 quote = char
             elif char == "\\":
-                if index < len(text) and text[index] != "\n":
-                    word.append(text[index])
+                word.append(_escaped(text, index))
                 index += 1
             else:
                 word.append(char)

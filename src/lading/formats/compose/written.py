@@ -7,8 +7,10 @@ Source: docker compose's output of ``config``, which scripts read field by field
 from __future__ import annotations
 
 from lading.errors import InvalidInput
-from lading.formats import duration, sizes
+from lading.formats import sizes
+from lading.formats.compose import durations
 from lading.formats.compose.shapes import Shape
+from lading.formats.schema import _join as join
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
     from lading.formats.compose.model import Project
 
     Change = Callable[[object], object]
+    Wrong = Callable[[object, str, InvalidInput], object]
 
 
 def written(project: Project, *, extended: bool = True) -> dict[str, object]:
@@ -28,16 +31,35 @@ def written(project: Project, *, extended: bool = True) -> dict[str, object]:
         for name in project._fields:
             if name != "extensions":
                 _plain(getattr(project, name))
+    return _tree(project, _kept)
+
+
+def check(project: Project) -> None:
+    """Raise :class:`InvalidInput`, with the path in front, for the first text that is no size, duration, number or mode."""
+    _tree(project, _refused)
+
+
+def _tree(project: Project, wrong: Wrong) -> dict[str, object]:
     encoded = project.encode()
     made: dict[str, object] = {"name": encoded.pop("name", "")}
     encoded.setdefault("services", {})
     for section in sorted(encoded):
-        entries = encoded[section]
-        if section in _SECTIONS and isinstance(entries, dict):
-            made[section] = {name: _mapping(entries[name], _SECTIONS[section]) for name in sorted(entries)}
+        entries, forms = encoded[section], _SECTIONS.get(section)
+        if forms is not None and isinstance(entries, dict):
+            made[section] = {
+                name: _mapping(entries[name], forms, join(section, name), wrong) for name in sorted(entries)
+            }
         else:
             made[section] = entries
     return made
+
+
+def _kept(value: object, where: str, error: InvalidInput) -> object:
+    return value
+
+
+def _refused(value: object, where: str, error: InvalidInput) -> object:
+    raise InvalidInput(f"{where}: {error.message}", hint=error.hint)
 
 
 def _plain(value: object) -> None:
@@ -59,33 +81,49 @@ class _Many:
         self.inner = inner
 
 
-def _mapping(value: object, forms: dict[str, object]) -> object:
+def _mapping(value: object, forms: dict[str, object], where: str, wrong: Wrong) -> object:
     if not isinstance(value, dict):
         return value
     made = {}
     for key, item in sorted(value.items()):
-        shown = _changed(item, forms.get(key))
+        shown = _changed(item, forms.get(key), join(where, key), wrong)
         if shown is not _NOTHING:
             made[key] = shown
-    for key, item in forms.items():
-        if isinstance(item, dict) and item.get("") and key not in made:
+    for key, form in forms.items():
+        if isinstance(form, dict) and form.get("") and key not in made:
             made[key] = {}
     return made
 
 
-def _changed(value: object, form: object) -> object:
+def without_blanks(tree: object) -> object:
+    """The tree without the mappings that JSON alone has although nothing is in them."""
+    if not isinstance(tree, dict):
+        return tree
+    for section, fields in (("networks", ("ipam",)), ("services", ("placement", "resources"))):
+        for entry in tree.get(section, {}).values():
+            holder = entry if section == "networks" else entry.get("deploy", {})
+            for field in fields:
+                if holder.get(field) == {}:
+                    del holder[field]
+    return tree
+
+
+def _changed(value: object, form: object, where: str, wrong: Wrong) -> object:
     if isinstance(form, _Many):
         if isinstance(value, list):
-            return [_changed(item, form.inner) for item in value]
+            return [_changed(item, form.inner, f"{where}[{i}]", wrong) for i, item in enumerate(value)]
         if isinstance(value, dict):
-            return {key: _changed(item, form.inner) for key, item in sorted(value.items())}
+            return {k: _changed(item, form.inner, join(where, k), wrong) for k, item in sorted(value.items())}
         return value
     if isinstance(form, dict):
-        return _mapping(value, form)
+        return _mapping(value, form, where, wrong)
     if form is None or value is None:
         return value
     assert callable(form)
-    return form(value)
+    try:
+        return form(value)
+    except InvalidInput as error:
+        return wrong(value, where, error)
 
 
 _NOTHING = object()
@@ -95,10 +133,7 @@ _NOTHING = object()
 def _bytes(value: object) -> object:
     text = str(value)
     digits = text.removeprefix("-")
-    try:
-        number = int(text) if digits.isascii() and digits.isdigit() else sizes.parse(text)
-    except InvalidInput:
-        return value
+    number = int(text) if digits.isascii() and digits.isdigit() else sizes.parse(text)
     return str(number) if number else _NOTHING
 
 
@@ -108,14 +143,23 @@ def _nonzero(value: object) -> object:
 
 def _count(value: object) -> object:
     """``all`` as -1, and a number of devices as one."""
-    return -1 if str(value).lower() == "all" else _number(value)
+    return -1 if str(value).lower() == "all" else _whole(value)
+
+
+def size(field: str, value: object) -> object:
+    """The value of a limit of a service, comparable with that of ``deploy``."""
+    form = _SERVICE[field]
+    assert callable(form)
+    return form(value)
+
+
+def _pause(value: object) -> object:
+    made = durations.normal(str(value))
+    return made if made != "0s" else _NOTHING
 
 
 def _duration(value: object) -> object:
-    try:
-        return duration.shown(duration.nanoseconds(str(value)) / 1e9)
-    except InvalidInput:
-        return value
+    return durations.normal(str(value))
 
 
 def _number(value: object) -> object:
@@ -123,10 +167,17 @@ def _number(value: object) -> object:
     try:
         made = float(str(value))
     except ValueError:
-        return value
+        raise InvalidInput(f"{str(value)[:60]!r} is not a number") from None
     if not made:
         return _NOTHING
     return int(made) if made == int(made) else made
+
+
+def _whole(value: object) -> object:
+    made = _number(value)
+    if isinstance(made, float):
+        raise InvalidInput(f"{str(value)[:60]!r} is not a whole number")
+    return made
 
 
 def _octal(value: object) -> object:
@@ -134,13 +185,13 @@ def _octal(value: object) -> object:
     try:
         return int(str(value).removeprefix("0o") or "0", 8) or _NOTHING
     except ValueError:
-        return value
+        raise InvalidInput(f"{str(value)[:60]!r} is not a mode", hint="write 0440") from None
 
 
 def _mode(value: object) -> object:
     """An octal text with one zero in front."""
     number = _octal(value)
-    return f"0{number:o}" if isinstance(number, int) else value if number is not _NOTHING else "00"
+    return f"0{number:o}" if isinstance(number, int) else "00"
 
 
 def _bind(value: object) -> object:
@@ -162,7 +213,7 @@ def _hosts(value: object) -> object:
 
 
 _GRANTED = _Many({"mode": _mode})
-_UPDATE: dict[str, object] = {"delay": _duration, "monitor": _duration}
+_UPDATE: dict[str, object] = {"delay": _pause, "monitor": _pause}
 _DEVICES = _Many({"count": _count})
 _LIMITS: dict[str, object] = {"cpus": _number, "memory": _bytes, "pids": _nonzero, "devices": _DEVICES}
 _RATES = _Many({"rate": _bytes})
@@ -180,13 +231,13 @@ _SERVICE: dict[str, object] = {
         "ulimits": _Many(_limit),
     },
     "configs": _GRANTED,
-    "cpu_count": _number,
+    "cpu_count": _whole,
     "cpu_percent": _number,
-    "cpu_period": _number,
-    "cpu_quota": _number,
-    "cpu_rt_period": _number,
-    "cpu_rt_runtime": _number,
-    "cpu_shares": _number,
+    "cpu_period": _whole,
+    "cpu_quota": _whole,
+    "cpu_rt_period": _whole,
+    "cpu_rt_runtime": _whole,
+    "cpu_shares": _whole,
     "cpus": _number,
     "gpus": _DEVICES,
     "deploy": {

@@ -45,13 +45,20 @@ def read(text: str, **lookup: str) -> dict[str, str | None]:
         ("export VAR=x", "x"),
         ("VAR: yaml", "yaml"),
         ("VAR=a=b", "a=b"),
-        ("VAR=# all comment", ""),
+        ("VAR=# all comment", "# all comment"),
+        ("VAR=x\t# no blank before", "x\t# no blank before"),
+        (r'VAR="\0101\012"', "A\n"),
+        ("VAR=\u00a0x", "x"),
         ('VAR="two\nlines"', "two\nlines"),
         ("VAR", None),
     ],
 )
 def test_what_a_line_says(line: str, value: str | None) -> None:
     assert read(line, OTHER="other") == {"VAR": value}
+
+
+def test_a_name_may_begin_with_a_digit_or_be_of_another_alphabet() -> None:
+    assert parse("1A=1\nÄ=2".encode(), where=".env", lookup={}) == {"1A": "1", "Ä": "2"}
 
 
 def test_blank_lines_comments_and_a_byte_order_mark_say_nothing() -> None:
@@ -67,7 +74,7 @@ def test_a_later_line_may_refer_to_an_earlier_one_and_the_callers_variables_win(
 
 
 @pytest.mark.parametrize(
-    "text", ["A=1\n=x", 'A=1\nB="open', "A=1\nB='a' b", "A=1\nB C=2", "A=1\n\nC=${X", "A=1\n-"]
+    "text", ["A=1\n=x", 'A=1\nB="open', "A=1\nB='a' b", "A=1\nB C=2", "A=1\n\nC=${X", "A=1\n%"]
 )
 def test_a_mistake_is_told_with_its_line(text: str) -> None:
     with pytest.raises(InvalidInput) as raised:

@@ -45,6 +45,11 @@ def merged(load: Load, *bodies: str) -> dict[str, object]:
           {"type": "volume", "source": "bar", "target": "/other", "volume": {}}]),
         ("volumes: [{type: bind, source: /a, target: /v, read_only: true}]", "volumes: [{type: bind, source: /b, target: /v}]",
          "volumes", [{"type": "bind", "source": "/b", "target": "/v"}]),
+        ("command: a b", "command: null", "command", None),
+        ("logging: {options: {a: 1}}", "logging: {driver: local, options: {b: 2}}", "logging",
+         {"driver": "local", "options": {"a": "1", "b": "2"}}),
+        ("blkio_config: {device_read_bps: [{path: /d, rate: 1}]}", "blkio_config: {device_read_bps: [{path: /d, rate: 2}]}",
+         "blkio_config", {"device_read_bps": [{"path": "/d", "rate": "1"}, {"path": "/d", "rate": "2"}]}),
         ("ports: ['80:80', '9000:90', '80:80/tcp']", "ports: ['0.0.0.0:9000:90']", "ports",
          [{"mode": "ingress", "target": 80, "published": "80", "protocol": "tcp"},
           {"mode": "ingress", "target": 90, "published": "9000", "protocol": "tcp", "host_ip": "0.0.0.0"}]),
@@ -171,11 +176,26 @@ def test_what_is_included_has_its_own_directory_and_variables(load: Load) -> Non
     )
 
 
-def test_includes_that_conflict_or_lead_nowhere(load: Load) -> None:
-    with pytest.raises(InvalidInput, match="it is defined here"):
-        load(
-            "include: [b.yaml]\nservices: {a: {image: x}}", files={"/srv/b.yaml": "services: {a: {image: y}}"}
-        )
+def test_what_is_included_can_be_extended_and_what_stands_here_goes_over_it(load: Load) -> None:
+    project = load(
+        """
+        include: [b.yaml]
+        services: {a: {image: x}, c: {extends: b, hostname: c}, d: {image: d, ports: !reset []}}
+        """,
+        files={
+            "/srv/b.yaml": "services: {a: {image: y, hostname: a}, b: {image: b, user: u}, d: {image: e, ports: ['80']}}"
+        },
+    )
+    assert (project.services["a"].image, project.services["a"].hostname) == ("x", "a")
+    assert (project.services["c"].image, project.services["c"].user, project.services["c"].hostname) == (
+        "b",
+        "u",
+        "c",
+    )
+    assert project.services["d"].ports == []
+
+
+def test_includes_that_lead_nowhere(load: Load) -> None:
     with pytest.raises(NotFound):
         load("include: [b.yaml]\nservices: {a: {image: x}}")
     with pytest.raises(InvalidInput, match="includes itself"):
@@ -264,3 +284,22 @@ def _try(data: bytes) -> None:
         assert error.reason != "internal" or "NUL" in error.message
     else:
         assert Project.decode(project.encode()).encode() == project.encode()
+
+
+def test_files_of_variables_refer_to_the_services_own_and_names_alone_are_the_callers(load: Load) -> None:
+    project = load(
+        "services: {a: {image: x, env_file: a.env, environment: {OWN: own, GONE: }}}",
+        files={"/srv/a.env": "A=$OWN\nHERE\nNOWHERE\n"},
+        environ={"HERE": "here"},
+    )
+    assert project.services["a"].environment == {"A": "own", "HERE": "here", "OWN": "own", "GONE": None}
+
+
+def test_files_of_labels_refer_to_their_own_lines_alone(load: Load) -> None:
+    project = load(
+        "services: {a: {image: x, label_file: l, labels: {b: mine}}}",
+        files={"/srv/l": "a=1\nb=2\nc=$a$HERE\nd\n"},
+        environ={"HERE": "here"},
+    )
+    assert project.services["a"].labels == {"a": "1", "b": "mine", "c": "1"}
+    assert project.services["a"].label_file == ["/srv/l"]

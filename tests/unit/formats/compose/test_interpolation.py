@@ -94,6 +94,7 @@ def test_nesting_has_an_end() -> None:
 
 def test_the_variables_of_a_text_are_found_with_their_defaults() -> None:
     assert names("a $A ${B:-x} $$C ${D?no}") == [("A", "", ""), ("B", ":-", "x"), ("D", "?", "no")]
+    assert names('${A:-{"a": ${B-b}}}!') == [("A", ":-", '{"a": ${B-b}}'), ("B", "-", "b")]
 
 
 @pytest.mark.fuzz

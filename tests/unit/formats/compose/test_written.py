@@ -7,7 +7,7 @@ import yaml
 
 from lading.formats.compose import resolving
 from lading.formats.compose.loading import Loader
-from lading.formats.compose.written import written
+from lading.formats.compose.written import without_blanks, written
 
 
 def printed(text: str, *, extended: bool = True, environ: dict[str, str] | None = None) -> dict:
@@ -71,6 +71,15 @@ def test_what_nobody_uses_is_left_out_and_a_network_says_where_its_addresses_com
     assert made["volumes"] == {"v": {"name": "app_v"}}
     assert list(made["configs"]) == ["c"]
     assert "secrets" not in made
+
+
+def test_only_json_has_mappings_with_nothing_in_them() -> None:
+    made = without_blanks(printed("services: {a: {image: i, deploy: {replicas: 1}}}"))
+    assert made == {
+        "name": "app",
+        "networks": {"default": {"name": "app_default"}},
+        "services": {"a": {"deploy": {"replicas": 1}, "image": "i", "networks": {"default": None}}},
+    }
 
 
 def test_extensions_are_kept_or_only_those_of_the_top() -> None:
