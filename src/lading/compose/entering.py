@@ -11,6 +11,7 @@ from lading.errors import InvalidInput, NotFound
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from lading.cli.context import Context
+    from lading.compose import state
     from lading.flags import Parsed
 
 
@@ -85,3 +86,31 @@ def _side(text: str) -> str:
     """The service of ``SERVICE:PATH``; empty of a path."""
     head, colon, _ = text.partition(":")
     return head if colon and "/" not in head and not head.startswith(".") else ""
+
+
+def commit(context: Context, parsed: Parsed) -> int:
+    """Make an image of what a service's container changed."""
+    from lading.cli.files import commit as single
+
+    member = _any(Application(context, parsed), parsed.args[0], parsed["index"])
+    words = [f"--change={text}" for text in parsed["change"]]
+    words += [f"--{flag}={parsed[flag]}" for flag in ("author", "message") if parsed[flag]]
+    words += [f"--pause={str(parsed['pause']).lower()}"]
+    return single(context, as_typed(["commit", *words, member.name, *parsed.args[1:]]))
+
+
+def export(context: Context, parsed: Parsed) -> int:
+    """Write the files of a service's container."""
+    from lading.cli.files import export as single
+
+    member = _any(Application(context, parsed), parsed.args[0], parsed["index"])
+    words = [f"--output={parsed['output']}"] if parsed["output"] else []
+    return single(context, as_typed(["export", *words, member.name]))
+
+
+def _any(app: Application, service: str, index: int | None) -> state.Member:
+    """A container of a service, whether it runs or not. Raises NotFound."""
+    _, found = chosen(app, [service], index=index)
+    if not found:
+        raise NotFound(f"service {service} has no container", hint=f"lading compose create {service}")
+    return found[0]

@@ -1,6 +1,6 @@
 """What several containers write, line by line with whose line it is: for ``up`` and ``logs``.
 
-The names in front are :class:`lading.node.labels.Label`'s, as in the foreground of a pod.
+Names stand in front as docker compose writes them, ``web-1  | ``, the marks below each other.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from lading.node.logfile import Reader
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from lading.node import Node, PodRecord
     from lading.node.model import LogLine
@@ -22,8 +22,16 @@ class Follower:
     """Reads the logs of containers and shows what is new, each time :meth:`show` is called."""
 
     def __init__(
-        self, node: Node, *, colour: bool | None = None, prefix: bool = True, stamps: bool = False
+        self,
+        node: Node,
+        *,
+        colour: bool | None = None,
+        prefix: bool = True,
+        stamps: bool = False,
+        names: Sequence[str] = (),
     ) -> None:
+        """``names``: of containers that may come, beside which the marks stand."""
+        self._width = max((len(name) for name in names), default=0)
         self._node = node
         self._prefix = prefix
         self._stamps = stamps
@@ -38,6 +46,7 @@ class Follower:
         """Show a container's log from now on, as ``name``'s."""
         if record.id not in self._readers:
             path = self._node.shop.log_path(record, record.container)
+            self._width = max(self._width, len(name))
             self._readers[record.id] = Reader(path, since=since, until=until, tail=tail, container=name)
 
     def show(self, wanted: Callable[[], bool] = lambda: True) -> bool:
@@ -63,7 +72,12 @@ class Follower:
         if self._prefix:
             if who not in self._labels:
                 numbers = list(self._readers)
-                self._labels[who] = Label(line.container, numbers.index(identity), terminal=self._terminal)
+                self._labels[who] = Label(
+                    line.container,
+                    numbers.index(identity),
+                    terminal=self._terminal,
+                    mark=f"{line.container:<{self._width}}  | ",
+                )
             text = self._labels[who].lines(text)
         out.write(text)
         if out is not sys.stdout.buffer:

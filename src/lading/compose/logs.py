@@ -28,7 +28,7 @@ def logs(context: Context, parsed: Parsed) -> int:
     tail = lines_of(parsed["tail"])
     shown = follow.Follower(
         context.node,
-        colour=follow.coloured(app.globals["ansi"], parsed["no-color"]),
+        colour=follow.coloured(app.globals["ansi"], parsed["no-color"] or app.globals["no-ansi"]),
         prefix=not parsed["no-log-prefix"],
         stamps=parsed["timestamps"],
     )

@@ -56,9 +56,6 @@ def ps(context: Context, parsed: Parsed) -> int:
         ("STATUS", "Status"),
         ("PORTS", "Ports"),
     )
-    if not parsed["format"] or parsed["format"] == "table":
-        for row in rows:
-            row["Command"] = f'"{row["Command"]}"'
     listing(rows, columns, template=parsed["format"])
     return 0
 
@@ -68,11 +65,11 @@ def _row(member: state.Member, now: float, *, full: bool) -> dict[str, object]:
     from lading.cli.inspect import command_of
 
     record, container = member.record, member.record.container
-    command = " ".join(command_of(record.pod.spec.containers[0]))
+    command = " ".join(_quoted(word) for word in command_of(record.pod.spec.containers[0]))
     if not full and len(command) > 20:
         command = command[:19] + "…"
     return {
-        "Command": command,
+        "Command": f'"{command}"',
         "CreatedAt": time.strftime("%Y-%m-%d %H:%M:%S %z %Z", time.localtime(record.created)),
         "ExitCode": container.exit_code if container.state == "exited" else 0,
         "Health": container.health,
@@ -107,6 +104,22 @@ def _row(member: state.Member, now: float, *, full: bool) -> dict[str, object]:
     }
 
 
+def _since(moment: str) -> str:
+    """How long ago that was; ``N/A`` of a time that is not known."""
+    try:
+        return duration.ago(time.time() - duration.moment(moment, 0.0)) + " ago"
+    except InvalidInput:
+        return "N/A"
+
+
+_BARE = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789!%+,-./:=@^_")
+
+
+def _quoted(word: str) -> str:
+    """A word as a shell would take it."""
+    return word if word and _BARE.issuperset(word) else "'" + word.replace("'", "'\\''") + "'"
+
+
 def images(context: Context, parsed: Parsed) -> int:
     """List the images that the containers were made of."""
     from lading.formats import sizes
@@ -121,9 +134,9 @@ def images(context: Context, parsed: Parsed) -> int:
             repository, tag = container.image, "latest"
         try:
             image = context.images.get(container.image_id)
-            size = image.size
+            size, created = image.size, image.config.created or ""
         except NotFound:
-            size = 0
+            size, created = 0, ""
         rows.append(
             {
                 "ID": container.image_id,
@@ -132,6 +145,7 @@ def images(context: Context, parsed: Parsed) -> int:
                 "Tag": tag,
                 "Platform": platforms.text(image.platform) if size else "",
                 "Size": size,
+                "Created": created,
             }
         )
     if parsed["quiet"]:
@@ -140,7 +154,7 @@ def images(context: Context, parsed: Parsed) -> int:
         show(jsontext.dumps(rows) + "\n")
     elif parsed["format"] in ("", "table"):
         table(
-            ("CONTAINER", "REPOSITORY", "TAG", "PLATFORM", "IMAGE ID", "SIZE"),
+            ("CONTAINER", "REPOSITORY", "TAG", "PLATFORM", "IMAGE ID", "SIZE", "CREATED"),
             [
                 (
                     str(r["ContainerName"]),
@@ -149,6 +163,7 @@ def images(context: Context, parsed: Parsed) -> int:
                     str(r["Platform"]),
                     str(r["ID"]).partition(":")[2][:12],
                     sizes.decimal3(float(str(r["Size"]))),
+                    _since(str(r["Created"])),
                 )
                 for r in rows
             ],

@@ -53,7 +53,7 @@ def run(context: Context, parsed: Parsed) -> int:
         pod = _pod(work, name, digest, parsed)
     if parsed["detach"]:
         record = context.node.run_detached(pod)
-        print(record.name)
+        print(record.id)
         return 0
     container = pod.spec.containers[0]
     if container.tty:

@@ -45,6 +45,8 @@ def group() -> list[Flag]:
         ),
         Flag("dry-run", "", "bool", refuse="it is not supported: see lading compose config"),
         Flag("verbose", "", "bool", hidden=True),
+        Flag("no-ansi", "", "bool", hidden=True),
+        Flag("insecure-registry", "", "list", refuse="say it in registries.conf"),
     ]
 
 
@@ -58,6 +60,11 @@ def commands() -> list[Command]:
 def verb(name: str, summary: str, arguments: str, flags: list[Flag], action: str, **more: bool) -> Command:
     """A row of the table; ``action`` is ``MODULE:FUNCTION`` of this package."""
     return Command(name, summary, arguments, flags=flags, action=f"lading.compose.{action}", **more)  # type: ignore[arg-type]
+
+
+def _obsolete(*names: str) -> list[Flag]:
+    """Flags that scripts still give, and that say nothing any more to docker compose either."""
+    return [Flag(name, "", "bool", hidden=True) for name in names]
 
 
 def _pulling() -> Flag:
@@ -112,12 +119,14 @@ def _making() -> list[Command]:
                 Flag("timestamps", "", "bool", help="Show when each line was written"),
                 Flag("watch", "w", "bool", help="Follow changes of the sources: see watch"),
                 Flag("menu", "", "bool", help="", hidden=True),
+                Flag("quiet-build", "", "bool", help="Say nothing while building"),
                 Flag("yes", "y", "bool", help="Answer questions with yes", hidden=True),
             ],
             "upping:up",
         ),
         verb("create", "Make containers without starting them", _SERVICES,
-             [*_changing(), Flag("yes", "y", "bool", hidden=True)], "upping:create"),
+             [*_changing(), Flag("quiet-build", "", "bool", help="Say nothing while building"),
+              Flag("yes", "y", "bool", hidden=True)], "upping:create"),
         verb("start", "Start containers that were stopped", _SERVICES, [
             Flag("wait", "", "bool", help="Return when everything runs or is healthy"),
             Flag("wait-timeout", "", "int", "SECONDS", "The longest to wait for that", unset=True)], "verbs:start"),
@@ -135,6 +144,8 @@ def _making() -> list[Command]:
             Flag("ssh", "", "str", "ID[=PATH]", "An SSH agent or key for steps that mount one"),
             Flag("memory", "m", "str", refuse="limits of a build are not supported"),
             Flag("builder", "", "str", refuse="there is one builder"),
+            *_obsolete("compress", "force-rm", "no-rm", "parallel"),
+            Flag("progress", "", "str", hidden=True),
             Flag("check", "", "bool", help="Check the Dockerfiles without building"),
             Flag("print", "", "bool", refuse="there are no bake files"),
             Flag("sbom", "", "str", "WHEN", "List what is inside", no_value="true"),
@@ -146,6 +157,7 @@ def _making() -> list[Command]:
             Flag("ignore-pull-failures", "", "bool", help="Go on where one cannot be pulled"),
             Flag("include-deps", "", "bool", help="Also pull what the services depend on"),
             Flag("policy", "", "str", "WHEN", "missing or always", choices=("missing", "always")),
+            *_obsolete("parallel", "no-parallel"),
         ], "shipping:pull"),
         verb("push", "Push images", _SERVICES, [
             Flag("quiet", "q", "bool", help="Say nothing while pushing"),
@@ -178,6 +190,7 @@ def _ending() -> list[Command]:
             Flag("force", "f", "bool", help="Do not ask"),
             Flag("stop", "s", "bool", help="Stop them first"),
             Flag("volumes", "v", "bool", help="Remove anonymous volumes, too"),
+            Flag("all", "a", "bool", hidden=True),
         ], "verbs:rm"),
         verb("pause", "Freeze containers", _SERVICES, [], "verbs:pause"),
         verb("unpause", "Thaw frozen containers", _SERVICES, [], "verbs:unpause"),
@@ -201,7 +214,7 @@ def _inside() -> list[Command]:
             Flag("workdir", "w", "str", "DIR", "Where it starts"),
         ], "entering:exec_", interspersed=False),
         verb("run", "Run a command in a new container of a service", "SERVICE [COMMAND] [ARG...]", [
-            Flag("detach", "d", "bool", help="Leave it running, and print its name"),
+            Flag("detach", "d", "bool", help="Leave it running, and print its id"),
             Flag("rm", "", "bool", help="Remove the container when it ends"),
             Flag("name", "", "str", "NAME", "What it is called"),
             Flag("env", "e", "list", "NAME=VALUE", "Set an environment variable"),
@@ -239,4 +252,15 @@ def _inside() -> list[Command]:
             Flag("index", "", "int", "N", "Which of the service's containers", unset=True),
             Flag("all", "", "bool", help="Copy into every container of the service"),
         ], "entering:cp"),
+        verb("commit", "Make an image of what a container changed", "SERVICE [IMAGE]", [
+            Flag("author", "a", "str", "NAME", "Who made it"),
+            Flag("change", "c", "list", "INSTRUCTION", "Apply a Dockerfile instruction"),
+            Flag("message", "m", "str", "TEXT", "Why"),
+            Flag("pause", "p", "bool", help="Freeze the container meanwhile", default=True),
+            Flag("index", "", "int", "N", "Which of the service's containers", unset=True),
+        ], "entering:commit"),
+        verb("export", "Write a container's files as a tar archive", "SERVICE", [
+            Flag("output", "o", "str", "FILE", "Write to a file"),
+            Flag("index", "", "int", "N", "Which of the service's containers", unset=True),
+        ], "entering:export"),
     ]  # fmt: skip

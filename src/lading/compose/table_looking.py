@@ -86,8 +86,7 @@ def commands() -> list[Command]:
             Flag("format", "f", "str", "FORMAT", "pretty or json"),
             Flag("short", "", "bool", help="Only the number"),
         ], "projects:version"),
-        Command("commit", refuse="use lading commit"),
-        Command("export", refuse="use lading export"),
         Command("publish", refuse="Compose applications in registries are not supported"),
         Command("bridge", refuse="conversions are not supported"),
+        Command("alpha", refuse="what is tried out elsewhere is not here"),
     ]  # fmt: skip

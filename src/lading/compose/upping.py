@@ -65,6 +65,7 @@ def _wishes(parsed: Parsed) -> Wishes:
         raise InvalidInput("--build and --no-build contradict each other")
     made.build, made.no_build = parsed["build"], parsed["no-build"]
     made.pull, made.quiet_pull = parsed["pull"], parsed["quiet-pull"]
+    made.quiet_build = parsed["quiet-build"]
     made.force, made.keep = parsed["force-recreate"], parsed["no-recreate"]
     made.remove_orphans = parsed["remove-orphans"]
     made.scale = scales(parsed["scale"])
@@ -127,15 +128,25 @@ class Attached:
         self.work = work
         self.parsed = parsed
         self.begun = time.time()
+        self.audible = self._audible()
         self.shown = follow.Follower(
             app.context.node,
-            colour=follow.coloured(app.globals["ansi"], parsed["no-color"]),
+            colour=follow.coloured(app.globals["ansi"], parsed["no-color"] or app.globals["no-ansi"]),
             prefix=not parsed["no-log-prefix"],
             stamps=parsed["timestamps"],
+            names=self._heard(),
         )
-        self.audible = self._audible()
         self.status = 0
         self.first: state.Member | None = None
+
+    def _heard(self) -> list[str]:
+        """The containers whose output is shown."""
+        wishes, services = self.work.wishes, self.project.services
+        return [
+            f"{name}-{number}"
+            for name in sorted(self.audible & set(self.work.services))
+            for number in range(1, 1 + wishes.scale.get(name, services[name].replicas))
+        ]
 
     def _audible(self) -> set[str]:
         parsed, services = self.parsed, self.project.services
@@ -162,6 +173,7 @@ class Attached:
         signal.signal(signal.SIGINT, signal.default_int_handler)
         try:
             try:
+                self._say(f"Attaching to {', '.join(self._heard())}")
                 self.work.run(meanwhile=self._show, started=self._started)
                 if self.parsed["watch"]:
                     from lading.compose.watching import Watcher
@@ -204,10 +216,7 @@ class Attached:
                     and member.record.container.finished >= self.begun
                 ):
                     told.add(member.id)
-                    self._show()
-                    self.app.say(
-                        f"{member.service}-{member.number} exited with code {member.record.container.exit_code}"
-                    )
+                    self._told(member)
                     self.first = self.first or member
             failed = next((m for m in found if m.id in told and m.record.container.exit_code), None)
             if self.first is not None and (
@@ -221,10 +230,23 @@ class Attached:
             if not self.shown.show():
                 time.sleep(0.1)
 
+    def _say(self, text: str) -> None:
+        """One line between those of the containers."""
+        sys.stdout.write(text + "\n")
+        sys.stdout.flush()
+
+    def _told(self, member: state.Member) -> None:
+        self._show()
+        self._say(f"{member.service}-{member.number} exited with code {member.record.container.exit_code}")
+
     def _abort(self, member: state.Member) -> None:
         self.app.say("Aborting on container exit...")
         self.status = member.record.container.exit_code
+        running = {m.id for m in self._members() if m.running}
         self._stop()
+        for ended in self._members():
+            if ended.id in running:
+                self._told(ended)
         service = self.parsed["exit-code-from"]
         if service:
             codes = [m.record.container.exit_code for m in self._members() if m.service == service]

@@ -136,8 +136,11 @@ def wait(context: Context, parsed: Parsed) -> int:
     """Wait until the first of the containers has ended: its status."""
     app = Application(context, parsed)
     project, found = chosen(app, parsed.args)
+    found = [m for m in found if m.state != "created"]
     if not found:
-        raise NotFound(f"the project {project} has no containers of {', '.join(parsed.args)}")
+        raise NotFound(
+            f"the project {project} has no containers of {', '.join(parsed.args)} that were started"
+        )
     while True:
         for member in found:
             try:

@@ -29,15 +29,18 @@ class Label:
     ``terminal``: it is shown on one, so names have a colour, which also ends whatever the line before has set, and a line that a
     carriage return begins anew has the name in front again. What was set is ended before the name, never after: it is the
     container's own business what its lines look like.
+
+    ``mark``: what stands in front instead of ``[NAME]`` and a space.
     """
 
-    def __init__(self, name: str, number: int = 0, *, terminal: bool = False) -> None:
-        plain = f"[{name}]".encode()
+    def __init__(self, name: str, number: int = 0, *, terminal: bool = False, mark: str = "") -> None:
+        plain = (mark or f"[{name}] ").encode()
         self._terminal = terminal
-        self._front = plain + b" "
+        self._front = plain
         if terminal:
             colour = b"" if os.environ.get("NO_COLOR") else b";" + _COLOURS[number % len(_COLOURS)]
-            self._front = b"\x1b[0" + colour + b"m" + plain + b"\x1b[0m "
+            text = plain.rstrip(b" ")
+            self._front = b"\x1b[0" + colour + b"m" + text + b"\x1b[0m" + plain[len(text) :]
         self._rest = b""
 
     def lines(self, data: bytes) -> bytes:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import tarfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -132,10 +133,10 @@ def test_one_off_commands_have_a_container_of_their_own(app: Any) -> None:
     with holding(app.lading.base / "run/compose/shop.lock"):
         waiting = app.start("run", "-d", "tool", "sleep", "1000")
         assert "another command works on the project shop" in waiting.stderr.readline()
-    name = waiting.communicate(timeout=90)[0].strip()
+    identity = waiting.communicate(timeout=90)[0].strip()
     app.write("name: shop\nservices: {alone: {image: busybox, command: 'true'}}", "alone.yaml")
     assert "shop-db-1" in app("-f", "alone.yaml", "run", "--rm", "-T", "alone").stderr
-    assert name.startswith("shop-tool-run-")
+    assert len(identity) == 64
     assert app.out("ps", "--services") == "db"
     app("-f", "alone.yaml", "run", "--rm", "-T", "--remove-orphans", "alone")
     assert app.out("ps", "-a", "--services") == ""
@@ -213,3 +214,45 @@ def test_a_network_whose_definition_changed_is_made_anew_under_its_containers(ap
     assert app.out("ps", "-q") == before
     assert "mtu 1300" in app.out("exec", "a", "ip", "link", "show", "eth0")
     app("exec", "a", "ping", "-c", "1", "-W", "30", "bee")
+
+
+def test_a_log_is_rotated_where_its_options_say(app: Any) -> None:
+    app.write(
+        """
+        services:
+          loud:
+            image: busybox
+            command: [sh, -c, 'i=0; while [ $$i -lt 600 ]; do echo "line $$i of what is said"; i=$$((i+1)); done']
+            logging: {driver: json-file, options: {max-size: 8k, max-file: 2}}
+        """
+    )
+    app("up", "--no-log-prefix", "--attach", "loud")
+    said = app.out("logs", "--no-log-prefix", "loud").splitlines()
+    assert said[-1] == "line 599 of what is said"
+    assert 0 < len(said) < 400
+    found = [
+        p for name in ("log", "log.1", "log.2") for p in (app.lading.base / "root").rglob(name) if p.is_file()
+    ]
+    assert len(found) == 2
+    assert all(path.stat().st_size <= 8000 for path in found)
+
+
+def test_a_container_becomes_an_image_or_an_archive_and_its_command_is_shown_as_it_was_typed(
+    app: Any, tmp_path: Path
+) -> None:
+    app.write("services: {it: {image: busybox, init: true, command: sh -c 'echo made > /made; sleep 1000'}}")
+    app("up", "-d")
+    (row,) = [json.loads(line) for line in app.out("ps", "--no-trunc", "--format", "json").splitlines()]
+    assert row["Command"] == """"sh -c 'echo made > /made; sleep 1000'\""""
+    app("commit", "--message", "why", "it", "made:1")
+    try:
+        app("export", "it", "-o", str(tmp_path / "it.tar"))
+        with tarfile.open(tmp_path / "it.tar") as archive:
+            assert archive.extractfile("made").read() == b"made\n"  # type: ignore[union-attr]
+        assert app.lading("run", "--rm", "made:1", "cat", "/made").stdout == "made\n"
+    finally:
+        app.lading("rmi", "--force", "made:1")
+    assert app("export", "other", check=False).returncode == 1
+    identity = app.out("run", "-d", "it", "sleep", "5")
+    assert len(identity) == 64
+    app.lading("rm", "--force", identity)

@@ -51,7 +51,7 @@ def test_up_ps_logs_exec_and_down_and_the_volume_lives_on(app: Any) -> None:
     )
     assert app.out("wait", "asks") == 'container "shop-asks-1" exited with status code 0'
     assert app.out("logs", "--no-log-prefix", "asks").splitlines() == ["row", "row"]
-    assert "[db-1] ready" in app.out("logs").splitlines()
+    assert "db-1    | ready" in app.out("logs").splitlines()
     assert app.out("exec", "db", "cat", "/data/rows") == "row"
     assert app.out("ps", "--services").splitlines() == ["db", "web"]
     assert app.out("ls", "--quiet") == "shop"

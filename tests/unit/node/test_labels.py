@@ -155,3 +155,8 @@ def test_who_is_not_read_holds_all_of_the_pod(pair: tuple[Streams, Streams, int,
     os.close(mine)
     for streams in (one, two):
         streams.discard()
+
+
+def test_another_mark_may_stand_in_front():
+    assert Label("a", mark="a-1  | ").lines(b"x\ny\n") == b"a-1  | x\na-1  | y\n"
+    assert Label("a", mark="a-1  | ", terminal=True).lines(b"x\n").endswith(b"ma-1  |\x1b[0m x\n")
