@@ -70,15 +70,19 @@ class Eviction:
                 return
         self.run(spare=digest)
 
-    def run(self, spare: str = "") -> Evicted:
-        """Remove what is too old, and of what is too much what was not used for the longest, but not ``spare``."""
+    def run(self, spare: str = "", *, least: int = 0) -> Evicted:
+        """Remove what is too old, and of what is too much what was not used for the longest, but not ``spare``.
+
+        ``least``: bytes that go in any case, since the disk is full.
+        """
         report = Evicted()
-        if not (self._size or self._age):
+        if not (self._size or self._age or least):
             return report
         with self._lock:
             pieces = self._pieces()
             total = sum(size for _, size, _ in pieces)
             goal = int(self._size * _ROOM) if self._size and total > self._size else total
+            goal = min(goal, total - least)
             oldest = time.time() - self._age if self._age else 0.0
             gone: list[tuple[float, int, str]] = []
             for used, size, digest in pieces:  # the one that was not used for the longest is the first

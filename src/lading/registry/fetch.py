@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 
-from lading.errors import Corrupt, Denied, LadingError, NotFound, RemoteError, TimedOut
+from lading.errors import Corrupt, Denied, Exhausted, LadingError, NotFound, RemoteError, TimedOut
 from lading.images.remote import ATTEMPTS, RateLimited, Remote, backoff
 from lading.images.remote_http import BrokenConnection
 from lading.images.transfer import Pace
@@ -157,6 +157,8 @@ def refusal_of(error: LadingError, code: str = MANIFEST_UNKNOWN) -> Refusal:
         return Refusal(code, error.message, status=404)
     if isinstance(error, RateLimited):
         return too_many(error.message, error.seconds)
+    if isinstance(error, Exhausted):
+        return Refusal(UNAVAILABLE, error.message, status=507 if error.reason == "disk-full" else 503)
     if isinstance(error, Denied):
         return Refusal(DENIED, error.message)
     return Refusal(UNAVAILABLE, error.message, status=502)

@@ -14,7 +14,7 @@ import time
 from collections import OrderedDict
 from urllib.parse import quote
 
-from lading.errors import Denied, LadingError, NotFound, RemoteError, TimedOut
+from lading.errors import Denied, Exhausted, LadingError, NotFound, RemoteError, TimedOut
 from lading.formats import jsontext
 from lading.formats.oci_image import OCI_INDEX
 from lading.formats.reference import Reference
@@ -44,6 +44,7 @@ _PATIENCE = 10.0
 """Seconds of Retry-After that are waited for on behalf of a client; it is told of longer ones."""
 _LIMITED = 30.0  # seconds that an upstream is left alone that does not say how long it wants to be
 _LONGEST_LIMIT = 3600.0
+_LEAST = 1 << 20  # bytes that go at once when the disk is full
 _GRAIN = 60.0
 """Seconds within which using something again is not written down again."""
 
@@ -305,14 +306,16 @@ class Mirror:
 
     def _fetch(self, fetch: Fetch) -> None:
         fetch.run()
-        if fetch.failure is not None:
-            self._failed(fetch.failure, "blobs")
-        elif fetch.error is None:
-            self._counters.add(_FETCHED, fetch.size)
-            try:
+        try:
+            if isinstance(fetch.failure, Exhausted):
+                self.eviction.run(least=max(fetch.size, _LEAST))  # for whoever asks again
+            elif fetch.failure is not None:
+                self._failed(fetch.failure, "blobs")
+            elif fetch.error is None:
+                self._counters.add(_FETCHED, fetch.size)
                 self.eviction.arrived(fetch.digest, fetch.size)
-            except (LadingError, OSError):
-                pass  # the collector tries it again, and says why it cannot
+        except (LadingError, OSError):
+            pass  # the collector tries it again, and says why it cannot
 
     def size(self, repository: str, digest: str) -> int:
         """How large the upstream says a blob is. Raises :class:`Refusal`."""

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import base64
+import contextlib
+import http.client
 import json
 import os
 import socket
+import subprocess
 import threading
 import time
 from collections.abc import Iterator
@@ -314,3 +317,37 @@ def test_an_upstream_that_never_answers_keeps_nobody_from_what_is_here(tmp_path:
             assert time.monotonic() - began < 25
             for one in waiting:
                 one.connection.close()
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 12 MB."""
+    place = tmp_path / "disk"
+    place.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=12m", "none", str(place)], check=True)
+    yield place
+    subprocess.run(["umount", str(place)], check=True)
+
+
+def test_a_full_disk_is_said_and_what_was_not_used_for_long_makes_room(
+    small_disk: Path, upstream: Registry
+) -> None:
+    layers = [os.urandom(4 << 20) for _ in range(5)]
+    for number, layer in enumerate(layers):
+        fill(upstream, f"t{number}", layer)
+    with mirror(small_disk, upstream) as server:
+        seen = set()
+        for layer in layers:
+            for _ in range(10):
+                with server.client() as client, contextlib.suppress(OSError, http.client.HTTPException):
+                    answer = client.ask("GET", f"/v2/lib/app/blobs/{digest_of(layer)}")
+                    seen.add(answer.status)
+                    if answer.status == 200:
+                        assert answer.body == layer
+                        break
+                time.sleep(0.2)
+            else:
+                raise AssertionError(seen)
+        assert seen <= {200, 507}
+        with server.client() as client:
+            assert metrics(client)["lading_registry_mirror_evicted_total"] >= 2
