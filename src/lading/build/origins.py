@@ -57,22 +57,27 @@ def of_directory(
     checked(path, what)
     name = "Dockerfile"
     if text is None:
-        name = _file(path, file)
+        name = _file(path, file, what)
         text = _read(name)
     ignore = ignore_of(path, name)
     context = LocalContext.at(kernel, path, what=what, ignore=ignore, data=data)
     return Origin(context, text, name, ignore)
 
 
-def _file(path: str, file: str) -> str:
+def _file(path: str, file: str, what: str) -> str:
     """The Dockerfile's path."""
     if file:
         if os.path.lexists(file) or os.path.isabs(file) or not os.path.lexists(f"{path}/{file}"):
             return file
         return f"{path}/{file}"
     for name in NAMES:
-        if os.path.lexists(f"{path}/{name}"):
-            return name if path == "." else f"{path.rstrip('/')}/{name}"
+        try:
+            os.lstat(f"{path}/{name}")
+        except FileNotFoundError:
+            continue
+        except OSError as error:
+            raise InvalidInput(f"{what}: {path!r}: {error.strerror}", reason="no-context") from None
+        return name if path == "." else f"{path.rstrip('/')}/{name}"
     near = _near(path, NAMES[0])
     hint = f"name the file with --file, perhaps --file {near}" if near else "name the file with --file"
     raise NotFound(f"there is no Dockerfile in {path!r}", hint=hint, reason="no-dockerfile")

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _MISSING = (2, 20)
-_ENXIO, _ELOOP = 6, 40
+_ENXIO, _EACCES, _ELOOP = 6, 13, 40
 _MAX_LINKS = 40
 _DEEPEST = 400
 _COMPARED = 1_000  # names of a directory that a missing one is held against
@@ -167,13 +167,18 @@ class Tree:
         except KernelError as error:
             if error.errno in _MISSING:
                 return None
-            raise
+            raise self._unreadable(path, error.errno) from None
         try:
             return os.stat(name, dir_fd=fd, follow_symlinks=False)
         except FileNotFoundError:
             return None
+        except OSError as error:
+            raise self._unreadable(path, error.errno or 0) from None
         finally:
             os.close(fd)
+
+    def _unreadable(self, path: str, errno: int) -> LadingError:
+        return unreadable(path, self.what, OSError(errno, os.strerror(errno)))
 
     def link(self, path: str) -> str:
         """What the link at ``path`` leads to."""
@@ -185,7 +190,12 @@ class Tree:
 
     def names(self, path: str) -> list[str]:
         """What is in the directory at ``path``, sorted, without what is left out whole."""
-        fd = open_inside(self.kernel, self.fd, path or ".", _DIRECTORY)
+        try:
+            fd = open_inside(self.kernel, self.fd, path or ".", _DIRECTORY)
+        except KernelError as error:
+            if error.errno != _EACCES:
+                raise
+            raise self._unreadable(path, error.errno) from None
         try:
             found = sorted(os.listdir(fd))
         finally:
@@ -210,7 +220,7 @@ class Tree:
                 continue
             try:
                 known = self.names(self.real("/".join(parts[:place])) or "")
-            except (KernelError, OSError):  # a file stands where a directory is wanted
+            except (LadingError, OSError):  # a file stands where a directory is wanted
                 return ""
             parts = [*parts[:place], nearest(parts[place], known[:_COMPARED]), *parts[place + 1 :]]
             break

@@ -147,3 +147,16 @@ def test_the_dockerfile_of_what_arrived_is_found_in_it_alone(place, tmp_path):
     origin = of_files(Kernel(), arrived(), file="d/file")
     assert origin.data == b"FROM scratch\n"
     assert origin.ignore is not None and origin.ignore.ignored("x")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody who may not read")
+def test_a_directory_that_may_not_be_entered_is_not_one_without_a_dockerfile(tmp_path, monkeypatch):
+    (tmp_path / "locked").mkdir(mode=0o700)
+    tmp_path.chmod(0o755)
+    monkeypatch.chdir(tmp_path)
+    os.seteuid(65534)
+    try:
+        with pytest.raises(InvalidInput, match="'locked': Permission denied"):
+            of_directory(Kernel(), "locked", file="", data=str(tmp_path / "data"))
+    finally:
+        os.seteuid(0)

@@ -425,3 +425,23 @@ def test_the_device_that_deletes_in_an_overlay_is_refused(case):
     os.mknod(case.source / "gone", stat.S_IFCHR | 0o600, os.makedev(0, 0))
     with pytest.raises(Unsupported, match=r"'gone' in the context: overlayfs takes the device 0:0"):
         case.copy(".", to="/x")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody who may not read")
+def test_a_directory_that_may_not_be_entered_is_named(case):
+    case.file("locked/x")
+    (case.source / "locked").chmod(0o700)
+    tree = case.tree()
+    os.seteuid(65534)
+    try:
+        for ask in (
+            lambda: tree.status("locked/x"),
+            lambda: tree.names("locked"),
+            lambda: tree.real("locked/x"),
+        ):
+            with pytest.raises(LadingError, match=r"'locked.*' in the context cannot be read") as error:
+                ask()
+            assert error.value.reason == "unreadable"
+    finally:
+        os.seteuid(0)
+        os.close(tree.fd)
