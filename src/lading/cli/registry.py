@@ -74,6 +74,10 @@ def _settings(context: Context, parsed: Parsed) -> Settings:
         from lading.registry.settings import Upstream
 
         check_registry(parsed["mirror"])
+        if made.read_only:
+            raise InvalidInput(
+                "--read-only is not for a mirror: nobody pushes to one, and it keeps what it fetches"
+            )
         made.upstream = Upstream(
             parsed["mirror"],
             ttl=_seconds(parsed, "mirror-ttl"),

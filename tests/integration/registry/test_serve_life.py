@@ -139,6 +139,7 @@ def test_what_cannot_be_served_is_said_in_a_line(tmp_path: Path, certificate: tu
     assert "--htpasswd" in refused(*storage, "--auth", "token")
     assert "--mirror " in refused(*storage, "--mirror-insecure")
     assert "--mirror " in refused(*storage, "--mirror-max-size", "1g")
+    assert "--read-only" in refused(*storage, "--mirror", "docker.io", "--read-only")
     assert "no file of passwords" in refused(*storage, "-l", "127.0.0.1:0", "--htpasswd", str(tmp_path / "x"))
     (tmp_path / "file").write_text("")
     assert "something else is there" in refused(*storage, "-l", f"unix:{tmp_path / 'file'}")
