@@ -184,27 +184,13 @@ class Application:
         self,
         named: Collection[str] = (),
         *,
-        verbatim: bool = False,
         consistent: bool = True,
         environments: bool = True,
         normal: bool = True,
         absolute: bool = True,
     ) -> Project:
         """The project with what the profiles and ``named`` services ask for. Raises what reading and checking raise."""
-        if not self.paths:
-            raise NotFound(
-                f"there is no Compose file in {os.getcwd()} or above it",
-                hint=f"write {_NAMES[0]}, or name one with --file",
-                reason="no-file",
-            )
-        files = [(_spoken(path), self.data(path)) for path in self.paths]
-        loader = Loader(
-            read_file, self.environ, home=os.environ.get("HOME", ""), verbatim=verbatim, absolute=absolute
-        )
-        self._loader = loader
-        declared = self._declared_name(files)
-        name = self.name(declared)
-        loader.environ["COMPOSE_PROJECT_NAME"] = self.environ["COMPOSE_PROJECT_NAME"] = name
+        loader, files, name = self._opened(absolute=absolute)
         try:
             project = loader.load(files, self.directory)
             project.name = name
@@ -222,9 +208,7 @@ class Application:
         except InvalidInput as error:
             raise located(error, loader.places) from None
         finally:
-            for text in loader.warnings:
-                self.warn(text)
-            loader.warnings = []
+            self._tell(loader)
         if consistent:
             from lading.compose import refusals
 
@@ -233,6 +217,41 @@ class Application:
             except LadingError as error:
                 raise self.located(error) from None
         return project
+
+    def tree(self, *, absolute: bool = True) -> tuple[str, dict[str, object]]:
+        """The project's name, and its files' tree with the variables left as they are. Raises what reading raises."""
+        loader, files, name = self._opened(verbatim=True, absolute=absolute)
+        try:
+            return name, loader.tree(files, self.directory)
+        except InvalidInput as error:
+            raise located(error, loader.places) from None
+        finally:
+            self._tell(loader)
+
+    def _opened(
+        self, *, verbatim: bool = False, absolute: bool
+    ) -> tuple[Loader, list[tuple[str, bytes]], str]:
+        """What loads the files, the files, and the project's name."""
+        if not self.paths:
+            raise NotFound(
+                f"there is no Compose file in {os.getcwd()} or above it",
+                hint=f"write {_NAMES[0]}, or name one with --file",
+                reason="no-file",
+            )
+        files = [(_spoken(path), self.data(path)) for path in self.paths]
+        loader = Loader(
+            read_file, self.environ, home=os.environ.get("HOME", ""), verbatim=verbatim, absolute=absolute
+        )
+        self._loader = loader
+        declared = self._declared_name(files)
+        name = self.name(declared)
+        loader.environ["COMPOSE_PROJECT_NAME"] = self.environ["COMPOSE_PROJECT_NAME"] = name
+        return loader, files, name
+
+    def _tell(self, loader: Loader) -> None:
+        for text in loader.warnings:
+            self.warn(text)
+        loader.warnings = []
 
     def located(self, error: LadingError) -> LadingError:
         """The error with the file and the line in front."""

@@ -6,9 +6,9 @@ import sys
 
 from lading.compose import hashing, imaging, resources
 from lading.compose.application import Application, with_needs
-from lading.errors import LadingError, NotFound
+from lading.errors import InvalidInput, LadingError, NotFound
 from lading.formats import jsontext
-from lading.formats.compose import resolving
+from lading.formats.compose import resolving, verbatim
 from lading.formats.compose.document import Override
 from lading.formats.compose.model import Project, Service
 from lading.formats.compose.written import without_blanks, written
@@ -24,22 +24,23 @@ def config(context: Context, parsed: Parsed) -> int:
     app = Application(context, parsed)
     named = list(parsed.args)
     if parsed["environment"]:
-        app.name()
+        app.load(named)
         return _print(parsed, "".join(f"{k}={v}\n" for k, v in sorted(app.environ.items())))
     if parsed["variables"]:
         return _print(parsed, _variables(app, parsed["format"]))
+    if parsed["no-interpolate"]:
+        return _print(parsed, _verbatim(app, parsed))
     project = app.load(
         named,
-        verbatim=parsed["no-interpolate"],
         consistent=not parsed["no-consistency"],
-        environments=not parsed["no-env-resolution"] and not parsed["no-interpolate"],
+        environments=not parsed["no-env-resolution"],
         normal=not parsed["no-normalize"],
         absolute=not parsed["no-path-resolution"],
     )
     if named:
         kept = with_needs(project, named)
         project.services = {name: service for name, service in project.services.items() if name in kept}
-    if not app.globals["all-resources"] and not parsed["no-interpolate"]:
+    if not app.globals["all-resources"]:
         resolving.prune(project)
     if parsed["quiet"]:
         return 0
@@ -89,19 +90,48 @@ def _whole(project: Project, parsed: Parsed) -> str:
     value = written(project, extended=parsed["format"] != "json")
     if not project.name:
         value.pop("name", None)
-    if parsed["format"] != "json" or parsed["no-interpolate"]:
+    if parsed["format"] != "json":
         without_blanks(value)
     services = value["services"]
-    if parsed["format"] == "json" and not parsed["no-interpolate"] and isinstance(services, dict):
+    if parsed["format"] == "json" and isinstance(services, dict):
         for service in services.values():
             for field in ("command", "entrypoint"):
                 service.setdefault(field, None)
             for field in ("pre_start", "post_start", "pre_stop"):
                 for hook in service.get(field, ()):
                     hook.setdefault("command", None)
-    if not parsed["no-interpolate"]:
-        value = _escaped(value)  # type: ignore[assignment]
-    if parsed["format"] == "json":
+    return _text(_escaped(value), parsed["format"])
+
+
+def _verbatim(app: Application, parsed: Parsed) -> str:
+    """All of the files with their variables left alone, or the names of the services."""
+    name, tree = app.tree(absolute=not parsed["no-path-resolution"])
+    for flag in (
+        "volumes",
+        "networks",
+        "images",
+        "models",
+        "profiles",
+        "hash",
+        "resolve-image-digests",
+        "lock-image-digests",
+    ):
+        if parsed[flag]:
+            raise InvalidInput(f"--{flag} does not go with --no-interpolate")
+    if parsed.args:
+        app.warn("with --no-interpolate all services are shown")
+    services = tree.get("services")
+    if parsed["services"]:
+        return "".join(f"{service}\n" for service in services) if isinstance(services, dict) else ""
+    if parsed["quiet"]:
+        return ""
+    if not parsed["no-normalize"]:
+        tree = verbatim.named(tree, name)
+    return _text(verbatim.shown(tree), parsed["format"])
+
+
+def _text(value: object, form: str) -> str:
+    if form == "json":
         return jsontext.dumps(value, indent=2) + "\n"
     import yaml
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+import yaml
 
 from lading.cli.commands import ROOT
 from lading.cli.context import Context
@@ -174,3 +175,34 @@ def test_dependencies_come_before_who_needs_them(make: Make) -> None:
     project = make(files={"compose.yaml": text}).load()
     assert with_needs(project, ["a"]) == ["c", "b", "a"]
     assert with_needs(project, []) == ["c", "b", "a", "d"]
+
+
+def test_variables_are_left_alone_where_that_is_asked_for(
+    make: Make, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = """
+    services:
+      a:
+        image: "i:${TAG}"
+        scale: ${N}
+        ports: ["${P:-80}:80", "81:81"]
+        volumes: ["./${D:-d}:/d", "v:/v"]
+        ulimits: {nproc: 5}
+        extra_hosts: ["h:1.1.1.1"]
+    volumes: {v: }
+    """
+    app = make("--project-name", "p", files={"compose.yaml": text})
+    assert (
+        configuring.config(app.context, parse(ROOT, ["compose", "-p", "p", "config", "--no-interpolate"]))
+        == 0
+    )
+    made = yaml.safe_load(capsys.readouterr().out)
+    service = made["services"]["a"]
+    assert (made["name"], service["image"], service["scale"]) == ("p", "i:${TAG}", "${N}")
+    assert service["ports"][0] == "${P:-80}:80"
+    assert service["volumes"][0]["source"] == f"{app.directory}/${{D:-d}}"
+    assert (service["ulimits"], service["extra_hosts"]) == ({"nproc": 5}, ["h=1.1.1.1"])
+    assert made["volumes"] == {"v": {"name": "p_v"}}
+    assert made["networks"] == {"default": {"name": "p_default"}}
+    with pytest.raises(InvalidInput, match="--hash does not go with"):
+        configuring.config(app.context, parse(ROOT, ["compose", "config", "--no-interpolate", "--hash", "a"]))

@@ -12,13 +12,25 @@ def is_path(source: str) -> bool:
     return source.startswith(("/", ".", "~", "\\\\"))
 
 
+def _parts(text: str) -> list[str]:
+    """What colons separate, those in braces of a variable left alone."""
+    made, depth = [""], 0
+    for index, char in enumerate(text):
+        depth += {"{": text[index - 1 : index] == "$", "}": -(depth > 0)}.get(char, 0)
+        if char == ":" and not depth:
+            made.append("")
+        else:
+            made[-1] += char
+    return made
+
+
 def mount(value: object, where: str) -> object:
     """One row in long form. Raises :class:`InvalidInput`."""
     if isinstance(value, dict):
         return _long(value)
     if not isinstance(value, str):
         return value
-    parts = value.split(":")
+    parts = _parts(value)
     if len(parts) > 3 or not all(parts):
         raise InvalidInput(
             f"{where}: {value[:80]!r} is not [SOURCE:]TARGET[:MODE]",

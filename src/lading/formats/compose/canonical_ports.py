@@ -18,7 +18,12 @@ def ports(value: object, where: str) -> object:
         if isinstance(item, int) and not isinstance(item, bool):
             item = str(item)
         if isinstance(item, str):
-            made += _short(item, f"{where}[{index}]")
+            try:
+                made += _short(item, f"{where}[{index}]")
+            except InvalidInput:
+                if "$" not in item:
+                    raise
+                made.append(item)  # a variable that nobody has filled in
         elif isinstance(item, dict):
             made.append({"mode": "ingress", "protocol": "tcp", **item})
         else:

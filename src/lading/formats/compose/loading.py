@@ -56,11 +56,15 @@ class Loader:
 
     def load(self, files: Sequence[tuple[str, bytes]], directory: str) -> Project:
         """The project of ``files`` (names and bytes; paths count from ``directory``). Raises what reading and checking raise."""
-        tree = self._unit(files, directory, self.environ, ())
+        tree = self.tree(files, directory)
         try:
             return Project.decode(tree)
         except InvalidInput as error:
             raise located(error, self.places) from None
+
+    def tree(self, files: Sequence[tuple[str, bytes]], directory: str) -> dict[str, object]:
+        """What the files say together, in long forms and not checked. Raises what reading raises."""
+        return self._unit(files, directory, self.environ, ())
 
     # -- one project ------------------------------------------------------------------------------------------------
 
