@@ -102,6 +102,8 @@ def of(service: Service, where: str) -> dict[str, Any]:
     made["init"] = bool(service.init)
     made["ipc"], made["pid"] = service.ipc, service.pid
     made["sysctl"] = [f"{k}={v}" for k, v in service.sysctls.items()]
+    if service.domainname:
+        made["sysctl"].append(f"kernel.domainname={_domain(service.domainname, f'{where}.domainname')}")
     made["ulimit"] = [f"{k}={v.soft}:{v.hard}" for k, v in service.ulimits.items()]
     made["device"] = [f"{d.source}:{d.target or d.source}:{d.permissions or 'rwm'}" for d in service.devices]
     made["add-host"] = [
@@ -116,6 +118,14 @@ def of(service: Service, where: str) -> dict[str, Any]:
     _limits(service, made, where)
     made["restart"] = _restart(service, where)
     return made
+
+
+def _domain(text: str, where: str) -> str:
+    """A domain's name for the UTS namespace. Raises :class:`InvalidInput`."""
+    letters = text.replace(".", "").replace("-", "")
+    if not (letters.isascii() and letters.isalnum()) or len(text) > 64:
+        raise InvalidInput(f"{where}: {text[:80]!r} is not a domain's name of up to 64 characters")
+    return text
 
 
 def _health(service: Service, made: dict[str, Any]) -> None:

@@ -18,7 +18,6 @@ _SERVICE = {
     "credential_spec": _WINDOWS,
     "cpu_rt_period": "real-time scheduling limits are not supported",
     "cpu_rt_runtime": "real-time scheduling limits are not supported",
-    "domainname": "NIS domain names are not supported",
     "external_links": "join the network that the other container is in, and use its name",
     "gpus": "pass the device files with devices",
     "models": "models are not served here",

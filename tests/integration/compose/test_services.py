@@ -216,10 +216,11 @@ def test_a_network_whose_definition_changed_is_made_anew_under_its_containers(ap
     app("exec", "a", "ping", "-c", "1", "-W", "30", "bee")
 
 
-def test_a_log_is_rotated_where_its_options_say(app: Any) -> None:
+def test_a_log_is_rotated_and_a_domain_named_where_options_say(app: Any) -> None:
     app.write(
         """
         services:
+          named: {image: busybox, domainname: example.org, command: cat /proc/sys/kernel/domainname}
           loud:
             image: busybox
             command: [sh, -c, 'i=0; while [ $$i -lt 600 ]; do echo "line $$i of what is said"; i=$$((i+1)); done']
@@ -227,12 +228,12 @@ def test_a_log_is_rotated_where_its_options_say(app: Any) -> None:
         """
     )
     app("up", "--no-log-prefix", "--attach", "loud")
+    assert app.out("logs", "--no-log-prefix", "named") == "example.org"
     said = app.out("logs", "--no-log-prefix", "loud").splitlines()
     assert said[-1] == "line 599 of what is said"
     assert 0 < len(said) < 400
-    found = [
-        p for name in ("log", "log.1", "log.2") for p in (app.lading.base / "root").rglob(name) if p.is_file()
-    ]
+    (rotated,) = (app.lading.base / "root").rglob("log.1")
+    found = [path for path in rotated.parent.iterdir() if path.name.startswith("log")]
     assert len(found) == 2
     assert all(path.stat().st_size <= 8000 for path in found)
 

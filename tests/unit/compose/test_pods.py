@@ -193,7 +193,7 @@ def test_what_is_wrong_is_told_by_its_path(body: str, path: str) -> None:
     "body",
     [
         "cpu_count: 1", "cpu_percent: 5", "isolation: default", "credential_spec: {file: x}", "cpu_rt_period: 1",
-        "domainname: x", "external_links: [a]", "gpus: all", "models: [m]", "provider: {type: x}", "storage_opt: {size: 1}",
+        "external_links: [a]", "gpus: all", "models: [m]", "provider: {type: x}", "storage_opt: {size: 1}",
         "use_api_socket: true", "logging: {driver: syslog}", "logging: {options: {tag: x}}", "deploy: {mode: global}",
         "deploy: {endpoint_mode: vip}", "deploy: {placement: {constraints: [a]}}", "deploy: {update_config: {order: stop-first}}",
         "deploy: {labels: {a: b}}", "deploy: {restart_policy: {delay: 1s}}",
@@ -255,3 +255,10 @@ def test_options_of_a_log_that_mean_nothing_are_refused(options: str, said: str)
     with pytest.raises(InvalidInput) as raised:
         container(f"logging: {{options: {{{options}}}}}")
     assert raised.value.message.startswith(f"services.it.logging.options.{said}")
+
+
+def test_a_domains_name_is_set_in_the_namespace_of_names() -> None:
+    assert container("domainname: example.org").extras.sysctls == {"kernel.domainname": "example.org"}
+    with pytest.raises(InvalidInput) as raised:
+        container("domainname: 'a b'")
+    assert raised.value.message.startswith("services.it.domainname: 'a b' is not a domain's name")
