@@ -12,6 +12,7 @@ Nothing may be imported here that the interpreter has not loaded already: this m
 
 from __future__ import annotations
 
+import _signal  # type: ignore[import-not-found]
 import gc
 import os
 import sys
@@ -71,6 +72,9 @@ _unserved: list[str] = []
 
 def lading() -> NoReturn:
     """``lading``: this process ends here, without the interpreter's clean-up (a millisecond and more)."""
+    # Until main() can tell it in a line, Ctrl-C ends us as it ends any program: without a traceback.
+    if _signal.getsignal(_signal.SIGINT) is _signal.default_int_handler:
+        _signal.signal(_signal.SIGINT, _signal.SIG_DFL)
     _collect_rarely()
     occupy_standard()
     for word in sys.argv[1:9]:

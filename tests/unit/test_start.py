@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import inspect
 import os
+import subprocess
 import sys
 import traceback
 from collections.abc import Iterator
@@ -344,3 +345,20 @@ def test_the_lists_name_modules_that_exist_each_once() -> None:
         | set(start._ON_DEMAND.values())
     )
     assert used == set(startlist.GROUPS)
+
+
+@pytest.mark.parametrize(
+    "moment,status,said",
+    [
+        ("start.serve = lambda group: os.kill(os.getpid(), 2)", -2, ""),
+        ("main._dispatch = lambda parsed: os.kill(os.getpid(), 2)", 130, "lading images: interrupted\n"),
+    ],
+)
+def test_ctrl_c_ends_a_command_without_a_traceback_however_early(moment, status, said):
+    script = (
+        f"import os, sys\nfrom lading import start\nfrom lading.cli import main\n{moment}\nstart.lading()"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script, "images"], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert (done.returncode, done.stderr) == (status, said)

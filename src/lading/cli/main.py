@@ -36,6 +36,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     _signal.signal(_signal.SIGCHLD, _signal.SIG_DFL)
     _signal.pthread_sigmask(_signal.SIG_SETMASK, ())
+    if _signal.getsignal(_signal.SIGINT) == _signal.SIG_DFL:  # start.lading's
+        _signal.signal(_signal.SIGINT, _signal.default_int_handler)
     status = _guarded(sys.argv[1:], os.umask(_UMASK))
     if not _flush() and status == 0:
         status = BROKEN_PIPE
