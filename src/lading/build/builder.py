@@ -42,25 +42,32 @@ class Wanted:
     """What becomes of a build.
 
     ``outputs``: at least one. ``open_``: the stream to write to for an output's ``dest``. ``rewrite``: no file of a new layer
-    is younger than SOURCE_DATE_EPOCH. ``attest``: what is said of the images. ``cache_to`` and ``cache_from``: where the
-    cache is shared.
+    is younger than SOURCE_DATE_EPOCH. ``attest``: what is said of the images. ``final``: somebody takes note of their digests, which
+    are to be those that they have at a registry. ``cache_to`` and ``cache_from``: where the cache is shared.
     """
 
-    __slots__ = ("attest", "cache_from", "cache_to", "open_", "outputs", "rewrite")
+    __slots__ = ("attest", "cache_from", "cache_to", "final", "open_", "outputs", "rewrite")
 
     def __init__(self, outputs: Sequence[Output], open_: Open) -> None:
         self.outputs = list(outputs)
         self.open_ = open_
         self.rewrite = False
         self.attest: Attest | None = None
+        self.final = False
         self.cache_to: list[Place] = []
         self.cache_from: list[Place] = []
+
+    def settle(self) -> None:
+        """Decide which images keep their new layers as they are until they travel."""
+        for output in self.outputs:
+            form = output.form
+            form.as_kept = not (output.push or form.chosen or self.final or self.attest) and output.stored
 
     @property
     def ahead(self) -> Form | None:
         """What layers are stored as, when it is one thing for all outputs and known before the build has ended."""
         images = [output for output in self.outputs if output.is_image]
-        if self.rewrite or len(images) != 1 or images[0].rewrite:
+        if self.rewrite or len(images) != 1 or images[0].rewrite or images[0].form.as_kept:
             return None
         return images[0].form
 
@@ -88,6 +95,7 @@ class Builder:
         raise. What was finished stays in the cache; nothing else stays.
         """
         stepped: set[str] = set()
+        wanted.settle()
         try:
             with (
                 self._images.lease() as lease,

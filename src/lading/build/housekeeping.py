@@ -10,7 +10,7 @@ import os
 import time
 
 from lading.build.cache import KIND
-from lading.build.image import BLOBS
+from lading.images.travelling import BLOBS
 from lading.build.records import DIRECTORIES, Ledger, Record, tree_size
 from lading.errors import Corrupt
 from lading.images.collect import collect

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from lading.build.graph import CopyOp, FilesOp
-from lading.errors import Corrupt, NotFound
 from lading.formats import digest as digests
 from lading.formats import jsontext
 from lading.formats import platform as platforms
@@ -27,7 +26,7 @@ from lading.formats.oci_image import (
     Platform,
     RootFS,
 )
-from lading.images import snapshots
+from lading.images import rendering, travelling
 from lading.images.pack import Times
 
 TYPE_CHECKING = False
@@ -44,8 +43,6 @@ if TYPE_CHECKING:
     from lading.images.leases import Lease
 
 _COMMENT = "lading.dockerfile"
-BLOBS = "layer-blob"
-"""The kind of pins that say which blob a layer made here became: compressing it again would be for nothing."""
 _TYPES = {"gzip": OCI_LAYER_GZIP, "zstd": OCI_LAYER_ZSTD, "uncompressed": OCI_LAYER}
 _TO_DOCKER = {OCI_LAYER_GZIP: DOCKER_LAYER_GZIP, OCI_LAYER: DOCKER_LAYER}
 _TO_OCI = {docker: oci for oci, docker in _TO_DOCKER.items()}
@@ -166,11 +163,15 @@ class Storer:
     ) -> tuple[Descriptor, str]:
         """Blob and diff-id of one layer of any of the build's steps."""
         theirs = solved.built.blobs.get(layer.diff_id)
-        if theirs is not None:
+        kept = rendering.layer_of(self._images, layer.diff_id)
+        if theirs is not None and (kept is None or self._images.content.has(theirs.digest)):
             kind = _TO_OCI.get(theirs.media_type, theirs.media_type)
             if not form.force or kind == _TYPES[form.compression]:
                 return theirs, layer.diff_id
-        return self._layer(layer.diff_id, layer.size, form, times, theirs)
+            return self._layer(layer.diff_id, layer.size, form, times, theirs)
+        if kept is not None and kept.tar is not None and form.as_kept and times is None:
+            return Descriptor(media_type=OCI_LAYER, digest=layer.diff_id, size=kept.tar.size), layer.diff_id
+        return self._layer(layer.diff_id, layer.size, form, times, None)
 
     def quietly(self, progress: Progress) -> Storer:
         """The same, telling somebody else."""
@@ -183,24 +184,18 @@ class Storer:
     def _layer(
         self, diff_id: str, size: int, form: Form, times: Times | None, theirs: Descriptor | None
     ) -> tuple[Descriptor, str]:
-        images, name = self._images, _name(diff_id, form, times)
-        known = self._known(name)
+        images, compression = self._images, form.compression
+        name = travelling.name(diff_id, compression, form.level, times)
+        known = travelling.known(images, name, self._lease)
         if known is not None:
             return known
         phase = f"store layer {digests.short(diff_id)}"
         self._progress.phase(phase, "started", 0, size)
         if theirs is not None:
             made = self._again(theirs, diff_id, form)
+            travelling.remember(images, name, diff_id, made)
         else:
-            made = snapshots.blob(
-                images, diff_id, form.compression, form.level, lease=self._lease, times=times
-            )
-        images.pins.put(
-            BLOBS,
-            name,
-            holds=[made[0].digest, f"layer:{snapshots.key_of(diff_id)}"],
-            about={"blob": made[0].encode(), "diffID": made[1]},
-        )
+            made = travelling.blob(images, diff_id, compression, form.level, lease=self._lease, times=times)
         self._progress.phase(phase, "done", made[0].size, size)
         return made
 
@@ -215,26 +210,6 @@ class Storer:
             for piece in decompress(self._images.content.chunks(theirs.digest), what=f"layer {diff_id}"):
                 writer.write(piece)
             return writer.finish(expected=diff_id)
-
-    def _known(self, name: str) -> tuple[Descriptor, str] | None:
-        try:
-            pin = self._images.pins.get(BLOBS, name)
-            if pin is None:
-                return None
-            self._lease.add(*pin.holds)
-            blob = Descriptor.decode(pin.about["blob"], strict=False)
-            if not self._images.content.has(blob.digest):
-                return None
-            self._images.pins.use(BLOBS, name)
-            return blob, digests.check(str(pin.about["diffID"]))
-        except (Corrupt, NotFound, KeyError):
-            return None
-
-
-def _name(diff_id: str, form: Form, times: Times | None) -> str:
-    level = "" if form.level is None else f"-{form.level}"
-    told = "" if times is None else f"-{times.latest}{'x' if times.exact else ''}"
-    return f"{diff_id.partition(':')[2]}-{form.compression}{level}{told}"
 
 
 def _of_context(graph: Graph, vertex: int) -> bool:

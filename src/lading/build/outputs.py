@@ -54,14 +54,18 @@ class Form:
     """How layers and manifests of an image are written.
 
     ``force``: base images' layers are compressed in this way as well; ``docker``: Docker's media types instead of OCI's.
+    ``chosen``: somebody has said how layers are compressed. ``as_kept``: new layers are not, before the image travels
+    (:mod:`lading.images.travelling`).
     """
 
-    __slots__ = ("annotations", "compression", "docker", "force", "level")
+    __slots__ = ("annotations", "as_kept", "chosen", "compression", "docker", "force", "level")
 
     def __init__(self, compression: str = "gzip", level: int | None = None) -> None:
         self.compression = compression
         self.level = level
         self.force = False
+        self.chosen = False
+        self.as_kept = False
         self.docker = False
         self.annotations: list[Annotation] = []
 
@@ -206,6 +210,7 @@ def _attribute(output: Output, name: str, value: str, text: str) -> None:
         known = ", ".join(sorted(_KNOWN[output.kind])) or "none"
         raise InvalidInput(f"--output {text!r}: type={output.kind} has no {name!r}", hint=f"it has {known}")
     form = output.form
+    form.chosen |= name in ("compression", "compression-level", "force-compression")
     if base == "annotation":
         form.annotations.append(_annotation_of(name, value, text))
     elif name == "name":

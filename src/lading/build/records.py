@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 
 from lading.build.cache import KIND, LayerMade
-from lading.build.image import BLOBS
+from lading.images.travelling import BLOBS
 from lading.errors import Corrupt, LadingError
 from lading.images.files import read, try_lock
 from lading.images.pins import LAYER

@@ -47,6 +47,7 @@ def wanted(parsed: Parsed) -> Wanted:
         raise InvalidInput("--iidfile goes with an image, and no output is one")
     made = Wanted(outputs, writing)
     made.rewrite = parsed["reproducible"]
+    made.final = bool(parsed["metadata-file"])
     made.cache_to = places(parsed["cache-to"], to=True)
     made.cache_from = places(parsed["cache-from"], to=False)
     if parsed["sbom"] or parsed["provenance"] or parsed["attest"]:

@@ -47,6 +47,7 @@ def sign(context: Context, parsed: Parsed) -> int:
         with _asking(reference):
             subjects = making.remote_subjects(reference, reach, recursive=parsed["recursive"])
     else:
+        target = making.travelling(context.images, target)
         subjects = making.local_subjects(context.images, target, recursive=parsed["recursive"])
     key = read_private(parsed["key"], lambda: password(parsed["key"]))
     signing = making.Signing(key, identity=identity, annotations=annotations, form=parsed["form"])

@@ -14,6 +14,7 @@ from lading.errors import InvalidInput
 from lading.formats import jsontext
 from lading.formats.oci_image import OCI_INDEX, Descriptor, Index
 from lading.formats.reference import Reference
+from lading.images import rendering
 from lading.images.files import disk_error, remove_tree, sync_file_system, write_atomically
 from lading.images.oci import Resolved, format_of
 from lading.images.tarentry import DIRECTORY, Entry
@@ -139,7 +140,7 @@ def _tag_of_alias(images: Images, text: str, image: Image) -> Reference | None:
 def _complete(images: Images, target: Descriptor) -> bool:
     """Whether everything below ``target`` is here: an index that lost platforms is not written as a whole."""
     return all(
-        images.content.has(d.digest) for d in format_of(target.media_type).references(images.content, target)
+        rendering.has(images, d.digest) for d in format_of(target.media_type).references(images.content, target)
     )
 
 
@@ -172,8 +173,8 @@ def _write_archive(images: Images, out: BinaryIO, blobs: list[str], small: dict[
         for name in ("blobs", *(f"blobs/{a}" for a in algorithms)):
             tar.add(Entry(name.encode(), DIRECTORY, mode=0o755))
         for digest in blobs:
-            tar.add(Entry(_path(digest).encode(), mode=0o444, size=images.content.size(digest)))
-            for piece in images.content.verified(digest):
+            tar.add(Entry(_path(digest).encode(), mode=0o444, size=rendering.size(images, digest)))
+            for piece in rendering.verified(images, digest):
                 tar.data(piece)
         for name, data in sorted(small.items()):
             tar.add(Entry(name.encode(), size=len(data)))
@@ -195,7 +196,7 @@ def _write_directory(images: Images, path: str, blobs: list[str], small: dict[st
             target = f"{path}/{_path(digest)}"
             os.makedirs(os.path.dirname(target), exist_ok=True)
             with open(target, "wb") as file:
-                for piece in images.content.verified(digest):
+                for piece in rendering.verified(images, digest):
                     file.write(piece)
         # What the index names has to be on the disk before it: one sync for all blobs.
         fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)

@@ -10,7 +10,7 @@ from lading.formats import platform as platforms
 from lading.formats.oci_image import History, ImageConfig, RunConfig
 from lading.formats.reference import Reference
 from lading.images.make import rfc3339, source_date
-from lading.images.newlayer import LayerWriter
+from lading.images.newlayer import OwnLayer
 from lading.images.register import create
 from lading.images.tarentry import DIRECTORY, HARDLINK, REGULAR, SYMLINK, Entry
 from lading.images.tarwrite import TarWriter
@@ -53,7 +53,7 @@ def bootstrap_busybox(images: Images, reference: Reference, progress: Callable[[
         binary = file.read()
     # The package's own time: the same package gives the same image, and one that says how old it is.
     time = source_date(int(os.stat(path).st_mtime))
-    with images.lease() as lease, LayerWriter(images, lease=lease, unpack=True) as layer:
+    with images.lease() as lease, OwnLayer(images, lease=lease) as layer:
         tar = TarWriter(layer.write)
         _write(tar, binary, applets, time * 1_000_000_000)
         tar.close()

@@ -12,7 +12,7 @@ from lading.formats.oci_image import History, ImageConfig, RunConfig
 from lading.formats.reference import Reference
 from lading.images.bootstrap_busybox import PATH
 from lading.images.make import now
-from lading.images.newlayer import LayerWriter
+from lading.images.newlayer import OwnLayer
 from lading.images.register import create
 
 TYPE_CHECKING = False
@@ -67,7 +67,7 @@ def bootstrap_debian(
         command.append("--dpkgopt=path-include=/usr/share/doc/*/copyright")
     command += [suite, "-"]
     progress(f"making debian:{suite} from Debian's packages")
-    with images.lease() as lease, LayerWriter(images, lease=lease, unpack=True) as layer:
+    with images.lease() as lease, OwnLayer(images, lease=lease) as layer:
         _run(command, layer.write, suite)
         progress("unpacking")
         descriptor, diff_id = layer.finish()

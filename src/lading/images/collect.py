@@ -9,9 +9,11 @@ from __future__ import annotations
 import os
 
 from lading.errors import Unsupported
+from lading.formats.digest import is_digest
 from lading.images import leases
 from lading.images.files import remove_tree
 from lading.images.oci import format_of
+from lading.images.source import layer_key
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -42,6 +44,8 @@ def reachable(images: Images) -> tuple[set[str], set[str]]:
             blobs.update(d.digest for d in format_of(target.media_type).references(images.content, target))
         except Unsupported:
             blobs.add(target.digest)
+    # A layer that was made here is the only place where the archive of its name is (rendering.py).
+    layers.update(layer_key(digest) for digest in blobs if is_digest(digest))
     return blobs, layers
 
 

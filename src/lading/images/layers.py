@@ -37,7 +37,7 @@ from lading.images.rooted import RootedReader
 from lading.images.source import ROOTFS, layer_key
 from lading.images.tarread import TarReader
 from lading.images.unpack import Extractor
-from lading.images.unpacked import Unpacked
+from lading.images.unpacked import Tar, Unpacked
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -51,9 +51,12 @@ UNSETTLED = "unsettled"
 
 
 class Layer:
-    """An unpacked layer. ``size``: bytes of its files; ``dialect`` as in :class:`Source`, the rest as in :class:`Unpacked`."""
+    """An unpacked layer. ``size``: bytes of its files; ``dialect`` as in :class:`Source`, the rest as in :class:`Unpacked`.
 
-    __slots__ = ("dialect", "diff_id", "entries", "implicit", "key", "links", "notes", "path", "size")
+    ``tar``: the archive that it can be packed to again (rendering.py), None where its archive is somebody else's.
+    """
+
+    __slots__ = ("dialect", "diff_id", "entries", "implicit", "key", "links", "notes", "path", "size", "tar")
 
     def __init__(self, path: str, key: str, record: dict[str, object]) -> None:
         self.path = path
@@ -68,6 +71,7 @@ class Layer:
             for n, t in record["links"]  # type: ignore[attr-defined]
         ]
         self.notes = [str(n) for n in record["notes"]]  # type: ignore[attr-defined]
+        self.tar = Tar.decode(record["tar"]) if "tar" in record else None
 
 
 class LayerStore:
@@ -104,7 +108,7 @@ class LayerStore:
             return None
         try:
             return Layer(f"{self._layers}/{key}/fs", key, jsontext.loads(data))
-        except (LadingError, KeyError, TypeError, ValueError):
+        except (LadingError, AssertionError, KeyError, TypeError, ValueError):
             raise Corrupt(
                 f"the record of layer {key} is broken", hint="run `lading check --repair`"
             ) from None
@@ -228,11 +232,19 @@ class Staging:
         return self.path + "/fs"
 
     def publish(
-        self, key: str, diff_id: str, contents: Unpacked, *, dialect: str = "", durable: bool = True
+        self,
+        key: str,
+        diff_id: str,
+        contents: Unpacked,
+        *,
+        dialect: str = "",
+        durable: bool = True,
+        tar: Tar | None = None,
     ) -> Layer:
         """Give the layer its place. When another process was faster, theirs is taken: the content is the same.
 
         Without ``durable`` its files reach the disk when they do, and :meth:`LayerStore.settle` waits for it.
+        ``tar``: packing it gives the archive of its diff-id again.
         """
         record: dict[str, object] = {
             "diffID": diff_id,
@@ -244,6 +256,8 @@ class Staging:
         }
         if dialect:
             record["dialect"] = dialect
+        if tar is not None:
+            record["tar"] = tar.encode()
         write_atomically(self.path + "/layer.json", jsontext.dumps(record).encode())
         if durable:
             # The rename below survives a power cut, so the files must: one sync for thousands of them.
@@ -329,12 +343,28 @@ class LayerUnpacker:
             raise self._error
         return self._found
 
-    def publish(self) -> Layer:
-        """Give what :meth:`arrived` its place among the layers."""
+    @property
+    def contents(self) -> Unpacked:
+        """What :meth:`arrived`."""
+        assert self._contents is not None
+        return self._contents
+
+    @property
+    def directory(self) -> str:
+        """Where it is unpacked to, until it is published."""
+        assert self._staging is not None
+        return self._staging.fs
+
+    def publish(self, diff_id: str = "", tar: Tar | None = None) -> Layer:
+        """Give what :meth:`arrived` its place among the layers.
+
+        ``tar`` (:class:`Layer`) goes with the diff-id of the archive that it is, which need not be the one that arrived.
+        """
         assert self._contents is not None and self._staging is not None
-        key = layer_key(self._found, self._dialect)
+        found = diff_id or self._found
+        key = layer_key(found, self._dialect)
         self._lease.add("layer:" + key)
-        layer = self._staging.publish(key, self._found, self._contents, dialect=self._dialect)
+        layer = self._staging.publish(key, found, self._contents, dialect=self._dialect, tar=tar)
         self._staging = None
         return layer
 

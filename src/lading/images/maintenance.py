@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 from lading.errors import Corrupt, LadingError
-from lading.images import leases
+from lading.images import leases, rendering
 from lading.images.collect import collect, remove_layer
 from lading.images.files import Lock, is_temporary, remove_tree, try_lock, walk_files
 from lading.images.image import STEP
@@ -181,6 +181,7 @@ def check(
         _leftovers(images, repair, findings)
         if verify:
             _blobs(images, repair, findings, progress or (lambda _: None))
+            _kept_once(images, findings, progress or (lambda _: None))
         broken = _layers(images, repair, findings)
         missing = _records(images, broken)
         _names(images, repair, missing, findings)
@@ -220,6 +221,27 @@ def _blobs(images: Images, repair: bool, findings: list[Finding], progress: Call
             findings.append(Finding(digest, "the content does not match its digest", repair))
             if repair:
                 images.content.remove(digest)
+
+
+def _kept_once(images: Images, findings: list[Finding], progress: Callable[[str], None]) -> None:
+    """Layers whose files are the only place where their content is. What is wrong with one cannot be mended, but told.
+
+    It stays: containers and images work with what there is of it.
+    """
+    for key in images.layers.list():
+        try:
+            layer = images.layers.by_key(key)
+        except Corrupt:
+            continue
+        if layer is None or layer.tar is None or images.content.has(layer.diff_id):
+            continue
+        progress(f"verifying layer {layer.diff_id}")
+        if os.path.isdir(layer.path) and not rendering.intact(layer):
+            of = sorted({image.short_id for image in images.list() if layer.diff_id in image.diff_ids})
+            which = f", of {'image ' + ', '.join(of) if of else 'no image'}"
+            findings.append(
+                Finding(f"layer {key}{which}", "its files are not those it was made of: make it again", False)
+            )
 
 
 def _layers(images: Images, repair: bool, findings: list[Finding]) -> set[str]:

@@ -10,9 +10,9 @@ from lading.formats.oci_image import History, ImageConfig, RunConfig
 from lading.images import differences, instructions
 from lading.images.compression import decompress
 from lading.images.limits import Limits
-from lading.images.newlayer import LayerWriter
+from lading.images.newlayer import LayerWriter, OwnLayer
 from lading.images.oci import Resolved, format_of
-from lading.images.pack import pack_changes
+from lading.images.pack import pack_changes, packed_changes
 from lading.images.register import create
 from lading.images.source import Source
 
@@ -21,9 +21,11 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
     from typing import BinaryIO
 
+    from lading.formats.oci_image import Descriptor
     from lading.formats.rootfs import Rootfs
     from lading.images import Images
     from lading.images.image import Image
+    from lading.images.leases import Lease
     from lading.images.pack import Owner
 
 _CHUNK = 1 << 20
@@ -73,7 +75,7 @@ def import_tar(
         while piece := read(_CHUNK):
             yield piece
 
-    with images.lease() as lease, LayerWriter(images, lease=lease, unpack=True) as layer:
+    with images.lease() as lease, OwnLayer(images, lease=lease) as layer:
         total = 0
         for piece in decompress(pieces(), what="the archive"):  # type: ignore[arg-type]
             total += len(piece)
@@ -116,12 +118,7 @@ def commit(
         lease.add(parent.digest)
         base = format_of(parent.descriptor.media_type).portable(images, parent, lease)
         lease.add(*(source.blob.digest for source in base.sources))
-        with LayerWriter(images, lease=lease, unpack=True) as layer:
-            if rootfs.base:
-                differences.pack(rootfs, layer.write, owner=owner)
-            else:
-                pack_changes(rootfs.upper, layer.write, owner=owner, lower=rootfs.lower)
-            descriptor, diff_id = layer.finish()
+        descriptor, diff_id = _layer(images, rootfs, owner, lease)
         time = now()
         made = base.config.replace(
             created=time,
@@ -138,6 +135,21 @@ def commit(
         return create(
             images, made, [s.blob for s in sources], [s.diff_id for s in sources], names, lease=lease
         )
+
+
+def _layer(images: Images, rootfs: Rootfs, owner: Owner | None, lease: Lease) -> tuple[Descriptor, str]:
+    """What a container changed as a layer: kept once, where its files can be packed to the same archive again."""
+    if not rootfs.base and os.geteuid() == 0:  # whoever else cannot give links to others
+        with OwnLayer(images, lease=lease) as own:
+            made = own.adopt(packed_changes(rootfs.upper, own.write, owner=owner, lower=rootfs.lower))
+        if made is not None:
+            return made
+    with LayerWriter(images, lease=lease) as layer:
+        if rootfs.base:
+            differences.pack(rootfs, layer.write, owner=owner)
+        else:
+            pack_changes(rootfs.upper, layer.write, owner=owner, lower=rootfs.lower)
+        return layer.finish()
 
 
 def _whole_history(parent: Resolved) -> list[History]:

@@ -1,22 +1,25 @@
-"""Making a layer here: tar bytes go, in one pass, into a compressed blob and into an unpacked layer."""
+"""Making a layer here: tar bytes go, in one pass, into a compressed blob or into an unpacked layer."""
 
 from __future__ import annotations
 
 import os
 
-from lading.errors import Corrupt, InvalidInput
+from lading.errors import Corrupt, InvalidInput, Unsupported
 from lading.formats import digest as digests
 from lading.formats.oci_image import OCI_LAYER, OCI_LAYER_GZIP, OCI_LAYER_ZSTD, Descriptor
 from lading.images.files import OwnFile, disk_error, make_directories, sync_directory
 from lading.images.leases import Lease
+from lading.images.pack import packed_changes
 from lading.images.stages import Stage
+from lading.images.unpack import bad_link
+from lading.images.unpacked import Tar
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Protocol
 
     from lading.images import Images
-    from lading.images.layers import LayerUnpacker
+    from lading.images.pack import Packed
 
     class Compressor(Protocol):
         def compress(self, data: bytes, /) -> bytes: ...
@@ -85,8 +88,7 @@ class LayerWriter:
     """Takes the bytes of an uncompressed tar; :meth:`finish` gives the blob's descriptor and its diff-id.
 
     ``compression``: ``gzip``, ``zstd`` or ``uncompressed``; ``level``: as the algorithm has it, None for ours.
-    ``unpack``: unpack the layer from the same bytes, so that registering an image of it finds it there.
-    Hashing, compressing and unpacking go on beside each other, in threads that have ended when :meth:`finish` returns.
+    Hashing and compressing go on beside each other, in threads that have ended when :meth:`finish` returns.
     A context manager: leaving without finish removes what was made.
     Raises :class:`InvalidInput` for another compression or level.
     """
@@ -98,23 +100,13 @@ class LayerWriter:
         lease: Lease,
         compression: str = "gzip",
         level: int | None = None,
-        unpack: bool = False,
     ) -> None:
         self._compressor = compressor(compression, level)
         self._type = _MEDIA_TYPES[compression]
         self._blob = BlobWriter(images, lease=lease)
         self._pending = bytearray()
         self._plain = digests.hasher("sha256")
-        self._unpacker: LayerUnpacker | None = None
-        if unpack:
-            from lading.images.layers import LayerUnpacker
-
-            self._unpacker = LayerUnpacker(
-                images.layers, "sha256:", lease=lease
-            )  # it computes the diff-id as well
-        self._stages = [Stage(self._compress)]
-        if self._unpacker is None:
-            self._stages.append(Stage(self._plain.update))
+        self._stages = [Stage(self._compress), Stage(self._plain.update)]
 
     def write(self, data: bytes) -> None:
         """The next bytes of the tar."""
@@ -127,8 +119,6 @@ class LayerWriter:
     def _hand_on(self, piece: bytes) -> None:
         for stage in self._stages:
             stage.put(piece)
-        if self._unpacker is not None:
-            self._unpacker.write(piece)
 
     def _compress(self, piece: bytes) -> None:
         self._blob.write(self._compressor.compress(piece))
@@ -144,8 +134,7 @@ class LayerWriter:
         for stage in self._stages:
             stage.finish()
         self._blob.write(self._compressor.flush())
-        unpacker = self._unpacker
-        diff_id = unpacker.arrived() if unpacker is not None else f"sha256:{self._plain.hexdigest()}"
+        diff_id = f"sha256:{self._plain.hexdigest()}"
         if expected and diff_id != expected:
             raise Corrupt(
                 f"layer {expected}: its files are those of {diff_id} now",
@@ -153,8 +142,6 @@ class LayerWriter:
                 reason="diff-id-mismatch",
             )
         digest, size = self._blob.commit()
-        if unpacker is not None:
-            unpacker.publish()
         return Descriptor(media_type=self._type, digest=digest, size=size), diff_id
 
     def __enter__(self) -> LayerWriter:
@@ -163,9 +150,64 @@ class LayerWriter:
     def __exit__(self, *_: object) -> None:
         for stage in self._stages:
             stage.abort()
-        if self._unpacker is not None:
-            self._unpacker.abort()
         self._blob.__exit__()
+
+
+class OwnLayer:
+    """Takes the bytes of an uncompressed tar and unpacks them: a layer of our own, which need not be stored twice (rendering.py).
+
+    What :meth:`finish` makes is packed in our way, whoever packed the archive; :meth:`adopt` is for what was packed in our way.
+    A context manager: leaving without either removes what was made.
+    """
+
+    def __init__(self, images: Images, *, lease: Lease) -> None:
+        from lading.images.layers import LayerUnpacker
+
+        self._unpacker = LayerUnpacker(images.layers, "sha256:", lease=lease)
+
+    def write(self, data: bytes) -> None:
+        """The next bytes of the tar. Raises what went wrong with those before."""
+        self._unpacker.write(data)
+
+    def finish(self) -> tuple[Descriptor, str]:
+        """Pack what was unpacked, and make it a layer, durably; its descriptor and diff-id. Raises what unpacking raises.
+
+        Raises :class:`InvalidInput` for hard links that lead nowhere, :class:`Unsupported` for whiteouts where there can be none.
+        """
+        unpacker = self._unpacker
+        unpacker.arrived()
+        contents = unpacker.contents
+        for name, target in contents.links:
+            raise bad_link(name, target)
+        if contents.marks:
+            raise Unsupported(
+                "the archive has whiteouts, which need overlayfs or the right to make device files here",
+                hint="leave out the files whose names begin with .wh.",
+            )
+        made = digests.hasher("sha256")
+        packed = packed_changes(unpacker.directory, made.update, told=b"" not in contents.implicit)
+        return self._publish(f"sha256:{made.hexdigest()}", packed)
+
+    def adopt(self, packed: Packed) -> tuple[Descriptor, str] | None:
+        """The same for bytes that :func:`packed_changes` has written. None, and nothing left, where they cannot be had again.
+
+        That is where this machine cannot make all that the archive speaks of.
+        """
+        diff_id = self._unpacker.arrived()
+        contents = self._unpacker.contents
+        if contents.marks or contents.links or contents.notes:
+            return None
+        return self._publish(diff_id, packed)
+
+    def _publish(self, diff_id: str, packed: Packed) -> tuple[Descriptor, str]:
+        self._unpacker.publish(diff_id, Tar(packed.size, packed.holes))
+        return Descriptor(media_type=OCI_LAYER, digest=diff_id, size=packed.size), diff_id
+
+    def __enter__(self) -> OwnLayer:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._unpacker.abort()
 
 
 _MEDIA_TYPES = {"gzip": OCI_LAYER_GZIP, "zstd": OCI_LAYER_ZSTD, "uncompressed": OCI_LAYER}
@@ -211,8 +253,6 @@ def _zstd(level: int) -> Compressor:
         try:
             from backports import zstd
         except ImportError:
-            from lading.errors import Unsupported
-
             raise Unsupported(
                 "this Python has no zstd", hint="install backports.zstd, or compress with gzip"
             ) from None

@@ -30,7 +30,7 @@ from lading.kernel.paths import open_plain
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     Owner = Callable[[int, int], tuple[int, int]]
 
@@ -82,10 +82,23 @@ class Times:
 
 
 class Packer:
-    """Writes files of the host into ``tar`` under names of the archive."""
+    """Writes files of the host into ``tar`` under names of the archive.
 
-    def __init__(self, tar: TarWriter, *, owner: Owner | None = None, times: Times | None = None) -> None:
+    ``holes``: which files have holes, and where their data is, from a :class:`~lading.images.unpacked.Tar`; None: look. What was
+    found is in the attribute of this name.
+    """
+
+    def __init__(
+        self,
+        tar: TarWriter,
+        *,
+        owner: Owner | None = None,
+        times: Times | None = None,
+        holes: Mapping[bytes, list[tuple[int, int]]] | None = None,
+    ) -> None:
         self._tar = tar
+        self._given = holes
+        self.holes: dict[bytes, list[tuple[int, int]]] = {}
         self._times = times
         self._owner = owner or owner_on_disk()
         self._links: dict[tuple[int, int], bytes] = {}
@@ -154,10 +167,13 @@ class Packer:
         try:
             there = os.fstat(fd)
             entry.size = entry.stored = there.st_size
-            if there.st_blocks * 512 < there.st_size:
+            if self._given is not None:
+                entry.sparse = self._given.get(entry.name)
+            elif there.st_blocks * 512 < there.st_size:
                 entry.sparse = holes(fd, there.st_size)
-                if entry.sparse is not None:
-                    entry.stored = sum(length for _, length in entry.sparse)
+            if entry.sparse is not None:
+                self.holes[entry.name] = entry.sparse
+                entry.stored = sum(length for _, length in entry.sparse)
             self._tar.add(entry)
             for offset, length in entry.sparse if entry.sparse is not None else ((0, there.st_size),):
                 self._copy(fd, offset, length)
@@ -212,7 +228,22 @@ def pack_changes(
 
     Source: OCI image-spec, layer.md, "Representing Changes".
     """
-    return packed_changes(upper, out, owner=owner, lower=lower, times=times)[1]
+    return packed_changes(upper, out, owner=owner, lower=lower, times=times).skipped
+
+
+class Packed:
+    """What came into an archive: ``kept``, the names on disk, each with its file's size; ``skipped``, what was left out.
+
+    ``size``: bytes of the archive; ``holes``: as :class:`Packer` found them.
+    """
+
+    __slots__ = ("holes", "kept", "size", "skipped")
+
+    def __init__(self, kept: dict[bytes, int], packer: Packer, tar: TarWriter) -> None:
+        self.kept = kept
+        self.skipped = packer.skipped
+        self.holes = packer.holes
+        self.size = tar.size
 
 
 def packed_changes(
@@ -222,11 +253,18 @@ def packed_changes(
     owner: Owner | None = None,
     lower: Sequence[str] = (),
     times: Times | None = None,
-) -> tuple[dict[bytes, int], list[str]]:
-    """As :func:`pack_changes`: the names on disk that came into the archive, each with its file's size, and those left out."""
+    holes: Mapping[bytes, list[tuple[int, int]]] | None = None,
+    told: bool = False,
+) -> Packed:
+    """As :func:`pack_changes`, with all that is to be known of it.
+
+    ``told``: the archive speaks of the root directory itself. ``holes``: as :class:`Packer` wants them.
+    """
     tar = TarWriter(out)
-    packer = Packer(tar, owner=owner, times=times)
+    packer = Packer(tar, owner=owner, times=times, holes=holes)
     root = os.fsencode(upper)
+    if told:
+        packer.add(b"./", root, os.lstat(root))
     hidden = mounted_over(upper, lower)
     kept: dict[bytes, int] = {}
     pending: list[tuple[bytes, bytes]] = [(b"", root)]
@@ -259,7 +297,7 @@ def packed_changes(
                 kept[inner] = there.st_size if stat.S_ISREG(there.st_mode) else 0
         pending.extend(reversed(below))
     tar.close()
-    return kept, packer.skipped
+    return Packed(kept, packer, tar)
 
 
 def pack_union(

@@ -16,6 +16,7 @@ from lading.images.oci import MAX_MANIFEST, decode_index, format_of
 from lading.images.pull import PullOptions, remotes
 from lading.images.remote import Remote
 from lading.images.remote_http import Cancel
+from lading.images.travelling import compressed
 from lading.images.transfer import WAITING, Progress, run_parallel
 from lading.images.upload import Upload, check_digest
 
@@ -54,8 +55,10 @@ def push(
         target = _target(images, reference, image)
         lease.add(target.digest, image.digest)
         alone = format_of(image.descriptor.media_type).portable(images, image, lease).descriptor
-        if target.digest == image.digest:
-            target = alone
+        target = alone if target.digest == image.digest else target
+        alone, target = (
+            compressed(images, one, lease=lease, say=progress.say) for one in (alone, target)
+        )
         tree = _Tree(images, target)
         if tree.missing and target.digest != alone.digest:
             if options.all_platforms:

@@ -6,7 +6,7 @@ import os
 
 from lading.errors import Corrupt, InvalidInput, NotFound
 from lading.formats import platform as platforms
-from lading.formats.oci_image import Descriptor, ImageConfig, Platform
+from lading.formats.oci_image import INDEXES, Descriptor, ImageConfig, Platform
 from lading.formats.reference import Reference
 from lading.images.files import Lock
 from lading.images.image import Image
@@ -190,7 +190,8 @@ def for_platform(images: Images, reference: str, image: Image, platform: str) ->
     if named is not None:
         form = format_of(named.target.media_type)
         manifest = form.choose(images.content, named.target, wanted)
-        if manifest.digest != image.digest:
+        # Otherwise it is the manifest that the image travels with (travelling.py).
+        if manifest.digest != image.digest and named.target.media_type in INDEXES:
             found = images.resolved.get(manifest.digest)
             if found is not None:
                 return found

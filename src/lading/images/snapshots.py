@@ -1,7 +1,7 @@
 """Snapshots: file systems on their way to become images. A chain of unpacked layers, known by their diff-ids alone.
 
 A build makes one after each step that changes files. What a step wrote becomes a layer by one rename (:func:`adopt`): its tar is
-read through once for the diff-id, and neither compressed nor stored before an image asks for it (:func:`blob`). Until a pin or
+read through once for the diff-id, and neither compressed nor stored before an image travels (travelling.py). Until a pin or
 an image holds the layers, the caller's lease does; and before one does, :meth:`LayerStore.settle` waits for the disk.
 """
 
@@ -20,7 +20,7 @@ from lading.images.pack import pack_changes, packed_changes
 from lading.images.register import unpack_all
 from lading.images.source import Source, layer_key
 from lading.images.stacking import root_owner, stack
-from lading.images.unpacked import Unpacked
+from lading.images.unpacked import Tar, Unpacked
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from lading.images import Images
     from lading.images.layers import Layer
     from lading.images.leases import Lease
-    from lading.images.pack import Times
 
 _STEP_TYPE = "application/vnd.lading.step.v1+json"
 EMPTY_LAYER = "sha256:5f70bf18a086007016e948b04aed3b82103a36bea41755b6cddfaf10ace3c6ef"
@@ -146,14 +145,14 @@ def adopt(images: Images, rootfs: Rootfs, *, lease: Lease) -> Made:
     if rootfs.base:
         return _packed(images, lambda out: differences.pack(rootfs, out), lease)
     plain = digests.hasher("sha256")
-    kept, skipped = packed_changes(rootfs.upper, plain.update, lower=rootfs.lower)
+    packed = packed_changes(rootfs.upper, plain.update, lower=rootfs.lower)
     diff_id = f"sha256:{plain.hexdigest()}"
     key = layer_key(diff_id)
     lease.add(f"layer:{key}")
     found = images.layers.by_key(key)
     if found is not None:
         remove_tree(rootfs.upper)
-        return Made(diff_id, key, found.size, skipped)
+        return Made(diff_id, key, found.size, packed.skipped)
     with images.layers.stage() as staging:
         try:
             os.rmdir(staging.fs)
@@ -164,12 +163,14 @@ def adopt(images: Images, rootfs: Rootfs, *, lease: Lease) -> Made:
             if error.errno != errno.EXDEV:
                 raise disk_error(error, f"cannot store layer {diff_id}") from None
             return _packed(images, lambda out: pack_changes(rootfs.upper, out, lower=rootfs.lower), lease)
-        _drop_all_but(os.fsencode(staging.fs), kept)
+        _drop_all_but(os.fsencode(staging.fs), packed.kept)
         contents = Unpacked()
-        contents.size, contents.entries = sum(kept.values()), len(kept)
+        contents.size, contents.entries = sum(packed.kept.values()), len(packed.kept)
         contents.implicit = [b""]  # no layer of differences says anything of the root itself
-        layer = staging.publish(key, diff_id, contents, durable=False)
-    return Made(diff_id, key, layer.size, skipped)
+        layer = staging.publish(
+            key, diff_id, contents, durable=False, tar=Tar(packed.size, packed.holes)
+        )
+    return Made(diff_id, key, layer.size, packed.skipped)
 
 
 def _packed(images: Images, pack: Callable[[Callable[[bytes], object]], list[str]], lease: Lease) -> Made:
@@ -198,30 +199,6 @@ def _drop_all_but(root: bytes, kept: dict[bytes, int]) -> None:
                 remove_tree(os.fsdecode(entry.path))
             elif entry.is_dir(follow_symlinks=False):
                 pending.append(inner)
-
-
-def blob(
-    images: Images,
-    diff_id: str,
-    compression: str,
-    level: int | None,
-    *,
-    lease: Lease,
-    times: Times | None = None,
-) -> tuple[Descriptor, str]:
-    """Store an unpacked layer that was made here as a blob, compressed: ``gzip``, ``zstd`` or ``uncompressed``.
-
-    ``times`` makes it another layer, whose diff-id is returned beside the descriptor.
-    Raises :class:`Corrupt` when the files are no more what the diff-id says.
-    """
-    from lading.images.newlayer import LayerWriter
-
-    layer = images.layers.by_key(layer_key(diff_id))
-    if layer is None:
-        raise Corrupt(f"layer {diff_id} is not here", hint="run `lading check --repair` and build again")
-    with LayerWriter(images, lease=lease, compression=compression, level=level) as writer:
-        pack_changes(layer.path, writer.write, times=times)
-        return writer.finish(expected="" if times is not None else diff_id)
 
 
 def key_of(diff_id: str) -> str:

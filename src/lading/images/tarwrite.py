@@ -18,10 +18,14 @@ _OCTAL_11 = 0o77777777777
 
 
 class TarWriter:
-    """Writes entries to ``out`` (called with bytes). After :meth:`add`, write the entry's stored bytes with :meth:`data`."""
+    """Writes entries to ``out`` (called with bytes). After :meth:`add`, write the entry's stored bytes with :meth:`data`.
+
+    ``size``: bytes written so far.
+    """
 
     def __init__(self, out: Callable[[bytes], object]) -> None:
-        self._out = out
+        self._to = out
+        self.size = 0
         self._left = 0
         self._padding = 0
 
@@ -103,6 +107,10 @@ class TarWriter:
         """End the archive: two blocks of zeros."""
         self._end_entry()
         self._out(bytes(2 * BLOCK_SIZE))
+
+    def _out(self, data: bytes) -> None:
+        self.size += len(data)
+        self._to(data)
 
     def _end_entry(self) -> None:
         if self._left:

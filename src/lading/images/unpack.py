@@ -78,6 +78,7 @@ class Extractor:
         self._dirs: dict[bytes, Entry | None] = {b"": None}
         self._opaque: set[bytes] = set()
         self._whiteouts: set[bytes] = set()
+        self._marks = False
         self._links: dict[bytes, bytes] = {}
         self._aliases: dict[bytes, bytes] = {}
         self._entries = 0
@@ -507,6 +508,7 @@ class Extractor:
             if error.errno not in _NO_WHITEOUTS:
                 raise
             make_mark(directory, base)
+            self._marks = True
             return
         self._whiteouts.add(name)
 
@@ -521,7 +523,7 @@ class Extractor:
             if real != name:
                 raise LadingError(f"{show(name)}: the layer changed while it was unpacked")
             if name in self._opaque:
-                mark_opaque(fd, self._uid)
+                self._marks |= mark_opaque(fd, self._uid)
             if entry is None:
                 self._unsaid(fd, name)
                 continue
@@ -553,6 +555,7 @@ class Extractor:
         made.size = self._size
         made.implicit = sorted(n for n, e in self._dirs.items() if e is None and n not in self._opaque)
         made.links = [(n, t) for n, t in self._links.items() if not self._exists(n)]
+        made.marks = self._marks
         made.notes = [
             f"{text} ({count} times)" if count > 1 else text for text, count in self._give.notes.items()
         ]

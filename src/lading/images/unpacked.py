@@ -17,9 +17,10 @@ class Unpacked:
     ``implicit``  directories made only because an entry needed a parent: their attributes belong to a layer below.
     ``links``     hard links (name, target) whose target is only in a layer below.
     ``notes``     what could not be kept as the archive has it, a sentence each.
+    ``marks``     whether files stand for whiteouts, because there could be none (:func:`make_mark`).
     """
 
-    __slots__ = ("entries", "implicit", "links", "notes", "size")
+    __slots__ = ("entries", "implicit", "links", "marks", "notes", "size")
 
     def __init__(self) -> None:
         self.entries = 0
@@ -27,6 +28,36 @@ class Unpacked:
         self.implicit: list[bytes] = []
         self.links: list[tuple[bytes, bytes]] = []
         self.notes: list[str] = []
+        self.marks = False
+
+
+class Tar:
+    """The archive that an unpacked layer is packed to again, byte for byte, because it was packed here in the first place.
+
+    ``size``   its bytes; their digest is the layer's diff-id.
+    ``holes``  by name, where a file that has holes has data (offset, length): file systems change their minds about it.
+    """
+
+    __slots__ = ("holes", "size")
+
+    def __init__(self, size: int, holes: dict[bytes, list[tuple[int, int]]]) -> None:
+        self.size = size
+        self.holes = holes
+
+    def encode(self) -> dict[str, object]:
+        """As the layer's record has it."""
+        holes = [[name.decode("latin-1"), [list(part) for part in parts]] for name, parts in self.holes.items()]
+        return {"size": self.size, "holes": holes}
+
+    @classmethod
+    def decode(cls, record: object) -> Tar:
+        """Raises :class:`TypeError`, :class:`ValueError`, :class:`KeyError` for what is no such record."""
+        assert isinstance(record, dict)
+        holes = {
+            str(name).encode("latin-1"): [(int(start), int(length)) for start, length in parts]
+            for name, parts in record["holes"]
+        }
+        return cls(int(record["size"]), holes)
 
 
 def hostile(message: str) -> InvalidInput:
@@ -34,10 +65,11 @@ def hostile(message: str) -> InvalidInput:
     return InvalidInput(message, reason="hostile-archive")
 
 
-def mark_opaque(fd: int, uid: int) -> None:
+def mark_opaque(fd: int, uid: int) -> bool:
     """Let a directory hide the layers below, for mounts here and (``user.overlay``) in a user namespace.
 
-    Where the file system has neither attribute a file says so, for the copies that containers get there (union.py).
+    Where the file system has neither attribute a file says so, for the copies that containers get there (union.py); whether it
+    had to.
     """
     names = (b"trusted.overlay.opaque", b"user.overlay.opaque") if uid == 0 else (b"user.overlay.opaque",)
     done = False
@@ -50,6 +82,7 @@ def mark_opaque(fd: int, uid: int) -> None:
                 raise
     if not done:
         make_mark(fd, OPAQUE_MARK)
+    return not done
 
 
 def make_mark(directory: int, name: bytes) -> None:

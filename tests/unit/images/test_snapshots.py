@@ -8,7 +8,7 @@ import pytest
 
 from lading.errors import Corrupt
 from lading.formats.rootfs import Rootfs
-from lading.images import snapshots
+from lading.images import snapshots, travelling
 from lading.images.layers import UNSETTLED
 from support.making import make
 
@@ -38,7 +38,7 @@ def test_what_was_written_is_a_layer_whose_tar_is_its_diff_id(images, written):
         snapshot = snapshots.of_layers(images, [made.diff_id], lease=lease)
         with open(snapshot.directories[0] + "/a/b", "rb") as file:
             assert file.read() == b"content"
-        blob = snapshots.blob(images, made.diff_id, "uncompressed", None, lease=lease)[0]
+        blob = travelling.blob(images, made.diff_id, "uncompressed", None, lease=lease)[0]
         assert blob.digest == made.diff_id
         assert made.size == 7
 
@@ -47,8 +47,8 @@ def test_what_was_written_is_a_layer_whose_tar_is_its_diff_id(images, written):
 def test_a_blob_unpacks_to_the_layer_it_was_made_of(images, written, compression, level):
     with images.lease() as lease:
         made = snapshots.adopt(images, written({"x": b"x" * 100_000}), lease=lease)
-        blob = snapshots.blob(images, made.diff_id, compression, level, lease=lease)[0]
-        again = snapshots.blob(images, made.diff_id, compression, level, lease=lease)[0]
+        blob = travelling.blob(images, made.diff_id, compression, level, lease=lease)[0]
+        again = travelling.blob(images, made.diff_id, compression, level, lease=lease)[0]
         assert blob.digest == again.digest
         assert blob.size < 10_000
         from lading.images.source import Source

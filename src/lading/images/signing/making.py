@@ -16,6 +16,7 @@ from lading.images.pull import remotes
 from lading.images.remote_http import Cancel
 from lading.images.signing import kept
 from lading.images.signing.kept import BUNDLE, Entry
+from lading.images.travelling import compressed
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -80,6 +81,12 @@ def here(images: Images, text: str) -> tuple[Reference, Descriptor] | None:
     reference = Reference.parse(text)
     named = images.names.get(reference)
     return None if named is None else (reference, named.target)
+
+
+def travelling(images: Images, target: Descriptor) -> Descriptor:
+    """What ``target`` will be pushed as, which its names stand for from now on: that is what a signature has to speak of."""
+    with images.lease() as lease:
+        return compressed(images, target, lease=lease)
 
 
 def local_subjects(images: Images, target: Descriptor, *, recursive: bool) -> list[Descriptor]:
