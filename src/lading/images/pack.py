@@ -104,10 +104,12 @@ class Packer:
         self._links: dict[tuple[int, int], bytes] = {}
         self.skipped: list[str] = []  # sockets: archives have no form for them
 
-    def add(self, name: bytes, path: bytes, there: os.stat_result) -> bool:
+    def add(
+        self, name: bytes, path: bytes, there: os.stat_result, attributes: Sequence[str] | None = None
+    ) -> bool:
         """Add what is at ``path`` as ``name``; False for what an archive cannot hold.
 
-        A file that changes meanwhile is kept to the size it had at first.
+        A file that changes meanwhile is kept to the size it had at first. ``attributes``: the names of its extended attributes.
         """
         kind = _KINDS.get(stat.S_IFMT(there.st_mode))
         if kind is None:
@@ -123,13 +125,16 @@ class Packer:
                     entry.kind, entry.linkname = HARDLINK, first
                     self._tar.add(entry)
                     return True
-            self._recorded_owner(entry, path, kind)
+            if attributes is None:
+                attributes = union.attributes(path)
+            if attributes:
+                self._recorded_owner(entry, path, kind)
+                entry.xattrs = union.xattrs(path, attributes)
             if kind == SYMLINK:
                 entry.mode = 0o777
                 entry.linkname = os.readlink(path)
             elif kind in (CHARACTER, BLOCK):
                 entry.device = (os.major(there.st_rdev), os.minor(there.st_rdev))
-            entry.xattrs = union.xattrs(path)
             for key in entry.xattrs or ():
                 if b"=" in key:
                     raise Unsupported(
@@ -288,12 +293,14 @@ def packed_changes(
                 kept[inner] = 0
                 tar.add(Entry(name + b"/.wh." + entry if name else b".wh." + entry, mode=0o600))
                 continue
+            attributes = union.attributes(here)
             if stat.S_ISDIR(there.st_mode):
-                union.refuse_redirect(here)
+                if attributes:
+                    union.refuse_redirect(here)
                 below.append((inner, here))
-            else:
+            elif attributes:
                 union.refuse_metacopy(here, there)
-            if packer.add(inner, here, there):
+            if packer.add(inner, here, there, attributes):
                 kept[inner] = there.st_size if stat.S_ISREG(there.st_mode) else 0
         pending.extend(reversed(below))
     tar.close()

@@ -179,14 +179,21 @@ def refuse_metacopy(path: bytes, there: os.stat_result) -> None:
         )
 
 
-def xattrs(path: bytes) -> dict[bytes, bytes] | None:
-    """A file's extended attributes that belong into an archive: not overlayfs's, not the machine's own labels."""
+def attributes(path: bytes) -> list[str]:
+    """The names of a file's extended attributes; none where the file system has none. Most files have none."""
     try:
-        names = os.listxattr(path, follow_symlinks=False)
+        return os.listxattr(path, follow_symlinks=False)
     except OSError:
-        return None
+        return []
+
+
+def xattrs(path: bytes, names: Sequence[str] | None = None) -> dict[bytes, bytes] | None:
+    """A file's extended attributes that belong into an archive: not overlayfs's, not the machine's own labels.
+
+    ``names``: its :func:`attributes`, where they are known.
+    """
     found = {}
-    for name in names:
+    for name in attributes(path) if names is None else names:
         if name.startswith((*OVERLAY, "security.selinux", "security.ima", "security.evm", "user.lading.")):
             continue
         found[os.fsencode(name)] = os.getxattr(path, name, follow_symlinks=False)

@@ -172,7 +172,7 @@ def test_a_prune_that_is_killed_at_any_moment_is_finished_by_the_next(own, conte
 
 def test_broken_records_are_found_and_mended(own, context):
     context.dockerfile("FROM busybox\nRUN echo one > /one\nRUN echo two > /two\n")
-    own("build", "-q", "-t", "app", str(context), check=True)
+    own("build", "-q", "-o", "type=image,name=app,compression=gzip", str(context), check=True)
     pins = own.base / "root/images/pins"
     first, second = sorted((pins / "step").iterdir())[:2]
     first.write_text("{")
