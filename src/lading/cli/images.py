@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from lading.cli.context import Context
     from lading.cli.pruning import Choice
     from lading.flags import Parsed
-    from lading.images import Image
+    from lading.images import Image, Images
 
 IMAGE_COLUMNS = (
     ("REPOSITORY", "repository"),
@@ -43,7 +43,10 @@ def images(context: Context, parsed: Parsed) -> int:
         for name in image.names or [""]:
             if "reference" in wanted and not any(_matches(name, pattern) for pattern in wanted["reference"]):
                 continue
-            rows.append(_row(image, name, now, full=parsed["no-trunc"]))
+            row = _row(image, name, now, full=parsed["no-trunc"])
+            if parsed["digests"] or parsed["format"]:
+                row["digest"] = _digest(context.images, image, name)
+            rows.append(row)
     if parsed["quiet"]:
         seen: dict[object, dict[str, object]] = {}
         for row in rows:
@@ -77,7 +80,6 @@ def _row(image: Image, name: str, now: float, *, full: bool) -> dict[str, object
         "tag": tag,
         "name": name or NONE,
         "id": image.id if full else image.short_id,
-        "digest": image.targets.get(name, image.digest),
         "created": image.created,
         "created_at": image.created,
         "created_since": f"{duration.ago(now - created)} ago" if created is not None else "N/A",
@@ -86,6 +88,14 @@ def _row(image: Image, name: str, now: float, *, full: bool) -> dict[str, object
         "platform": _platform(image),
         "labels": ",".join(f"{k}={v}" for k, v in _labels(image).items()),
     }
+
+
+def _digest(store: Images, image: Image, name: str) -> str:
+    """What registries know the image by; of one that was made here and has not travelled nobody knows that yet."""
+    from lading.images.travelling import is_final
+
+    digest = image.targets.get(name, image.digest)
+    return digest if is_final(store, digest) else NONE
 
 
 def _platform(image: Image) -> str:
@@ -199,7 +209,7 @@ def inspect(context: Context, parsed: Parsed) -> int:
     """Show images in full."""
     from lading.cli.inspect import image_json
 
-    return inspected(parsed.args, lambda name: image_json(context.images.get(name)), parsed["format"])
+    return inspected(parsed.args, lambda name: image_json(context.images, context.images.get(name)), parsed["format"])
 
 
 def bootstrap(context: Context, parsed: Parsed) -> int:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from lading.cli.context import Context
     from lading.flags import Parsed
     from lading.formats.pod import Container
-    from lading.images import Image
+    from lading.images import Image, Images
     from lading.node import ContainerRecord, PodRecord
 
 
@@ -36,14 +36,14 @@ def labels_of(record: PodRecord, definition: Container) -> dict[str, str]:
     return {**record.pod.metadata.labels, **definition.extras.labels}
 
 
-def image_json(image: Image) -> dict[str, object]:
+def image_json(images: Images, image: Image) -> dict[str, object]:
     """An image in the shape of ``docker image inspect``."""
     config = image.config
     run = config.config
     return {
         "Id": image.id,
         "RepoTags": [n for n in image.names if "@" not in n],
-        "RepoDigests": _repository_digests(image),
+        "RepoDigests": _repository_digests(images, image),
         "Digest": image.digest,
         "Comment": config.history[-1].comment if config.history else "",
         "Created": config.created,
@@ -58,11 +58,13 @@ def image_json(image: Image) -> dict[str, object]:
     }
 
 
-def _repository_digests(image: Image) -> list[str]:
-    """``repository@digest`` of all it was pulled as: the index's digest where its name stands for one, as Docker shows it."""
+def _repository_digests(images: Images, image: Image) -> list[str]:
+    """``repository@digest`` of all it was pulled or pushed as: the index's digest where its name stands for one, as Docker has it."""
     from lading.cli.images import split_name
+    from lading.images.travelling import is_final
 
-    return sorted({f"{split_name(name)[0]}@{digest}" for name, digest in image.targets.items()})
+    known = {f"{split_name(name)[0]}@{digest}" for name, digest in image.targets.items() if is_final(images, digest)}
+    return sorted(known)
 
 
 def when(seconds: float) -> str:
@@ -112,7 +114,7 @@ def find(context: Context, name: str, kind: str = "", *, size: bool = False) -> 
         return pod_json(is_pod(context, name))
 
     def image() -> dict[str, object]:
-        return image_json(context.images.get(name))
+        return image_json(context.images, context.images.get(name))
 
     def volume() -> dict[str, object]:
         from lading.cli.volumes import volume_json

@@ -4,6 +4,7 @@
 
     layers/KEY/fs           the layer in overlayfs's terms
     layers/KEY/layer.json   what it is; the directory appears by one rename, so it is whole or absent
+    layers/KEY/travels.json which blob it became, where it was made here (travelling.py)
     layers/KEY/unsettled    there while a power cut could still take files of it: no durable record may name such a layer. It
                             says when the machine was started; at another start the layer is as good as not there
     staging/NAME/           a layer on its way, locked by the process that makes it

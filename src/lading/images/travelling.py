@@ -5,10 +5,13 @@ its layers are compressed, once: from then on its names stand for the manifest t
 the same configuration and id, for those who have containers of it.
 ::
 
-    pins/layer-blob/NAME    which blob an unpacked layer became; NAME says layer, compression and level
+    layers/KEY/travels.json    the descriptor of the blob that the layer became when it travelled; it may be gone by now
+    pins/layer-blob/NAME       blobs that builds made of layers and keep for the next one; NAME says layer, compression and level
 """
 
 from __future__ import annotations
+
+import os
 
 from lading.errors import Corrupt, LadingError, NotFound
 from lading.formats import digest as digests
@@ -22,7 +25,7 @@ from lading.formats.oci_image import (
     Descriptor,
 )
 from lading.images import rendering
-from lading.images.files import Lock
+from lading.images.files import Lock, read, write_atomically
 from lading.images.names import Named
 from lading.images.oci import MAX_MANIFEST
 from lading.images.source import layer_key
@@ -61,6 +64,31 @@ def compressed(
     return made
 
 
+def is_final(images: Images, digest: str) -> bool:
+    """Whether the manifest or index is what registries would have: no layer below it waits for its compression.
+
+    Of what is not here, or cannot be read, nothing is known that would speak against it.
+    """
+    waiting, seen = [digest], {digest}
+    while waiting:
+        try:
+            data = images.content.read(waiting.pop(), limit=MAX_MANIFEST, verify=False)
+            value = jsontext.loads(data)
+        except LadingError:
+            continue
+        for part in ("manifests", "layers"):
+            for entry in value.get(part) or () if isinstance(value, dict) else ():
+                below = entry.get("digest") if isinstance(entry, dict) else None
+                if not digests.is_digest(str(below)) or below in seen:
+                    continue
+                seen.add(below)
+                if part == "manifests":
+                    waiting.append(below)
+                elif not images.content.has(below) and rendering.layer_of(images, below) is not None:
+                    return False
+    return True
+
+
 def _compressed(
     images: Images, target: Descriptor, lease: Lease, say: Callable[[str], None], depth: int
 ) -> Descriptor:
@@ -95,13 +123,32 @@ def _entry(
     elif images.content.has(old.digest) or rendering.layer_of(images, old.digest) is None:
         return entry
     else:
-        say(f"compressing layer {digests.short(old.digest)}")
-        made = blob(images, old.digest, "gzip", None, lease=lease)[0]
+        made = _blob(images, old.digest, lease, say)
         made.media_type = DOCKER_LAYER_GZIP if old.media_type == DOCKER_LAYER else OCI_LAYER_GZIP
     if made.digest == old.digest:
         return entry
     assert isinstance(entry, dict)
     return {**entry, "mediaType": made.media_type, "digest": made.digest, "size": made.size}
+
+
+def _blob(images: Images, diff_id: str, lease: Lease, say: Callable[[str], None]) -> Descriptor:
+    """The layer as a blob that travels: the one that it became before, if that is still here."""
+    lease.add(f"layer:{layer_key(diff_id)}")
+    found = known(images, name(diff_id, "gzip", None, None), lease)
+    if found is not None:
+        return found[0]
+    path = os.path.dirname(images.layers.directory(layer_key(diff_id))) + "/travels.json"
+    try:
+        made = Descriptor.decode(jsontext.loads(read(path) or b""), strict=False)
+        lease.add(made.digest)
+        if images.content.has(made.digest):
+            return made
+    except LadingError:
+        pass
+    say(f"compressing layer {digests.short(diff_id)}")
+    made = _store(images, diff_id, "gzip", None, lease, None)[0]
+    write_atomically(path, jsontext.dumps(made.encode()).encode())
+    return made
 
 
 def blob(
@@ -115,7 +162,7 @@ def blob(
 ) -> tuple[Descriptor, str]:
     """Store an unpacked layer that was made here as a blob, compressed: ``gzip``, ``zstd`` or ``uncompressed``.
 
-    ``times`` makes it another layer, whose diff-id is returned beside the descriptor. What was made once is remembered.
+    ``times`` makes it another layer, whose diff-id is returned beside the descriptor. What was made once is kept for the next build.
     Raises :class:`Corrupt` when the files are no more what the diff-id says.
     """
     called = name(diff_id, compression, level, times)

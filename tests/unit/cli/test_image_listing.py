@@ -14,6 +14,7 @@ from lading.formats import jsontext
 from lading.formats.oci_image import OCI_INDEX, Descriptor, ImageConfig, Index, RunConfig
 from lading.images import Image, Images
 from lading.images.newlayer import LayerWriter
+from lading.images.travelling import compressed
 from lading.images.register import create
 from lading.images.tarentry import Entry
 from lading.images.tarwrite import TarWriter
@@ -43,14 +44,28 @@ def test_what_came_by_an_index_shows_the_indexs_digest(tmp_path: Path) -> None:
         target = Descriptor(media_type=OCI_INDEX, digest=digest, size=len(data))
         store.register(target, ["quay.io/other/app:2"], lease=lease)
     image = store.get("quay.io/other/app:2")
-    assert image_json(image)["RepoDigests"] == [
+    assert image_json(store, image)["RepoDigests"] == [
         f"quay.io/other/app@{digest}",
         f"quay.io/own/app@{image.digest}",
     ]
     (listed,) = store.list()
-    assert _row(listed, "quay.io/other/app:2")["digest"] == digest
-    assert _row(listed, "quay.io/own/app:1")["digest"] == image.digest
+    assert face._digest(store, listed, "quay.io/other/app:2") == digest
+    assert face._digest(store, listed, "quay.io/own/app:1") == image.digest
     assert store.get(f"quay.io/other/app@{digest}").id == image.id
+
+
+def test_what_was_made_here_has_no_digest_before_it_travels(tmp_path: Path) -> None:
+    store = Images(str(tmp_path / "images"))
+    (tmp_path / "upper").mkdir()
+    (tmp_path / "upper" / "file").write_bytes(b"1")
+    image = store.commit(_image(store, "", "base:1"), str(tmp_path / "upper"), names=["quay.io/own/app:1"])
+    assert face._digest(store, image, "quay.io/own/app:1") == "<none>"
+    assert image_json(store, image)["RepoDigests"] == []
+    with store.lease() as lease:
+        made = compressed(store, image.descriptor, lease=lease)
+    image = store.get("quay.io/own/app:1")
+    assert face._digest(store, image, "quay.io/own/app:1") == made.digest
+    assert image_json(store, image)["RepoDigests"] == [f"quay.io/own/app@{made.digest}"]
 
 
 @pytest.mark.parametrize("created", ["", "1970-01-01T00:00:00Z", "0001-01-01T00:00:00Z"])
@@ -75,7 +90,7 @@ def test_history_gives_each_step_the_size_of_its_own_layer(
 
     face.history(SimpleNamespace(images=store), Parsed(values))  # type: ignore[arg-type]
     assert capsys.readouterr().out.splitlines() == ["100 lading commit why", "4  not told"]
-    assert image_json(store.get("app:1"))["Comment"] == "why"
+    assert image_json(store, store.get("app:1"))["Comment"] == "why"
 
 
 @pytest.mark.parametrize(

@@ -209,6 +209,9 @@ def test_what_travels_is_compressed_once_and_the_name_means_it(images, new_tar):
     images.prune()
     assert images.content.has(source.blob.digest)
     assert images.check() == []
+    images.remove("own:1")
+    images.remove("other:1")
+    assert images.layers.list() == [] and list(images.content.list()) == []
 
 
 def test_an_index_travels_with_every_platform_compressed(images, new_tar):

@@ -58,19 +58,23 @@ class User:
         self.a, self.b = str(keys / "a"), str(keys / "b")
         self.policy = base / "config" / "policy.json"
 
-    def build(self, content: str = "x") -> str:
-        """Make the image of one file; the digest of its manifest."""
+    def build(self, content: str = "x") -> None:
+        """Make the image of one file."""
         (self.base / "context").mkdir(exist_ok=True)
         (self.base / "context" / "file").write_text(content)
         subprocess.run(["tar", "-cf", "l.tar", "-C", "context", "file"], cwd=self.base, check=True)
         self.lading("import", str(self.base / "l.tar"), self.name, check=True)
+
+    def digest(self) -> str:
+        """The digest of the manifest that the image was signed or pushed with."""
         found = json.loads(self.lading.out("images", "--digests", "--format", "json", self.name))
         return str(found["digest"])
 
     def published(self, *flags: str) -> str:
         """The image at the registry, signed with ``a`` there, and gone from here; its digest."""
-        digest = self.build()
+        self.build()
         self.lading("push", "-q", self.name, check=True)
+        digest = self.digest()
         self.lading("rmi", "-f", self.name, check=True)
         self.lading("image", "sign", "--key", self.a + ".key", *flags, self.name, check=True)
         return digest
@@ -137,9 +141,10 @@ def test_keys_of_other_tools_are_imported(user: User) -> None:
 
 
 def test_an_image_is_signed_and_verified_without_a_registry(user: User) -> None:
-    digest = user.build()
-    out = user.lading.out("image", "sign", "-q", "--key", user.a + ".key", "-a", "who=me", user.name)
-    assert out == digest
+    user.build()
+    assert user.digest() == "<none>"
+    digest = user.lading.out("image", "sign", "-q", "--key", user.a + ".key", "-a", "who=me", user.name)
+    assert user.digest() == digest
     (line,) = user.lading.out(
         "image", "verify", "--key", user.a + ".pub", "-a", "who=me", "--format", "json", user.name
     ).splitlines()
@@ -229,8 +234,9 @@ def test_the_layout_is_cosigns(user: User, client: Client) -> None:
 
 def _index(user: User, client: Client) -> tuple[str, str, str]:
     """Push the image and an index of it; the index's name, its digest, the manifest's."""
-    digest = user.build()
+    user.build()
     user.lading("push", "-q", user.name, check=True)
+    digest = user.digest()
     user.lading("rmi", "-f", user.name, check=True)
     manifest = client.ask("GET", f"/v2/{user.repository}/manifests/{digest}", accept=MANIFEST).body
     index = json.dumps(
@@ -330,8 +336,9 @@ def _signature_of(client: Client, repository: str, digest: str) -> tuple[bytes, 
 
 def test_a_signature_of_cosigns_is_read(user: User, client: Client) -> None:
     """cosign's signature of another image: the key is right, and the image is not."""
-    digest = user.build()
+    user.build()
     user.lading("push", "-q", user.name, check=True)
+    digest = user.digest()
     _attach(client, user.repository, digest, cosignmade.PAYLOAD.encode(), cosignmade.SIGNATURE)
     public = user.base / "cosign.pub"
     public.write_text(cosignmade.PUBLIC)
@@ -342,9 +349,9 @@ def test_a_signature_of_cosigns_is_read(user: User, client: Client) -> None:
 def test_a_signature_replayed_for_another_image_does_not_count(user: User, client: Client) -> None:
     first = user.published()
     payload, signature = _signature_of(client, user.repository, first)
-    second = user.build("other")
+    user.build("other")
     user.lading("push", "-q", user.name, check=True)
-    _attach(client, user.repository, second, payload, signature)
+    _attach(client, user.repository, user.digest(), payload, signature)
     user.lading("rmi", "-f", user.name, check=True)
     user.trust("--key", user.a + ".pub", user.host)
     for words in (("image", "verify", "--key", user.a + ".pub"), ("pull", "-q")):
@@ -382,8 +389,9 @@ def test_a_signature_for_another_tag_does_not_count_unless_the_policy_says_so(us
 
 @pytest.mark.parametrize("garbage", [b"{}", b"", b"\xff" * 100, b'{"critical":' * 500])
 def test_garbage_beside_a_good_signature_is_passed_over(user: User, client: Client, garbage: bytes) -> None:
-    digest = user.build()
+    user.build()
     user.lading("push", "-q", user.name, check=True)
+    digest = user.digest()
     user.lading("rmi", "-f", user.name, check=True)
     _attach(client, user.repository, digest, garbage, "%%%")
     user.trust("--key", user.a + ".pub", user.host)
