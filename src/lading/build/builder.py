@@ -42,7 +42,7 @@ class Wanted:
     """What becomes of a build.
 
     ``outputs``: at least one. ``open_``: the stream to write to for an output's ``dest``. ``rewrite``: no file of a new layer
-    is younger than SOURCE_DATE_EPOCH. ``attest``: what is said of the images. ``final``: somebody takes note of their digests, which
+    is younger than SOURCE_DATE_EPOCH. ``attest``: what is said of the images. ``final``: somebody notes their digests, which
     are to be those that they have at a registry. ``cache_to`` and ``cache_from``: where the cache is shared.
     """
 

@@ -10,12 +10,12 @@ import os
 import time
 
 from lading.build.cache import KIND
-from lading.images.travelling import BLOBS
 from lading.build.records import DIRECTORIES, Ledger, Record, tree_size
 from lading.errors import Corrupt
 from lading.images.collect import collect
 from lading.images.files import make_directories, remove_tree, try_lock
 from lading.images.remove import RemoveReport, Removing
+from lading.images.travelling import BLOBS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

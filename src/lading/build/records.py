@@ -9,10 +9,10 @@ from __future__ import annotations
 import os
 
 from lading.build.cache import KIND, LayerMade
-from lading.images.travelling import BLOBS
 from lading.errors import Corrupt, LadingError
 from lading.images.files import read, try_lock
 from lading.images.pins import LAYER
+from lading.images.travelling import BLOBS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -209,7 +209,9 @@ def inspect(context: Context, parsed: Parsed) -> int:
     """Show images in full."""
     from lading.cli.inspect import image_json
 
-    return inspected(parsed.args, lambda name: image_json(context.images, context.images.get(name)), parsed["format"])
+    return inspected(
+        parsed.args, lambda name: image_json(context.images, context.images.get(name)), parsed["format"]
+    )
 
 
 def bootstrap(context: Context, parsed: Parsed) -> int:

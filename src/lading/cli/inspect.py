@@ -59,11 +59,15 @@ def image_json(images: Images, image: Image) -> dict[str, object]:
 
 
 def _repository_digests(images: Images, image: Image) -> list[str]:
-    """``repository@digest`` of all it was pulled or pushed as: the index's digest where its name stands for one, as Docker has it."""
+    """``repository@digest`` of all it was pulled or pushed as: the index's digest where a name stands for one."""
     from lading.cli.images import split_name
     from lading.images.travelling import is_final
 
-    known = {f"{split_name(name)[0]}@{digest}" for name, digest in image.targets.items() if is_final(images, digest)}
+    known = {
+        f"{split_name(name)[0]}@{digest}"
+        for name, digest in image.targets.items()
+        if is_final(images, digest)
+    }
     return sorted(known)
 
 

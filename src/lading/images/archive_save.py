@@ -140,7 +140,8 @@ def _tag_of_alias(images: Images, text: str, image: Image) -> Reference | None:
 def _complete(images: Images, target: Descriptor) -> bool:
     """Whether everything below ``target`` is here: an index that lost platforms is not written as a whole."""
     return all(
-        rendering.has(images, d.digest) for d in format_of(target.media_type).references(images.content, target)
+        rendering.has(images, d.digest)
+        for d in format_of(target.media_type).references(images.content, target)
     )
 
 

@@ -10,8 +10,8 @@ from lading.formats.oci_image import OCI_LAYER, OCI_LAYER_GZIP, OCI_LAYER_ZSTD, 
 from lading.images.files import OwnFile, disk_error, make_directories, sync_directory
 from lading.images.leases import Lease
 from lading.images.pack import packed_changes
+from lading.images.rooted import bad_link
 from lading.images.stages import Stage
-from lading.images.unpack import bad_link
 from lading.images.unpacked import Tar
 
 TYPE_CHECKING = False

@@ -16,8 +16,8 @@ from lading.images.oci import MAX_MANIFEST, decode_index, format_of
 from lading.images.pull import PullOptions, remotes
 from lading.images.remote import Remote
 from lading.images.remote_http import Cancel
-from lading.images.travelling import compressed
 from lading.images.transfer import WAITING, Progress, run_parallel
+from lading.images.travelling import compressed
 from lading.images.upload import Upload, check_digest
 
 TYPE_CHECKING = False
@@ -56,9 +56,7 @@ def push(
         lease.add(target.digest, image.digest)
         alone = format_of(image.descriptor.media_type).portable(images, image, lease).descriptor
         target = alone if target.digest == image.digest else target
-        alone, target = (
-            compressed(images, one, lease=lease, say=progress.say) for one in (alone, target)
-        )
+        alone, target = (compressed(images, one, lease=lease, say=progress.say) for one in (alone, target))
         tree = _Tree(images, target)
         if tree.missing and target.digest != alone.digest:
             if options.all_platforms:

@@ -1,8 +1,8 @@
 """Layers that are kept once: unpacked. What was made here is packed to the same archive again whenever somebody wants its bytes.
 
-A manifest of an image made here names such a layer by its diff-id, as an uncompressed archive. So a layer costs no time to compress
-and no second place on the disk before it travels (:mod:`lading.images.travelling`). Everything that asks whether a blob is here, how
-large it is and what is in it, asks here: the blob may be a file of the content store, or a layer.
+A manifest of an image made here names such a layer by its diff-id, as an uncompressed archive. So a layer costs no time to
+compress and no second place on the disk before it travels (:mod:`lading.images.travelling`). Everything that asks whether a
+blob is here, how large it is and what is in it, asks here: the blob may be a file of the content store, or a layer.
 
 The collector keeps a layer as long as something names its archive.
 """

@@ -167,9 +167,7 @@ def adopt(images: Images, rootfs: Rootfs, *, lease: Lease) -> Made:
         contents = Unpacked()
         contents.size, contents.entries = sum(packed.kept.values()), len(packed.kept)
         contents.implicit = [b""]  # no layer of differences says anything of the root itself
-        layer = staging.publish(
-            key, diff_id, contents, durable=False, tar=Tar(packed.size, packed.holes)
-        )
+        layer = staging.publish(key, diff_id, contents, durable=False, tar=Tar(packed.size, packed.holes))
     return Made(diff_id, key, layer.size, packed.skipped)
 
 

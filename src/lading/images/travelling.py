@@ -1,8 +1,8 @@
 """Images on their way to somewhere else: each layer a compressed blob, as registries and other machines expect it.
 
-What was made here names its layers as they are kept, unpacked (:mod:`lading.images.rendering`). When such an image is pushed or signed
-its layers are compressed, once: from then on its names stand for the manifest that travels, and the image stays what it is, with
-the same configuration and id, for those who have containers of it.
+What was made here names its layers as they are kept, unpacked (:mod:`lading.images.rendering`). When such an image is pushed or
+signed its layers are compressed, once: from then on its names stand for the manifest that travels; the image stays what it is,
+with the same configuration and id, for those who have containers of it.
 ::
 
     layers/KEY/travels.json    the descriptor of the blob that the layer became when it travelled; it may be gone by now
@@ -78,8 +78,8 @@ def is_final(images: Images, digest: str) -> bool:
             continue
         for part in ("manifests", "layers"):
             for entry in value.get(part) or () if isinstance(value, dict) else ():
-                below = entry.get("digest") if isinstance(entry, dict) else None
-                if not digests.is_digest(str(below)) or below in seen:
+                below = str(entry.get("digest")) if isinstance(entry, dict) else ""
+                if not digests.is_digest(below) or below in seen:
                     continue
                 seen.add(below)
                 if part == "manifests":
@@ -162,7 +162,7 @@ def blob(
 ) -> tuple[Descriptor, str]:
     """Store an unpacked layer that was made here as a blob, compressed: ``gzip``, ``zstd`` or ``uncompressed``.
 
-    ``times`` makes it another layer, whose diff-id is returned beside the descriptor. What was made once is kept for the next build.
+    ``times`` makes it another layer, whose diff-id is returned beside the descriptor. What was made once is kept.
     Raises :class:`Corrupt` when the files are no more what the diff-id says.
     """
     called = name(diff_id, compression, level, times)

@@ -46,7 +46,9 @@ class Tar:
 
     def encode(self) -> dict[str, object]:
         """As the layer's record has it."""
-        holes = [[name.decode("latin-1"), [list(part) for part in parts]] for name, parts in self.holes.items()]
+        holes = [
+            [name.decode("latin-1"), [list(part) for part in parts]] for name, parts in self.holes.items()
+        ]
         return {"size": self.size, "holes": holes}
 
     @classmethod

@@ -14,10 +14,10 @@ from lading.formats import jsontext
 from lading.formats.oci_image import OCI_INDEX, Descriptor, ImageConfig, Index, RunConfig
 from lading.images import Image, Images
 from lading.images.newlayer import LayerWriter
-from lading.images.travelling import compressed
 from lading.images.register import create
 from lading.images.tarentry import Entry
 from lading.images.tarwrite import TarWriter
+from lading.images.travelling import compressed
 
 
 def _image(store: Images, created: str, *names: str) -> Image:

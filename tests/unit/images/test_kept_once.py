@@ -27,7 +27,10 @@ root = pytest.mark.skipif(os.geteuid() != 0, reason="owners and devices need roo
 
 
 def layers_of(images: Images, image) -> list[Descriptor]:
-    return [source.blob for source in format_of(image.descriptor.media_type).resolve(images.content, image.descriptor).sources]
+    return [
+        source.blob
+        for source in format_of(image.descriptor.media_type).resolve(images.content, image.descriptor).sources
+    ]
 
 
 def imported(images: Images, new_tar, name="own:1"):
@@ -98,9 +101,7 @@ def test_a_file_system_may_change_its_mind_about_holes(images, tmp_path):
         file.seek(1 << 20)
         file.write(b"x")
     with images.lease() as lease:
-        made = snapshots.adopt(
-            images, Rootfs(upper=_within(images, upper), lower=[]), lease=lease
-        )
+        made = snapshots.adopt(images, Rootfs(upper=_within(images, upper), lower=[]), lease=lease)
         path = images.layers.directory(made.key) + "/sparse"
         there = os.stat(path)
         assert there.st_blocks * 512 < there.st_size, "a file system without holes tells nothing here"
@@ -145,7 +146,9 @@ _NAMES = st.sampled_from(["a", "b", "dir/c", "dir/d", "dir/deep/e", "ü" * 60, "
 
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
-    st.dictionaries(_NAMES, st.tuples(st.binary(max_size=2000), st.integers(0, 1 << 18), st.integers(0, 0o777))),
+    st.dictionaries(
+        _NAMES, st.tuples(st.binary(max_size=2000), st.integers(0, 1 << 18), st.integers(0, 0o777))
+    ),
     st.lists(st.tuples(_NAMES, _NAMES), max_size=3),
     st.integers(0, 2**62),
 )
@@ -177,7 +180,14 @@ def test_whatever_was_committed_is_packed_to_the_same_again(tmp_path_factory, fi
 def create_empty(images: Images, lease):
     from lading.formats.oci_image import ImageConfig, RunConfig
 
-    return create(images, ImageConfig(os="linux", architecture="amd64", config=RunConfig()), [], [], ["empty"], lease=lease)
+    return create(
+        images,
+        ImageConfig(os="linux", architecture="amd64", config=RunConfig()),
+        [],
+        [],
+        ["empty"],
+        lease=lease,
+    )
 
 
 # --- travelling -------------------------------------------------------------------------------------------------------------
@@ -218,7 +228,9 @@ def test_an_index_travels_with_every_platform_compressed(images, new_tar):
     image = imported(images, new_tar)
     with images.lease() as lease:
         entries = [{**image.descriptor.encode(), "annotations": {"a": "b"}}]
-        data = jsontext.dumps({"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": entries, "x": 1}).encode()
+        data = jsontext.dumps(
+            {"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": entries, "x": 1}
+        ).encode()
         index = Descriptor(media_type=OCI_INDEX, digest=images.content.put(data, lease=lease), size=len(data))
         made = travelling.compressed(images, index, lease=lease)
         value = jsontext.loads(images.content.read(made.digest))
