@@ -1,10 +1,10 @@
 """Two processes at work on one image store, both killed with SIGKILL: nothing that was done is lost, nothing is left for good.
 
-``python store_pairs.py DIRECTORY SEED ROUNDS HOST:PORT``. In each round two forks load, pull, import, commit, tag, save, remove
-and prune, names of their own that stand for the same content, and tell a pipe before and after each step. One dies at
-an event that the dice draw (an audit hook counts them, as in store_trials.py), the other a little later at one of its own. Then:
-what was reported as done is there and whole, before any repair; a repair finishes everything; a second one finds nothing; and
-prune leaves no file that no image needs. The same seed draws the same work; the scheduler draws the rest.
+``python store_pairs.py DIRECTORY SEED ROUNDS HOST:PORT``. In each round two forks load, pull, import, commit, tag, save,
+remove, prune and let images travel, names of their own that stand for the same content, and tell a pipe before and after each
+step. One dies at an event that the dice draw (an audit hook counts them, as in store_trials.py), the other a little later at one
+of its own. Then: what was reported as done is there and whole, before any repair; a repair finishes everything; a second one
+finds nothing; and prune leaves no file that no image needs. The same seed draws the same work; the scheduler draws the rest.
 """
 
 from __future__ import annotations
@@ -19,10 +19,12 @@ import sys
 import traceback
 from pathlib import Path
 
-from lading.images import Images
+from lading.formats.reference import Reference
+from lading.images import Images, rendering
 from lading.images.oci import format_of
 from lading.images.pack import pack_union
 from lading.images.pull import PullOptions
+from lading.images.travelling import compressed, is_final
 from support.store_trials import NOISE, Deadly, tar
 
 STEPS = 10
@@ -53,13 +55,13 @@ class Worker:
 
     def run(self, here: set[str]) -> None:
         """``here``: this worker's names that stand for an image when it begins."""
-        kinds = ["load", "pull", "import", "commit", "tag", "rmi", "rmi", "prune", "save"]
+        kinds = ["load", "pull", "import", "commit", "tag", "rmi", "rmi", "prune", "save", "travel", "travel"]
         for _ in range(STEPS):
             kind = self.dice.choice(kinds)
             name = f"w{self.number}:{self.dice.randrange(NAMES)}"
             if kind == "pull":
                 name = f"{self.registry}/{name}"
-            if kind == "rmi":
+            if kind in ("rmi", "travel"):
                 if not here:
                     continue
                 name = self.dice.choice(sorted(here))
@@ -90,6 +92,14 @@ class Worker:
 
     def do_rmi(self, name: str) -> None:
         self.store.remove(name)
+
+    def do_travel(self, name: str) -> None:
+        named = self.store.names.get(Reference.parse(name))
+        assert named is not None
+        with self.store.lease() as lease:
+            compressed(self.store, named.target, lease=lease)
+        made = self.store.names.get(Reference.parse(name))
+        assert made is not None and is_final(self.store, made.target.digest)
 
     def do_prune(self, _name: str) -> None:
         self.store.prune()
@@ -188,8 +198,11 @@ class Pair:
             here = content(store, name)
             if name not in self.open:
                 assert here == self.sums[name], name
-            for blob in format_of(image.descriptor.media_type).references(store.content, image.descriptor):
-                assert store.content.verify(blob.digest), (name, blob)
+            for target in {image.digest, *image.targets.values()}:
+                kind = image.descriptor.replace(digest=target)
+                for blob in format_of(kind.media_type).references(store.content, kind):
+                    for _ in rendering.verified(store, blob.digest):
+                        pass
             self.sums[name] = here
         for name in self.open - names:
             self.sums.pop(name, None)
@@ -205,7 +218,8 @@ class Pair:
             for target in {image.digest, *image.targets.values()}:
                 kind = image.descriptor.replace(digest=target)
                 needed.update(d.digest for d in format_of(kind.media_type).references(store.content, kind))
-        assert {digest for digest, _ in store.content.list()} == needed
+        assert all(rendering.has(store, digest) for digest in needed)
+        assert {digest for digest, _ in store.content.list()} <= needed
         assert set(store.layers.list()) == layers
         for place in ("staging", "leases", "ingest"):
             assert os.listdir(f"{self.root}/{place}") == [], place

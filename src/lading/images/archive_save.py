@@ -19,6 +19,7 @@ from lading.images.files import disk_error, remove_tree, sync_file_system, write
 from lading.images.oci import Resolved, format_of
 from lading.images.tarentry import DIRECTORY, Entry
 from lading.images.tarwrite import TarWriter
+from lading.images.travelling import compressed
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -41,7 +42,9 @@ def save(
     if not references:
         raise InvalidInput("no image to save")
     with images.lease() as lease:
-        entries, docker = _plan(images, references, platform, lease)
+        # Docker's archives have layers as they are; an OCI layout has what registries have, as other tools expect it.
+        travels = format != "docker-archive"
+        entries, docker = _plan(images, references, platform, lease, travels=travels)
         write(images, entries, docker, out, format=format, lease=lease)
 
 
@@ -74,7 +77,7 @@ def write(
 
 
 def _plan(
-    images: Images, references: Sequence[str], platform: str, lease: Lease
+    images: Images, references: Sequence[str], platform: str, lease: Lease, *, travels: bool
 ) -> tuple[list[Descriptor], list[dict[str, object]]]:
     """Entries for the layout's index, and Docker's ``manifest.json``."""
     entries: list[Descriptor] = []
@@ -86,11 +89,14 @@ def _plan(
         portable = format_of(image.descriptor.media_type).portable(images, image, lease)
         if platform or target.digest == image.digest or not _complete(images, target):
             target = portable.descriptor
+        alone = target.digest == portable.descriptor.digest
+        if travels:
+            target = compressed(images, target, lease=lease)
         described = Descriptor(
             media_type=target.media_type,
             digest=target.digest,
             size=target.size,
-            platform=image.platform if target.digest == portable.descriptor.digest else None,
+            platform=image.platform if alone else None,
         )
         if reference is not None and reference.tag:
             described.annotations = named(reference)

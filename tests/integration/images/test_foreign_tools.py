@@ -179,13 +179,14 @@ def test_docker_pushes_schema_2_to_us_and_pulls_ours_under_the_same_digest(
     assert f"{registry}/by-us@{digest}" in shown["RepoDigests"] and shown["Id"] == image.id
     # And an OCI image of ours, which docker pulls as it is.
     ours = images.push("one:1", f"{registry}/oci:1", options=_options(tmp_path))
-    assert ours == images.get("one:1").digest and ours in _run(*docker, "pull", f"{registry}/oci:1")
+    assert ours == images.get("one:1").targets["one:1"] and ours in _run(*docker, "pull", f"{registry}/oci:1")
 
 
 def test_the_archive_of_a_newer_docker_keeps_its_digests(images, other, tmp_path):
     """Docker 25 and later: an OCI layout with ``manifest.json`` and ``repositories`` beside it, the index listing each name."""
-    image = images.get("one:1")
-    blobs = Path(images.root, "blobs/sha256")
+    images.save(["one:1"], str(tmp_path / "layout"), format="oci-dir")
+    (image,) = Images(str(tmp_path / "loaded")).load(str(tmp_path / "layout"))
+    blobs = tmp_path / "layout/blobs/sha256"
     entry = {**image.descriptor.encode(), "annotations": {
         "io.containerd.image.name": "docker.io/library/one:1", "org.opencontainers.image.ref.name": "1",
     }}  # fmt: skip
