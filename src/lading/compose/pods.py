@@ -156,11 +156,6 @@ def _health(service: Service, container: Container, where: str) -> None:
     made = container.extras.healthcheck
     if given is None or (made is not None and made.test == ["NONE"]):
         return
-    if given.test and given.test[0] not in ("CMD", "CMD-SHELL"):
-        raise InvalidInput(
-            f"{where}.healthcheck.test: {given.test[0][:40]!r} is not NONE, CMD or CMD-SHELL",
-            hint='write ["CMD", …], or a text for the shell',
-        )
     if given.test and len(given.test) < 2:
         raise InvalidInput(f"{where}.healthcheck.test: {given.test[0]} is followed by nothing")
     container.extras.healthcheck = made or Healthcheck()

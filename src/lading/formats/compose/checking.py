@@ -35,6 +35,7 @@ def check(project: Project) -> None:
         _mounts(project, service, where)
         _scale(service, where)
         _limits(service, where)
+        _health(service, where)
         _watches(service, where)
         _policy(service, where)
     _circles(project)
@@ -217,6 +218,15 @@ def _limits(service: Service, where: str) -> None:
         own, other = getattr(service, field), getattr(record, name) if record is not None else None
         if own and other and written.size(field, own) != written.size(field, other):
             raise InvalidInput(f"{where}.{field}: deploy.resources says another limit, {other}")
+
+
+def _health(service: Service, where: str) -> None:
+    test = service.healthcheck.test if service.healthcheck is not None else []
+    if test and test[0] not in ("NONE", "CMD", "CMD-SHELL"):
+        raise InvalidInput(
+            f"{where}.healthcheck.test: {test[0][:40]!r} is not NONE, CMD or CMD-SHELL",
+            hint='write ["CMD", …], or a text for the shell',
+        )
 
 
 def _watches(service: Service, where: str) -> None:

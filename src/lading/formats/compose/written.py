@@ -137,6 +137,13 @@ def _bytes(value: object) -> object:
     return str(number) if number else _NOTHING
 
 
+def _room(value: object) -> object:
+    made = _bytes(value)
+    if isinstance(made, str) and made.startswith("-"):
+        raise InvalidInput(f"{made[:60]} is negative")
+    return made
+
+
 def _nonzero(value: object) -> object:
     return value if value else _NOTHING
 
@@ -264,7 +271,7 @@ _SERVICE: dict[str, object] = {
     "shm_size": _bytes,
     "stop_grace_period": _duration,
     "ulimits": _Many(_limit),
-    "volumes": _Many({"bind": _bind, "tmpfs": {"mode": _octal, "size": _bytes}}),
+    "volumes": _Many({"bind": _bind, "tmpfs": {"mode": _octal, "size": _room}}),
 }
 _SECTIONS: dict[str, dict[str, object]] = {
     "services": _SERVICE,
