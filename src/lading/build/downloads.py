@@ -226,7 +226,14 @@ class Downloads:
             sent = {**headers, "User-Agent": "lading"}
             if password and same_origin(first, asked):
                 sent["Authorization"] = password
-            answer = self._pool.request("GET", asked, sent)
+            try:
+                answer = self._pool.request("GET", asked, sent)
+            except LadingError as error:
+                if error.reason == "certificate" and "certs.d" in error.hint:  # it speaks of registries
+                    error.hint = (
+                        "an authority of its own goes into certs.d/HOST[:PORT]/ca.crt of the configuration"
+                    )
+                raise
             if answer.status not in (301, 302, 303, 307, 308):
                 return answer
             location = answer.header("Location")

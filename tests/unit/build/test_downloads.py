@@ -13,8 +13,9 @@ from lading.build import housekeeping
 from lading.build.downloads import Downloads, without_password
 from lading.build.progress import Progress
 from lading.build.records import WEB, Record
-from lading.errors import InvalidInput, NotFound, RemoteError, Unsupported
+from lading.errors import InvalidInput, LadingError, NotFound, RemoteError, Unsupported
 from support.buildsite import BuildSite
+from support.site import Answer, Authority, Site
 
 
 @pytest.fixture
@@ -156,3 +157,21 @@ def test_a_url_is_quoted_and_its_password_goes_nowhere_else():
     assert base64.b64decode(without_password("http://u%3A:%F0w@h/")[1].split()[1]) == b"u::\xf0w"
     with pytest.raises(InvalidInput):
         without_password("http://[::1/x")
+
+
+def test_a_server_of_an_authority_of_its_own_is_believed_where_certs_d_says_so(downloads, tmp_path):
+    authority = Authority(tmp_path / "tls")
+    with Site(authority) as site, Site(None) as plain:
+        site.answers["/f"] = Answer(b"text")
+        site.answers["/down"] = Answer(b"", 302, Location=f"{plain.url}/f")
+        with pytest.raises(LadingError) as error:
+            downloads().get(f"{site.url}/f")
+        assert "certificate is not trusted" in error.value.message
+        assert "certs.d" in error.value.hint and "registry" not in error.value.hint
+        authority.trust(tmp_path / "config", f"localhost:{site.port}")
+        made = downloads()
+        assert _text(made.get(f"{site.url}/f")) == "text"
+        with pytest.raises(RemoteError, match="from https to plain http"):
+            made.get(f"{site.url}/down")
+        assert plain.asked == []
+        made.close()
