@@ -146,8 +146,10 @@ class Database:
                 os.posix_fallocate(fd, 0, _RESERVE)
             finally:
                 os.close(fd)
+        except FileExistsError:
+            pass  # another process was faster
         except OSError:
-            pass  # on to a full disk without it
+            self.make_room()  # on without it: there was less space than it seemed
 
     def make_room(self) -> bool:
         """Give up the reserve: on a full disk even what frees space has to be written down first. False where there is none."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import sqlite3
 from pathlib import Path
 
@@ -141,4 +143,17 @@ def test_a_reserve_is_kept_for_a_full_disk_and_taken_again_when_there_is_plenty(
     made.close()
     monkeypatch.undo()
     assert made.query("SELECT 1") == [(1,)] and reserve.exists()
+    made.close()
+
+
+def test_a_reserve_that_could_not_be_had_leaves_no_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(fd: int, at: int, size: int) -> None:
+        raise OSError(errno.ENOSPC, "full")
+
+    monkeypatch.setattr(os, "posix_fallocate", full)
+    made = Database(str(tmp_path / "node.db"))
+    assert made.query("SELECT 1") == [(1,)]
+    assert not (tmp_path / "node.db.reserve").exists()
     made.close()

@@ -146,7 +146,7 @@ class Loader:
     def _not_set(self, name: str) -> None:
         if name not in self._unset:
             self._unset.add(name)
-            self._warn(f"the variable {name!r} is not set: an empty text takes its place")
+            self.warnings.append(f"the variable {name!r} is not set: an empty text takes its place")
 
     def _warn(self, text: str) -> None:
         if text not in self.warnings:
