@@ -8,7 +8,7 @@ BIN    := $(VENV)/bin
 SHELL  := /bin/sh
 
 .DEFAULT_GOAL := help
-.PHONY: help setup check format lint types layers budget test test-unit test-integration demo bench fuzz kill clean
+.PHONY: help setup check format lint types layers budget test test-unit test-integration demo bench fuzz kill real clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -49,6 +49,9 @@ fuzz: setup ## every property test, for longer
 
 kill: setup ## random kill -9s of our own processes, and what must be true after them; N=kills SEED=…
 	@$(BIN)/python scripts/kill.py --kills '$(or $(N),500)' --seed '$(or $(SEED),1)'
+
+real: setup ## the Dockerfiles of examples/dockerfiles that install much, built, run and asked: minutes
+	@$(BIN)/python scripts/run_tests.py real
 
 clean: ## what make made, and nothing else
 	rm -rf $(VENV) .work build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis

@@ -23,7 +23,8 @@ from support.surroundings import settle  # noqa: E402  # a directory of tests is
 
 STAGES = {
     "unit": ["tests/unit", "-n", "auto"],
-    "integration": ["tests/integration", "-n", "2", "--dist", "loadfile"],
+    "integration": ["tests/integration", "-n", "2", "--dist", "loadfile", "-m", "not real"],
+    "real": ["tests/integration/build", "-m", "real"],
     "fuzz": ["tests", "-n", "auto", "-m", "fuzz"],
 }
 NO_TESTS = 5

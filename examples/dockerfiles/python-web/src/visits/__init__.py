@@ -1,0 +1,1 @@
+"""Counts who came by."""
