@@ -26,7 +26,7 @@ from lading.kernel.paths import open_inside
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from lading.build.graph import CopyOp, Selection
     from lading.formats.dockerfile.remote import GitSource
@@ -34,6 +34,8 @@ if TYPE_CHECKING:
     from lading.kernel import Kernel
 
 _HEX = "0123456789abcdef"
+_WIDE = 64
+"""Digits of a commit of a repository that names its objects by SHA-256."""
 
 
 class Checkout:
@@ -188,11 +190,13 @@ class Repositories:
         commit = told.decode("latin-1").strip()
         return commit, commit
 
-    def _repository(self, remote: str, what: str) -> _Repository:
-        hashed = digests.of(remote.encode("utf-8", "surrogateescape")).partition(":")[2][:40]
+    def _repository(self, remote: str, what: str, commit: str = "") -> _Repository:
+        """``commit``: one of it, if any is known, whose length tells by which hash its objects are named."""
+        told = remote if len(commit) != _WIDE else f"{remote}\0sha256"
+        hashed = digests.of(told.encode("utf-8", "surrogateescape")).partition(":")[2][:40]
         place = f"{self._directory}/{hashed}"
         make_directories(place)
-        return _Repository(self._git, place, what, _shown(remote))
+        return _Repository(self._git, place, what, _shown(remote), _format(commit))
 
     def _everything(self, place: str, remote: str, what: str) -> None:
         words = ["fetch", "--force", "--tags", "--no-recurse-submodules", "--prune"]
@@ -252,10 +256,10 @@ class Repositories:
         source, commit = checkout.source, checkout.commit
         what = f"the repository {_shown(source.remote)}"
         git = self._git
-        with self._repository(source.remote, what) as place:
+        with self._repository(source.remote, what, commit) as place:
             self._fetch(place, checkout, what)
             os.mkdir(target, 0o755)
-            git(["init", "--quiet", "--template="], directory=target, what=what)
+            git(["init", "--quiet", "--template=", *_format(commit)], directory=target, what=what)
             git(
                 ["fetch", "--quiet", "--depth=1", "--no-tags", "--", place, commit],
                 directory=target,
@@ -285,11 +289,17 @@ class Repositories:
             _at(target, moment)
 
 
+def _format(commit: str) -> list[str]:
+    """What git-init(1) is told for a repository with this commit."""
+    return ["--object-format=sha256"] if len(commit) == _WIDE else []
+
+
 class _Repository:
     """The bare repository at ``place``, made where it is missing, and ours alone meanwhile. A context manager."""
 
-    def __init__(self, git: Git, place: str, what: str, shown: str) -> None:
+    def __init__(self, git: Git, place: str, what: str, shown: str, how: Sequence[str]) -> None:
         self._git = git
+        self._how = how
         self._above = place
         self._place = place + "/files"
         self._made = self._place + "/made"
@@ -307,7 +317,9 @@ class _Repository:
                 remove_tree(self._place)
                 os.makedirs(self._place)
                 self._git(
-                    ["init", "--quiet", "--bare", "--template="], directory=self._place, what=self._what
+                    ["init", "--quiet", "--bare", "--template=", *self._how],
+                    directory=self._place,
+                    what=self._what,
                 )
             for name in ("shallow.lock", "index.lock", "config.lock", "packed-refs.lock"):
                 # Nobody else is here: what a git that was killed left.

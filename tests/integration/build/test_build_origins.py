@@ -68,10 +68,10 @@ def git(where: Path, *words: str) -> str:
     return done.stdout.strip()
 
 
-def repository(site: BuildSite, name: str, files: dict[str, str]) -> Path:
+def repository(site: BuildSite, name: str, files: dict[str, str], *how: str) -> Path:
     place = site.root / name
     place.mkdir()
-    git(place, "init", "--quiet")
+    git(place, "init", "--quiet", *how)
     return commit(place, files)
 
 
@@ -305,3 +305,15 @@ def test_what_was_fetched_is_in_the_cache_s_list_and_goes_with_it(lading, site, 
     assert left == []
     lading("build", "-q", "--no-cache", str(context), check=True)
     assert lading.out("check") == "Everything is as recorded."
+
+
+def test_a_repository_of_sha256_names(lading, site, context):
+    place = repository(site, "wide.git", {"f": "wide"}, "--object-format=sha256")
+    head = git(place, "rev-parse", "HEAD")
+    assert len(head) == 64
+    url = f"{site.url}/wide.git/.git"
+    context.dockerfile(
+        f"FROM busybox\nADD {url}#main /a\nADD --checksum={head} {url}#{head} /b\nADD --keep-git-dir=true {url} /c\n"
+        "RUN echo $(cat /a/f /b/f /c/f) && test -e /c/.git/config && test ! -e /a/.git\n"
+    )
+    assert " widewidewide\n" in lading("build", "--progress=plain", str(context), check=True).stderr
