@@ -96,6 +96,25 @@ COPY one.txt sub/name
 ADD packed.tar.gz /unpacked/
 ADD one.txt /added
 """,
+    "an image without a base": """
+FROM scratch
+COPY one.txt /
+ENV PATH=/more:$PATH
+""",
+    "what a command is shown": """
+FROM base AS origin
+RUN mkdir -p -m 750 /o/p && echo x > /o/p/q && chown -R 3:4 /o
+FROM base
+RUN mkdir /c /c2 /ctx /t
+WORKDIR /wd
+RUN --mount=target=/ctx cat /ctx/one.txt > /r1
+RUN --mount=type=bind,target=.,rw touch here && ls -d here > /r2
+RUN --mount=type=bind,from=origin,source=/o/p,target=/t stat -c '%a %u %g' /t /t/q > /r3
+RUN --mount=type=bind,from=origin,source=/o/p,target=/t touch /t/z 2> /dev/null || echo ro > /r7
+RUN --mount=type=cache,target=/c,mode=0700,uid=3,gid=4 stat -c '%a %u %g' /c > /r4
+RUN --mount=type=cache,target=/c2,from=origin,source=/o stat -c '%a %u %g' /c2 /c2/p > /r5
+RUN --mount=type=tmpfs,target=/t cp /bin/busybox /t/echo && /t/echo runs > /r6
+""",
 }
 
 

@@ -177,7 +177,6 @@ def test_monorepo_ships_nothing_that_fails(project, tmp_path):
     (tmp_path / "libs/text/tests").mkdir(parents=True)
     broken = "import unittest\n\nclass T(unittest.TestCase):\n    def test(self):\n        self.fail('as it should')\n"
     (tmp_path / "libs/money/tests/test_it.py").write_text(broken)
-    (tmp_path / "libs/money/tests/__init__.py").touch()
     contexts = [
         "--build-context",
         f"libs={tmp_path}/libs",
