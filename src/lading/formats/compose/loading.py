@@ -201,9 +201,11 @@ class Loader:
                 raise InvalidInput(f"{where}.{key}: unknown field", reason="unknown-field")
         base_name: str = wanted["service"]
         step = (scope.name, name)
-        if step in above or len(above) > _DEEPEST:
+        if step in above:
             chain = " → ".join(n for _, n in (*above, step))
             raise InvalidInput(f"{where}: services extend each other in a circle: {chain}", reason="cycle")
+        if len(above) >= _DEEPEST:
+            raise _too_long(where)
         other = scope
         if wanted.get("file"):
             if not isinstance(wanted["file"], str):
@@ -218,6 +220,10 @@ class Loader:
                 )
         else:
             base = self._extended(other, base_name, environ, (*above, step))
+        # Each has all that those before it say: of a chain without end that is the square of the file.
+        scope.levels[name] = other.levels.get(base_name, 0) + 1
+        if scope.levels[name] > _DEEPEST:
+            raise _too_long(where)
         if isinstance(base, Override):
             base = base.value
         own = {k: v for k, v in inside.items() if k != "extends"}
@@ -307,6 +313,13 @@ class _Scope:
         self.services = services
         self.earlier = earlier
         self.directory = directory
+        self.levels: dict[str, int] = {}  # how many services there are below one that extends another
+
+
+def _too_long(where: str) -> InvalidInput:
+    return InvalidInput(
+        f"{where}: more than {_DEEPEST} services extend one another in a row", reason="too-deep"
+    )
 
 
 def _included(value: object) -> list[object]:

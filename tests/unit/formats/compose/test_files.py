@@ -238,6 +238,18 @@ def test_long_lists_are_merged_in_no_time(load: Load) -> None:
     assert len(found) == 100_000
 
 
+@pytest.mark.parametrize("backwards", [False, True])
+def test_a_chain_of_services_that_extend_one_another_ends(load: Load, backwards: bool) -> None:
+    def chain(length: int) -> str:
+        rows = [f"a{n}: {{extends: a{n - 1}, environment: {{V{n}: x}}}}" for n in range(1, length)]
+        return f"services: {{{', '.join(['a0: {image: i}', *(reversed(rows) if backwards else rows)])}}}"
+
+    assert len(load(chain(51)).services["a50"].environment) == 50
+    with pytest.raises(InvalidInput) as raised:
+        load(chain(52))
+    assert raised.value.reason == "too-deep"
+
+
 def test_thousands_of_variables_that_are_not_set_are_told_in_linear_time() -> None:
     words = "".join(f"${{V{n}}}" for n in range(60_000))
     loader = Loader(lambda path: None, {})
