@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import sys
 
+import yaml
+
 from lading.compose import hashing, imaging, resources
 from lading.compose.application import Application, with_needs
 from lading.errors import InvalidInput, LadingError, NotFound
@@ -133,10 +135,8 @@ def _verbatim(app: Application, parsed: Parsed) -> str:
 def _text(value: object, form: str) -> str:
     if form == "json":
         return jsontext.dumps(value, indent=2) + "\n"
-    import yaml
-
     text: str = yaml.dump(
-        value, Dumper=_dumper(), sort_keys=False, default_flow_style=False, allow_unicode=True, width=4096
+        value, Dumper=_dumper(), sort_keys=False, default_flow_style=False, allow_unicode=True, width=80
     )
     return text
 
@@ -154,14 +154,18 @@ def _escaped(value: object) -> object:
 
 def _dumper() -> type:
     """Text that YAML would take for a number or a truth value is quoted, by YAML 1.1 and 1.2; no value is an alias."""
-    import yaml
 
     class Plain(yaml.SafeDumper):
         def ignore_aliases(self, data: object) -> bool:
             return True
 
+        def increase_indent(self, flow: bool = False, indentless: bool = False) -> None:
+            super().increase_indent(flow, False)
+
     def text(dumper: yaml.SafeDumper, value: str) -> yaml.Node:
-        ambiguous = value[:1].isdigit() or value[:1] in "+-." or value.lower() in _WORDS
+        if value.lower() in _OLD:
+            return dumper.represent_scalar("tag:yaml.org,2002:str", value, style="'")
+        ambiguous = value.lower() in _WORDS or _is_number(value) or not _is_text(dumper, value)
         style = "|" if "\n" in value and not any(line.endswith(" ") for line in value.split("\n")) else None
         return dumper.represent_scalar("tag:yaml.org,2002:str", value, style='"' if ambiguous else style)
 
@@ -169,7 +173,24 @@ def _dumper() -> type:
     return Plain
 
 
-_WORDS = ("y", "n", "yes", "no", "on", "off", "true", "false", "null", "~", "")
+def _is_text(dumper: yaml.SafeDumper, value: str) -> bool:
+    """Whether YAML 1.1 takes the bare value for a text."""
+    tag: str = dumper.resolve(yaml.ScalarNode, value, (True, False))  # type: ignore[no-untyped-call]
+    return tag == "tag:yaml.org,2002:str"
+
+
+def _is_number(value: str) -> bool:
+    """Whether YAML 1.2 takes the bare value for a number."""
+    try:
+        float(value)
+    except ValueError:
+        return value[:2] in ("0o", "0x", "0b")
+    return True
+
+
+_WORDS = ("true", "false", "null", "~", "")
+_OLD = ("y", "n", "yes", "no", "on", "off")
+"""Truth values of YAML 1.1 alone"""
 
 
 def _variables(app: Application, form: str) -> str:

@@ -206,3 +206,59 @@ def test_variables_are_left_alone_where_that_is_asked_for(
     assert made["networks"] == {"default": {"name": "p_default"}}
     with pytest.raises(InvalidInput, match="--hash does not go with"):
         configuring.config(app.context, parse(ROOT, ["compose", "config", "--no-interpolate", "--hash", "a"]))
+
+
+def test_what_is_printed_has_the_order_and_the_quotes_of_docker_composes_text(
+    make: Make, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = """
+    services:
+      b:
+        image: i
+        restart: "no"
+        environment: {Z: "3", A: 3s, Y: "true", D: 2020-01-01, H: "1e3"}
+        healthcheck: {interval: 3s, test: [CMD, "true"], retries: 2}
+        volumes: ["./d:/d:ro"]
+        ports: ["8080:80"]
+    volumes: {v: }
+    """
+    app = make("--project-name", "p", files={"compose.yaml": text})
+    assert configuring.config(app.context, parse(ROOT, ["compose", "-p", "p", "config"])) == 0
+    assert (
+        capsys.readouterr().out
+        == f"""\
+name: p
+services:
+  b:
+    environment:
+      A: 3s
+      D: "2020-01-01"
+      H: "1e3"
+      'Y': "true"
+      Z: "3"
+    healthcheck:
+      test:
+        - CMD
+        - "true"
+      interval: 3s
+      retries: 2
+    image: i
+    networks:
+      default: null
+    ports:
+      - mode: ingress
+        target: 80
+        published: "8080"
+        protocol: tcp
+    restart: 'no'
+    volumes:
+      - type: bind
+        source: {app.directory}/d
+        target: /d
+        read_only: true
+        bind: {{}}
+networks:
+  default:
+    name: p_default
+"""
+    )

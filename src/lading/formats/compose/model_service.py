@@ -86,11 +86,11 @@ class Healthcheck(Shape):
     """``healthcheck``; ``test`` begins with NONE, CMD or CMD-SHELL."""
 
     test: list[str] = []
-    interval: str = ""
     timeout: str = ""
+    interval: str = ""
+    retries: int | None = None
     start_period: str = ""
     start_interval: str = ""
-    retries: int | None = None
     disable: bool = False
 
 

@@ -31,6 +31,7 @@ def written(project: Project, *, extended: bool = True) -> dict[str, object]:
         for name in project._fields:
             if name != "extensions":
                 _plain(getattr(project, name))
+    _sort(project)
     return _tree(project, _kept)
 
 
@@ -39,11 +40,26 @@ def check(project: Project) -> None:
     _tree(project, _refused)
 
 
+def _sort(value: object) -> None:
+    """Names in the order of the alphabet, fields in that of their records."""
+    if isinstance(value, Shape):
+        for name in value._fields:
+            found = getattr(value, name)
+            if isinstance(found, dict):
+                setattr(value, name, {key: found[key] for key in sorted(found)})
+        value = [getattr(value, name) for name in value._fields]
+    if isinstance(value, dict):
+        value = list(value.values())
+    if isinstance(value, list):
+        for item in value:
+            _sort(item)
+
+
 def _tree(project: Project, wrong: Wrong) -> dict[str, object]:
     encoded = project.encode()
     made: dict[str, object] = {"name": encoded.pop("name", "")}
     encoded.setdefault("services", {})
-    for section in sorted(encoded):
+    for section in sorted(encoded, key=lambda name: (_ORDER.get(name, len(_ORDER)), name)):
         entries, forms = encoded[section], _SECTIONS.get(section)
         if forms is not None and isinstance(entries, dict):
             made[section] = {
@@ -85,7 +101,7 @@ def _mapping(value: object, forms: dict[str, object], where: str, wrong: Wrong) 
     if not isinstance(value, dict):
         return value
     made = {}
-    for key, item in sorted(value.items()):
+    for key, item in value.items():
         shown = _changed(item, forms.get(key), join(where, key), wrong)
         if shown is not _NOTHING:
             made[key] = shown
@@ -272,6 +288,10 @@ _SERVICE: dict[str, object] = {
     "stop_grace_period": _duration,
     "ulimits": _Many(_limit),
     "volumes": _Many({"bind": _bind, "tmpfs": {"mode": _octal, "size": _room}}),
+}
+_ORDER = {
+    name: place
+    for place, name in enumerate(("services", "networks", "volumes", "secrets", "configs", "models"))
 }
 _SECTIONS: dict[str, dict[str, object]] = {
     "services": _SERVICE,
