@@ -11,6 +11,7 @@ import pytest
 
 from lading.images import Images
 from lading.images.pull import PullOptions
+from lading.images.travelling import compressed
 from lading.registry.checking import check
 from lading.registry.store import Store
 from support.registry import tar
@@ -28,11 +29,16 @@ def test_what_is_pushed_from_here_is_on_the_disk_once_and_outlives_the_image(tmp
     images = Images(str(tmp_path / "images"))
     with RegistryServer(tmp_path, "--storage=" + images.root) as server:
         images.import_(io.BytesIO(tar({"file": os.urandom(1 << 20)})), names=["local/app:1"])
+        image = images.get("local/app:1")
+        with images.lease() as lease:
+            travels = compressed(images, image.descriptor, lease=lease)
         before = blobs(images)
         options = PullOptions(config=str(tmp_path / "config"))
         digest = images.push("local/app:1", f"{server.host}/app:1", options=options)
+        assert digest == travels.digest
         assert blobs(images) == before
         images.remove("local/app:1")
+        del before[image.digest]  # the manifest of the layer as it was kept here
         images.prune(all=True)
         assert images.list() == []
         assert blobs(images) == before
