@@ -12,6 +12,7 @@ from lading.formats import digest as digests
 from lading.formats import jsontext
 from lading.formats.oci_image import INDEXES, OCI_INDEX, Descriptor, Index, Manifest
 from lading.formats.reference import Reference
+from lading.images.amending import amend
 from lading.images.oci import MAX_MANIFEST, decode_index, format_of
 from lading.images.pull import PullOptions, remotes
 from lading.images.remote import Remote
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection
 
     from lading.images import Image, Images
+    from lading.images.remote import FetchedManifest
 
 PushOptions = PullOptions  # the same questions: where, as whom, how patiently, one platform or all
 
@@ -249,35 +251,26 @@ class _Push:
         made = kind.decode(value, where=what, strict=False)
         if made.subject is None:
             return
-        tag = referrers_tag(made.subject.digest)
-        try:
-            found = self._remote.manifest(tag)
-        except NotFound:
-            index = Index(media_type=OCI_INDEX)
-        else:
-            index = decode_index(found.data, found.digest)
-        if any(entry.digest == descriptor.digest for entry in index.manifests):
-            return
         config = made.config.media_type if isinstance(made, Manifest) else ""
-        index.manifests.append(
-            Descriptor(
-                media_type=descriptor.media_type,
-                digest=descriptor.digest,
-                size=len(data),
-                artifact_type=made.artifact_type or config,
-                annotations=made.annotations,
-            )
+        entry = Descriptor(
+            media_type=descriptor.media_type,
+            digest=descriptor.digest,
+            size=len(data),
+            artifact_type=made.artifact_type or config,
+            annotations=made.annotations,
         )
-        text = jsontext.dumps(index.encode(), sort=True).encode()
-        with self._remote.request(
-            "PUT",
-            f"{self._base}/manifests/{tag}",
-            {"Content-Type": OCI_INDEX},
-            text,
-            good=(200, 201, 202),
-            what=f"referrers of {made.subject.digest}",
-        ) as answer:
-            answer.drain()
+
+        def add(found: FetchedManifest | None) -> bytes | None:
+            index = (
+                decode_index(found.data, found.digest) if found is not None else Index(media_type=OCI_INDEX)
+            )
+            if any(there.digest == entry.digest for there in index.manifests):
+                return None
+            index.manifests.append(entry)
+            return jsontext.dumps(index.encode(), sort=True).encode()
+
+        subject = made.subject.digest
+        amend(self._remote, referrers_tag(subject), OCI_INDEX, add, what=f"referrers of {subject}")
 
 
 def referrers_tag(digest: str) -> str:

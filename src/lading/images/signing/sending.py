@@ -9,16 +9,13 @@ from __future__ import annotations
 import time
 
 from lading.errors import InvalidInput
-from lading.formats import jsontext
-from lading.formats.oci_image import OCI_INDEX, OCI_MANIFEST, Descriptor, Index, Manifest
+from lading.formats.oci_image import OCI_MANIFEST, Descriptor
 from lading.formats.reference import Reference
 from lading.formats.signing import attached, bundle
 from lading.images.amending import amend
-from lading.images.oci import decode_index
 from lading.images.pull import remotes
-from lading.images.push import push_manifest, referrers_tag
+from lading.images.push import push_manifest
 from lading.images.remote_http import Cancel
-from lading.images.signing.fetching import api_referrers
 from lading.images.signing.kept import BUNDLE, REFERRER, TAG
 from lading.images.transfer import Progress
 from lading.images.upload import Upload
@@ -62,13 +59,6 @@ def attach(
             digest = images.content.put(manifest, lease=lease)
             target = Descriptor(media_type=OCI_MANIFEST, digest=digest, size=len(manifest))
             push_manifest(images, target, Reference(where.registry, where.repository), options=options)
-            decoded = Manifest.decode(jsontext.loads(manifest), where="a signature")
-            target.artifact_type, target.annotations = decoded.artifact_type, decoded.annotations
-            remote = remotes(where, options, Cancel(), actions="pull,push")[-1]
-            try:
-                _check_listed(remote, subject, target)
-            finally:
-                remote.close()
 
 
 def _add_tagged(
@@ -100,28 +90,3 @@ def _listed(signature: Signature, layers: Layers | None) -> bool:
     wanted = (signature.descriptor().digest, signature.signature)
     found = layers.layers if layers is not None else []
     return any((layer.digest, layer.annotations.get(attached.ANNOTATION)) == wanted for layer in found)
-
-
-def _check_listed(remote: Remote, subject: Descriptor, target: Descriptor) -> None:
-    """See that a referrer stays in the list that a registry without a referrers API keeps under a tag.
-
-    Source: distribution-spec, "Referrers Tag Schema".
-    """
-    if api_referrers(remote, subject.digest) is not None:
-        return
-
-    def add(found: FetchedManifest | None) -> bytes | None:
-        index = decode_index(found.data, found.digest) if found is not None else Index(media_type=OCI_INDEX)
-        if any(entry.digest == target.digest for entry in index.manifests):
-            return None
-        index.manifests.append(target)
-        return jsontext.dumps(index.encode(), sort=True).encode()
-
-    amend(
-        remote,
-        referrers_tag(subject.digest),
-        OCI_INDEX,
-        add,
-        what=f"referrers of {subject.digest}",
-        sure=False,
-    )
