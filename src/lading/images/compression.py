@@ -29,6 +29,7 @@ MAGIC = {
 _SKIPPABLE = tuple(bytes((0x50 + n, 0x2A, 0x4D, 0x18)) for n in range(16))
 OUTPUT = 1 << 18  # the most that one piece of output holds: a handful of them stays in the processor's cache
 
+_LONGEST_HEADER = 1 << 18  # bytes of a gzip member's
 _PART = 1 << 15  # bytes of a piece that are looked at together behind the end of a member
 
 
@@ -74,8 +75,14 @@ def _members(
     ahead: list[bytes] = []  # parts of a piece, the next one last
 
     def take() -> bytes:
-        return ahead.pop() if ahead else next(source, b"")
+        return ahead.pop() if ahead else next((piece for piece in source if piece), b"")
 
+    def begun(data: bytes) -> bytes:
+        while kind == "gzip" and not _has_header(data) and len(data) < _LONGEST_HEADER and (more := take()):
+            data += more
+        return data
+
+    data = begun(data)
     while True:
         if fresh:
             data = data.lstrip(b"\0") if kind != "zstd" else data
@@ -86,6 +93,7 @@ def _members(
                     raise Corrupt(f"{what}: garbage after the {kind} data", reason="bad-compression")
                 engine = make()
                 fresh = False
+                data = begun(data)
         if not fresh and data:
             try:
                 yield from run(engine, data)
@@ -104,13 +112,24 @@ def _members(
                 continue
         data = take()
         if not data:
-            for data in source:  # an empty piece is not the end
-                if data:
-                    break
-            else:
-                break
+            break
     if not fresh:
         raise Corrupt(f"{what}: the {kind} data is truncated", reason="truncated")
+
+
+def _has_header(data: bytes) -> bool:
+    """Whether the header of a gzip member is whole (RFC 1952, 2.3). In one that comes in pieces ISA-L loses its place."""
+    flags, at = data[3:4], 10
+    if len(data) < at:
+        return False
+    if flags[0] & 4:
+        at = 12 + int.from_bytes(data[10:12], "little")
+    for bit in (8, 16):  # a name, a comment
+        if flags[0] & bit:
+            at = data.find(b"\0", at) + 1
+            if not at:
+                return False
+    return len(data) >= max(at + (2 if flags[0] & 2 else 0), 12 if flags[0] & 4 else 0)
 
 
 def _gzip() -> tuple[Callable[[], _Decompressor], Callable[[_Decompressor, bytes], Iterator[bytes]]]:

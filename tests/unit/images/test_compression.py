@@ -6,6 +6,7 @@ import bz2
 import gzip
 import lzma
 import os
+import struct
 import time
 import zlib
 
@@ -96,6 +97,23 @@ def test_raw_deflate_is_not_mistaken_for_anything():
 
 def test_an_empty_stream_is_empty():
     assert run(b"") == b""
+
+
+@pytest.mark.parametrize("flags", range(0, 32, 2))
+def test_the_fields_of_a_gzip_header_may_be_cut_anywhere(flags):
+    header = b"\x1f\x8b\x08" + bytes([flags]) + bytes(4) + b"\0\xff"
+    header += struct.pack("<H", 20) + b"ABCDEFGHIJKLMNOPQRST" if flags & 4 else b""
+    header += b"a-file-name.txt\0" if flags & 8 else b""
+    header += b"some comment here\0" if flags & 16 else b""
+    header += struct.pack("<H", zlib.crc32(header) & 0xFFFF) if flags & 2 else b""
+    body = b"some words, some words" * 500
+    engine = zlib.compressobj(6, zlib.DEFLATED, -15)
+    member = header + engine.compress(body) + engine.flush() + struct.pack("<II", zlib.crc32(body), len(body))
+    assert zlib.decompress(member, 31) == body
+    for cut in range(1, len(member)):
+        assert b"".join(decompress([member[:cut], b"", member[cut:]])) == body, cut
+        assert b"".join(decompress([member + member[:cut], member[cut:]])) == body * 2, cut
+    assert run(member * 2, 1) == body * 2
 
 
 def test_a_piece_of_thousands_of_members_takes_no_square_of_their_number():
