@@ -224,7 +224,7 @@ class Graph:
         return found
 
 
-_VERSION = 1  # of the meaning of operations: raise it when the same operation gives another result
+_VERSION = 2  # of the meaning of operations: raise it when the same operation gives another result
 
 
 def key_of(op: Op, platform: str, inputs: Sequence[str]) -> str:
