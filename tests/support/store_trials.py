@@ -141,17 +141,21 @@ class Trial:
 
 
 class Deadly:
-    """An audit hook that kills its process at event ``number`` (0: never). ``seen``: how many there were."""
+    """An audit hook that kills its process at event ``number`` (0: never), one of its own or of a child's.
+
+    ``seen``: how many there were.
+    """
 
     def __init__(self, number: int) -> None:
         self.number = number
         self.seen = 0
+        self.pid = os.getpid()
 
     def __call__(self, event: str, _arguments: object) -> None:
         if event in EVENTS:
             self.seen += 1
             if self.seen == self.number:
-                os.kill(os.getpid(), signal.SIGKILL)
+                os.kill(self.pid, signal.SIGKILL)
 
 
 def child(act: Callable[[], object], number: int) -> tuple[bool, int]:

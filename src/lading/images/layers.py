@@ -315,8 +315,8 @@ class LayerUnpacker:
         self.manifest = b""  # of an archive that has one
         self._limits = store.limits or Limits.from_environment()
         self._staging: Staging | None = store.stage()
-        self._input = _Pipe(_PIECES_AHEAD)
-        self._plain = _Pipe(_PIECES_AHEAD)
+        self._input = Pipe(_PIECES_AHEAD)
+        self._plain = Pipe(_PIECES_AHEAD)
         self._received = 0
         self._error: BaseException | None = None
         self._contents: Unpacked | None = None
@@ -333,7 +333,10 @@ class LayerUnpacker:
         if self._error is not None:
             raise self._error
         self._received += len(data)
-        self._input.put(data)
+        try:
+            self._input.put(data)
+        except LadingError as error:  # it failed while this waited
+            raise self._error or error from None
 
     def arrived(self) -> str:
         """Wait for the rest; the diff-id of what came."""
@@ -344,28 +347,12 @@ class LayerUnpacker:
             raise self._error
         return self._found
 
-    @property
-    def contents(self) -> Unpacked:
-        """What :meth:`arrived`."""
-        assert self._contents is not None
-        return self._contents
-
-    @property
-    def directory(self) -> str:
-        """Where it is unpacked to, until it is published."""
-        assert self._staging is not None
-        return self._staging.fs
-
-    def publish(self, diff_id: str = "", tar: Tar | None = None) -> Layer:
-        """Give what :meth:`arrived` its place among the layers.
-
-        ``tar`` (:class:`Layer`) goes with the diff-id of the archive that it is, which need not be the one that arrived.
-        """
+    def publish(self) -> Layer:
+        """Give what :meth:`arrived` its place among the layers."""
         assert self._contents is not None and self._staging is not None
-        found = diff_id or self._found
-        key = layer_key(found, self._dialect)
+        key = layer_key(self._found, self._dialect)
         self._lease.add("layer:" + key)
-        layer = self._staging.publish(key, found, self._contents, dialect=self._dialect, tar=tar)
+        layer = self._staging.publish(key, self._found, self._contents, dialect=self._dialect)
         self._staging = None
         return layer
 
@@ -483,7 +470,7 @@ class LayerSink:
         self.close()
 
 
-class _Pipe:
+class Pipe:
     """Pieces of bytes from one thread to another, a bounded number on the way."""
 
     def __init__(self, ahead: int) -> None:
@@ -495,6 +482,7 @@ class _Pipe:
         self._closed = False
 
     def put(self, data: bytes) -> None:
+        """Hand over a piece; waits while too many are on their way. Raises :class:`LadingError` after :meth:`close`."""
         if not self._closed:
             self._room.acquire()
         if self._closed:
@@ -502,6 +490,7 @@ class _Pipe:
         self._queue.put(data)
 
     def end(self) -> None:
+        """Nothing comes any more."""
         self._queue.put(None)
 
     def close(self) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 
 from lading.errors import InvalidInput
+from lading.formats import digest as digests
 from lading.formats import platform as platforms
 from lading.formats.oci_image import History, ImageConfig, RunConfig
 from lading.images import differences, instructions
@@ -140,8 +141,15 @@ def commit(
 def _layer(images: Images, rootfs: Rootfs, owner: Owner | None, lease: Lease) -> tuple[Descriptor, str]:
     """What a container changed as a layer: kept once, where its files can be packed to the same archive again."""
     if not rootfs.base and os.geteuid() == 0:  # whoever else cannot give links to others
+        plain = digests.hasher("sha256")
         with OwnLayer(images, lease=lease) as own:
-            made = own.adopt(packed_changes(rootfs.upper, own.write, owner=owner, lower=rootfs.lower))
+
+            def take(data: bytes) -> None:
+                plain.update(data)
+                own.write(data)
+
+            packed = packed_changes(rootfs.upper, take, owner=owner, lower=rootfs.lower)
+            made = own.adopt(packed, f"sha256:{plain.hexdigest()}")
         if made is not None:
             return made
     with LayerWriter(images, lease=lease) as layer:

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import os
+import sys
 
 from lading.errors import Corrupt, InvalidInput, Unsupported
 from lading.formats import digest as digests
 from lading.formats.oci_image import OCI_LAYER, OCI_LAYER_GZIP, OCI_LAYER_ZSTD, Descriptor
+from lading.images.apart import Apart, Beside
 from lading.images.files import OwnFile, disk_error, make_directories, sync_directory
 from lading.images.leases import Lease
+from lading.images.limits import Limits
 from lading.images.pack import packed_changes
 from lading.images.rooted import bad_link
+from lading.images.source import layer_key
 from lading.images.stages import Stage
-from lading.images.unpacked import Tar
+from lading.images.unpacked import Tar, Unpacked
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -157,26 +161,31 @@ class OwnLayer:
     """Takes the bytes of an uncompressed tar and unpacks them: a layer of our own, which need not be stored twice (rendering.py).
 
     What :meth:`finish` makes is packed in our way, whoever packed the archive; :meth:`adopt` is for what was packed in our way.
-    A context manager: leaving without either removes what was made.
+    A context manager: leaving without either removes what was made. A process that has threads already unpacks in one more.
     """
 
     def __init__(self, images: Images, *, lease: Lease) -> None:
-        from lading.images.layers import LayerUnpacker
-
-        self._unpacker = LayerUnpacker(images.layers, "sha256:", lease=lease)
+        self._lease = lease
+        limits = images.layers.limits or Limits.from_environment()
+        self._staging = images.layers.stage()
+        threading = sys.modules.get("threading")
+        kind = Apart if threading is None or threading.active_count() == 1 else Beside
+        try:
+            self._unpacking: Apart | Beside = kind(self._staging.fs, limits)
+        except BaseException:
+            self._staging.discard()
+            raise
 
     def write(self, data: bytes) -> None:
         """The next bytes of the tar. Raises what went wrong with those before."""
-        self._unpacker.write(data)
+        self._unpacking.write(data)
 
     def finish(self) -> tuple[Descriptor, str]:
         """Pack what was unpacked, and make it a layer, durably; its descriptor and diff-id. Raises what unpacking raises.
 
-        Raises :class:`InvalidInput` for hard links that lead nowhere, :class:`Unsupported` for whiteouts where there can be none.
+        Raises :class:`Corrupt` for hard links that lead nowhere, :class:`Unsupported` for whiteouts where there can be none.
         """
-        unpacker = self._unpacker
-        unpacker.arrived()
-        contents = unpacker.contents
+        contents = self._unpacking.finish()
         for name, target in contents.links:
             raise bad_link(name, target)
         if contents.marks:
@@ -185,29 +194,31 @@ class OwnLayer:
                 hint="leave out the files whose names begin with .wh.",
             )
         made = digests.hasher("sha256")
-        packed = packed_changes(unpacker.directory, made.update, told=b"" not in contents.implicit)
-        return self._publish(f"sha256:{made.hexdigest()}", packed)
+        packed = packed_changes(self._staging.fs, made.update, told=b"" not in contents.implicit)
+        return self._publish(f"sha256:{made.hexdigest()}", contents, packed)
 
-    def adopt(self, packed: Packed) -> tuple[Descriptor, str] | None:
+    def adopt(self, packed: Packed, diff_id: str) -> tuple[Descriptor, str] | None:
         """The same for bytes that :func:`packed_changes` has written. None, and nothing left, where they cannot be had again.
 
         That is where this machine cannot make all that the archive speaks of.
         """
-        diff_id = self._unpacker.arrived()
-        contents = self._unpacker.contents
+        contents = self._unpacking.finish()
         if contents.marks or contents.links or contents.notes:
             return None
-        return self._publish(diff_id, packed)
+        return self._publish(diff_id, contents, packed)
 
-    def _publish(self, diff_id: str, packed: Packed) -> tuple[Descriptor, str]:
-        self._unpacker.publish(diff_id, Tar(packed.size, packed.holes))
+    def _publish(self, diff_id: str, contents: Unpacked, packed: Packed) -> tuple[Descriptor, str]:
+        key = layer_key(diff_id)
+        self._lease.add(f"layer:{key}")
+        self._staging.publish(key, diff_id, contents, tar=Tar(packed.size, packed.holes))
         return Descriptor(media_type=OCI_LAYER, digest=diff_id, size=packed.size), diff_id
 
     def __enter__(self) -> OwnLayer:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._unpacker.abort()
+        self._unpacking.close()
+        self._staging.discard()
 
 
 _MEDIA_TYPES = {"gzip": OCI_LAYER_GZIP, "zstd": OCI_LAYER_ZSTD, "uncompressed": OCI_LAYER}

@@ -30,6 +30,30 @@ class Unpacked:
         self.notes: list[str] = []
         self.marks = False
 
+    def encode(self) -> dict[str, object]:
+        """For another process."""
+        return {
+            "entries": self.entries,
+            "size": self.size,
+            "implicit": [name.decode("latin-1") for name in self.implicit],
+            "links": [[name.decode("latin-1"), target.decode("latin-1")] for name, target in self.links],
+            "notes": self.notes,
+            "marks": self.marks,
+        }
+
+    @classmethod
+    def decode(cls, record: dict[str, object]) -> Unpacked:
+        """What :meth:`encode` gave."""
+        made = cls()
+        made.entries, made.size = record["entries"], record["size"]  # type: ignore[assignment]
+        made.implicit = [name.encode("latin-1") for name in record["implicit"]]  # type: ignore[attr-defined]
+        made.links = [
+            (name.encode("latin-1"), target.encode("latin-1"))
+            for name, target in record["links"]  # type: ignore[attr-defined]
+        ]
+        made.notes, made.marks = record["notes"], record["marks"]  # type: ignore[assignment]
+        return made
+
 
 class Tar:
     """The archive that an unpacked layer is packed to again, byte for byte, because it was packed here in the first place.
