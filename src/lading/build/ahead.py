@@ -19,6 +19,10 @@ if TYPE_CHECKING:
     from lading.build.outputs import Form
 
 
+def _stop(*_: object) -> None:
+    raise SystemExit
+
+
 class Ahead:
     """``vertices``: whose layers are wanted; ``form``: as what. ``fd`` is readable when a child has ended, -1 without one."""
 
@@ -56,7 +60,9 @@ class Ahead:
 
         try:
             os.setpgid(0, 0)
-            Kernel().prctl(PR_SET_PDEATHSIG, signal.SIGKILL)  # a blob without its name is swept up
+            # Asked to stop, and when its parent dies, it takes along what it has begun.
+            signal.signal(signal.SIGTERM, _stop)
+            Kernel().prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
             quiet = self._storer.quietly(Progress())
             for layer in layers:
                 quiet.own_layer(layer, self._form)
@@ -76,7 +82,7 @@ class Ahead:
         if not wanted:
             self._waiting.clear()
             if self.fd >= 0:
-                os.kill(self._pid, 9)
+                os.kill(self._pid, 15)
         while self.fd >= 0 or self._waiting:
             if self.fd < 0:
                 self.begin()

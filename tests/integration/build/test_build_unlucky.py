@@ -65,6 +65,33 @@ def test_a_build_that_is_ended_clears_up_and_says_so(lading, context, number, st
     assert lading.out("check") == "Everything is as recorded."
 
 
+def test_a_layer_that_is_being_compressed_when_a_build_is_ended_leaves_nothing(lading, context):
+    context.dockerfile(
+        "FROM busybox\nRUN head -c 150000000 /dev/urandom > /big\n"
+        'RUN --network=none echo be"gun"; sleep 100\n'
+    )
+    running = subprocess.Popen(
+        lading.argv(["build", "--progress=plain", "-o", "type=image,compression=gzip", str(context)]),
+        env=lading.env,
+        stdin=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    with running:
+        assert running.stderr is not None
+        for line in running.stderr:
+            if line.endswith(" begun\n"):
+                break
+        ingest = lading.base / "root/images/ingest"
+        assert [path for path in ingest.iterdir() if path.name.startswith("new.")], (
+            "nothing is compressed ahead"
+        )
+        running.send_signal(signal.SIGINT)
+        running.stderr.read()
+    assert running.returncode == 130
+    assert lading.out("check") == "Everything is as recorded."
+
+
 def test_odd_files_of_a_context_are_told_with_their_line(lading, context):
     os.symlink("loop", context.path / "loop")
     for text in ("COPY loop /x", "RUN --mount=type=bind,source=loop,target=/m true"):
