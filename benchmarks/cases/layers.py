@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 from itertools import count
 from pathlib import Path
@@ -140,6 +141,16 @@ class _Disk(Contender):
         return self._size
 
 
+def _base(bench: Bench) -> str:
+    """A Debian that no other case has brought: what a store has already takes no more of the disk."""
+    path = bench.state / "sixteen.tar"
+    if not path.exists():
+        (bench.state / "own").write_text("of this case alone\n")
+        shutil.copy(material.debian_tar(bench.work), path)
+        output(["tar", "--append", "-f", str(path), "-C", str(bench.state), "own"])
+    return str(path)
+
+
 def _used(path: Path) -> float:
     return int(output(["du", "-s", "-B1", str(path)]).split()[0]) / 1e6
 
@@ -151,7 +162,7 @@ class LadingDisk(_Disk):
 
     def setup(self) -> None:
         env = self.bench.lading_env("disk")
-        output([self.bench.lading, "import", str(material.debian_tar(self.bench.work)), "base:1"], env=env)
+        output([self.bench.lading, "import", _base(self.bench), "base:1"], env=env)
         for number, path in enumerate(self.contexts()):
             output([self.bench.lading, "build", "-q", "-t", f"own:{number}", str(path)], env=env)
         self._size = _used(self.bench.state / "disk" / "data")
@@ -168,7 +179,7 @@ class DockerDisk(_Disk):
     def setup(self) -> None:
         env = dict(self.bench.docker_env, DOCKER_BUILDKIT="0")
         before = _used(self.bench.state / "docker")
-        output(["docker", "import", str(material.debian_tar(self.bench.work)), "base:1"], env=env)
+        output(["docker", "import", _base(self.bench), "base:1"], env=env)
         for number, path in enumerate(self.contexts()):
             output(["docker", "build", "-q", "-t", f"own:{number}", str(path)], env=env)
         self._size = _used(self.bench.state / "docker") - before
