@@ -80,6 +80,8 @@ READ_BY = {
     "platform": "prepare.py",
     "open_stdin": "runner.py",
     "discard": "runner.py",
+    "log_size": "runner.py",
+    "log_files": "runner.py",
     "image_name": "prepare.py",
 }
 #: Facts about the container that inspect shows, and that nothing has to act on.
