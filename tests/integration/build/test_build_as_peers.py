@@ -238,6 +238,11 @@ def test_the_image_is_what_buildah_makes(lading, docker, buildah, files, case):
     for made in ("/made", "/made/sub"):  # Docker's WORKDIR is the user's, Buildah's is root's
         if made in ours:
             assert (ours.pop(made)[2:4], found.pop(made)[2:4]) == ((1000, 1000), (0, 0))
+    if (
+        case == "users, and what is added for them"
+    ):  # Buildah makes the directories of volumes, where a RUN comes after them
+        for volume in ("/one", "/two"):
+            assert found.pop(volume) == ("5", "40755", 0, 0, "")
     assert ours == found
     mine = docker.config("ours")
     for key, values in OTHERWISE.get(case, {}).items():
