@@ -288,7 +288,7 @@ def load(context: Context, parsed: Parsed) -> int:
 
 
 def import_(context: Context, parsed: Parsed) -> int:
-    """Make an image of a tar archive of files, and print its id."""
+    """Make an image of a tar archive of files, and print its id; what could not be kept of it is noted."""
     path = parsed.args[0]
     names = parsed.args[1:]
     if path.startswith(("http://", "https://")):
@@ -307,5 +307,9 @@ def import_(context: Context, parsed: Parsed) -> int:
     else:
         with open(path, "rb") as stream:
             image = context.images.import_(stream, **options)
+    for directory in image.layers:
+        layer = context.images.layers.by_key(directory.split("/")[-2])
+        for note in layer.notes if layer is not None else ():
+            print(f"lading import: note: {note}", file=sys.stderr)
     print(image.id)
     return 0

@@ -124,3 +124,21 @@ def test_reference_patterns_are_dockers(name: str, pattern: str, fits: bool) -> 
 )
 def test_a_name_is_shown_as_repository_and_tag(name: str, shown: tuple[str, str]) -> None:
     assert face.split_name(name) == shown
+
+
+def test_an_import_notes_what_could_not_be_kept(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with (tmp_path / "files.tar").open("wb") as file:
+        tar = TarWriter(file.write)
+        tar.add(Entry(b"file", xattrs={b"security.selinux": b"label"}))
+        tar.close()
+
+    class Parsed(dict[str, object]):
+        args = (str(tmp_path / "files.tar"),)
+
+    context = SimpleNamespace(images=Images(str(tmp_path / "images")))
+    assert face.import_(context, Parsed(change=[], message="", platform="")) == 0
+    printed = capsys.readouterr()
+    assert printed.out.startswith("sha256:")
+    assert printed.err == (
+        "lading import: note: security.selinux belongs to the machine that made the archive and was left out\n"
+    )
