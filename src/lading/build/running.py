@@ -6,12 +6,10 @@ build that is killed takes it along. What the command mounts lies in this proces
 
 from __future__ import annotations
 
-import os
-
 from lading.build.bases import PATH
 from lading.build.mounting import SCRIPT, Mounting
 from lading.build.worker import CommandFailed
-from lading.errors import CommandNotExecutable, CommandNotFound, Exhausted
+from lading.errors import CommandNotExecutable, CommandNotFound
 from lading.formats.pod import (
     Container,
     ContainerExtras,
@@ -24,7 +22,6 @@ from lading.formats.pod import (
 )
 from lading.formats.podsecurity import SecurityContext
 from lading.images import snapshots
-from lading.images.files import remove_tree
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -34,9 +31,7 @@ if TYPE_CHECKING:
     from lading.build.graph import Op, RunOp, Vertex
     from lading.build.workshop import Workshop
     from lading.images.snapshots import Made
-    from lading.node import Node
 
-_ROOM = 1 << 20
 LABEL = "io.lading.build"
 _LIMITS = ("memory_swap", "cpu_shares", "cpu_period", "cpu_quota", "cpuset_cpus", "cpuset_mems", "ulimits")
 _NETWORKS = {"default": "", "none": "none", "host": "host"}
@@ -82,7 +77,6 @@ def run(
         pod = _pod(workshop, op, image.digest, vertex.name)
         mounting.into(pod)
         made: list[str] = []
-        room = _room(workshop.roots.data)
         try:
             try:
                 code = node.run(
@@ -101,35 +95,7 @@ def run(
             return workshop.adopt_files(rootfs)
         finally:
             for record in made:
-                _remove(node, record, room)
-            if room >= 0:
-                os.close(room)
-
-
-def _room(directory: str) -> int:
-    """A file without a name that keeps some room on the disk for records, so that a command cannot take all of it, or -1."""
-    try:
-        fd = os.open(directory, os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, 0o600)
-    except OSError:
-        return -1  # not every file system has such files
-    try:
-        os.posix_fallocate(fd, 0, _ROOM)
-    except OSError:
-        pass
-    return fd
-
-
-def _remove(node: Node, record: str, room: int) -> None:
-    """Remove a command's pod, also where its files have filled the disk and not even its end could be recorded."""
-    try:
-        node.remove(record, force=True)
-    except Exhausted:
-        if room >= 0:
-            os.ftruncate(room, 0)
-        upper = node.ended_root(record).upper
-        for name in os.listdir(upper):
-            remove_tree(f"{upper}/{name}")
-        node.remove(record, force=True)
+                node.remove(record, force=True)
 
 
 def _literal(text: str) -> str:
