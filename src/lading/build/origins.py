@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 NAMES = ("Dockerfile", "Containerfile", "dockerfile")
 IGNORED = (".containerignore", ".dockerignore")
 LARGEST_FILE = 16 << 20
-_COMPARED = 1_000  # names of a directory that a missing one is held against
 """Bytes of a Dockerfile."""
+_COMPARED = 1_000  # names of a directory that a missing one is held against
 
 
 class Origin:

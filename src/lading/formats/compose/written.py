@@ -40,6 +40,15 @@ def check(project: Project) -> None:
     _tree(project, _refused)
 
 
+def _inside(value: object) -> list[object]:
+    """What a record, a mapping or a list holds."""
+    if isinstance(value, Shape):
+        return [getattr(value, name) for name in value._fields]
+    if isinstance(value, dict):
+        return list(value.values())
+    return value if isinstance(value, list) else []
+
+
 def _sort(value: object) -> None:
     """Names in the order of the alphabet, fields in that of their records."""
     if isinstance(value, Shape):
@@ -47,12 +56,8 @@ def _sort(value: object) -> None:
             found = getattr(value, name)
             if isinstance(found, dict):
                 setattr(value, name, {key: found[key] for key in sorted(found)})
-        value = [getattr(value, name) for name in value._fields]
-    if isinstance(value, dict):
-        value = list(value.values())
-    if isinstance(value, list):
-        for item in value:
-            _sort(item)
+    for item in _inside(value):
+        _sort(item)
 
 
 def _tree(project: Project, wrong: Wrong) -> dict[str, object]:
@@ -82,12 +87,8 @@ def _plain(value: object) -> None:
     """Take the ``x-`` fields out of records."""
     if isinstance(value, Shape):
         value.extensions = {}
-        value = [getattr(value, name) for name in value._fields]
-    if isinstance(value, dict):
-        value = list(value.values())
-    if isinstance(value, list):
-        for item in value:
-            _plain(item)
+    for item in _inside(value):
+        _plain(item)
 
 
 class _Many:
