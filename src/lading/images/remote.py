@@ -252,6 +252,19 @@ class Remote:
         """
         return redirected(url, location, f"{what}: {self.endpoint.host}")
 
+    def following(self, url: str, link: str, what: str) -> str:
+        """The page behind the one that came from ``url`` with the header ``Link``, absolute; empty for none.
+
+        Raises :class:`RemoteError` for one on another host.
+        """
+        target = next_link(link)
+        if not target:
+            return ""
+        made = self.location(url, target, what)
+        if not same_origin(made, self.base):
+            raise RemoteError(f"{self.endpoint.host}: continues its list on another host", reason="redirect")
+        return made
+
     def _failure(self, answer: Response, what: str) -> LadingError:
         """The error for an answer that is not good; reads the specification's error body."""
         said = ""
@@ -373,14 +386,9 @@ class Remote:
                     f"{self.endpoint.host}: answered something that is no list of {key}", reason="garbage"
                 )
             found += names
-            following = next_link(link)
-            if not following or not names or len(found) >= limit:
+            target = self.following(url, link, key)
+            if not target or not names or len(found) >= limit:
                 break
-            target = self.location(url, following, key)
-            if not same_origin(target, self.base):
-                raise RemoteError(
-                    f"{self.endpoint.host}: continues its list on another host", reason="redirect"
-                )
         return found[:limit]
 
 

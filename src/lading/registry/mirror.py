@@ -19,7 +19,7 @@ from lading.formats import jsontext
 from lading.formats.oci_image import OCI_INDEX
 from lading.formats.reference import Reference
 from lading.images.pull import PullOptions, remotes
-from lading.images.remote import MAX_MANIFEST, RateLimited, Remote, next_link
+from lading.images.remote import MAX_MANIFEST, RateLimited, Remote
 from lading.images.remote_http import BrokenConnection, Cancel
 from lading.registry import words
 from lading.registry.errors import BLOB_UNKNOWN, MANIFEST_UNKNOWN, Refusal
@@ -380,10 +380,9 @@ class Mirror:
                 if isinstance(entry, dict)
                 and (not artifact_type or entry.get("artifactType") == artifact_type)
             ]
-            following = next_link(link)
-            if not following:
+            path = remote.following(url, link, "referrers")
+            if not path:
                 break
-            path = remote.location(url, following, "referrers")
         return found
 
     # --- connections ------------------------------------------------------------------------------------------------

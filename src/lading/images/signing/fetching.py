@@ -5,14 +5,14 @@ Nothing that arrives is trusted; what cannot be read is a failure that is told w
 
 from __future__ import annotations
 
-from lading.errors import Corrupt, Exhausted, LadingError, NotFound, RemoteError
+from lading.errors import Corrupt, Exhausted, LadingError, NotFound
 from lading.formats import digest as digests
 from lading.formats import jsontext
 from lading.formats.oci_image import MANIFESTS, OCI_INDEX, Descriptor, Index
 from lading.formats.signing import attached, bundle
 from lading.images.oci import decode_index
 from lading.images.push import referrers_tag
-from lading.images.remote import MAX_MANIFEST, Answered, next_link, same_origin
+from lading.images.remote import MAX_MANIFEST, Answered
 from lading.images.signing.kept import BUNDLE, REFERRER, TAG, Entry
 
 TYPE_CHECKING = False
@@ -145,19 +145,15 @@ def api_referrers(remote: Remote, digest: str) -> list[Descriptor] | None:
         for _ in range(_PAGES):
             with remote.request("GET", path, {"Accept": OCI_INDEX}, good=(200, 404), what=what) as answer:
                 kind = answer.header("Content-Type").partition(";")[0].strip()
-                following, url = next_link(answer.header("Link")), answer.url
+                link, url = answer.header("Link"), answer.url
                 data = answer.read(MAX_MANIFEST)
             if answer.status != 200 or kind != OCI_INDEX:
                 return None
             page = Index.decode(jsontext.loads(data, what=what), where=what, strict=False).manifests
             found += page
-            if not following or not page or sum(map(_interesting, found)) > _MOST:
+            path = remote.following(url, link, what)
+            if not path or not page or sum(map(_interesting, found)) > _MOST:
                 break
-            path = remote.location(url, following, what)
-            if not same_origin(path, remote.base):
-                raise RemoteError(
-                    f"{remote.endpoint.host}: continues its list on another host", reason="redirect"
-                )
     except Answered as error:
         if error.status >= 500:  # an older registry answers what it does not know with 400 or 405
             raise

@@ -12,6 +12,7 @@ from lading.formats import digest as digests
 from lading.formats.oci_image import OCI_INDEX, OCI_MANIFEST, Descriptor
 from lading.formats.signing import attached
 from lading.formats.signing.attached import Signature
+from lading.images.remote import Remote
 from lading.images.remote_config import Endpoint
 from lading.images.signing import fetching
 
@@ -99,6 +100,8 @@ class _Paged(_Remote):
 
     def location(self, url: str, following: str, _: str) -> str:
         return urljoin(url, following)
+
+    following = Remote.following
 
     def request(self, _: str, path: str, *__: object, **___: object) -> _Page:
         self.pages += 1
