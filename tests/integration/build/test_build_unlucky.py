@@ -40,25 +40,30 @@ def test_a_command_that_fills_the_disk_leaves_no_pod(small, context, mount, path
     assert small.out("check") == "Everything is as recorded."
 
 
-@pytest.mark.parametrize("number,status", [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])
-def test_a_build_that_is_ended_clears_up_and_says_so(lading, context, number, status):
-    context.dockerfile('FROM busybox\nRUN echo be"gun"; trap "" TERM INT HUP; sleep 100\n')
+def _begun(lading: Lading, *words: str) -> subprocess.Popen[str]:
+    """A build that is at a command which says so."""
     running = subprocess.Popen(
-        lading.argv(["build", "--no-cache", "--progress=plain", str(context)]),
+        lading.argv(["build", "--progress=plain", *words]),
         env=lading.env,
         stdin=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,
     )
-    with running:
-        assert running.stderr is not None
-        for line in running.stderr:
-            if line.endswith(" begun\n"):
-                break
+    assert running.stderr is not None
+    for line in running.stderr:
+        if line.endswith(" begun\n"):
+            break
+    return running
+
+
+@pytest.mark.parametrize("number,status", [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])
+def test_a_build_that_is_ended_clears_up_and_says_so(lading, context, number, status):
+    context.dockerfile('FROM busybox\nRUN echo be"gun"; trap "" TERM INT HUP; sleep 100\n')
+    with _begun(lading, "--no-cache", str(context)) as running:
         for _ in range(3):  # a key that is held
             running.send_signal(number)
             time.sleep(0.01)
-        said = running.stderr.read()
+        said = running.communicate()[1]
     assert running.returncode == status
     assert said.splitlines() in (["lading build: interrupted"], [f"lading build: ended by {number.name}"])
     assert lading.out("ps", "-aq") == ""
@@ -67,27 +72,16 @@ def test_a_build_that_is_ended_clears_up_and_says_so(lading, context, number, st
 
 def test_a_layer_that_is_being_compressed_when_a_build_is_ended_leaves_nothing(lading, context):
     context.dockerfile(
-        "FROM busybox\nRUN head -c 150000000 /dev/urandom > /big\n"
-        'RUN --network=none echo be"gun"; sleep 100\n'
+        'FROM busybox\nRUN head -c 50000000 /dev/urandom > /big\nRUN --network=none echo be"gun"; sleep 100\n'
     )
-    running = subprocess.Popen(
-        lading.argv(["build", "--progress=plain", "-o", "type=image,compression=gzip", str(context)]),
-        env=lading.env,
-        stdin=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    with running:
-        assert running.stderr is not None
-        for line in running.stderr:
-            if line.endswith(" begun\n"):
-                break
+    slow = "type=image,compression=gzip,compression-level=9"
+    with _begun(lading, "-o", slow, str(context)) as running:
         ingest = lading.base / "root/images/ingest"
         assert [path for path in ingest.iterdir() if path.name.startswith("new.")], (
             "nothing is compressed ahead"
         )
         running.send_signal(signal.SIGINT)
-        running.stderr.read()
+        running.communicate()
     assert running.returncode == 130
     assert lading.out("check") == "Everything is as recorded."
 

@@ -26,6 +26,16 @@ def client(server: RegistryServer) -> Iterator[Client]:
 
 
 @pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 12 MB."""
+    place = tmp_path / "disk"
+    place.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=12m", "none", str(place)], check=True)
+    yield place
+    subprocess.run(["umount", str(place)], check=True)
+
+
+@pytest.fixture
 def certificate(tmp_path: Path) -> tuple[str, str]:
     """A certificate for 127.0.0.1 and localhost, and its key."""
     certificate, key = str(tmp_path / "cert.pem"), str(tmp_path / "key.pem")

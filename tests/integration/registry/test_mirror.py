@@ -8,7 +8,6 @@ import http.client
 import json
 import os
 import socket
-import subprocess
 import threading
 import time
 from collections.abc import Iterator
@@ -317,16 +316,6 @@ def test_an_upstream_that_never_answers_keeps_nobody_from_what_is_here(tmp_path:
             assert time.monotonic() - began < 25
             for one in waiting:
                 one.connection.close()
-
-
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of 12 MB."""
-    place = tmp_path / "disk"
-    place.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=12m", "none", str(place)], check=True)
-    yield place
-    subprocess.run(["umount", str(place)], check=True)
 
 
 def test_a_full_disk_is_said_and_what_was_not_used_for_long_makes_room(
