@@ -5,14 +5,13 @@ from __future__ import annotations
 import os
 import shutil
 import socket
-import ssl
 import subprocess
 import threading
 import time
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
-from support.site import Authority
+from support.site import Authority, Server
 
 
 def git(where: Path, *words: str) -> str:
@@ -56,8 +55,6 @@ class GitSite:
         self.needs: dict[str, str] = {}
         self.asked: list[tuple[str, str]] = []
         backend = git(root, "--exec-path") + "/git-http-backend"
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(authority.cert, authority.key)
         site = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -119,17 +116,7 @@ class GitSite:
                 self.rfile.readline()
                 return made
 
-        class Server(ThreadingHTTPServer):
-            def handle_error(self, request: object, address: object) -> None:
-                pass  # clients that do not trust us hang up
-
-            def finish_request(self, request: object, address: object) -> None:
-                assert isinstance(request, socket.socket)
-                request.settimeout(60)
-                with context.wrap_socket(request, server_side=True) as wrapped:
-                    super().finish_request(wrapped, address)
-
-        self._server = Server(("127.0.0.1", 0), Handler)
+        self._server = Server(0, Handler, authority)
         self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05})
         self.host = f"localhost:{self._server.server_address[1]}"
         self.url = f"https://{self.host}"

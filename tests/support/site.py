@@ -74,6 +74,33 @@ class Authority:
             (directory / "ca.crt").write_bytes(self.ca.read_bytes())
 
 
+class Server(ThreadingHTTPServer):
+    """A thread for each connection to ``port`` of loopback, with TLS where there is an ``authority``. Closing waits for them."""
+
+    daemon_threads = False
+    block_on_close = True
+
+    def __init__(self, port: int, handler: type[BaseHTTPRequestHandler], authority: Authority | None) -> None:
+        self._context: ssl.SSLContext | None = None
+        if authority is not None:
+            self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            self._context.load_cert_chain(authority.cert, authority.key)
+        super().__init__(("127.0.0.1", port), handler)
+
+    def handle_error(self, request: object, address: object) -> None:
+        """Clients hang up when they do not like what they see, or whom."""
+
+    def finish_request(self, request: object, address: object) -> None:
+        """The handshake in the request's own thread: a client that has none must not stop the others."""
+        assert isinstance(request, socket.socket)
+        request.settimeout(60)
+        if self._context is None:
+            super().finish_request(request, address)
+            return
+        with self._context.wrap_socket(request, server_side=True) as wrapped:
+            super().finish_request(wrapped, address)
+
+
 class Site:
     """Serves ``answers``: by path with query, an :class:`Answer` or a function of the request. ``asked``: what was.
 
@@ -119,27 +146,7 @@ class Site:
             def log_message(self, format: str, *args: object) -> None:
                 pass
 
-        class Server(ThreadingHTTPServer):
-            daemon_threads = False
-            block_on_close = True
-
-            def handle_error(self, request: object, address: object) -> None:
-                pass  # clients hang up when they do not like what they see
-
-            def finish_request(self, request: object, address: object) -> None:
-                # The handshake in the request's own thread: a client that has none must not stop the others.
-                assert isinstance(request, socket.socket)
-                request.settimeout(60)
-                if authority is None:
-                    super().finish_request(request, address)
-                    return
-                with site._context.wrap_socket(request, server_side=True) as wrapped:
-                    super().finish_request(wrapped, address)
-
-        if authority is not None:
-            self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-            self._context.load_cert_chain(authority.cert, authority.key)
-        self._server = Server(("127.0.0.1", port), Handler)
+        self._server = Server(port, Handler, authority)
         self.port = self._server.server_address[1]
         self.scheme = "http" if authority is None else "https"
         self.url = f"{self.scheme}://localhost:{self.port}"
