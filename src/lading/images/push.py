@@ -57,8 +57,9 @@ def push(
         target = _target(images, reference, image)
         lease.add(target.digest, image.digest)
         alone = format_of(image.descriptor.media_type).portable(images, image, lease).descriptor
-        target = alone if target.digest == image.digest else target
-        alone, target = (compressed(images, one, lease=lease, say=progress.say) for one in (alone, target))
+        same = target.digest in (image.digest, alone.digest)
+        alone = compressed(images, alone, lease=lease, say=progress.say)
+        target = alone if same else compressed(images, target, lease=lease, say=progress.say)
         tree = _Tree(images, target)
         if tree.missing and target.digest != alone.digest:
             if options.all_platforms:
