@@ -13,7 +13,8 @@ import ssl
 import subprocess
 import sys
 import threading
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -199,3 +200,10 @@ class Client:
         )
         assert answer.status == 201, answer.body
         return answer.headers["docker-content-digest"]
+
+
+def until(check: Callable[[], bool], seconds: float = 60.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not check():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)

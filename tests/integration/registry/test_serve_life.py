@@ -30,16 +30,9 @@ from lading.images import remote_login as login
 from lading.images.pull import PullOptions
 from lading.registry.checking import check
 from lading.registry.store import Store
-from support.registryserver import SOURCE, RegistryServer, digest_of
+from support.registryserver import SOURCE, RegistryServer, digest_of, until
 
 pytestmark = pytest.mark.root
-
-
-def until(check: Callable[[], bool], seconds: float = 60.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not check():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
 
 
 def serial(port: int) -> str:
